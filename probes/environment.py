@@ -1,0 +1,260 @@
+"""Where the facts are measured: whatever could explain a difference between two reports."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import pkgutil
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from . import compiler, libc
+from .fact import Platform
+
+# The kernel settings that bear on facts, as the platform's sysctl(8) names them.
+_SYSCTLS = {
+    "Linux": (
+        "net.ipv6.bindv6only",
+        "net.ipv6.conf.all.disable_ipv6",
+        "net.core.somaxconn",
+        "net.ipv4.tcp_max_syn_backlog",
+        "net.ipv4.tcp_abort_on_overflow",
+        "net.ipv4.tcp_syncookies",
+        "net.ipv4.tcp_tw_reuse",
+        "fs.pipe-max-size",
+        "kernel.pid_max",
+        "kernel.msgmni",
+    ),
+    "FreeBSD": (
+        "net.inet6.ip6.v6only",
+        "kern.ipc.soacceptqueue",
+        "kern.ipc.maxpipekva",
+        "kern.conservative_signals",
+        "net.inet.ip.connect_inaddr_wild",
+        "security.bsd.conservative_signals",
+        "security.jail.jailed",
+    ),
+    "NetBSD": ("net.inet6.ip6.v6only", "kern.somaxconn"),
+    "OpenBSD": ("kern.somaxconn", "kern.sominconn"),
+    "Darwin": ("net.inet6.ip6.v6only", "kern.ipc.somaxconn"),
+}
+
+
+def describe(probes_hash: str) -> Platform:
+    """This platform, as far as an ordinary user can find out."""
+    uname = os.uname()
+    name, version = _libc(uname.sysname)
+    pointer_bits = 8 * ctypes.sizeof(ctypes.c_void_p)
+    return Platform(
+        system=uname.sysname,
+        release=uname.release,
+        version=uname.version,
+        machine=uname.machine,
+        distribution=_distribution(),
+        libc=name,
+        libc_version=version,
+        pointer_bits=pointer_bits,
+        emulated_32_bit=pointer_bits == 32 and _kernel_is_64_bit(uname.machine),
+        compiler=compiler.version(),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        root=os.geteuid() == 0,
+        container=_container(),
+        hypervisor=_hypervisor(uname.version),
+        scratch_filesystem=_filesystem(os.path.realpath(tempfile.gettempdir())),
+        interfaces=_interfaces(),
+        sysctls=_sysctls(uname.sysname),
+        probes_hash=probes_hash,
+    )
+
+
+def probes_hash() -> str:
+    """A hash of the lab's own source: two reports with one hash asked the same questions."""
+    digest = hashlib.sha256()
+    for package in ("probes", "probes.catalogue"):
+        path = sys.modules[package].__path__
+        for module in pkgutil.iter_modules(path):
+            source = pkgutil.get_data(package, f"{module.name}.py") if not module.ispkg else None
+            digest.update(f"{package}.{module.name}\0".encode())
+            digest.update(source or b"")
+    return digest.hexdigest()[:16]
+
+
+def _libc(system: str) -> tuple[str, str]:
+    if system == "Linux":
+        with contextlib.suppress(AttributeError):
+            asked = ctypes.CDLL(None).gnu_get_libc_version
+            asked.restype = ctypes.c_char_p
+            return "glibc", asked().decode()
+        for line in _lines("/proc/self/maps"):
+            found = re.search(r"\S*(?:ld-musl-|libc\.musl-)\S*", line)
+            if found:
+                # musl tells its version only when its loader is run without a program.
+                said = _run([found.group()], error_too=True)
+                number = re.search(r"Version (\S+)", said)
+                return "musl", number.group(1) if number else ""
+        return "unknown", ""
+    return system.lower(), os.uname().release
+
+
+def _distribution() -> str:
+    if libc.MACOS:
+        return f"macOS {platform.mac_ver()[0]}"
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        for line in _lines(path):
+            if line.startswith("PRETTY_NAME="):
+                return line.partition("=")[2].strip().strip("\"'")
+    return ""
+
+
+def _kernel_is_64_bit(machine: str) -> bool:
+    # setarch changes what uname says; the width of the kernel's own addresses it does not.
+    for line in _lines("/proc/kallsyms"):
+        address = line.partition(" ")[0]
+        return len(address) == 16
+    return machine in ("x86_64", "amd64", "aarch64", "arm64", "ppc64le", "s390x", "riscv64")
+
+
+def _container() -> str:
+    if os.path.exists("/.dockerenv"):
+        return "docker"
+    for line in _lines("/run/systemd/container"):
+        return line.strip()
+    if os.path.exists("/run/.containerenv"):
+        return "podman"
+    if libc.FREEBSD and _run(["sysctl", "-n", "security.jail.jailed"]).strip() == "1":
+        return "jail"
+    return os.environ.get("container", "")  # noqa: SIM112 (systemd spells it so)
+
+
+_HYPERVISORS = "qemu|kvm|vmware|virtualbox|bochs|xen|hyper-v|bhyve|cloud"
+
+
+def _hypervisor(version: str) -> str:
+    # gVisor's kernel says so of itself in pkg/sentry/kernel/version.go: this very date.
+    if "Sun Jan 10 15:06:54 PST 2016" in version:
+        return "gvisor"
+    for line in _lines("/sys/hypervisor/type"):
+        return line.strip()
+    vendor = " ".join(
+        line.strip()
+        for name in ("sys_vendor", "product_name")
+        for line in _lines(f"/sys/class/dmi/id/{name}")
+    )
+    if vendor and re.search(_HYPERVISORS, vendor, re.I):
+        return vendor
+    if any("hypervisor" in line.split() for line in _lines("/proc/cpuinfo") if line[:5] == "flags"):
+        return "a hypervisor"
+    if libc.FREEBSD:
+        guest = _run(["sysctl", "-n", "kern.vm_guest"]).strip()
+        return "" if guest == "none" else guest
+    return ""
+
+
+def _filesystem(path: str) -> str:
+    best = ("", "")
+    for line in _lines("/proc/self/mountinfo"):
+        left, _, right = line.partition(" - ")
+        fields = left.split()
+        if len(fields) > 4 and right:
+            mounted = fields[4].replace("\\040", " ")
+            if _below(path, mounted) and len(mounted) >= len(best[0]):
+                best = (mounted, right.split()[0])
+    if not best[1]:
+        for line in _run(["mount"]).splitlines():
+            # FreeBSD, OpenBSD, macOS: "dev on /tmp (ufs, …)"; NetBSD: "dev on /tmp type ffs (…)"
+            found = re.match(r".*? on (/.*?) (?:type (\S+) )?\((\w*)", line)
+            if found and _below(path, found.group(1)) and len(found.group(1)) >= len(best[0]):
+                best = (found.group(1), found.group(2) or found.group(3))
+    return best[1]
+
+
+def _below(path: str, folder: str) -> bool:
+    return folder == "/" or path == folder or path.startswith(folder + "/")
+
+
+class _InterfaceAddress(ctypes.Structure):
+    """The head of struct ifaddrs, the same in glibc, musl and the BSDs (getifaddrs(3))."""
+
+
+_InterfaceAddress._fields_ = (
+    ("next", ctypes.POINTER(_InterfaceAddress)),
+    ("name", ctypes.c_char_p),
+    ("flags", ctypes.c_uint),
+    ("address", ctypes.POINTER(ctypes.c_ubyte * 2)),
+)
+
+
+def _interfaces() -> dict[str, list[str]]:
+    """Interface name to the families of its addresses, ``inet`` and ``inet6``."""
+    found: dict[str, set[str]] = {}
+    head = ctypes.POINTER(_InterfaceAddress)()
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "getifaddrs") or library.getifaddrs(ctypes.byref(head)):
+        return {}
+    for entry in _linked(head):
+        name = entry.name.decode(errors="replace")
+        found.setdefault(name, set())
+        if entry.address:
+            # sa_family: 16 bits on Linux, the second byte on the BSDs.
+            low, high = entry.address.contents
+            family = int.from_bytes(bytes((low, high)), sys.byteorder) if libc.LINUX else high
+            known = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
+            if family in known:
+                found[name].add(known[socket.AddressFamily(family)])
+    library.freeifaddrs.argtypes = [ctypes.c_void_p]
+    library.freeifaddrs(head)
+    return {name: sorted(families) for name, families in sorted(found.items())}
+
+
+def _linked(entry: Any) -> Iterator[Any]:
+    while entry:
+        yield entry.contents
+        entry = entry.contents.next
+
+
+def _sysctls(system: str) -> dict[str, str]:
+    names = _SYSCTLS.get(system, ())
+    found: dict[str, str] = {}
+    if system == "Linux":
+        for name in names:
+            for line in _lines("/proc/sys/" + name.replace(".", "/")):
+                found[name] = " ".join(line.split())
+        return found
+    for line in _run(["sysctl", *names]).splitlines() if names else ():
+        # "name: value" on FreeBSD and macOS, "name=value" or "name = value" elsewhere.
+        name, _, value = re.sub(r"\s*[:=]\s*", "\0", line, count=1).partition("\0")
+        if name in names:
+            found[name] = value.strip()
+    return found
+
+
+def _lines(path: str) -> Iterator[str]:
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        yield from file
+
+
+def _run(command: list[str], error_too: bool = False) -> str:
+    """What a command says, empty where it is not there or does not end."""
+    if not shutil.which(command[0], path=os.environ.get("PATH", "") + ":/sbin:/usr/sbin"):
+        return ""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if error_too else subprocess.DEVNULL,
+            env={**os.environ, "PATH": os.environ.get("PATH", "") + ":/sbin:/usr/sbin"},
+            timeout=5,
+            check=False,
+        )
+        return done.stdout.decode(errors="replace")
+    return ""

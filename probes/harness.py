@@ -1,0 +1,362 @@
+"""What probes share: a child that can be talked to, a child seen blocked, deliveries counted.
+
+Nothing here sleeps to be "probably in time": a child says where it is through a
+socket, or is seen asleep in the kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from ctypes import c_void_p
+from typing import Any, Callable, Optional
+
+from . import libc
+from .probe import Blocked, Unsupported
+
+
+class ChildDied(Exception):
+    """A child ended without the word it owed.  The message says how it ended."""
+
+
+class Channel:
+    """One end of a conversation between two processes: whole JSON values, in order."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.end = end
+        self.buffer = b""
+
+    def say(self, word: Any = None) -> None:
+        self.end.sendall(json.dumps(word).encode() + b"\n")
+
+    def hear(self) -> Any:
+        """The next word.  Raises EOFError when the other side is gone without one."""
+        while b"\n" not in self.buffer:
+            data = self.end.recv(65536)
+            if not data:
+                raise EOFError("the other process ended without a word")
+            self.buffer += data
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        return json.loads(line)
+
+    def waiting(self, seconds: float = 0) -> bool:
+        """Whether a word, or the end, can be heard within ``seconds``."""
+        return b"\n" in self.buffer or bool(select.select([self.end], [], [], seconds)[0])
+
+
+class Child(Channel):
+    """A forked process; what it says is heard here, how it ended is told by `wait`.
+
+    Used as a context manager it is killed and reaped at the end, however the
+    probe ends.
+    """
+
+    def __init__(self, pid: int, end: socket.socket) -> None:
+        super().__init__(end)
+        self.pid = pid
+        self.status: Optional[int] = None
+
+    def hear(self) -> Any:
+        try:
+            word = super().hear()
+        except (EOFError, ConnectionError):
+            raise ChildDied(f"a child of the probe {ending(self.wait())}") from None
+        if isinstance(word, dict) and "raised" in word:
+            raise _EXCEPTIONS.get(word["raised"], RuntimeError)(word["message"])
+        return word
+
+    def wait(self) -> int:
+        """Reap; its wait status."""
+        if self.status is None:
+            _, self.status = os.waitpid(self.pid, 0)
+        return self.status
+
+    def kill(self, signum: int = signal.SIGKILL) -> None:
+        if self.status is None:
+            os.kill(self.pid, signum)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            self.kill()
+            # A stopped process is killed too; one that left a uid we may not signal is not ours.
+        with contextlib.suppress(ChildProcessError):
+            self.wait()
+        self.end.close()
+
+
+_EXCEPTIONS: dict[str, type[Exception]] = {"Unsupported": Unsupported, "Blocked": Blocked}
+
+
+def fork(function: Callable[[Channel], Any]) -> Child:
+    """Run ``function`` in a child; what it returns is the last word it says.
+
+    The child talks through the Channel it is given and never returns from here.
+    Unsupported and Blocked that it raises are raised again where its word is heard.
+    """
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return Child(pid, ours)
+    code = 1
+    try:
+        ours.close()
+        channel = Channel(theirs)
+        try:
+            channel.say(function(channel))
+            code = 0
+        except Exception as error:
+            channel.say({"raised": type(error).__name__, "message": f"{error}" or repr(error)})
+    finally:
+        os._exit(code)
+
+
+def answer(function: Callable[[], Any]) -> Any:
+    """Ask ``function`` in a child of its own and give its answer."""
+    with fork(lambda _: function()) as child:
+        return child.hear()
+
+
+def ending(status: int) -> str:
+    """``was killed by SIGSEGV`` or ``exited with 3``, for a wait status."""
+    if os.WIFSIGNALED(status):
+        return f"was killed by {signal_name(os.WTERMSIG(status))}"
+    if os.WIFSTOPPED(status):
+        return f"was stopped by {signal_name(os.WSTOPSIG(status))}"
+    return f"exited with {os.WEXITSTATUS(status)}"
+
+
+def signal_name(signum: int) -> str:
+    try:
+        return signal.Signals(signum).name
+    except ValueError:
+        return f"signal {signum}"
+
+
+# Seeing where a process is ------------------------------------------------------
+
+
+def state(pid: int) -> str:
+    """One letter of ps(1): S or I asleep in the kernel, R running, T stopped, Z ended.
+
+    Empty where the process is gone.
+    """
+    if libc.LINUX and os.path.exists("/proc/self/stat"):
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                return file.read().rpartition(b") ")[2][:1].decode()
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+    listed = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], stdout=subprocess.PIPE, check=False
+    )
+    return listed.stdout.decode().strip()[:1]
+
+
+def wait_state(pid: int, wanted: str, unless: Callable[[], bool] = lambda: False) -> bool:
+    """Wait until the process is seen in one of the states ``wanted``.
+
+    False when ``unless`` came true first.  There is no time limit but the probe's own.
+    """
+    pause = 0.00002
+    while True:
+        seen = state(pid)
+        # Asked after the state was seen: a child that has spoken and then sleeps has spoken.
+        if unless():
+            return False
+        if seen and seen in wanted:
+            return True
+        if not seen or (seen == "Z" and "Z" not in wanted):
+            raise ChildDied("a child of the probe ended while it was to be seen waiting")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.005)
+
+
+ASLEEP = "SI"
+STOPPED = "T"
+ENDED = "Z"
+
+
+def wait_asleep(child: Child) -> bool:
+    """Wait until the child sleeps in a call.  False when it spoke instead."""
+    return wait_state(child.pid, ASLEEP, unless=child.waiting)
+
+
+# Handlers -------------------------------------------------------------------------
+
+
+class Deliveries:
+    """A handler in C, and a count of the signals it was given.
+
+    It is the handler Python itself installs: it does nothing but note the signal
+    and write one byte, so it may run at any moment, unlike a ctypes callback.
+    `address` is handed to whatever installer is to be measured; every delivery
+    then comes out of `pipe`.
+    """
+
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+        self.pipe, self.writer = os.pipe()
+        os.set_blocking(self.writer, False)
+        os.set_blocking(self.pipe, False)
+        signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
+        signal.signal(signum, lambda *_: None)
+        self.address: int = libc.sigaction(signum).handler
+
+    def install(self, flags: int, mask: tuple[int, ...] = ()) -> None:
+        """Install it again through sigaction(2) with exactly these flags."""
+        libc.sigaction(self.signum, self.address, flags, mask)
+
+    def count(self) -> int:
+        """Deliveries since the last count."""
+        try:
+            return len(os.read(self.pipe, 65536))
+        except BlockingIOError:
+            return 0
+
+
+def interrupted(call: Callable[[], Any], install: Callable[[Deliveries], None]) -> str:
+    """What a blocked ``call`` does when a handler runs: ``restarts`` or what it came back with.
+
+    A child runs ``install`` on a Deliveries for SIGUSR1, then ``call``, whose result
+    is given as text; an OSError counts as its errno's name.  It is signalled when it
+    is seen asleep, and is seen asleep again (``restarts``) or heard.
+    """
+    deliveries = Deliveries(signal.SIGUSR1)
+
+    def subject(parent: Channel) -> str:
+        install(deliveries)
+        parent.say("about to block")
+        try:
+            return str(call())
+        except OSError as error:
+            return libc.errno_name(error.errno)
+
+    with fork(subject) as child:
+        child.hear()
+        if not wait_asleep(child):
+            raise Unsupported(f"the call does not block here: it gave {child.hear()}")
+        child.kill(signal.SIGUSR1)
+        # The handler's byte comes before the call goes on or comes back: what is seen
+        # of the child from here on is seen after the interruption.
+        select.select([deliveries.pipe, child.end.fileno()], [], [])
+        return "restarts" if wait_asleep(child) else str(child.hear())
+
+
+def callback(function: Callable[[int], None]) -> Any:
+    """``function`` as a C handler, for signals the process sends itself with raise().
+
+    Only then is the interpreter at a known place, in the call, when it runs.  Keep
+    the result alive while it is installed.
+    """
+    return ctypes.CFUNCTYPE(None, ctypes.c_int)(function)
+
+
+def address(handler: Any) -> int:
+    return int(ctypes.cast(handler, c_void_p).value or 0)
+
+
+# Files, sockets, privileges -----------------------------------------------------------
+
+
+def loopback(family: int = socket.AF_INET) -> str:
+    return "127.0.0.1" if family == socket.AF_INET else "::1"
+
+
+def listener(family: int = socket.AF_INET, backlog: int = 8) -> socket.socket:
+    """A listening TCP socket on the loopback address, its port picked by the kernel."""
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.bind((loopback(family), 0))
+    except OSError as error:
+        made.close()
+        if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            raise Blocked(f"no {loopback(family)} on this machine: bring lo up") from None
+        raise
+    made.listen(backlog)
+    return made
+
+
+@contextlib.contextmanager
+def tcp_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A connected pair over loopback: the client's end, the server's end."""
+    with listener() as listening, socket.socket() as client:
+        client.connect(listening.getsockname())
+        server, _ = listening.accept()
+        with server:
+            yield client, server
+
+
+def fill(descriptor: int, chunk: int = 65536) -> int:
+    """Write until the descriptor would block; how many bytes it took.  It is blocking after."""
+    os.set_blocking(descriptor, False)
+    written = 0
+    while chunk:
+        try:
+            written += os.write(descriptor, b"x" * chunk)
+        except BlockingIOError:
+            chunk //= 2
+    os.set_blocking(descriptor, True)
+    return written
+
+
+def need_root(what: str) -> None:
+    """Raise Blocked unless the effective user is root."""
+    if os.geteuid() != 0:
+        raise Blocked(f"{what} needs root: run the lab as root to measure it")
+
+
+def second_uid() -> int:
+    """A user id that is neither root nor this one, for a process to become."""
+    need_root("a second user id")
+    return 65533
+
+
+@contextlib.contextmanager
+def small_filesystem(kilobytes: int) -> Iterator[str]:
+    """A folder on an empty file system of that size, gone afterwards.
+
+    Linux: a tmpfs in a mount namespace of this process alone, so nothing is left
+    even after a kill.  FreeBSD, NetBSD: a mounted tmpfs, unmounted at the end.
+    """
+    folder = os.path.join(os.getcwd(), "small")
+    os.mkdir(folder)
+    if libc.LINUX:
+        flags = libc.CLONE_NEWNS | (libc.CLONE_NEWUSER if os.geteuid() else 0)
+        try:
+            libc.call("unshare", flags)
+            libc.call("mount", b"none", b"/", None, libc.MS_REC | libc.MS_PRIVATE, None)
+            options = f"size={kilobytes}k".encode()
+            libc.call("mount", b"tmpfs", folder.encode(), b"tmpfs", 0, options)
+        except OSError as error:
+            raise Blocked(
+                f"a small file system needs root or user namespaces ({error.strerror})"
+            ) from None
+        yield folder
+        return
+    need_root("mounting a small file system")
+    if libc.NETBSD:
+        command = ["mount_tmpfs", "-s", f"{kilobytes}k", "tmpfs", folder]
+    else:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder]
+    try:
+        subprocess.run(command, capture_output=True, check=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = getattr(error, "stderr", "") or str(error)
+        raise Blocked(f"{' '.join(command[:3])} failed: {why.strip()}") from None
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], stderr=subprocess.DEVNULL, check=False)

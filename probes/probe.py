@@ -1,0 +1,188 @@
+"""@probe: a function that answers one question about this platform.
+
+    @probe(
+        matters="what goes wrong in a daemon when this differs",
+        advice="the explicit setting that makes the difference harmless",
+        reference="man page section, POSIX, RFC",
+        documented={"linux": False, "freebsd": True},
+    )
+    def v6only_default() -> bool:
+        \"\"\"Does a fresh AF_INET6 socket accept IPv6 alone?\"\"\"
+
+The fact's id is the file's name, a dot and the function's name; the question is
+the first line of the docstring.  Finding it in `catalogue/` is all it takes to
+be listed, explained, measured, rendered and gated.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional, TypeVar, Union
+
+from .fact import INHERENT, SCOPES, Fact, Platform, Value
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Documented = Mapping[str, Value]
+
+
+class Unsupported(Exception):
+    """This platform lacks the thing asked about.  The message says what is missing."""
+
+
+class Blocked(Exception):
+    """A privilege or tool is missing here.  The message says which, and how to get it."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An answer with a raw sample beside it that may vary from run to run."""
+
+    value: Value
+    raw: Any
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One question of the catalogue, or one row of a question asked of a table."""
+
+    id: str
+    question: str
+    matters: str
+    advice: str
+    reference: str
+    scope: str
+    documented: Documented
+    """What each platform's own documentation promises, by `Platform.names`."""
+    heading: str
+    """For a row of a table the question of the whole table, else empty."""
+    function: Callable[..., Any] = field(repr=False)
+    arguments: tuple[Any, ...] = field(default=(), repr=False)
+
+    @property
+    def family(self) -> str:
+        return self.id.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        return self.id.partition(".")[2]
+
+    @property
+    def source(self) -> tuple[str, int]:
+        """File (as ``probes/catalogue/sockets.py``) and line of the function."""
+        code = inspect.unwrap(self.function).__code__
+        return f"probes/catalogue/{self.family}.py", code.co_firstlineno
+
+    def __call__(self) -> Any:
+        """Answer, in this process: a Value, a Sample, or raises Unsupported or Blocked."""
+        return self.function(*self.arguments)
+
+    def documented_for(self, platform: Platform) -> Optional[tuple[str, Value]]:
+        """The name it is documented under that is nearest to ``platform``, and the value."""
+        for name in platform.names:
+            if name in self.documented:
+                return name, self.documented[name]
+        return None
+
+    def differs(self, fact: Fact, platform: Platform) -> bool:
+        """Whether a measured ``fact`` is not what ``platform`` documents."""
+        documented = self.documented_for(platform)
+        return fact.measured and documented is not None and not same(documented[1], fact.value)
+
+
+def same(a: Value, b: Value) -> bool:
+    """Equal and of one kind: Python calls ``True == 1``, a report must not."""
+    return type(a) is type(b) and a == b
+
+
+_registered: dict[str, Probe] = {}
+
+
+def probe(
+    *,
+    matters: str,
+    advice: str,
+    reference: str,
+    documented: Union[Documented, Callable[[Any], Documented], None] = None,
+    scope: str = INHERENT,
+    each: Optional[Mapping[str, Any]] = None,
+) -> Callable[[Function], Function]:
+    """Register a function as the probe ``<file>.<function>``.
+
+    With ``each``, a mapping of row names to arguments, the function is a table:
+    it becomes one fact a row, ``<file>.<row>``, and is called with that row's
+    argument.  ``{row}`` in the question stands for ``str(argument)``, and
+    ``documented`` may be a function of the argument.
+    """
+    if scope not in SCOPES:
+        raise ValueError(f"scope is one of {', '.join(SCOPES)}, not {scope!r}")
+
+    def register(function: Function) -> Function:
+        family = function.__module__.rpartition(".")[2]
+        question = inspect.getdoc(function) or ""
+        question = question.partition("\n")[0].strip()
+        if not question:
+            raise ValueError(f"{family}.{function.__name__}: the docstring's first line asks")
+        rows = {function.__name__: ()} if each is None else {n: (a,) for n, a in each.items()}
+        for name, arguments in rows.items():
+            row = str(arguments[0]) if arguments else ""
+            promises = documented(*arguments) if callable(documented) else documented
+            id = f"{family}.{name}"
+            known = _registered.get(id)
+            # A module imported again replaces its own.
+            if known and known.function.__qualname__ != function.__qualname__:
+                raise ValueError(f"two probes are called {id}")
+            _registered[id] = Probe(
+                id=id,
+                question=question.replace("{row}", row),
+                matters=matters.replace("{row}", row),
+                advice=advice.replace("{row}", row),
+                reference=reference.replace("{row}", row),
+                scope=scope,
+                documented=dict(promises or {}),
+                heading=question.replace("{row}", "…") if each is not None else "",
+                function=function,
+                arguments=arguments,
+            )
+        return function
+
+    return register
+
+
+def catalogue() -> dict[str, Probe]:
+    """Every probe there is, by id: families in alphabetical order, each in its file's order."""
+    from . import catalogue as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return {probe.id: probe for probe in sorted(_registered.values(), key=lambda p: p.family)}
+
+
+def select(
+    probes: Mapping[str, Probe], only: Iterable[str] = (), skip: Iterable[str] = ()
+) -> dict[str, Probe]:
+    """The probes whose id matches a glob of ``only`` (all, if none is given) and none of ``skip``.
+
+    A bare family is its whole family: ``signals`` is ``signals.*``.  Raises
+    LookupError with one line for a pattern that matches nothing.
+    """
+
+    def matching(pattern: str) -> set[str]:
+        glob = pattern if any(c in pattern for c in ".*?[") else f"{pattern}.*"
+        found = set(fnmatch.filter(probes, glob))
+        if not found:
+            raise LookupError(
+                f"no probe matches {pattern!r}: `python3 -m probes list` names them all"
+            )
+        return found
+
+    only, skip = list(only), list(skip)
+    chosen = set().union(*map(matching, only)) if only else set(probes)
+    chosen -= set().union(*map(matching, skip)) if skip else set()
+    if not chosen:
+        raise LookupError("nothing is left to measure: --skip leaves out all that --only chose")
+    return {id: probe for id, probe in probes.items() if id in chosen}

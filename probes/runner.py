@@ -1,0 +1,439 @@
+"""Every probe in a process of its own: with a deadline, several at a time, nothing left behind.
+
+The runner's process becomes the reaper of orphans where the platform has one
+(Linux, FreeBSD), so that a probe that forks and leaves is found and killed too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import json
+import os
+import resource
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Callable, NoReturn, Optional
+
+from . import libc
+from .fact import BLOCKED, BROKEN, MEASURED, TIMED_OUT, UNSTABLE, UNSUPPORTED, Fact, show
+from .harness import ending
+from .probe import Blocked, Probe, Sample, Unsupported
+
+DEADLINE = 10.0
+"""Seconds a probe may take, on a machine on which a child is made and reaped in CALIBRATED."""
+CALIBRATED = 0.004
+LARGEST_ANSWER = 1 << 20
+
+Progress = Callable[[int, int, str], None]
+"""Told how many probes are done, of how many, and the id of the last."""
+
+
+@dataclass
+class _Running:
+    """A probe under way."""
+
+    probe: Probe
+    pid: int
+    answer: int
+    """Where its answer is read."""
+    scratch: str
+    started: float
+    deadline: float
+    text: bytearray = field(default_factory=bytearray)
+    status: Optional[int] = None
+
+
+def run(
+    probes: Mapping[str, Probe],
+    *,
+    jobs: Optional[int] = None,
+    deadline: Optional[float] = None,
+    repeat: int = 1,
+    progress: Optional[Progress] = None,
+) -> dict[str, Fact]:
+    """Ask every probe and give its fact, by id.
+
+    ``jobs`` run at once (default: enough to wait in parallel).  ``deadline`` is
+    seconds a probe; without one it is DEADLINE, stretched on a slow machine.
+    Each is asked ``repeat`` times; one that does not always answer the same is
+    ``unstable``.  Must be called in the main thread of a process that has no
+    other threads and no children of its own: `probes.measure` sees to that.
+    """
+    runner = _Runner(jobs or 2 * (os.cpu_count() or 1), progress)
+    with runner.prepared():
+        limit = DEADLINE * runner.slowness() if deadline is None else deadline
+        samples = runner.ask([p for p in probes.values() for _ in range(repeat)], limit)
+    return {id: _agreed(samples[id]) for id in probes}
+
+
+class _Runner:
+    def __init__(self, jobs: int, progress: Optional[Progress]) -> None:
+        self.jobs = jobs
+        self.progress = progress
+        self.running: dict[int, _Running] = {}
+        self.folder = ""
+        self.reaper = False
+
+    @contextlib.contextmanager
+    def prepared(self) -> Iterator[None]:
+        """A scratch folder, child deaths that wake us, and the end of everything at the end."""
+        self.reaper = libc.become_reaper()
+        ended, wake = os.pipe()
+        os.set_blocking(ended, False)
+        os.set_blocking(wake, False)
+        self.ended = ended
+        old_wake = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        old_handlers = {
+            signum: signal.signal(signum, handler)
+            for signum, handler in (
+                (signal.SIGCHLD, lambda *_: None),
+                (signal.SIGTERM, _terminated),
+                (signal.SIGHUP, _terminated),
+            )
+            # nohup(1) asked for SIGHUP to stay ignored.
+            if signum == signal.SIGCHLD or signal.getsignal(signum) != signal.SIG_IGN
+        }
+        old_mask = signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        )
+        self.folder = tempfile.mkdtemp(prefix="probes-")
+        gc.collect()
+        gc.freeze()
+        try:
+            yield
+        finally:
+            # Once: a second Ctrl-C must not leave half of it undone.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+            for running in list(self.running.values()):
+                self._end(running)
+            self._end_strays()
+            _remove(self.folder)
+            gc.unfreeze()
+            signal.set_wakeup_fd(old_wake)
+            for signum, handler in old_handlers.items():
+                signal.signal(signum, handler)
+            os.close(ended)
+            os.close(wake)
+            signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
+
+    def slowness(self) -> float:
+        """How many times slower than CALIBRATED this machine makes and reaps a child, or 1."""
+        started = time.monotonic()
+        pid = os.fork()
+        if not pid:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        return max(1.0, (time.monotonic() - started) / CALIBRATED)
+
+    def ask(self, queue: list[Probe], limit: float) -> dict[str, list[Fact]]:
+        """Ask every probe in ``queue``; the facts by id, one for each time it was asked."""
+        facts: dict[str, list[Fact]] = {}
+        total, done = len(queue), 0
+        waiting = iter(queue)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.ended, selectors.EVENT_READ)
+            while True:
+                while len(self.running) < self.jobs:
+                    probe = next(waiting, None)
+                    if probe is None:
+                        break
+                    started = self._start(probe, limit)
+                    selector.register(started.answer, selectors.EVENT_READ, started)
+                if not self.running:
+                    return facts
+                first = min(running.deadline for running in self.running.values())
+                for key, _ in selector.select(max(0.0, first - time.monotonic())):
+                    if key.data is not None:
+                        self._read(selector, key.data)
+                _drain(self.ended)
+                now = time.monotonic()
+                for running in list(self.running.values()):
+                    self._reap(running)
+                    if not self._over(running) and now < running.deadline:
+                        continue
+                    with contextlib.suppress(KeyError):
+                        selector.unregister(running.answer)
+                    fact = self._end(running)
+                    facts.setdefault(fact.id, []).append(fact)
+                    done += 1
+                    if self.progress:
+                        self.progress(done, total, fact.id)
+
+    def _start(self, probe: Probe, limit: float) -> _Running:
+        scratch = tempfile.mkdtemp(dir=self.folder)
+        reading, writing = os.pipe()
+        started = time.monotonic()
+        pid = os.fork()
+        if not pid:
+            _be_the_probe(probe, scratch, writing)
+        os.close(writing)
+        os.set_blocking(reading, False)
+        running = _Running(probe, pid, reading, scratch, started, started + limit)
+        self.running[pid] = running
+        return running
+
+    def _read(self, selector: selectors.BaseSelector, running: _Running) -> None:
+        try:
+            data = os.read(running.answer, 65536)
+        except BlockingIOError:
+            return
+        running.text += data
+        if not data:
+            # Its end of the pipe is closed; its death, if it is one, wakes us by SIGCHLD.
+            selector.unregister(running.answer)
+
+    def _reap(self, running: _Running) -> None:
+        if running.status is None:
+            pid, status = os.waitpid(running.pid, os.WNOHANG)
+            if pid:
+                running.status = status
+
+    def _over(self, running: _Running) -> bool:
+        return (
+            running.status is not None
+            or running.text.endswith(b"\n")
+            or len(running.text) > LARGEST_ANSWER
+        )
+
+    def _end(self, running: _Running) -> Fact:
+        """End whatever is left of the probe, and tell what came of it."""
+        elapsed = 1000 * (time.monotonic() - running.started)
+        killed = running.status is None
+        if libc.FREEBSD and self.reaper:
+            libc.reaper_kill(signal.SIGKILL, running.pid)
+        for kill in (os.killpg, os.kill):
+            # The group even where its leader is gone; the process even before it leads a group.
+            if kill is os.killpg or killed:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    kill(running.pid, signal.SIGKILL)
+        if running.status is None:
+            _, running.status = os.waitpid(running.pid, 0)
+        del self.running[running.pid]
+        self._take_rest(running)
+        if not _closed(running.answer):
+            self._end_strays()
+        os.close(running.answer)
+        _remove(running.scratch)
+        return _fact(running, killed, elapsed)
+
+    def _take_rest(self, running: _Running) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while len(running.text) <= LARGEST_ANSWER:
+                data = os.read(running.answer, 65536)
+                if not data:
+                    break
+                running.text += data
+
+    def _end_strays(self) -> None:
+        """Kill the orphans that came to us: our children that are no running probe.
+
+        Each may have children that come to us in turn, so it is done until none is left.
+        """
+        if not self.reaper:
+            return
+        for _ in range(1000):
+            strays = _children() - set(self.running)
+            if not strays:
+                return
+            for pid in strays:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            for pid in strays:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
+
+
+def _be_the_probe(probe: Probe, scratch: str, writing: int) -> NoReturn:
+    """In the child: leave the lab's surroundings behind, answer, and end."""
+    code = 1
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        # A probe begins as a program does: nothing blocked, and every disposition the default
+        # but those Python itself sets (SIGPIPE and SIGXFSZ ignored).
+        for signum in _dispositions():
+            signal.signal(signum, signal.SIG_DFL)
+        for signum in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(signum, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        with contextlib.suppress(Unsupported, OSError):
+            libc.die_with_parent(signal.SIGKILL)
+        libc.become_reaper()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nothing, descriptor)
+        # Through a number out of the way, as `writing` may be 3 or the null device's.
+        os.set_inheritable(writing, False)
+        kept = os.dup(writing) if writing < 3 else writing
+        os.closerange(3, kept)
+        os.closerange(kept + 1, _most_descriptors())
+        os.chdir(scratch)
+        os.umask(0o022)
+        os.environ.update(TZ="UTC", LC_ALL="C", HOME=scratch, TMPDIR=scratch)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        parent = os.getpid()
+        document = _answer(probe)
+        if os.getpid() == parent:
+            text = json.dumps(document).encode() + b"\n"
+            while text:
+                text = text[os.write(kept, text) :]
+            code = 0
+    finally:
+        os._exit(code)
+
+
+def _answer(probe: Probe) -> dict[str, Any]:
+    try:
+        value = probe()
+    except Unsupported as why:
+        return {"status": UNSUPPORTED, "reason": str(why)}
+    except Blocked as why:
+        return {"status": BLOCKED, "reason": str(why)}
+    except BaseException as error:
+        return {"status": BROKEN, "reason": _described(error)}
+    if isinstance(value, Sample):
+        return {"status": MEASURED, "value": value.value, "raw": value.raw}
+    return {"status": MEASURED, "value": value}
+
+
+def _described(error: BaseException) -> str:
+    """What went wrong and where, in one line."""
+    where = ""
+    trace = error.__traceback__
+    while trace:
+        frame = trace.tb_frame
+        where = f" ({os.path.basename(frame.f_code.co_filename)}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return f"{type(error).__name__}: {error}{where}".replace("\n", " ")
+
+
+def _fact(running: _Running, killed: bool, elapsed: float) -> Fact:
+    """What the probe said, or how it failed to."""
+    probe = running.probe
+
+    def failed(status: str, reason: str) -> Fact:
+        return Fact(probe.id, status, None, probe.scope, None, reason, elapsed)
+
+    if running.text.endswith(b"\n") and len(running.text) <= LARGEST_ANSWER:
+        try:
+            document = json.loads(running.text)
+            document.update(scope=probe.scope, milliseconds=elapsed)
+            document.setdefault("value", None)
+            return Fact.from_json(probe.id, document)
+        except (ValueError, AttributeError) as error:
+            return failed(BROKEN, f"its answer could not be read: {error}")
+    if len(running.text) > LARGEST_ANSWER:
+        return failed(BROKEN, f"its answer is longer than {LARGEST_ANSWER} bytes")
+    if killed:
+        return failed(TIMED_OUT, f"no answer within {elapsed / 1000:.1f} s")
+    assert running.status is not None
+    return failed(BROKEN, f"its process {ending(running.status)} without an answer")
+
+
+def _agreed(facts: list[Fact]) -> Fact:
+    """One fact of many samples: the first if all answer alike, else `unstable`."""
+    answers = [(fact.status, type(fact.value), fact.value) for fact in facts]
+    if len(set(answers)) == 1:
+        return facts[0]
+    said = ", ".join(show(fact.value) if fact.measured else fact.status for fact in facts)
+    reason = f"{len(facts)} times asked, it answered {said}"
+    first = facts[0]
+    return Fact(first.id, UNSTABLE, None, first.scope, None, reason, first.milliseconds)
+
+
+def _terminated(signum: int, frame: object) -> None:
+    raise SystemExit(128 + signum)
+
+
+def _drain(descriptor: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        while os.read(descriptor, 4096):
+            pass
+
+
+def _closed(descriptor: int) -> bool:
+    """Whether nobody holds the other end of this non-blocking pipe any more."""
+    try:
+        return not os.read(descriptor, 1)
+    except BlockingIOError:
+        return False
+
+
+def _dispositions() -> Iterable[int]:
+    """The signals whose disposition may be set and that Python or a caller may have set."""
+    return (s for s in signal.valid_signals() if signal.getsignal(s) not in (signal.SIG_DFL, None))
+
+
+def _most_descriptors() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # One system call on Linux and FreeBSD however many; elsewhere a loop that must end.
+    return min(soft, 65536) if soft > 0 else 65536
+
+
+def _children() -> set[int]:
+    """Process ids whose parent is this process."""
+    me = os.getpid()
+    found = set()
+    if libc.LINUX:
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                    if int(file.read().rpartition(b") ")[2].split()[1]) == me:
+                        found.add(int(name))
+        return found
+    listed = subprocess.run(["ps", "-ax", "-o", "pid=,ppid="], stdout=subprocess.PIPE, check=False)
+    for line in listed.stdout.splitlines():
+        pid, ppid = map(int, line.split())
+        if ppid == me:
+            found.add(pid)
+    return found
+
+
+def _remove(folder: str) -> None:
+    """Remove a scratch folder, whatever a killed probe left in it."""
+    try:
+        os.rmdir(folder)  # Most probes leave it empty.
+        return
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return
+    _remove_message_queues(folder)
+    shutil.rmtree(folder, onerror=_make_removable)
+
+
+def _make_removable(function: Callable[..., Any], path: str, error: Any) -> None:
+    """rmtree's way out: unmount what is mounted, open what is closed, then once more."""
+    with contextlib.suppress(OSError):
+        if error[1].errno == errno.EBUSY:
+            subprocess.run(["umount", path], stderr=subprocess.DEVNULL, check=False)
+        os.chmod(os.path.dirname(path), 0o700)
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.chmod(path, 0o700)
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            os.unlink(path)
+
+
+QUEUE_NAME = "message-queue-"
+"""A probe that makes a System V message queue leaves an empty file of this name and its id in
+its scratch folder: the queue outlives every process, and this is how it is found and removed."""
+
+
+def _remove_message_queues(folder: str) -> None:
+    with contextlib.suppress(OSError, ValueError, Unsupported):
+        for name in os.listdir(folder):
+            if name.startswith(QUEUE_NAME):
+                libc.call("msgctl", int(name[len(QUEUE_NAME) :]), 0, None)
+
+
+if sys.platform == "win32":  # pragma: no cover
+    raise ImportError("the runner needs a Unix")

@@ -1,0 +1,70 @@
+"""Changed worlds: the whole lab run under a shim, a sysctl, another file system."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Optional
+
+import pytest
+
+from probes import Report
+from probes.fact import INFORMATIVE
+
+ROOT = Path(__file__).resolve().parent.parent
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: run the tests as root")
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="changes the world by Linux means")
+
+
+def run_lab(
+    *arguments: str,
+    environment: Optional[Mapping[str, str]] = None,
+    before: Sequence[str] = (),
+    folder: Path = ROOT,
+    python: str = sys.executable,
+) -> subprocess.CompletedProcess[str]:
+    """``python -m probes ARGUMENTS`` in ``folder``, with ``before`` in front of the command."""
+    clean = {k: v for k, v in os.environ.items() if k not in ("CI", "GITHUB_STEP_SUMMARY")}
+    return subprocess.run(
+        [*before, python, "-m", "probes", *arguments],
+        cwd=folder,
+        env={**clean, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def measure(*options: str, **how: object) -> Report:
+    """The report of a lab run by `run_lab`, with options such as ``--only=sockets``."""
+    done = run_lab("report", "--format", "json", *options, **how)  # type: ignore[arg-type]
+    assert done.stdout, done.stderr
+    return Report.loads(done.stdout)
+
+
+def shim(folder: Path, source: str) -> dict[str, str]:
+    """Build C ``source`` as a library; the environment that preloads it into a program."""
+    path = folder / "shim.c"
+    library = folder / "shim.so"
+    path.write_text("#define _GNU_SOURCE 1\n#include <dlfcn.h>\n" + source)
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(path), "-ldl"], check=True
+    )
+    return {"LD_PRELOAD": str(library)}
+
+
+def flipped(before: Report, after: Report) -> dict[str, tuple[str, str]]:
+    """The facts that answer otherwise, each with the old and the new answer as people read it.
+
+    Informative facts speak of nothing the lab promises and are left out.
+    """
+    return {
+        fact.id: (before[fact.id].answer, fact.answer)
+        for fact in after
+        if fact.scope != INFORMATIVE and before[fact.id].answer != fact.answer
+    }
