@@ -1,45 +1,397 @@
-"""The command line: report · list · explain · diff · gate · pack."""
+"""The command line: report · list · explain · diff · gate · pack.
+
+Exit statuses: 0 as expected; 1 behaviour drifted, or the reports differ; 2 usage or
+unreadable input; 3 the environment failed, or nothing could be measured; 4 a probe
+broke, timed out or was unstable; 130 interrupted.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import datetime
+import json
+import os
+import signal
 import sys
 import time
-from typing import Optional
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, NoReturn, Optional
 
-from .fact import Report
+from .fact import FAULTS, Report, ReportError, write_whole
+
+if TYPE_CHECKING:
+    from .probe import Probe
+    from .renderings import Style
+
+USAGE, ENVIRONMENT, BROKE, INTERRUPTED = 2, 3, 4, 130
+
+
+class _Stop(Exception):
+    """Ends the command with one line and a status."""
+
+    def __init__(self, status: int, line: str) -> None:
+        super().__init__(line)
+        self.status = status
 
 
 def main(arguments: Optional[list[str]] = None) -> int:
-    from . import environment, probe, runner
-
-    parser = argparse.ArgumentParser(prog="probes")
-    parser.add_argument("command")
-    parser.add_argument("--format", default="text")
-    parser.add_argument("--only", action="append", default=[])
-    parser.add_argument("--skip", action="append", default=[])
-    parser.add_argument("--jobs", type=int)
-    parser.add_argument("--deadline", type=float)
-    parser.add_argument("--repeat", type=int, default=1)
-    a = parser.parse_args(arguments)
-    started = time.monotonic()
+    """Run one command; its exit status."""
     try:
-        chosen = probe.select(probe.catalogue(), a.only, a.skip)
-    except LookupError as error:
-        print(f"probes: {error}", file=sys.stderr)
-        return 2
-    facts = runner.run(chosen, jobs=a.jobs, deadline=a.deadline, repeat=a.repeat)
-    report = Report(
-        environment.describe(environment.probes_hash()),
-        facts,
-        time.monotonic() - started,
-        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        options = _parser().parse_args(arguments)
+        status: int = options.run(options)
+        sys.stdout.flush()
+        return status
+    except _Stop as stop:
+        return _said(stop.status, str(stop))
+    except ReportError as error:
+        return _said(USAGE, str(error))
+    except KeyboardInterrupt:
+        return _said(INTERRUPTED, "interrupted; nothing is left running")
+    except BrokenPipeError:
+        # Whoever read our output had enough: end as any program does, without a word.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _said(ENVIRONMENT, f"{where}{error.strerror or error}")
+
+
+def _said(status: int, line: str) -> int:
+    with contextlib.suppress(OSError):
+        print(f"probes: {line}", file=sys.stderr)
+    # What could not be written once is not tried again at exit.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return status
+
+
+# The options -----------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="probes",
+        description="Measure how the system calls of this Unix really behave.",
+        epilog="Exit status: 0 as expected, 1 behaviour drifted or reports differ, 2 usage or "
+        "unreadable input, 3 environment failed or nothing measured, 4 a probe broke or timed "
+        "out, 130 interrupted.",
     )
-    if a.format == "json":
-        print(report.dumps(), end="")
-    else:
-        for fact in report:
-            print(
-                f"{fact.answer:14} {fact.id:44} {fact.milliseconds:7.1f} {fact.reason} {fact.raw or ''}"
-            )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    choosing = argparse.ArgumentParser(add_help=False)
+    choosing.add_argument(
+        "--only", action="append", default=[], metavar="GLOB",
+        help="measure facts that match, such as 'signals.*' or signals; may be repeated",
+    )  # fmt: skip
+    choosing.add_argument("--skip", action="append", default=[], metavar="GLOB", help="leave out")
+
+    measuring = argparse.ArgumentParser(add_help=False)
+    measuring.add_argument(
+        "--jobs", type=_positive, metavar="N", help="probes at once (default: twice the processors)"
+    )
+    measuring.add_argument(
+        "--deadline", type=_seconds, metavar="S",
+        help="seconds a probe may take (default: 10, more on a slow machine)",
+    )  # fmt: skip
+    measuring.add_argument(
+        "--repeat", type=_positive, default=1, metavar="N",
+        help="measure N times; a fact that varies is unstable",
+    )  # fmt: skip
+
+    def command(
+        name: str,
+        run: Callable[[argparse.Namespace], int],
+        help: str,
+        *parents: argparse.ArgumentParser,
+    ) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = commands.add_parser(
+            name, help=help, description=help[0].upper() + help[1:] + ".", parents=list(parents)
+        )
+        made.set_defaults(run=run)
+        return made
+
+    report = command(
+        "report", _report, "measure this host and print every fact", choosing, measuring
+    )
+    _add_format(report, "text", "json", "markdown", "junit", "github", "header")
+    report.add_argument(
+        "-o", "--output", metavar="FILE", help="write there, not to standard output"
+    )
+    report.add_argument("-v", "--verbose", action="store_true", help="add what to do about each")
+
+    listing = command("list", _list, "list the questions: id, scope, question", choosing)
+    listing.add_argument("--json", action="store_true", help="as JSON")
+
+    explain = command(
+        "explain", _explain, "explain facts: why they matter, what is documented, measured here",
+        measuring,
+    )  # fmt: skip
+    explain.add_argument("id", nargs="+", metavar="ID", help="a fact's id, or a glob")
+    explain.add_argument("--json", action="store_true", help="as JSON")
+
+    diff = command("diff", _diff, "compare reports: the rows that differ")
+    diff.add_argument("reports", nargs="+", metavar="REPORT", help="two reports or more (JSON)")
+    diff.add_argument("--all", action="store_true", help="the rows that agree too")
+    diff.add_argument("--json", action="store_true", help="as JSON")
+
+    gate = command(
+        "gate", _gate, "measure and compare with a baseline: fail when behaviour changed",
+        choosing, measuring,
+    )  # fmt: skip
+    gate.add_argument("baseline", metavar="BASELINE", help="a report someone approved (JSON)")
+    gate.add_argument("--against", metavar="REPORT", help="compare this report; measure nothing")
+    gate.add_argument("--update", action="store_true", help="show the changes, then approve them")
+    gate.add_argument("--reason", metavar="TEXT", help="why, kept in the baseline")
+    gate.add_argument("-o", "--output", metavar="FILE", help="write the verdict there")
+    _add_format(gate, "text", "json", "markdown", "junit", "github")
+
+    pack = command("pack", _pack, "make one file of the lab that runs on any guest with Python")
+    pack.add_argument("-o", "--output", default="lab.pyz", metavar="FILE", help="default: lab.pyz")
+    return parser
+
+
+def _add_format(parser: argparse.ArgumentParser, *formats: str) -> None:
+    parser.add_argument("--format", choices=formats, default=formats[0], help="default: text")
+    parser.add_argument(
+        "--json",
+        dest="format",
+        action="store_const",
+        const="json",
+        help="the same as --format json",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 10000:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 10000")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 86400:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 86400 seconds")
+    return number
+
+
+# The commands ------------------------------------------------------------------------
+
+
+def _report(options: argparse.Namespace) -> int:
+    from . import renderings
+
+    probes = _chosen(options)
+    report = _measured(probes, options)
+    text = renderings.render(options.format, report, probes, _style(options))
+    _write(options.output, text)
+    if options.format == "github":
+        _append_step_summary(renderings.render("markdown", report, probes, _style(options)))
+    counts = report.counts()
+    if any(counts[status] for status in FAULTS):
+        return BROKE
+    if not counts["measured"]:
+        return _said(ENVIRONMENT, "nothing could be measured; each fact says why")
     return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    probes = _chosen(options)
+    if options.json:
+        document = {
+            probe.id: {
+                "question": probe.question,
+                "scope": probe.scope,
+                "matters": probe.matters,
+                "advice": probe.advice,
+                "reference": probe.reference,
+                "documented": dict(probe.documented),
+            }
+            for probe in probes.values()
+        }
+        _write(None, json.dumps(document, indent=1) + "\n")
+        return 0
+    width = max(map(len, probes))
+    lines = [f"{p.id:{width}}  {p.scope:11}  {p.question}\n" for p in probes.values()]
+    _write(None, "".join(lines))
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from .explain import explain, explained
+
+    options.only, options.skip = options.id, []
+    probes = _chosen(options)
+    report = _measured(probes, options)
+    if options.json:
+        document = {id: explained(probe, report) for id, probe in probes.items()}
+        _write(None, json.dumps(document, indent=1) + "\n")
+    else:
+        style = _style(options)
+        _write(None, "\n".join(explain(p, report, style) for p in probes.values()))
+    return BROKE if any(fact.status in FAULTS for fact in report) else 0
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from . import comparison
+
+    if len(options.reports) < 2:
+        raise _Stop(USAGE, "diff needs two reports or more")
+    reports = {path: Report.load(path) for path in options.reports}
+    rows = comparison.rows(list(reports.values()))
+    if options.json:
+        _write(None, comparison.to_json(reports, rows, options.all))
+    else:
+        _write(None, comparison.to_text(reports, rows, options.all, _style(options)))
+    return 1 if any(row.differs for row in rows) else 0
+
+
+def _gate(options: argparse.Namespace) -> int:
+    from . import baseline as baselines
+    from . import verdict as verdicts
+    from .probe import catalogue
+
+    if options.update:
+        return _update(options)
+    if options.reason:
+        raise _Stop(USAGE, "--reason goes with --update")
+    baseline = Report.load(options.baseline)
+    allowances = baselines.load_allowances(baselines.allowed_path(options.baseline))
+    asked = None
+    if options.against:
+        report = Report.load(options.against)
+    else:
+        probes = _chosen(options)
+        asked = list(probes) if options.only or options.skip else None
+        report = _measured(probes, options)
+    verdict = baselines.judge(baseline, report, allowances, asked=asked)
+    text = verdicts.render(options.format, verdict, catalogue(), _style(options))
+    _write(options.output, text)
+    if options.format == "github":
+        summary = verdicts.render("markdown", verdict, catalogue(), _style(options))
+        _append_step_summary(summary)
+    return verdict.status
+
+
+def _update(options: argparse.Namespace) -> int:
+    """Show what changes, then write the baseline with the reason."""
+    from . import baseline as baselines
+    from . import verdict as verdicts
+    from .probe import catalogue
+
+    if os.environ.get("CI"):
+        raise _Stop(USAGE, "--update never writes where CI is set: approve a baseline by hand")
+    if options.only or options.skip:
+        raise _Stop(USAGE, "--update records a whole report: leave --only and --skip out")
+    old = Report.load(options.baseline) if os.path.lexists(options.baseline) else None
+    report = (
+        Report.load(options.against) if options.against else _measured(_chosen(options), options)
+    )
+    if old:
+        verdict = baselines.judge(old, report)
+        _write(None, verdicts.render("text", verdict, catalogue(), _style(options)))
+    reason = (options.reason or "").strip()
+    if not reason and sys.stdin.isatty() and sys.stderr.isatty():
+        print("Why is this the behaviour to expect? ", end="", file=sys.stderr, flush=True)
+        reason = sys.stdin.readline().strip()
+    if not reason:
+        raise _Stop(USAGE, "--update needs --reason TEXT: it is kept in the baseline")
+    approved = baselines.approve(old, report, reason, datetime.date.today())
+    approved.save(options.baseline)
+    print(f"probes: wrote {options.baseline}", file=sys.stderr)
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from .pack import pack
+
+    size = pack(options.output)
+    print(
+        f"probes: wrote {options.output}, {size // 1024} KiB; "
+        f"python3 {os.path.basename(options.output)} report",
+        file=sys.stderr,
+    )
+    return 0
+
+
+# What they share -------------------------------------------------------------------------
+
+
+def _chosen(options: argparse.Namespace) -> Mapping[str, Probe]:
+    from .probe import catalogue, select
+
+    try:
+        return select(catalogue(), options.only, options.skip)
+    except LookupError as error:
+        raise _Stop(USAGE, str(error.args[0])) from None
+
+
+def _measured(probes: Mapping[str, Probe], options: argparse.Namespace) -> Report:
+    from . import environment, runner
+
+    started = time.monotonic()
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with _progress() as progress:
+        facts = runner.run(
+            probes,
+            jobs=options.jobs,
+            deadline=options.deadline,
+            repeat=options.repeat,
+            progress=progress,
+        )
+    where = environment.describe(environment.probes_hash())
+    return Report(where, facts, time.monotonic() - started, at)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Optional[Callable[[int, int, str], None]]]:
+    """One line on standard error, rewritten in place, when that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+
+    def told(done: int, total: int, id: str) -> None:
+        print(f"\r{done}/{total} {id:.50}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield told
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _style(options: argparse.Namespace) -> Style:
+    from .renderings import Style
+
+    to_file = getattr(options, "output", None) is not None
+    terminal = sys.stdout.isatty() and not to_file
+    columns = None
+    if terminal:
+        columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(1).columns or 80
+    colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Style(width=columns, colour=colour, verbose=getattr(options, "verbose", False))
+
+
+def _write(path: Optional[str], text: str) -> None:
+    if path is None or path == "-":
+        # Whatever the locale: what a fact says is never a reason not to say it.
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+        sys.stdout.buffer.flush()
+        return
+    write_whole(path, text.encode("utf-8", "backslashreplace"))
+
+
+def _append_step_summary(markdown: str) -> None:
+    """GitHub shows what is in this file below the job; it takes 1 MiB a step."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if path:
+        data = markdown.encode("utf-8", "backslashreplace")[: 1 << 20]
+        with open(path, "ab") as file:
+            file.write(data)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import shlex
-import shutil
 import subprocess
 
 from .probe import Blocked, Unsupported
@@ -17,7 +17,7 @@ def command() -> tuple[str, ...]:
     candidates = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]
     for candidate in candidates:
         words = shlex.split(candidate)
-        if words and shutil.which(words[0]):
+        if words and any(os.access(os.path.join(f, words[0]), os.X_OK) for f in os.get_exec_path()):
             return tuple(words)
     return ()
 
@@ -42,17 +42,45 @@ def run(source: str, *flags: str) -> str:
 
     Raises Blocked without a compiler, Unsupported where it refuses the program.
     """
+    _build(source, *flags, "-o", "asked")
+    done = subprocess.run(["./asked"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+    return done.stdout.decode()
+
+
+def constant(expression: str, header: str, *flags: str) -> int:
+    """A constant from 0 to 999 as the compiler sees it after ``#include <header>``.
+
+    Read from the object file: a third of the time it takes to link a program and run it.
+    Raises as `run` does.
+    """
+    digits = ", ".join(f"'0' + ({expression}) / {power} % 10" for power in (100, 10, 1))
+    mark = "asked:"
+    letters = ", ".join(f"'{letter}'" for letter in mark)
+    _build(
+        f"#include <{header}>\nconst char asked[] = {{{letters}, {digits}}};\n",
+        *flags, "-c", "-o", "asked.o",
+    )  # fmt: skip
+    with open("asked.o", "rb") as file:
+        _, found, after = file.read().partition(mark.encode())
+    if not found:
+        raise Unsupported("the C compiler's object files do not hold constants as they are")
+    return int(after[:3])
+
+
+def _build(source: str, *arguments: str) -> None:
     if not command():
         raise Blocked("needs a C compiler: install cc, gcc or clang, or set CC")
     with open("asked.c", "w", encoding="ascii") as file:
         file.write(source)
     built = subprocess.run(
-        [*command(), *flags, "-o", "asked", "asked.c"],
+        [*command(), *arguments, "asked.c"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
     if built.returncode:
-        lines = built.stdout.decode(errors="replace").splitlines()
-        said = next((line for line in lines if "error" in line), "it said nothing")
-        raise Unsupported(f"the C compiler refuses it with {' '.join(flags) or 'no flags'}: {said}")
-    done = subprocess.run(["./asked"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
-    return done.stdout.decode()
+        said = built.stdout.decode(errors="replace")
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if os.strerror(number) in said:
+                raise OSError(number, os.strerror(number))
+        why = next((line for line in said.splitlines() if "error" in line), "it said nothing")
+        flags = " ".join(arguments[: arguments.index("-o")])
+        raise Unsupported(f"the C compiler refuses it with {flags or 'no flags'}: {why}")

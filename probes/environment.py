@@ -7,13 +7,10 @@ import ctypes
 import hashlib
 import os
 import pkgutil
-import platform
 import re
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,11 +62,11 @@ def describe(probes_hash: str) -> Platform:
         pointer_bits=pointer_bits,
         emulated_32_bit=pointer_bits == 32 and _kernel_is_64_bit(uname.machine),
         compiler=compiler.version(),
-        python=f"{platform.python_implementation()} {platform.python_version()}",
+        python=_python(),
         root=os.geteuid() == 0,
         container=_container(),
         hypervisor=_hypervisor(uname.version),
-        scratch_filesystem=_filesystem(os.path.realpath(tempfile.gettempdir())),
+        scratch_filesystem=_filesystem(os.path.realpath(os.environ.get("TMPDIR") or "/tmp")),
         interfaces=_interfaces(),
         sysctls=_sysctls(uname.sysname),
         probes_hash=probes_hash,
@@ -105,9 +102,15 @@ def _libc(system: str) -> tuple[str, str]:
     return system.lower(), os.uname().release
 
 
+def _python() -> str:
+    """``CPython 3.13.0``, with a release candidate's level."""
+    name = {"cpython": "CPython", "pypy": "PyPy"}.get(sys.implementation.name, "Python")
+    return f"{name} {sys.version.split()[0]}"
+
+
 def _distribution() -> str:
     if libc.MACOS:
-        return f"macOS {platform.mac_ver()[0]}"
+        return f"macOS {_run(['sw_vers', '-productVersion']).strip()}"
     for path in ("/etc/os-release", "/usr/lib/os-release"):
         for line in _lines(path):
             if line.startswith("PRETTY_NAME="):
@@ -244,8 +247,6 @@ def _lines(path: str) -> Iterator[str]:
 
 def _run(command: list[str], error_too: bool = False) -> str:
     """What a command says, empty where it is not there or does not end."""
-    if not shutil.which(command[0], path=os.environ.get("PATH", "") + ":/sbin:/usr/sbin"):
-        return ""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(
             command,

@@ -7,12 +7,15 @@ holds a file against the same rules with the standard library alone.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import stat
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Optional, Union
 
 SCHEMA = 1
@@ -36,6 +39,8 @@ SCOPES = (INHERENT, CONFIGURED, INFORMATIVE)
 
 LARGEST_FILE = 16 * 1024 * 1024
 """A report is some 50 KB; anything past this many bytes is no report."""
+DEEPEST = 64
+"""Objects and lists within one another, the report itself the first."""
 
 
 class ReportError(ValueError):
@@ -49,6 +54,13 @@ def show(value: Value) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
+
+
+def printable(text: str) -> str:
+    """``text`` in one line, what is not printable shown as its escape, such as ``\\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass(frozen=True)
@@ -101,13 +113,14 @@ class Fact:
     def from_json(cls, id: str, document: Any) -> Fact:
         _check(_is_id(id), f"{id!r:.60} is no fact id (family.name)")
         _check(isinstance(document, dict), f"fact {id} is not an object")
+        _check(_is_plain(document, DEEPEST - 2), f"fact {id} {_NOT_PLAIN}")
         fields = dict(document)
         status = fields.pop("status", None)
         _check(status in STATUSES, f"fact {id} has the unknown status {status!r:.60}")
         scope = fields.pop("scope", None)
         _check(scope in SCOPES, f"fact {id} has the unknown scope {scope!r:.60}")
         _check("value" in fields, f"fact {id} has no value")
-        value = fields.pop("value")
+        value = _whole(fields.pop("value"))
         _check(_is_value(value), f"fact {id} has a value that is no bool, integer, string or null")
         _check(status == MEASURED or value is None, f"fact {id} is {status} and yet has a value")
         reason = fields.pop("reason", "")
@@ -149,9 +162,9 @@ class Platform:
     container: str = ""
     hypervisor: str = ""
     scratch_filesystem: str = ""
-    interfaces: Mapping[str, Any] = field(default_factory=dict)
+    interfaces: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Interface name to the address families it has: ``{"lo": ["inet", "inet6"]}``."""
-    sysctls: Mapping[str, Any] = field(default_factory=dict)
+    sysctls: Mapping[str, str] = field(default_factory=dict)
     """The kernel settings that bear on facts, as text."""
     probes_hash: str = ""
     later: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -205,30 +218,48 @@ class Platform:
     @classmethod
     def from_json(cls, document: Any) -> Platform:
         _check(isinstance(document, dict), "the environment is not an object")
+        _check(_is_plain(document, DEEPEST - 1), f"the environment {_NOT_PLAIN}")
         fields = dict(document)
         known: dict[str, Any] = {}
         for name in cls._fields():
-            kind = _PLATFORM_KINDS.get(name, str)
             if name not in fields:
                 _check(name not in _PLATFORM_REQUIRED, f"the environment has no {name}")
                 continue
-            value = fields.pop(name)
-            fits = type(value) is int if kind is int else isinstance(value, kind)
-            _check(fits, f"the environment's {name} is of the wrong kind")
-            known[name] = value
-        _check(
-            known["pointer_bits"] in (16, 32, 64, 128), "the environment's pointer_bits is no width"
-        )
+            known[name] = _whole(fields.pop(name))
+            fits = _PLATFORM_KINDS.get(name, _is_text)
+            _check(fits(known[name]), f"the environment's {name} is of the wrong kind")
         return cls(later=fields, **known)
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_width(value: Any) -> bool:
+    return type(value) is int and value in (16, 32, 64, 128)
+
+
+def _are_interfaces(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(families, list) and all(map(_is_text, families)) for families in value.values()
+    )
+
+
+def _are_sysctls(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
 _PLATFORM_REQUIRED = ("system", "release", "machine", "libc", "libc_version", "pointer_bits")
-_PLATFORM_KINDS: dict[str, type] = {
-    "pointer_bits": int,
-    "emulated_32_bit": bool,
-    "root": bool,
-    "interfaces": dict,
-    "sysctls": dict,
+_PLATFORM_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "pointer_bits": _is_width,
+    "emulated_32_bit": _is_flag,
+    "root": _is_flag,
+    "interfaces": _are_interfaces,
+    "sysctls": _are_sysctls,
 }
 
 
@@ -289,7 +320,9 @@ class Report:
     def dumps(self) -> str:
         """The report as JSON text: sorted keys, final newline."""
         # ASCII escapes keep a lone surrogate, as a hostile file name could give one, writable.
-        return json.dumps(self.to_json(), indent=1, sort_keys=True, allow_nan=False) + "\n"
+        text = json.dumps(self.to_json(), indent=1, sort_keys=True, allow_nan=False)
+        # DEL is the one control character that JSON need not escape.
+        return text.replace("\x7f", "\\u007f") + "\n"
 
     def save(self, path: Union[str, os.PathLike[str]]) -> None:
         """Write the report to ``path``, whole or not at all.
@@ -302,9 +335,18 @@ class Report:
     def loads(cls, text: Union[str, bytes]) -> Report:
         """The report in ``text``.  Raises ReportError, its message one line."""
         try:
-            document = json.loads(text, parse_constant=_no_constant)
+            if isinstance(text, bytes):
+                text = text.decode("utf-8-sig")
+            document = json.loads(
+                text,
+                object_pairs_hook=_unique,
+                parse_constant=_no_constant,
+                parse_int=_no_giant,
+            )
+        except ReportError:
+            raise
         except RecursionError:
-            raise ReportError("nested too deeply to be a report") from None
+            raise ReportError(f"{_TOO_DEEP}: no report") from None
         except UnicodeDecodeError:
             raise ReportError("not UTF-8 text, so not a report") from None
         except ValueError as error:
@@ -317,8 +359,9 @@ class Report:
             isinstance(document, dict) and "schema" in document,
             'not a report: no "schema" at its top',
         )
+        _check(_is_plain(document, DEEPEST), f"it {_NOT_PLAIN}")
         fields = dict(document)
-        schema = fields.pop("schema")
+        schema = _whole(fields.pop("schema"))
         _check(
             type(schema) is int and schema == SCHEMA,
             f"its schema is {schema!r:.40}; this version reads schema {SCHEMA} alone",
@@ -346,34 +389,62 @@ class Report:
         Raises ReportError (one line that names the file) for a file that is
         missing, truncated, foreign, too large or of another schema.
         """
+        name = printable(os.fsdecode(path))
         try:
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=_open_at_once) as file:
                 text = file.read(LARGEST_FILE + 1)
-        except OSError as error:
-            raise ReportError(f"{os.fspath(path)}: {error.strerror or error}") from None
+        except (OSError, ValueError) as error:
+            raise ReportError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
         if len(text) > LARGEST_FILE:
-            raise ReportError(f"{os.fspath(path)}: larger than {LARGEST_FILE} bytes: no report")
+            raise ReportError(f"{name}: larger than {LARGEST_FILE} bytes: no report")
         try:
             return cls.loads(text)
         except ReportError as error:
-            raise ReportError(f"{os.fspath(path)}: {error}") from None
+            raise ReportError(f"{name}: {error}") from None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; a FIFO that nobody writes to is empty, not a reason to wait for ever."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def write_whole(path: Union[str, os.PathLike[str]], text: Union[str, bytes]) -> None:
     """Write ``text`` to ``path`` through a file beside it, so that no reader sees a part.
 
-    What is no plain file (a terminal, a pipe, /dev/stdout) is written straight to.
+    A symbolic link stays one: the file it leads to is written.  What is no plain
+    file (a terminal, a pipe, /dev/stdout) is written straight to.  Raises OSError
+    that names ``path``; what was there stays.
     """
+    name = os.fspath(path)
     data = text.encode() if isinstance(text, str) else text
-    target = Path(path)
-    if target.is_symlink() or (target.exists() and not target.is_file()):
-        target.write_bytes(data)
-        return
-    mode = target.stat().st_mode & 0o7777 if target.exists() else 0o666 & ~_umask()
-    handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        _write_whole(name, data)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from None
+
+
+def _write_whole(name: str, data: bytes) -> None:
+    mode, owner = 0o666 & ~_umask(), (-1, -1)
+    with contextlib.suppress(FileNotFoundError):
+        there = os.stat(name)
+        descriptor = os.path.abspath(name).startswith(("/dev/std", "/dev/fd/", "/proc/"))
+        if descriptor or not stat.S_ISREG(there.st_mode):
+            with open(name, "wb") as file:
+                file.write(data)
+            return
+        if not os.access(name, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        mode, owner = stat.S_IMODE(there.st_mode), (there.st_uid, there.st_gid)
+    target = os.path.realpath(name)
+    folder, last = os.path.split(target)
+    handle, beside = tempfile.mkstemp(dir=folder, prefix=f".{last[:100]}.")
     try:
         with open(handle, "wb") as file:
             file.write(data)
+        with contextlib.suppress(PermissionError):
+            os.chown(beside, *owner)
         os.chmod(beside, mode)
         os.replace(beside, target)
     except BaseException:
@@ -389,11 +460,46 @@ def _umask() -> int:
 
 def _check(holds: Any, message: str) -> None:
     if not holds:
-        raise ReportError(message.replace("\n", " "))
+        raise ReportError(printable(message))
+
+
+_TOO_DEEP = f"nested deeper than {DEEPEST}"
+_NOT_PLAIN = f"holds what JSON has no word for, or is {_TOO_DEEP}"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for name, value in pairs:
+        _check(name not in document, f"not a report: it says {name!r:.60} twice")
+        document[name] = value
+    return document
 
 
 def _no_constant(name: str) -> Any:
     raise ReportError(f"not JSON: it holds {name}")
+
+
+def _no_giant(digits: str) -> int:
+    # Python needs minutes for a number of millions of digits, or refuses it.
+    _check(len(digits) < 400, "not a report: it holds a number of hundreds of digits")
+    return int(digits)
+
+
+def _is_plain(value: Any, levels: int) -> bool:
+    """Whether this is JSON that any reader reads alike: finite numbers, not nested deeply."""
+    if isinstance(value, dict):
+        names, values = list(value), list(value.values())
+        return all(map(_is_text, names)) and _is_plain(values, levels)
+    if isinstance(value, list):
+        return levels > 0 and all(_is_plain(item, levels - 1) for item in value)
+    if isinstance(value, (int, float)):
+        return -sys.float_info.max <= value <= sys.float_info.max
+    return value is None or _is_text(value)
+
+
+def _whole(value: Any) -> Any:
+    """A number as JSON means it: 1.0 is the integer 1."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_id(id: str) -> bool:
@@ -414,4 +520,4 @@ def _is_value(value: Any) -> bool:
 
 
 def _is_duration(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < 1e12
+    return type(value) in (int, float) and 0 <= value <= 1e12

@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -118,15 +119,42 @@ def fork(function: Callable[[Channel], Any]) -> Child:
             channel.say(function(channel))
             code = 0
         except Exception as error:
+            error = out_of_room(error) or error
             channel.say({"raised": type(error).__name__, "message": f"{error}" or repr(error)})
     finally:
         os._exit(code)
+
+
+def out_of_room(error: BaseException) -> Optional[Blocked]:
+    """What an error says of a probe that met a full scratch file system and did not ask about it."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Blocked("the scratch file system is full: make room, or set TMPDIR to another")
+    return None
 
 
 def answer(function: Callable[[], Any]) -> Any:
     """Ask ``function`` in a child of its own and give its answer."""
     with fork(lambda _: function()) as child:
         return child.hear()
+
+
+def shell(script: str, before: Callable[[], Any] = lambda: None) -> Child:
+    """A child that runs ``before`` and then becomes sh(1) with ``script``.
+
+    Each line it prints, a JSON value, is heard here; what is said here is its input.
+    """
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return Child(pid, ours)
+    try:
+        before()
+        for descriptor in (0, 1):
+            os.dup2(theirs.fileno(), descriptor)
+        os.execv("/bin/sh", ["sh", "-c", script])
+    finally:
+        os._exit(127)
 
 
 def ending(status: int) -> str:
@@ -275,16 +303,22 @@ def loopback(family: int = socket.AF_INET) -> str:
     return "127.0.0.1" if family == socket.AF_INET else "::1"
 
 
+def need_loopback(family: int = socket.AF_INET) -> None:
+    """Raise Blocked unless this machine has the loopback address and can reach it."""
+    host = loopback(family)
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as asked:
+            asked.bind((host, 0))
+            asked.connect(asked.getsockname())
+    except OSError as error:
+        raise Blocked(f"no {host} on this machine ({error.strerror}): bring lo up") from None
+
+
 def listener(family: int = socket.AF_INET, backlog: int = 8) -> socket.socket:
     """A listening TCP socket on the loopback address, its port picked by the kernel."""
+    need_loopback(family)
     made = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        made.bind((loopback(family), 0))
-    except OSError as error:
-        made.close()
-        if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-            raise Blocked(f"no {loopback(family)} on this machine: bring lo up") from None
-        raise
+    made.bind((loopback(family), 0))
     made.listen(backlog)
     return made
 
@@ -296,7 +330,42 @@ def tcp_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         client.connect(listening.getsockname())
         server, _ = listening.accept()
         with server:
-            yield client, server
+            try:
+                yield client, server
+            finally:
+                for end in (server, client):
+                    with contextlib.suppress(OSError):  # Perhaps it is closed already.
+                        reset_on_close(end)
+
+
+def reset_on_close(connected: socket.socket) -> None:
+    """Have close() send a reset: the connection ends at once, and no TIME_WAIT keeps its port."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@contextlib.contextmanager
+def loopback_fence() -> Iterator[Callable[[], None]]:
+    """Keep this process's packets in one queue; call what it gives to see the queue worked off.
+
+    When the call is back, every packet sent before it has been dealt with, and so have
+    the answers to it, and the answers to those: two round trips have followed them
+    through the loopback interface's queue.  Linux has one queue a processor, so the
+    process keeps to one; elsewhere there is one in all.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            allowed = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, {allowed[os.getpid() % len(allowed)]})
+    with tcp_pair() as (near, far):
+        for end in (near, far):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def fence() -> None:
+            for sender, receiver in 2 * [(near, far), (far, near)]:
+                sender.send(b"x")
+                receiver.recv(1)
+
+        yield fence
 
 
 def fill(descriptor: int, chunk: int = 65536) -> int:
@@ -324,6 +393,32 @@ def second_uid() -> int:
     return 65533
 
 
+def become(uid: int) -> None:
+    """Be this user, and its namesake group, for good: what a daemon that drops root does."""
+    try:
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+    except OSError as error:
+        # A user namespace without that id, or root without CAP_SETUID.
+        raise Blocked(f"root may not become user {uid} here ({error.strerror})") from None
+
+
+def unshare(namespaces: int) -> None:
+    """New Linux namespaces for this process; unless it is root, in a user namespace of its own."""
+    uid, gid = os.geteuid(), os.getegid()
+    libc.call("unshare", namespaces | (libc.CLONE_NEWUSER if uid else 0))
+    if uid:
+        # Without a map its ids are nobody's there, and the files it makes would have no owner.
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{uid} {uid} 1"),
+            ("gid_map", f"{gid} {gid} 1"),
+        ):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+
+
 @contextlib.contextmanager
 def small_filesystem(kilobytes: int) -> Iterator[str]:
     """A folder on an empty file system of that size, gone afterwards.
@@ -334,9 +429,8 @@ def small_filesystem(kilobytes: int) -> Iterator[str]:
     folder = os.path.join(os.getcwd(), "small")
     os.mkdir(folder)
     if libc.LINUX:
-        flags = libc.CLONE_NEWNS | (libc.CLONE_NEWUSER if os.geteuid() else 0)
         try:
-            libc.call("unshare", flags)
+            unshare(libc.CLONE_NEWNS)
             libc.call("mount", b"none", b"/", None, libc.MS_REC | libc.MS_PRIVATE, None)
             options = f"size={kilobytes}k".encode()
             libc.call("mount", b"tmpfs", folder.encode(), b"tmpfs", 0, options)

@@ -34,7 +34,7 @@ from ctypes import (
     c_ulong,
     c_void_p,
 )
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from .probe import Unsupported
 
@@ -60,19 +60,34 @@ SYSTEM = next(
 
 _library = ctypes.CDLL(None, use_errno=True)
 
+# sendfile(2) of FreeBSD and of macOS (fd, s, offset, …), and of Linux and illumos (out, in, …).
+_SENDFILE: tuple[Any, list[Any]] = (
+    (c_int, [c_int, c_int, c_int64, c_size_t, c_void_p, c_void_p, c_int])
+    if FREEBSD
+    else (c_int, [c_int, c_int, c_int64, c_void_p, c_void_p, c_int])
+    if MACOS
+    else (c_ssize_t, [c_int, c_int, c_void_p, c_size_t])
+)
+
 # What a call takes.  Only the fixed arguments of a variadic function are named:
 # ctypes passes the rest as variadic ones, which on arm64 macOS go elsewhere.
 _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "accept": (c_int, [c_int, c_void_p, c_void_p]),
     "accept4": (c_int, [c_int, c_void_p, c_void_p, c_int]),
+    "bind": (c_int, [c_int, c_char_p, c_uint]),
     "bsd_signal": (c_void_p, [c_int, c_void_p]),
     "close": (c_int, [c_int]),
+    "close_range": (c_int, [c_uint, c_uint, c_int]),
+    "closefrom": (None, [c_int]),
     "connect": (c_int, [c_int, c_char_p, c_uint]),
     "daemon": (c_int, [c_int, c_int]),
     "dup": (c_int, [c_int]),
+    "dup3": (c_int, [c_int, c_int, c_int]),
     "epoll_wait": (c_int, [c_int, c_void_p, c_int, c_int]),
     "fcntl": (c_int, [c_int, c_int]),
+    "fcntl64": (c_int, [c_int, c_int]),
     "flock": (c_int, [c_int, c_int]),
+    "getpeereid": (c_int, [c_int, c_void_p, c_void_p]),
     "getpgid": (c_int, [c_int]),
     "gmtime": (c_void_p, [c_void_p]),
     "kevent": (c_int, [c_int, c_void_p, c_int, c_void_p, c_int, c_void_p]),
@@ -80,6 +95,9 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "killpg": (c_int, [c_int, c_int]),
     "localeconv": (c_void_p, []),
     "lockf": (c_int, [c_int, c_int, c_int64]),
+    # An off_t of 64 bits: what a library whose off_t has 32 makes of it is abi.off_t_bits.
+    "lseek": (c_int64, [c_int, c_int64, c_int]),
+    "lseek64": (c_int64, [c_int, c_int64, c_int]),
     "mount": (c_int, [c_char_p, c_char_p, c_char_p, c_ulong, c_char_p]),
     "msgctl": (c_int, [c_int, c_int, c_void_p]),
     "msgget": (c_int, [c_long, c_int]),
@@ -87,6 +105,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "nanosleep": (c_int, [c_void_p, c_void_p]),
     "open": (c_int, [c_char_p, c_int]),
     "pause": (c_int, []),
+    "pipe2": (c_int, [c_void_p, c_int]),
     "poll": (c_int, [c_void_p, c_ulong if LINUX else c_uint, c_int]),
     "prctl": (c_int, [c_int]),
     "procctl": (c_int, [c_int, c_int64, c_int, c_void_p]),
@@ -98,7 +117,14 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "sem_init": (c_int, [c_void_p, c_int, c_uint]),
     "sem_wait": (c_int, [c_void_p]),
     "send": (c_ssize_t, [c_int, c_char_p, c_size_t, c_int]),
+    "sendfile": _SENDFILE,
+    "sendfile64": _SENDFILE,
+    "setpgid": (c_int, [c_int, c_int]),
+    "setresuid": (c_int, [c_uint, c_uint, c_uint]),
+    "setsid": (c_int, []),
+    "setuid": (c_int, [c_uint]),
     "sigaction": (c_int, [c_int, c_void_p, c_void_p]),
+    "sigfillset": (c_int, [c_void_p]),
     "siginterrupt": (c_int, [c_int, c_int]),
     "signal": (c_void_p, [c_int, c_void_p]),
     "sigprocmask": (c_int, [c_int, c_void_p, c_void_p]),
@@ -107,11 +133,13 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "sigtimedwait": (c_int, [c_void_p, c_void_p, c_void_p]),
     "sigwait": (c_int, [c_void_p, POINTER(c_int)]),
     "sigwaitinfo": (c_int, [c_void_p, c_void_p]),
+    "snprintf": (c_int, [c_void_p, c_size_t, c_char_p]),
     "sysconf": (c_long, [c_int]),
     "sysv_signal": (c_void_p, [c_int, c_void_p]),
     "time": (c_long, [c_void_p]),
     "unshare": (c_int, [c_int]),
     "waitpid": (c_int, [c_int, c_void_p, c_int]),
+    "wmemset": (c_void_p, [c_void_p, c_int, c_size_t]),
     "write": (c_ssize_t, [c_int, c_char_p, c_size_t]),
 }
 
@@ -126,7 +154,7 @@ _NETBSD_NAMES = {
     "sigaction": "__sigaction14",
     "sigprocmask": "__sigprocmask14",
     "sigsuspend": "__sigsuspend14",
-    "sigtimedwait": "____sigtimedwait50",
+    "sigtimedwait": "__sigtimedwait50",
     "time": "__time50",
 }
 
@@ -167,6 +195,10 @@ def call(name: str, *arguments: Any) -> int:
 
 def errno_name(number: Optional[int]) -> str:
     """``EINTR`` for 4; numbers differ between platforms, names do not."""
+    for name in ("EAGAIN", "EDEADLK", "EOPNOTSUPP"):
+        # Of two names for one number, POSIX's own, or the one that is told apart elsewhere.
+        if number == getattr(errno, name):
+            return name
     return errno.errorcode.get(number or 0, f"errno {number}")
 
 
@@ -317,13 +349,19 @@ else:
 
 PR_SET_PDEATHSIG = 1  # Linux, include/uapi/linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_GET_NO_NEW_PRIVS = 39
 PROC_REAP_ACQUIRE = 2  # FreeBSD, sys/sys/procctl.h
 PROC_REAP_KILL = 6
 PROC_PDEATHSIG_CTL = 11
+PROC_NO_NEW_PRIVS_CTL = 19
+PROC_NO_NEW_PRIVS_STATUS = 20
+PROC_NO_NEW_PRIVS_ENABLE = 1
 P_PID_FREEBSD = 0  # FreeBSD, sys/sys/wait.h: enum idtype
 CLONE_NEWNS = 0x00020000  # Linux, include/uapi/linux/sched.h
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
+IPC_RMID = 0  # the same in every sys/ipc.h
 MS_REC, MS_PRIVATE = 0x4000, 1 << 18  # Linux, include/uapi/linux/mount.h
 
 
@@ -384,13 +422,18 @@ def timespec(seconds: float) -> Any:
 
 def time_t() -> Any:
     """The C library's time_t, told by how many bytes time() writes."""
-    patterns = []
-    for fill in (b"\xaa", b"\x55"):
-        buffer = ctypes.create_string_buffer(fill * 16, 16)
-        call("time", buffer)
-        patterns.append(buffer.raw)
-    written = max(
-        (at + 1 for at in range(16) if patterns[0][at] != 0xAA or patterns[1][at] != 0x55),
-        default=0,
-    )
-    return {4: ctypes.c_int32, 8: c_int64}[written]
+    return {4: ctypes.c_int32, 8: c_int64}[extent(lambda now: call("time", now))]
+
+
+def extent(fill: Callable[[Any], Any], size: int = 512) -> int:
+    """How far into a buffer of ``size`` bytes the function ``fill`` writes.
+
+    Padding at the end that it leaves alone is not counted.
+    """
+    # A byte that was written may be equal to one pattern, not to both.
+    last = 0
+    for pattern in (0xAA, 0x55):
+        buffer = ctypes.create_string_buffer(bytes([pattern]) * size, size)
+        fill(buffer)
+        last = max(last, len(buffer.raw.rstrip(bytes([pattern]))))
+    return last

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Optional
 
 from .fact import Report, ReportError
@@ -29,6 +27,8 @@ def measure(
     Raises LookupError where a pattern matches nothing, ReportError where the lab
     itself failed.  A probe's failure is a fact with that status, not an exception.
     """
+    import subprocess  # Dear to import, and of no use to the command line.
+
     options = [f"--only={glob}" for glob in only] + [f"--skip={glob}" for glob in skip]
     if jobs is not None:
         options.append(f"--jobs={jobs}")
@@ -36,7 +36,7 @@ def measure(
         options.append(f"--deadline={deadline}")
     options.append(f"--repeat={repeat}")
     # The folder, or the archive, that this package was imported from.
-    home = str(Path(__file__).resolve().parent.parent)
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH", "")]))
     lab = subprocess.run(
         [sys.executable, "-m", "probes", "report", "--format", "json", *options],

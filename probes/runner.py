@@ -13,19 +13,16 @@ import json
 import os
 import resource
 import selectors
-import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable, NoReturn, Optional
+from typing import Any, Callable, Optional
 
 from . import libc
 from .fact import BLOCKED, BROKEN, MEASURED, TIMED_OUT, UNSTABLE, UNSUPPORTED, Fact, show
-from .harness import ending
+from .harness import ending, out_of_room
 from .probe import Blocked, Probe, Sample, Unsupported
 
 DEADLINE = 10.0
@@ -81,6 +78,7 @@ class _Runner:
         self.progress = progress
         self.running: dict[int, _Running] = {}
         self.folder = ""
+        self.asked = 0
         self.reaper = False
 
     @contextlib.contextmanager
@@ -105,7 +103,12 @@ class _Runner:
         old_mask = signal.pthread_sigmask(
             signal.SIG_UNBLOCK, {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
         )
-        self.folder = tempfile.mkdtemp(prefix="probes-")
+        self.folder = _scratch_folder()
+        old_environment = dict(os.environ)
+        # Here and not in each probe: fewer pages to copy.
+        os.environ.update(TZ="UTC", LC_ALL="C", HOME=self.folder, TMPDIR=self.folder)
+        self.changed = _dispositions()
+        self.pid = os.getpid()
         gc.collect()
         gc.freeze()
         try:
@@ -118,6 +121,8 @@ class _Runner:
             self._end_strays()
             _remove(self.folder)
             gc.unfreeze()
+            os.environ.clear()
+            os.environ.update(old_environment)
             signal.set_wakeup_fd(old_wake)
             for signum, handler in old_handlers.items():
                 signal.signal(signum, handler)
@@ -169,12 +174,14 @@ class _Runner:
                         self.progress(done, total, fact.id)
 
     def _start(self, probe: Probe, limit: float) -> _Running:
-        scratch = tempfile.mkdtemp(dir=self.folder)
+        self.asked += 1
+        scratch = os.path.join(self.folder, str(self.asked))
+        os.mkdir(scratch, 0o700)
         reading, writing = os.pipe()
         started = time.monotonic()
         pid = os.fork()
         if not pid:
-            _be_the_probe(probe, scratch, writing)
+            _be_the_probe(probe, scratch, writing, self.changed, self.pid)
         os.close(writing)
         os.set_blocking(reading, False)
         running = _Running(probe, pid, reading, scratch, started, started + limit)
@@ -238,8 +245,6 @@ class _Runner:
 
         Each may have children that come to us in turn, so it is done until none is left.
         """
-        if not self.reaper:
-            return
         for _ in range(1000):
             strays = _children() - set(self.running)
             if not strays:
@@ -252,7 +257,18 @@ class _Runner:
                     os.waitpid(pid, 0)
 
 
-def _be_the_probe(probe: Probe, scratch: str, writing: int) -> NoReturn:
+def _scratch_folder() -> str:
+    """A new folder for this run, where temporary files go: ``$TMPDIR``, else /tmp."""
+    parent = os.environ.get("TMPDIR") or "/tmp"
+    # Not tempfile: it would quietly go elsewhere, and the file system is part of what is measured.
+    folder = os.path.join(os.path.realpath(parent), f"probes-{os.getpid()}-{os.urandom(4).hex()}")
+    os.mkdir(folder, 0o700)
+    return folder
+
+
+def _be_the_probe(
+    probe: Probe, scratch: str, writing: int, changed: Iterable[int], runner: int
+) -> None:
     """In the child: leave the lab's surroundings behind, answer, and end."""
     code = 1
     try:
@@ -260,13 +276,13 @@ def _be_the_probe(probe: Probe, scratch: str, writing: int) -> NoReturn:
         signal.set_wakeup_fd(-1)
         # A probe begins as a program does: nothing blocked, and every disposition the default
         # but those Python itself sets (SIGPIPE and SIGXFSZ ignored).
-        for signum in _dispositions():
+        for signum in changed:
             signal.signal(signum, signal.SIG_DFL)
-        for signum in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(signum, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         with contextlib.suppress(Unsupported, OSError):
             libc.die_with_parent(signal.SIGKILL)
+        if os.getppid() != runner:
+            return  # It ended before it could be asked to take this process along.
         libc.become_reaper()
         nothing = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
@@ -278,7 +294,6 @@ def _be_the_probe(probe: Probe, scratch: str, writing: int) -> NoReturn:
         os.closerange(kept + 1, _most_descriptors())
         os.chdir(scratch)
         os.umask(0o022)
-        os.environ.update(TZ="UTC", LC_ALL="C", HOME=scratch, TMPDIR=scratch)
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         parent = os.getpid()
         document = _answer(probe)
@@ -299,6 +314,9 @@ def _answer(probe: Probe) -> dict[str, Any]:
     except Blocked as why:
         return {"status": BLOCKED, "reason": str(why)}
     except BaseException as error:
+        full = out_of_room(error)
+        if full:
+            return {"status": BLOCKED, "reason": str(full)}
         return {"status": BROKEN, "reason": _described(error)}
     if isinstance(value, Sample):
         return {"status": MEASURED, "value": value.value, "raw": value.raw}
@@ -368,9 +386,13 @@ def _closed(descriptor: int) -> bool:
         return False
 
 
-def _dispositions() -> Iterable[int]:
-    """The signals whose disposition may be set and that Python or a caller may have set."""
-    return (s for s in signal.valid_signals() if signal.getsignal(s) not in (signal.SIG_DFL, None))
+def _dispositions() -> list[int]:
+    """The signals that a caller ignores or this process handles, but those Python ignores."""
+    known = (signal.SIG_DFL, None)
+    python = (signal.SIGPIPE, signal.SIGXFSZ)
+    return [
+        s for s in signal.valid_signals() if signal.getsignal(s) not in known and s not in python
+    ]
 
 
 def _most_descriptors() -> int:
@@ -398,42 +420,31 @@ def _children() -> set[int]:
     return found
 
 
-def _remove(folder: str) -> None:
-    """Remove a scratch folder, whatever a killed probe left in it."""
-    try:
-        os.rmdir(folder)  # Most probes leave it empty.
-        return
-    except OSError as error:
-        if error.errno == errno.ENOENT:
-            return
-    _remove_message_queues(folder)
-    shutil.rmtree(folder, onerror=_make_removable)
-
-
-def _make_removable(function: Callable[..., Any], path: str, error: Any) -> None:
-    """rmtree's way out: unmount what is mounted, open what is closed, then once more."""
-    with contextlib.suppress(OSError):
-        if error[1].errno == errno.EBUSY:
-            subprocess.run(["umount", path], stderr=subprocess.DEVNULL, check=False)
-        os.chmod(os.path.dirname(path), 0o700)
-        if os.path.isdir(path) and not os.path.islink(path):
-            os.chmod(path, 0o700)
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            os.unlink(path)
-
-
 QUEUE_NAME = "message-queue-"
 """A probe that makes a System V message queue leaves an empty file of this name and its id in
 its scratch folder: the queue outlives every process, and this is how it is found and removed."""
 
 
-def _remove_message_queues(folder: str) -> None:
-    with contextlib.suppress(OSError, ValueError, Unsupported):
-        for name in os.listdir(folder):
-            if name.startswith(QUEUE_NAME):
-                libc.call("msgctl", int(name[len(QUEUE_NAME) :]), 0, None)
-
-
-if sys.platform == "win32":  # pragma: no cover
-    raise ImportError("the runner needs a Unix")
+def _remove(folder: str) -> None:
+    """Remove a scratch folder, whatever a killed probe left in it."""
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            os.rmdir(folder)  # Most probes leave it empty.
+            return
+        except PermissionError:
+            pass
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                # A file system that a killed probe had mounted (not on Linux: see harness).
+                subprocess.run(["umount", folder], stderr=subprocess.DEVNULL, check=False)
+        os.chmod(folder, 0o700)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    _remove(entry.path)
+                    continue
+                if entry.name.startswith(QUEUE_NAME):
+                    with contextlib.suppress(OSError, ValueError):
+                        libc.call("msgctl", int(entry.name[len(QUEUE_NAME) :]), libc.IPC_RMID, None)
+                os.unlink(entry.path)
+        os.rmdir(folder)

@@ -1,6 +1,9 @@
-"""Fixtures: the unchanged world, measured once."""
+"""Fixtures: the unchanged world, measured once.  And no silent skips where none is wanted."""
 
 from __future__ import annotations
+
+import os
+from collections.abc import Generator
 
 import pytest
 
@@ -12,3 +15,13 @@ from tests.worlds import measure
 def here() -> Report:
     """The whole report of this host as it is."""
     return measure()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.CallInfo[None], None]:
+    """With REQUIRE_ALL set, as CI does, a test that cannot run is a failure."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.skipped and os.environ.get("REQUIRE_ALL") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and REQUIRE_ALL is set: {report.longrepr}"

@@ -2,20 +2,696 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import select
 import socket
+import struct
+import sys
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Optional
 
-from ..fact import CONFIGURED
-from ..probe import probe
+from .. import harness, libc
+from ..fact import CONFIGURED, INFORMATIVE
+from ..probe import Blocked, Sample, Unsupported, probe
+
+LOOPBACK = "127.0.0.1"
+LOOPBACK6 = "::1"
+WILDCARD = "0.0.0.0"
+WILDCARD6 = "::"
+
+Option = tuple[int, int, int]
+REUSEADDR: Option = (socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+V6ONLY: Option = (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+DUAL: Option = (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+
+
+def _tcp(host: str) -> socket.socket:
+    """A fresh TCP socket of the family of ``host``."""
+    try:
+        return socket.socket(_family(host), socket.SOCK_STREAM)
+    except OSError as error:
+        if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT):
+            raise Unsupported("the kernel has no IPv6 sockets") from None
+        raise
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _listener(host: str, port: int = 0, *options: Option, backlog: int = 8) -> socket.socket:
+    """A listening socket with ``options`` set before bind; port 0: the kernel picks."""
+    made = _tcp(host)
+    try:
+        for level, option, value in options:
+            made.setsockopt(level, option, value)
+        made.bind((host, port))
+        made.listen(backlog)
+    except OSError as error:
+        made.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise Blocked(f"no {host} on this machine: bring lo up") from None
+        raise
+    return made
+
+
+def _accepted(listening: socket.socket, host: str) -> Optional[Any]:
+    """The address, as the listener reads it, of a client that connects to ``host``.
+
+    None where the client is refused, or is served by a stranger who has the same
+    port for ``host``.
+    """
+    with harness.loopback_fence() as fence, _tcp(host) as client:
+        harness.need_loopback(_family(host))
+        try:
+            client.connect((host, listening.getsockname()[1]))
+        except ConnectionRefusedError:
+            return None
+        fence()
+        listening.setblocking(False)
+        try:
+            server, peer = listening.accept()
+        except BlockingIOError:
+            return None
+        harness.reset_on_close(server)
+        server.close()
+        return peer
+
+
+# The two families -------------------------------------------------------------
 
 
 @probe(
     matters="A daemon that binds [::] and counts on IPv4 clients gets none.",
     advice="Set IPV6_V6ONLY on every AF_INET6 socket before bind, to the value you mean.",
-    reference="RFC 3493 5.3; ipv6(7) Linux; inet6(4) FreeBSD",
-    documented={"linux": False, "freebsd": True, "netbsd": True, "openbsd": True},
+    reference="RFC 3493 5.3; POSIX XSH 2.10.20.3; ipv6(7) Linux; inet6(4) FreeBSD",
+    documented={
+        "linux": False, "freebsd": True, "netbsd": True, "openbsd": True, "posix": False
+    },
     scope=CONFIGURED,
-)
+)  # fmt: skip
 def v6only_default() -> bool:
     """Does a fresh AF_INET6 socket accept IPv6 alone?"""
-    with socket.socket(socket.AF_INET6) as fresh:
+    with _tcp(WILDCARD6) as fresh:
         return bool(fresh.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+
+
+@probe(
+    matters="A daemon or a test that binds ::1 fails to start on a machine without it.",
+    advice="Treat EADDRNOTAVAIL and EAFNOSUPPORT from ::1 as no IPv6, and go on with 127.0.0.1.",
+    reference="RFC 4291 2.5.3; ipv6(7) Linux; net.ipv6.conf.all.disable_ipv6",
+    scope=CONFIGURED,
+)
+def ipv6_loopback() -> Any:
+    """Can ::1 be bound and connected to?"""
+    try:
+        with contextlib.ExitStack() as both:
+            listening, client = (
+                both.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_STREAM))
+                for _ in range(2)
+            )
+            listening.bind((LOOPBACK6, 0))
+            listening.listen(1)
+            client.connect(listening.getsockname())
+    except OSError as error:
+        return Sample(False, libc.errno_name(error.errno))
+    return True
+
+
+@probe(
+    matters="With one [::] listener for both families, IPv4 clients are refused.",
+    advice="Set IPV6_V6ONLY explicitly: to 0 for one dual listener, or to 1 beside an IPv4 one.",
+    reference="RFC 3493 3.7 and 5.3; POSIX XSH 2.10.20.2; inet6(4) FreeBSD; ip6(4) OpenBSD",
+    documented={
+        "linux": True, "freebsd": False, "netbsd": False, "openbsd": False, "posix": True
+    },
+    scope=CONFIGURED,
+)  # fmt: skip
+def v4mapped_default() -> bool:
+    """Does a plain [::] listener serve IPv4 clients?"""
+    with _listener(WILDCARD6) as listening:
+        return _accepted(listening, LOOPBACK) is not None
+
+
+@probe(
+    matters="A single dual listener is no way to serve both families where this is no.",
+    advice="Where it is no, listen twice: an AF_INET and an AF_INET6 socket with IPV6_V6ONLY=1.",
+    reference="RFC 3493 5.3; POSIX XSH 2.10.20.2; ip6(4) OpenBSD",
+    documented={"linux": True, "freebsd": True, "openbsd": False, "posix": True},
+)
+def v4mapped_dual() -> Any:
+    """Does [::] with IPV6_V6ONLY=0 serve IPv4 clients?"""
+    try:
+        listening = _listener(WILDCARD6, 0, DUAL)
+    except OSError as error:
+        return Sample(False, libc.errno_name(error.errno))
+    with listening:
+        return _accepted(listening, LOOPBACK) is not None
+
+
+@probe(
+    matters="A ban or a log line keyed by 127.0.0.1 misses the same client as ::ffff:127.0.0.1.",
+    advice="Map ::ffff:a.b.c.d to a.b.c.d before an address is compared or logged.",
+    reference="RFC 4291 2.5.5.2; POSIX XSH inet_ntop",
+)
+def v4mapped_address() -> str:
+    """How does 127.0.0.1 read on a dual [::] listener?"""
+    try:
+        listening = _listener(WILDCARD6, 0, DUAL)
+    except OSError as error:
+        why = libc.errno_name(error.errno)
+        raise Unsupported(f"no dual listeners: IPV6_V6ONLY=0 gives {why}") from None
+    with listening:
+        peer = _accepted(listening, LOOPBACK)
+    if peer is None:
+        raise Unsupported("a dual listener is given no IPv4 clients")
+    return str(peer[0])
+
+
+@probe(
+    matters="A V6ONLY set too late is ignored or refused, and the wrong clients are served.",
+    advice="Set IPV6_V6ONLY before bind, and check what setsockopt returns.",
+    reference="RFC 3493 5.3; ipv6(7) Linux",
+)
+def v6only_after_bind() -> str:
+    """May IPV6_V6ONLY change after bind?"""
+    with _tcp(WILDCARD6) as bound:
+        bound.bind((WILDCARD6, 0))
+        level, option = socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
+        try:
+            bound.setsockopt(level, option, not bound.getsockopt(level, option))
+        except OSError as error:
+            return libc.errno_name(error.errno)
+        return "ok"
+
+
+# Two on one port ----------------------------------------------------------------
+
+
+class _Name(NamedTuple):
+    """What a socket is bound to, and the options set before."""
+
+    host: str
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """Two listeners for one port, the first of them already there."""
+
+    first: _Name
+    second: _Name
+
+    def __str__(self) -> str:
+        names = {REUSEADDR: "SO_REUSEADDR", V6ONLY: "V6ONLY"}
+        options = (*self.first.options, *self.second.options)
+        said = [name for option, name in names.items() if option in options]
+        plainly = f"{_shown(self.second.host)} bind beside {_shown(self.first.host)}"
+        return plainly + (f" with {' and '.join(said)}" if said else "")
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _second(pair: _Beside) -> str:
+    """What bind and listen give the second while the first listens: ``ok`` or the error."""
+    refusals = []
+    for _ in range(100):
+        with _listener(pair.first.host, 0, *pair.first.options) as first:
+            port = first.getsockname()[1]
+            refusal = _refusal(pair.second, port)
+        if not refusal:
+            return "ok"
+        # The port may be held for the second's address by a program that is none of ours:
+        # it was the first that was in the way, if the second gets the port without it.
+        if not _refusal(pair.second, port):
+            refusals.append(refusal)
+            if len(refusals) == 2:
+                return refusal
+    raise Blocked(f"{pair.second.host} has no port for this, even alone: {refusal}")
+
+
+def _refusal(name: _Name, port: int) -> str:
+    """The error that bind or listen gives; empty where they succeed."""
+    try:
+        _listener(name.host, port, *name.options).close()
+    except OSError as error:
+        return libc.errno_name(error.errno)
+    return ""
+
+
+def _families(*shared: Option, v6: tuple[Option, ...] = ()) -> dict[str, _Beside]:
+    """Both orders of the two wildcard addresses, under one set of options."""
+    four, six = _Name(WILDCARD, shared), _Name(WILDCARD6, (*v6, *shared))
+    return {"v4_first": _Beside(four, six), "v6_first": _Beside(six, four)}
+
+
+def _rows(options: str, families: dict[str, _Beside]) -> dict[str, _Beside]:
+    return {f"bind_{order}_{options}": pair for order, pair in families.items()}
+
+
+@probe(
+    each={**_rows("default", _families()), **_rows("reuseaddr", _families(REUSEADDR))},
+    matters="A daemon that binds every address getaddrinfo gives fails on the second, or does not.",
+    advice="Set IPV6_V6ONLY=1 on the AF_INET6 socket: then both bind, in either order, everywhere.",
+    reference="RFC 3493 5.3; ipv6(7) Linux; inet6(4) FreeBSD",
+    scope=CONFIGURED,
+)
+def bind_both_families(pair: _Beside) -> str:
+    """May {row}?"""
+    return _second(pair)
+
+
+@probe(
+    each={
+        **_rows("v6only", _families(v6=(V6ONLY,))),
+        **_rows("v6only_reuseaddr", _families(REUSEADDR, v6=(V6ONLY,))),
+    },
+    matters="Two sockets, one a family, are the portable way to serve both; this is its ground.",
+    advice="Set IPV6_V6ONLY=1 before bind and listen on both sockets.",
+    reference="RFC 3493 5.3; ipv6(7) Linux; inet6(4) FreeBSD",
+    documented={"linux": "ok", "freebsd": "ok"},
+)
+def bind_both_families_v6only(pair: _Beside) -> str:
+    """May {row}?"""
+    return _second(pair)
+
+
+@probe(
+    each={
+        "wildcard_beside_specific": _Beside(_Name(LOOPBACK), _Name(WILDCARD)),
+        "wildcard_beside_specific_reuseaddr": _Beside(
+            _Name(LOOPBACK, (REUSEADDR,)), _Name(WILDCARD, (REUSEADDR,))
+        ),
+        "specific_beside_wildcard": _Beside(_Name(WILDCARD), _Name(LOOPBACK)),
+        "specific_beside_wildcard_reuseaddr": _Beside(
+            _Name(WILDCARD, (REUSEADDR,)), _Name(LOOPBACK, (REUSEADDR,))
+        ),
+    },
+    matters="Where it may, a second daemon takes a part of the first one's clients, unnoticed.",
+    advice="Hold a lock file a daemon; never take a successful bind for being alone on the port.",
+    reference="socket(7) Linux; getsockopt(2) FreeBSD: SO_REUSEADDR",
+    # "except when there is an active listening socket bound to the address"
+    documented=lambda pair: {"linux": "EADDRINUSE"} if pair.second.options else {},
+)
+def beside_a_listener(pair: _Beside) -> str:
+    """May {row}?"""
+    return _second(pair)
+
+
+@probe(
+    matters="Where it is ok, a second start of the daemon steals its clients and nobody notices.",
+    advice="Hold a lock file for the daemon's life; bind alone does not keep a second one out.",
+    reference="socket(7) Linux; getsockopt(2) FreeBSD: SO_REUSEADDR",
+    documented={"linux": "EADDRINUSE"},
+)
+def reuseaddr_live_listener() -> str:
+    """May SO_REUSEADDR bind a live listener's very address?"""
+    name = _Name(LOOPBACK, (REUSEADDR,))
+    return _second(_Beside(name, name))
+
+
+# What getaddrinfo gives to bind -----------------------------------------------------
+
+
+def _passive() -> list[tuple[Any, ...]]:
+    """What getaddrinfo gives a daemon to bind.  Python hands it on as the C library orders it."""
+    return list(socket.getaddrinfo(None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE))
+
+
+_FAMILY_NAMES = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
+
+
+@probe(
+    matters="The same loop over getaddrinfo binds IPv4 first on one system, IPv6 on another.",
+    advice="Bind every address it gives, IPV6_V6ONLY=1 on AF_INET6; never only the first.",
+    reference="POSIX XSH getaddrinfo; getaddrinfo(3); gai.conf(5) Linux; ip6addrctl(8) FreeBSD",
+    scope=CONFIGURED,
+)
+def passive_order() -> str:
+    """In which order does getaddrinfo(NULL, AI_PASSIVE) list?"""
+    return ", ".join(_FAMILY_NAMES.get(found[0], str(found[0])) for found in _passive())
+
+
+def _first_that_binds() -> socket.socket:
+    for found in _passive():
+        with contextlib.suppress(OSError, Unsupported):
+            return _listener(found[4][0])
+    raise Unsupported("nothing that getaddrinfo gives can be bound")
+
+
+@probe(
+    matters="The textbook loop that keeps the first socket that binds serves one family by chance.",
+    advice="Name the family, or bind every address getaddrinfo gives with IPV6_V6ONLY set.",
+    reference="getaddrinfo(3), EXAMPLES; RFC 3493 6.1",
+    scope=CONFIGURED,
+)
+def first_that_binds() -> str:
+    """Of getaddrinfo's addresses, which binds first?"""
+    with _first_that_binds() as bound:
+        return _FAMILY_NAMES[bound.family]
+
+
+@probe(
+    matters="A daemon that works for all clients here serves IPv6 alone on the next system.",
+    advice="Bind every address getaddrinfo gives with IPV6_V6ONLY=1, one listener a family.",
+    reference="getaddrinfo(3), EXAMPLES; RFC 3493 3.7; inet6(4) FreeBSD",
+    scope=CONFIGURED,
+)
+def first_that_binds_serves() -> str:
+    """Whom does getaddrinfo's first address that binds serve?"""
+    with _first_that_binds() as listening:
+        served = {
+            name
+            for name, host in (("IPv4", LOOPBACK), ("IPv6", LOOPBACK6))
+            if _accepted(listening, host)
+        }
+    return "both" if len(served) == 2 else f"{''.join(served) or 'nobody'} alone"
+
+
+# A port used before -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Restart:
+    """A daemon that ends and begins again, with or without SO_REUSEADDR."""
+
+    before: tuple[Option, ...]
+    after: tuple[Option, ...]
+
+
+def _restart(daemon: _Restart) -> str:
+    """What the second start gets while a connection of the first is in TIME_WAIT."""
+    harness.need_loopback()
+    with _listener(LOOPBACK, 0, *daemon.before) as listening, _tcp(LOOPBACK) as client:
+        address = listening.getsockname()
+        client.connect(address)
+        server, _ = listening.accept()
+        server.close()  # Who closes first is the one to wait: here the daemon.
+        client.recv(1)
+        # With SO_LINGER close() is back when the other side has acknowledged the end of
+        # the connection; and that is what puts the other side into TIME_WAIT.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+        client.close()
+    return _refusal(_Name(LOOPBACK, daemon.after), address[1]) or "ok"
+
+
+@probe(
+    matters="A daemon that is restarted cannot bind its port for a minute or more.",
+    advice="Set SO_REUSEADDR on every listener before bind.",
+    reference="ip(7) Linux: NOTES; getsockopt(2) FreeBSD; RFC 9293 3.6.1",
+    documented={"linux": "EADDRINUSE"},
+    scope=CONFIGURED,
+)
+def bind_time_wait() -> str:
+    """Does a plain bind get a port with a TIME_WAIT connection?"""
+    return _restart(_Restart(before=(), after=()))
+
+
+@probe(
+    matters="A daemon that is restarted must get its port back at once.",
+    advice="Set SO_REUSEADDR on every listener before bind.",
+    reference="ip(7) and socket(7) Linux; getsockopt(2) FreeBSD",
+    documented={"linux": "ok"},
+)
+def reuseaddr_time_wait() -> str:
+    """Does SO_REUSEADDR get a port with a TIME_WAIT connection?"""
+    return _restart(_Restart(before=(REUSEADDR,), after=(REUSEADDR,)))
+
+
+@probe(
+    matters="An upgrade that adds SO_REUSEADDR still waits for connections made without it.",
+    advice="Set SO_REUSEADDR from the first release on; at the upgrade, retry bind for a minute.",
+    reference="net/ipv4/inet_connection_sock.c Linux: inet_bind_conflict",
+    scope=CONFIGURED,
+)
+def late_reuseaddr_time_wait() -> str:
+    """Does SO_REUSEADDR help if the TIME_WAIT socket had it not?"""
+    return _restart(_Restart(before=(), after=(REUSEADDR,)))
+
+
+# SO_REUSEPORT -------------------------------------------------------------------------
+
+CLIENTS = 32
+"""That all fall to one of two listeners that share by chance: once in 2**31 times."""
+
+
+def _reuseport() -> Option:
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise Unsupported(f"{libc.SYSTEM} has no SO_REUSEPORT")
+    return (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+def _shares(option: Option, name: str = "SO_REUSEPORT") -> list[int]:
+    """How many of CLIENTS connections each of two listeners on one port is given."""
+    harness.need_loopback()
+    shares = [0, 0]
+    with contextlib.ExitStack() as open_sockets:
+        try:
+            one = open_sockets.enter_context(_listener(LOOPBACK, 0, option))
+            two = open_sockets.enter_context(_listener(*one.getsockname(), option))
+        except OSError as error:
+            why = libc.errno_name(error.errno)
+            raise Unsupported(f"no two listeners with {name} here: {why}") from None
+        for _ in range(CLIENTS):
+            # Kept open to the end, so that each has a port, and so a hash, of its own.
+            client = open_sockets.enter_context(_tcp(LOOPBACK))
+            harness.reset_on_close(client)
+            client.connect(one.getsockname())
+            for given in select.select([one, two], [], [])[0]:
+                given.accept()[0].close()
+                shares[given is two] += 1
+    return shares
+
+
+@probe(
+    matters="A pool of processes with a listener each cannot be had without it.",
+    advice="Where there is none, share one listener among the processes by inheriting it.",
+    reference="socket(7) Linux; getsockopt(2) FreeBSD",
+    documented={"linux": True, "freebsd": True},
+)
+def reuseport_exists() -> Any:
+    """Is there SO_REUSEPORT for TCP?"""
+    if not hasattr(socket, "SO_REUSEPORT"):
+        return False
+    with _tcp(LOOPBACK) as fresh:
+        try:
+            fresh.setsockopt(*_reuseport())
+        except OSError as error:
+            return Sample(False, libc.errno_name(error.errno))
+    return True
+
+
+@probe(
+    matters="Where it does not balance, all but one process of the pool are idle.",
+    advice="Use SO_REUSEPORT_LB where it exists, or one listener that all processes inherit.",
+    reference="socket(7) Linux; getsockopt(2) FreeBSD",
+    documented={"linux": True},
+)
+def reuseport_balances() -> Sample:
+    """Do two SO_REUSEPORT listeners both get connections?"""
+    shares = _shares(_reuseport())
+    return Sample(all(shares), shares)
+
+
+@probe(
+    matters="A new process takes every client from those before it; they look alive and are idle.",
+    advice="Do not count on SO_REUSEPORT to spread load: inherit one listener instead.",
+    reference="socket(7) Linux; getsockopt(2) FreeBSD",
+    documented={"linux": False},
+)
+def reuseport_last_binder_wins() -> Sample:
+    """Does the last SO_REUSEPORT listener get every connection?"""
+    shares = _shares(_reuseport())
+    return Sample(shares[0] == 0, shares)
+
+
+@probe(
+    matters="FreeBSD balances among listeners only with an option of its own.",
+    advice="Set SO_REUSEPORT_LB instead of SO_REUSEPORT where the system has it.",
+    reference="getsockopt(2) FreeBSD 12",
+    documented={"freebsd": True},
+)
+def reuseport_lb() -> Sample:
+    """Do two SO_REUSEPORT_LB listeners both get connections?"""
+    # FreeBSD's sys/sys/socket.h; Python names it only of late.
+    option = getattr(socket, "SO_REUSEPORT_LB", 0x00010000 if libc.FREEBSD else None)
+    if option is None:
+        raise Unsupported(f"{libc.SYSTEM} has no SO_REUSEPORT_LB")
+    shares = _shares((socket.SOL_SOCKET, option, 1), "SO_REUSEPORT_LB")
+    return Sample(all(shares), shares)
+
+
+@probe(
+    matters="Code that sets SO_REUSEPORT on every listener fails on its Unix socket.",
+    advice="Set SO_REUSEPORT on AF_INET and AF_INET6 sockets alone.",
+    reference="net/core/sock.c Linux: sk_reuseport only for inet sockets",
+)
+def reuseport_unix() -> str:
+    """May SO_REUSEPORT be set on a Unix socket?"""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as fresh:
+        try:
+            fresh.setsockopt(*_reuseport())
+        except OSError as error:
+            return libc.errno_name(error.errno)
+        return "ok"
+
+
+# Backlog --------------------------------------------------------------------------
+
+BACKLOG = 2
+MANY = 16
+
+
+def _fill_backlog() -> tuple[int, str]:
+    """How many connections a listener that nobody serves completes; what the next client gets."""
+    with harness.loopback_fence() as fence, contextlib.ExitStack() as open_sockets:
+        unserved = open_sockets.enter_context(_listener(LOOPBACK, backlog=BACKLOG))
+        for completed in range(MANY):
+            client = open_sockets.enter_context(_tcp(LOOPBACK))
+            client.setblocking(False)
+            client.connect_ex(unserved.getsockname())
+            # Once the fence is back, the kernel has answered the request or has dropped it:
+            # one that is unanswered is so for good, as nothing ever leaves the queue.
+            fence()
+            if not select.select([], [client], [], 0)[1]:
+                return completed, "waits"
+            error = client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                return completed, libc.errno_name(error)
+    raise Unsupported(f"listen(2) bounds nothing: {MANY} connections completed unaccepted")
+
+
+@probe(
+    matters="A daemon that is slow to accept turns clients away sooner on one system than another.",
+    advice="Give listen() a backlog for the whole burst you expect, and accept in a loop.",
+    reference="listen(2) Linux, FreeBSD (1.5 times the backlog); POSIX XSH listen",
+    documented={"freebsd": 3},
+    scope=CONFIGURED,
+)
+def backlog_completes() -> int:
+    """Connections completed with listen(2) and no accept?"""
+    return _fill_backlog()[0]
+
+
+@probe(
+    matters="Clients of a busy daemon hang for seconds on one system, fail at once on another.",
+    advice="Have clients use a connect time-out and retry on ECONNREFUSED, with a pause.",
+    reference="listen(2) Linux, FreeBSD; POSIX XSH listen; tcp(7) Linux",
+    scope=CONFIGURED,
+)
+def backlog_overflow() -> str:
+    """What does connect get when the backlog is full?"""
+    return _fill_backlog()[1]
+
+
+@probe(
+    matters="A large backlog is cut down in silence, and a burst of clients overflows it.",
+    advice="Raise net.core.somaxconn or kern.ipc.soacceptqueue to the backlog you ask for.",
+    reference="listen(2) Linux: somaxconn; listen(2) FreeBSD: kern.ipc.soacceptqueue",
+    scope=CONFIGURED,
+)
+def backlog_clamp() -> int:
+    """What does the kernel make of listen(1048576)?"""
+    with _listener(LOOPBACK, backlog=1 << 20) as listening:
+        if libc.FREEBSD:
+            # SO_LISTENQLIMIT of sys/sys/socket.h.
+            return listening.getsockopt(socket.SOL_SOCKET, 0x1011)
+        if not libc.LINUX:
+            raise Unsupported(f"{libc.SYSTEM} does not tell a listener's backlog")
+        # include/uapi/linux/tcp.h: eight bytes, then 32-bit words; for a listener the
+        # sixth of them, tcpi_sacked, is its greatest backlog.
+        told = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    backlog = int.from_bytes(told[28:32], sys.byteorder)
+    if not backlog:
+        raise Unsupported("this kernel does not tell a listener's backlog")
+    return backlog
+
+
+@probe(
+    matters="listen(SOMAXCONN) asks for 128 on one C library and for 4096 on another.",
+    advice="Give listen() a number of your own instead of SOMAXCONN.",
+    reference="listen(2) Linux; <sys/socket.h>",
+    scope=INFORMATIVE,
+)
+def somaxconn_macro() -> int:
+    """What is SOMAXCONN, as Python was compiled with it?"""
+    return int(socket.SOMAXCONN)
+
+
+# Addresses --------------------------------------------------------------------------
+
+
+@probe(
+    matters="A client that connects to the address its server binds, 0.0.0.0, fails here or there.",
+    advice="Connect to 127.0.0.1 or ::1; the wildcard address is for bind alone.",
+    reference="RFC 1122 3.2.1.3; ip(4) FreeBSD 15: net.inet.ip.connect_inaddr_wild",
+    scope=CONFIGURED,
+)
+def connect_to_any() -> str:
+    """What does connect to 0.0.0.0 give?"""
+    harness.need_loopback()
+    with _listener(LOOPBACK) as listening, _tcp(WILDCARD) as client:
+        try:
+            client.connect((WILDCARD, listening.getsockname()[1]))
+        except OSError as error:
+            return libc.errno_name(error.errno)
+        return "ok"
+
+
+def _bind_unix(bound: socket.socket, path: bytes) -> None:
+    """bind(2) with a struct sockaddr_un that is as long as ``path`` makes it."""
+    if libc.FREEBSD or libc.NETBSD or libc.OPENBSD or libc.MACOS:
+        # sys/sys/un.h: a byte of length, a byte of family.
+        head = bytes((2 + len(path), socket.AF_UNIX))
+    else:
+        head = struct.pack("=H", socket.AF_UNIX)
+    libc.call("bind", bound.fileno(), head + path, len(head) + len(path))
+
+
+@probe(
+    matters="A socket path that is fine on Linux is refused, or cut, elsewhere.",
+    advice="Keep socket paths within 100 bytes, or change into their folder and bind a name.",
+    reference="unix(7) Linux; unix(4) FreeBSD; POSIX <sys/un.h>",
+    documented={"linux": 108, "freebsd": 104},
+)
+def unix_path_limit() -> int:
+    """How many bytes may a Unix socket's path have?"""
+    fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # A byte of length holds 255, two of them taken: no system has room for more.
+    for length in range(253, 2, -1):
+        path = str(length).encode().ljust(length, b"x")
+        try:
+            _bind_unix(fresh, path)
+        except OSError:
+            continue
+        if os.path.exists(path):
+            return length
+        # The path was cut, and the socket has bound another name.
+        fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    raise Unsupported("no Unix socket can be bound in the scratch folder")
+
+
+@probe(
+    matters="A daemon that listens on an abstract name cannot start on any other system.",
+    advice="Use a path, and file permissions: an abstract name has none.",
+    reference="unix(7) Linux: Abstract sockets",
+    documented={"linux": True},
+)
+def abstract_unix() -> Any:
+    """Are there abstract Unix sockets?"""
+    name = b"\0probes-" + os.urandom(8).hex().encode()
+    with contextlib.ExitStack() as both:
+        listening, client = (
+            both.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) for _ in range(2)
+        )
+        try:
+            _bind_unix(listening, name)
+            listening.listen(1)
+            client.connect(listening.getsockname())
+        except OSError as error:
+            return Sample(False, libc.errno_name(error.errno))
+        return True

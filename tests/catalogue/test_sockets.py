@@ -2,21 +2,414 @@
 
 from __future__ import annotations
 
-from probes import Report
-from tests.worlds import flipped, measure, needs_linux, needs_root
+import subprocess
+import sys
+from pathlib import Path
 
-NAMESPACE = [
-    "unshare",
-    "-n",
-    "sh",
-    "-c",
-    'ip link set lo up && sysctl -qw net.ipv6.bindv6only=1 && exec "$@"',
-    "sh",
-]
+import pytest
+
+from probes import Report
+from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, shim
+
+# System calls ----------------------------------------------------------------------
+
+SYSCALLS = """
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <netinet/in.h>
+#include <netdb.h>
+#include <string.h>
+#include <sys/un.h>
+#include <linux/filter.h>
+#include <netinet/tcp.h>
+#define REAL(name) static __typeof__(&name) real; if (!real) real = dlsym(RTLD_NEXT, #name)
+#define FAIL(number) do { errno = (number); return -1; } while (0)
+
+static inline int one_option(int fd, int level, int option) {
+    int value = 0;
+    socklen_t length = sizeof value;
+    getsockopt(fd, level, option, &value, &length);
+    return value;
+}
+
+static inline int tcp_state(int fd) {
+    struct tcp_info told;
+    socklen_t length = sizeof told;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &told, &length) ? -1 : told.tcpi_state;
+}
+"""
+
+
+def set_option(instead: str) -> str:
+    """A setsockopt that does ``instead`` before the real one, in C."""
+    return (
+        SYSCALLS
+        + """
+int setsockopt(int fd, int level, int option, const void *value, socklen_t length) {
+    REAL(setsockopt);
+    static const int on = 1;
+    (void)on;
+"""
+        + instead
+        + "return real(fd, level, option, value, length); }"
+    )
+
+
+def before_bind(instead: str) -> str:
+    return (
+        SYSCALLS
+        + """
+int bind(int fd, const struct sockaddr *address, socklen_t length) {
+    REAL(bind);
+    static const int on = 1;
+    (void)on;
+    const struct sockaddr_un *un = (const void *)address;
+    (void)un;
+"""
+        + instead
+        + "return real(fd, address, length); }"
+    )
+
+
+REVERSED_GETADDRINFO = (
+    SYSCALLS
+    + """
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                struct addrinfo **found) {
+    REAL(getaddrinfo);
+    int status = real(host, port, hints, found);
+    struct addrinfo *reversed = 0;
+    while (!status && *found) {
+        struct addrinfo *next = (*found)->ai_next;
+        (*found)->ai_next = reversed;
+        reversed = *found;
+        *found = next;
+    }
+    if (!status) *found = reversed;
+    return status;
+}
+"""
+)
+
+# Namespaces ------------------------------------------------------------------------
+
+
+def network(*settings: str, up: bool = True) -> list[str]:
+    """A command prefix: a network namespace of its own, with sysctls set in it."""
+    script = ["ip link set lo up"] * up + [f"sysctl -qw {s}" for s in settings] + ['exec "$@"']
+    return ["unshare", "-n", "sh", "-c", " && ".join(script), "sh"]
+
+
+BINDV6ONLY = {
+    "sockets.v6only_default": ("no", "yes"),
+    "sockets.v4mapped_default": ("yes", "no"),
+    "sockets.bind_v4_first_default": ("EADDRINUSE", "ok"),
+    "sockets.bind_v6_first_default": ("EADDRINUSE", "ok"),
+    "sockets.bind_v4_first_reuseaddr": ("EADDRINUSE", "ok"),
+    "sockets.bind_v6_first_reuseaddr": ("EADDRINUSE", "ok"),
+}
 
 
 @needs_linux
 @needs_root
 def test_bindv6only_flips_what_hangs_on_it_and_nothing_else(here: Report) -> None:
-    changed = flipped(here, measure(before=NAMESPACE))
-    assert changed == {"sockets.v6only_default": ("no", "yes")}
+    changed = flipped(here, measure(before=network("net.ipv6.bindv6only=1")))
+    assert changed == BINDV6ONLY
+
+
+@needs_linux
+@needs_root
+def test_a_server_that_works_on_one_system_serves_ipv6_alone_on_another(
+    here: Report, tmp_path: Path
+) -> None:
+    """What FreeBSD does to the loop that keeps the first address that binds."""
+    freebsd = measure(
+        before=network("net.ipv6.bindv6only=1"), environment=shim(tmp_path, REVERSED_GETADDRINFO)
+    )
+    assert flipped(here, freebsd) == {
+        **BINDV6ONLY,
+        "sockets.passive_order": ("inet, inet6", "inet6, inet"),
+        "sockets.first_that_binds": ("inet", "inet6"),
+        "sockets.first_that_binds_serves": ("IPv4 alone", "IPv6 alone"),
+    }
+
+
+@needs_linux
+@needs_root
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        (
+            "net.ipv6.conf.all.disable_ipv6=1",
+            {
+                "sockets.ipv6_loopback": ("yes", "no"),
+                "sockets.first_that_binds_serves": ("IPv4 alone", "blocked"),
+            },
+        ),
+        ("net.core.somaxconn=100", {"sockets.backlog_clamp": ("4096", "100")}),
+        (
+            "net.core.somaxconn=1",
+            {
+                "sockets.backlog_clamp": ("4096", "1"),
+                "sockets.backlog_completes": ("3", "2"),
+            },
+        ),
+        (
+            # No connection may linger: nothing is in the way of a bind.
+            "net.ipv4.tcp_max_tw_buckets=0",
+            {
+                "sockets.bind_time_wait": ("EADDRINUSE", "ok"),
+                "sockets.late_reuseaddr_time_wait": ("EADDRINUSE", "ok"),
+            },
+        ),
+        # It resets a client only when the queue fills up between its SYN and its ACK:
+        # a SYN that finds the queue full is dropped all the same.
+        ("net.ipv4.tcp_abort_on_overflow=1", {}),
+    ],
+)
+def test_a_sysctl_flips_what_hangs_on_it_and_nothing_else(
+    setting: str, expected: dict[str, tuple[str, str]], here: Report
+) -> None:
+    assert flipped(here, measure(before=network(setting))) == expected
+
+
+@needs_linux
+@needs_root
+def test_without_loopback_facts_are_blocked_and_none_is_broken(here: Report) -> None:
+    down = measure("--only=sockets", "--only=accepting", before=network(up=False))
+    counts = down.counts()
+    assert counts["blocked"] > 20
+    assert not counts["broken"] + counts["timed out"]
+    reasons = {fact.reason for fact in down if fact.status == "blocked"}
+    assert reasons == {"no 127.0.0.1 on this machine (Network is unreachable): bring lo up"}
+    # glibc lists an address later that it cannot reach.
+    assert down["sockets.passive_order"].value == "inet6, inet"
+
+
+# Shims -------------------------------------------------------------------------------
+
+FLIPS = {
+    "SO_REUSEADDR is ignored": (
+        set_option("if (level == SOL_SOCKET && option == SO_REUSEADDR) return 0;"),
+        {"sockets.reuseaddr_time_wait": ("ok", "EADDRINUSE")},
+    ),
+    "SO_REUSEADDR shares live listeners": (
+        set_option(
+            """if (level == SOL_SOCKET && option == SO_REUSEADDR)
+                   real(fd, level, SO_REUSEPORT, value, length);"""
+        ),
+        {
+            "sockets.bind_v4_first_reuseaddr": ("EADDRINUSE", "ok"),
+            "sockets.bind_v6_first_reuseaddr": ("EADDRINUSE", "ok"),
+            "sockets.wildcard_beside_specific_reuseaddr": ("EADDRINUSE", "ok"),
+            "sockets.specific_beside_wildcard_reuseaddr": ("EADDRINUSE", "ok"),
+            "sockets.reuseaddr_live_listener": ("EADDRINUSE", "ok"),
+        },
+    ),
+    "every bind shares its port": (
+        before_bind("setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);"),
+        {
+            "sockets.bind_v4_first_default": ("EADDRINUSE", "ok"),
+            "sockets.bind_v6_first_default": ("EADDRINUSE", "ok"),
+            "sockets.bind_v4_first_reuseaddr": ("EADDRINUSE", "ok"),
+            "sockets.bind_v6_first_reuseaddr": ("EADDRINUSE", "ok"),
+            "sockets.wildcard_beside_specific": ("EADDRINUSE", "ok"),
+            "sockets.wildcard_beside_specific_reuseaddr": ("EADDRINUSE", "ok"),
+            "sockets.specific_beside_wildcard": ("EADDRINUSE", "ok"),
+            "sockets.specific_beside_wildcard_reuseaddr": ("EADDRINUSE", "ok"),
+            "sockets.reuseaddr_live_listener": ("EADDRINUSE", "ok"),
+            "sockets.bind_time_wait": ("EADDRINUSE", "ok"),
+            "sockets.late_reuseaddr_time_wait": ("EADDRINUSE", "ok"),
+        },
+    ),
+    "IPV6_V6ONLY=1 is ignored": (
+        set_option(
+            """if (level == IPPROTO_IPV6 && option == IPV6_V6ONLY && *(const int *)value)
+                   return 0;"""
+        ),
+        {
+            "sockets.bind_v4_first_v6only": ("ok", "EADDRINUSE"),
+            "sockets.bind_v6_first_v6only": ("ok", "EADDRINUSE"),
+            "sockets.bind_v4_first_v6only_reuseaddr": ("ok", "EADDRINUSE"),
+            "sockets.bind_v6_first_v6only_reuseaddr": ("ok", "EADDRINUSE"),
+            "sockets.v6only_after_bind": ("EINVAL", "ok"),
+        },
+    ),
+    "IPV6_V6ONLY=0 is refused, as on OpenBSD": (
+        set_option(
+            """if (level == IPPROTO_IPV6 && option == IPV6_V6ONLY && !*(const int *)value)
+                   FAIL(EINVAL);"""
+        ),
+        {
+            "sockets.v4mapped_dual": ("yes", "no"),
+            "sockets.v4mapped_address": ("::ffff:127.0.0.1", "unsupported"),
+        },
+    ),
+    "there are no IPv6 sockets": (
+        SYSCALLS
+        + """
+int socket(int family, int type, int protocol) {
+    REAL(socket);
+    if (family == AF_INET6) FAIL(EAFNOSUPPORT);
+    return real(family, type, protocol);
+}
+""",
+        {
+            "sockets.ipv6_loopback": ("yes", "no"),
+            "sockets.v6only_default": ("no", "unsupported"),
+            "sockets.v4mapped_default": ("yes", "unsupported"),
+            "sockets.v4mapped_dual": ("yes", "unsupported"),
+            "sockets.v4mapped_address": ("::ffff:127.0.0.1", "unsupported"),
+            "sockets.v6only_after_bind": ("EINVAL", "unsupported"),
+            "sockets.bind_v4_first_default": ("EADDRINUSE", "unsupported"),
+            "sockets.bind_v6_first_default": ("EADDRINUSE", "unsupported"),
+            "sockets.bind_v4_first_reuseaddr": ("EADDRINUSE", "unsupported"),
+            "sockets.bind_v6_first_reuseaddr": ("EADDRINUSE", "unsupported"),
+            "sockets.bind_v4_first_v6only": ("ok", "unsupported"),
+            "sockets.bind_v6_first_v6only": ("ok", "unsupported"),
+            "sockets.bind_v4_first_v6only_reuseaddr": ("ok", "unsupported"),
+            "sockets.bind_v6_first_v6only_reuseaddr": ("ok", "unsupported"),
+            "sockets.first_that_binds_serves": ("IPv4 alone", "unsupported"),
+        },
+    ),
+    "addresses are written in capitals": (
+        SYSCALLS
+        + """
+#include <arpa/inet.h>
+#include <ctype.h>
+const char *inet_ntop(int family, const void *address, char *text, socklen_t size) {
+    REAL(inet_ntop);
+    const char *written = real(family, address, text, size);
+    for (char *at = text; written && *at; at++) *at = toupper(*at);
+    return written;
+}
+""",
+        {"sockets.v4mapped_address": ("::ffff:127.0.0.1", "::FFFF:127.0.0.1")},
+    ),
+    "getaddrinfo lists the other way round": (
+        REVERSED_GETADDRINFO,
+        {
+            "sockets.passive_order": ("inet, inet6", "inet6, inet"),
+            "sockets.first_that_binds": ("inet", "inet6"),
+            "sockets.first_that_binds_serves": ("IPv4 alone", "both"),
+        },
+    ),
+    "there is no SO_REUSEPORT": (
+        set_option("if (level == SOL_SOCKET && option == SO_REUSEPORT) FAIL(ENOPROTOOPT);"),
+        {
+            "sockets.reuseport_exists": ("yes", "no"),
+            "sockets.reuseport_balances": ("yes", "unsupported"),
+            "sockets.reuseport_last_binder_wins": ("no", "unsupported"),
+            "sockets.reuseport_unix": ("EOPNOTSUPP", "ENOPROTOOPT"),
+        },
+    ),
+    "the last of two SO_REUSEPORT listeners gets all": (
+        SYSCALLS
+        + """
+int listen(int fd, int backlog) {
+    REAL(listen);
+    int status = real(fd, backlog);
+    struct sock_filter always_the_second = {BPF_RET | BPF_K, 0, 0, 1};
+    struct sock_fprog program = {1, &always_the_second};
+    if (one_option(fd, SOL_SOCKET, SO_REUSEPORT))
+        setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
+    return status;
+}
+""",
+        {
+            "sockets.reuseport_balances": ("yes", "no"),
+            "sockets.reuseport_last_binder_wins": ("no", "yes"),
+        },
+    ),
+    "the backlog is not kept": (
+        SYSCALLS + "int listen(int fd, int backlog) { REAL(listen); return real(fd, 100); }",
+        {
+            "sockets.backlog_clamp": ("4096", "100"),
+            "sockets.backlog_completes": ("3", "unsupported"),
+            "sockets.backlog_overflow": ("waits", "unsupported"),
+        },
+    ),
+    "a full backlog refuses": (
+        SYSCALLS
+        + """
+int connect(int fd, const struct sockaddr *address, socklen_t length) {
+    REAL(connect);
+    static int unserved;
+    struct sockaddr_in nobody;
+    if (address->sa_family == AF_INET && fcntl(fd, F_GETFL) & O_NONBLOCK && unserved++ == 3) {
+        memcpy(&nobody, address, sizeof nobody);
+        nobody.sin_port = htons(1);
+        return real(fd, (const void *)&nobody, sizeof nobody);
+    }
+    return real(fd, address, length);
+}
+""",
+        {"sockets.backlog_overflow": ("waits", "ECONNREFUSED")},
+    ),
+    "nobody connects to 0.0.0.0, as on FreeBSD 15": (
+        SYSCALLS
+        + """
+int connect(int fd, const struct sockaddr *address, socklen_t length) {
+    REAL(connect);
+    if (address->sa_family == AF_INET && !((const struct sockaddr_in *)address)->sin_addr.s_addr)
+        FAIL(ENOBUFS);
+    return real(fd, address, length);
+}
+""",
+        {"sockets.connect_to_any": ("ok", "ENOBUFS")},
+    ),
+    "Unix sockets have short paths and no abstract names, as on FreeBSD": (
+        before_bind(
+            """if (address->sa_family == AF_UNIX && !un->sun_path[0]) FAIL(ENOENT);
+               if (address->sa_family == AF_UNIX && length > 2 + 104) FAIL(EINVAL);"""
+        ),
+        {
+            "sockets.unix_path_limit": ("108", "104"),
+            "sockets.abstract_unix": ("yes", "no"),
+        },
+    ),
+    "long paths of Unix sockets are cut in silence": (
+        before_bind("if (address->sa_family == AF_UNIX && length > 92) length = 92;"),
+        {"sockets.unix_path_limit": ("108", "90")},
+    ),
+}
+
+
+@needs_linux
+@pytest.mark.parametrize("world", FLIPS)
+def test_a_changed_call_flips_what_hangs_on_it_and_nothing_else(
+    world: str, here: Report, tmp_path: Path
+) -> None:
+    source, expected = FLIPS[world]
+    assert flipped(here, measure(environment=shim(tmp_path, source))) == expected
+
+
+@needs_linux
+def test_what_freebsd_alone_has_is_asked_for_by_its_numbers(tmp_path: Path) -> None:
+    """Linux knows neither option: the shim answers for both."""
+    freebsd = set_option(
+        """if (level == SOL_SOCKET && option == 0x10000)
+               return real(fd, level, SO_REUSEPORT, value, length);
+           if (level == SOL_SOCKET && option == SO_REUSEPORT) FAIL(ENOPROTOOPT);"""
+    ) + (
+        """
+int getsockopt(int fd, int level, int option, void *value, socklen_t *length) {
+    REAL(getsockopt);
+    if (level == SOL_SOCKET && option == 0x1011) return *(int *)value = 128, 0;
+    return real(fd, level, option, value, length);
+}
+"""
+    )
+    ask = """
+from probes import libc
+libc.FREEBSD, libc.LINUX = True, False
+from probes.catalogue import sockets
+print(sockets.reuseport_lb().value, sockets.backlog_clamp())
+"""
+    asked = subprocess.run(
+        [sys.executable, "-c", ask],
+        cwd=ROOT, env=shim(tmp_path, freebsd), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert asked.stdout.split() == ["True", "128"]

@@ -1,0 +1,251 @@
+"""Hold a report against a recorded one: what changed, what of it was allowed, what now.
+
+A baseline is a report someone approved.  Beside ``NAME.json`` may lie
+``NAME.allowed.json``, the differences someone allowed for a time:
+
+    {"allowed": [{"fact": "sockets.v6only_default", "from": false, "to": true,
+                  "reason": "the router's image sets bindv6only", "expires": "2027-03-01"}]}
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from .fact import FAULTS, INFORMATIVE, MEASURED, UNSUPPORTED, Fact, Report, ReportError, show
+from .probe import same
+
+DRIFT = "drift"
+"""It answers otherwise: another value, or the platform lost or gained the thing."""
+LOST = "lost"
+"""The baseline knows the answer; here it could not be asked."""
+FAULT = "fault"
+"""The probe itself failed: broken, timed out, or unstable."""
+GONE = "gone"
+"""The baseline has a fact that this report does not have at all."""
+NEW = "new"
+"""Known here for the first time: named, and no failure."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One fact that is not as the baseline has it."""
+
+    kind: str
+    id: str
+    old: Optional[Fact]
+    new: Optional[Fact]
+    allowed_because: str = ""
+
+    @property
+    def was(self) -> str:
+        return self.old.answer if self.old else "absent"
+
+    @property
+    def now(self) -> str:
+        return self.new.answer if self.new else "absent"
+
+    @property
+    def scope(self) -> str:
+        fact = self.new or self.old
+        assert fact is not None
+        return fact.scope
+
+    @property
+    def why_not(self) -> str:
+        """The reason a fact that could not be asked, or failed, gives."""
+        return self.new.reason if self.new and self.kind in (LOST, FAULT) else ""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """A difference someone allowed, with a reason and a last day."""
+
+    fact: str
+    was: str
+    now: str
+    reason: str
+    expires: datetime.date
+
+    def __str__(self) -> str:
+        return f"{self.fact}: {self.was} -> {self.now} (until {self.expires}: {self.reason})"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of holding a report against a baseline."""
+
+    baseline: Report
+    report: Report
+    changes: Sequence[Change]
+    complaints: Sequence[str] = ()
+    """Allowances that expired or no longer match anything."""
+    unasked: bool = False
+    """Nothing the baseline knows was asked: that is no pass."""
+
+    def failing(self, *kinds: str) -> list[Change]:
+        return [c for c in self.changes if not c.allowed_because and c.kind in kinds]
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0 as expected, 1 drifted, 4 a probe failed, 3 nothing was measured."""
+        if self.failing(DRIFT, LOST, GONE) or self.complaints:
+            return 1
+        if self.failing(FAULT):
+            return 4
+        return 3 if self.unasked else 0
+
+
+def compare(baseline: Report, report: Report) -> list[Change]:
+    """Every fact of ``report`` that is not as ``baseline`` has it, in the order of the ids.
+
+    Informative facts are never compared.  Unsupported is an answer: the platform
+    lacks the thing.  Blocked, timed out, broken and unstable are none.
+    """
+    changes = []
+    for id in sorted({*baseline.facts, *report.facts}):
+        old, new = baseline.get(id), report.get(id)
+        if INFORMATIVE in (old and old.scope, new and new.scope):
+            continue
+        kind = _kind(old, new)
+        if kind:
+            changes.append(Change(kind, id, old, new))
+    return changes
+
+
+def _kind(old: Optional[Fact], new: Optional[Fact]) -> str:
+    if old is None:
+        return NEW
+    if new is None:
+        return GONE
+    if new.status in FAULTS:
+        return FAULT
+    if not _answered(old):
+        return NEW if _answered(new) else ""
+    if not _answered(new):
+        return LOST
+    return "" if old.status == new.status and same(old.value, new.value) else DRIFT
+
+
+def _answered(fact: Fact) -> bool:
+    return fact.status in (MEASURED, UNSUPPORTED)
+
+
+def judge(
+    baseline: Report,
+    report: Report,
+    allowances: Iterable[Allowance] = (),
+    today: Optional[datetime.date] = None,
+    asked: Optional[Iterable[str]] = None,
+) -> Verdict:
+    """Compare, and take the allowances into account.
+
+    ``asked``: the ids that were to be measured, where that is not all of them; what
+    was not asked is neither gone nor an allowance that no longer matches.  Raises
+    ReportError where the two are of different platforms.
+    """
+    if baseline.environment.key != report.environment.key:
+        raise ReportError(
+            f"the baseline is of {baseline.environment.key}, the report of "
+            f"{report.environment.key}: a gate compares a platform with itself; "
+            "`diff` compares any two"
+        )
+    today = today or datetime.date.today()
+    wanted = None if asked is None else set(asked)
+    changes = [
+        change
+        for change in compare(baseline, report)
+        if wanted is None or change.id in wanted or change.kind != GONE
+    ]
+    complaints = []
+    for allowance in allowances:
+        at = next((n for n, c in enumerate(changes) if _matches(allowance, c)), None)
+        if today > allowance.expires:
+            complaints.append(f"an allowed difference has expired: {allowance}")
+        elif at is not None:
+            old = changes[at]
+            changes[at] = Change(old.kind, old.id, old.old, old.new, allowance.reason)
+        elif wanted is None or allowance.fact in wanted:
+            complaints.append(f"an allowed difference no longer matches: {allowance}")
+    known = {fact.id for fact in baseline if _answered(fact)}
+    unasked = not any(fact.id in known and _answered(fact) for fact in report)
+    return Verdict(baseline, report, changes, complaints, unasked)
+
+
+def _matches(allowance: Allowance, change: Change) -> bool:
+    return (allowance.fact, allowance.was, allowance.now) == (change.id, change.was, change.now)
+
+
+def allowed_path(baseline: Union[str, os.PathLike[str]]) -> Path:
+    """``freebsd.json`` has its allowed differences in ``freebsd.allowed.json``."""
+    path = Path(baseline)
+    return path.with_name(f"{path.stem}.allowed.json")
+
+
+def load_allowances(path: Path) -> list[Allowance]:
+    """The allowed differences in a file, none where there is no file.
+
+    Raises ReportError, one line, for anything else that is not such a file.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ReportError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ReportError(f"{path}: not JSON ({error})") from None
+    entries = document.get("allowed") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise ReportError(f'{path}: no list "allowed" at its top')
+    return [_allowance(path, number, entry) for number, entry in enumerate(entries, 1)]
+
+
+def _allowance(path: Path, number: int, entry: Any) -> Allowance:
+    wanted = ("fact", "from", "to", "reason", "expires")
+    if not isinstance(entry, Mapping):
+        raise ReportError(f"{path}: entry {number} is not an object")
+    missing = [name for name in wanted if name not in entry]
+    unknown = sorted(set(entry) - set(wanted))
+    if missing or unknown:
+        raise ReportError(
+            f"{path}: entry {number} has "
+            + " and ".join(
+                f"{what} {', '.join(names)}"
+                for what, names in (("no", missing), ("the unknown", unknown))
+                if names
+            )
+        )
+    if not isinstance(entry["reason"], str) or not entry["reason"].strip():
+        raise ReportError(f"{path}: entry {number} gives no reason")
+    try:
+        expires = datetime.date.fromisoformat(entry["expires"])
+    except (TypeError, ValueError):
+        raise ReportError(f"{path}: entry {number} expires on no date (2027-03-01)") from None
+    was, now = (
+        show(value) if isinstance(value, (bool, int, str, type(None))) else repr(value)
+        for value in (entry["from"], entry["to"])
+    )
+    return Allowance(str(entry["fact"]), was, now, entry["reason"], expires)
+
+
+def approve(
+    baseline: Optional[Report], report: Report, reason: str, today: datetime.date
+) -> Report:
+    """``report`` as the new baseline: with the reason, and those of the baselines before it.
+
+    Raises ReportError where a probe failed: what was not measured is not recorded.
+    """
+    faults = [fact.id for fact in report if fact.status in FAULTS]
+    if faults:
+        raise ReportError(f"not recorded: {', '.join(faults)} could not be measured reliably")
+    before = baseline.later.get("approvals", []) if baseline else []
+    changed = [f"{c.id}: {c.was} -> {c.now}" for c in compare(baseline, report)] if baseline else []
+    approval = {"date": today.isoformat(), "reason": reason, "changes": changed}
+    kept = before if isinstance(before, list) else []
+    return report.with_later(approvals=[*kept, approval])

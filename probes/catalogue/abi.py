@@ -1,0 +1,300 @@
+"""The binary interface: widths, alignment, byte order, and how far time reaches.
+
+Asked of the C library as it runs, so no compiler is needed: a type is as wide as
+what the library's own functions write, print or take.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+from ctypes import c_int64, c_void_p
+
+from .. import libc
+from ..fact import CONFIGURED, INFORMATIVE
+from ..probe import Blocked, Sample, probe
+
+# Widths ---------------------------------------------------------------------------
+
+
+def _printed_bits(conversion: bytes) -> int:
+    """How wide printf() takes an argument to be: all its bits set, it is an f for every 4."""
+    buffer = ctypes.create_string_buffer(64)
+    libc.call("snprintf", buffer, len(buffer), conversion, c_void_p(-1))
+    return 4 * buffer.value.count(b"f")
+
+
+@probe(
+    matters="A byte count, an inode or a time kept in a long is cut short where it has 32 bits.",
+    advice="Use int64_t, off_t and time_t, and print them by PRId64 or a cast to intmax_t.",
+    reference="ISO C 5.2.4.2.1; arch(7) FreeBSD; LP64 and ILP32 of the System V ABI",
+    documented={"freebsd-64": 64, "freebsd-32": 32},
+)
+def long_bits() -> int:
+    """How many bits has a long?"""
+    return _printed_bits(b"%lx")
+
+
+@probe(
+    matters="A pointer or a descriptor table packed in an int is cut short where they differ.",
+    advice="Keep a pointer in void * or uintptr_t.",
+    reference="ISO C 7.20.1.4; arch(7) FreeBSD",
+    documented={"freebsd-64": 64, "freebsd-32": 32},
+)
+def pointer_bits() -> int:
+    """How many bits has a pointer?"""
+    return _printed_bits(b"%p")
+
+
+@probe(
+    matters="A length that fits a 64-bit size_t asks a 32-bit one for something shorter.",
+    advice="Check a length from outside against SIZE_MAX before it becomes a size_t.",
+    reference="ISO C 7.19; arch(7) FreeBSD",
+)
+def size_t_bits() -> int:
+    """How many bits has size_t?"""
+    return _printed_bits(b"%zx")
+
+
+@probe(
+    matters="Text written to a file or a socket as wchar_t is garbage where its width differs.",
+    advice="Exchange UTF-8; keep wchar_t inside the process.",
+    reference="ISO C 7.19",
+)
+def wchar_t_bits() -> int:
+    """How many bits has wchar_t?"""
+    return 8 * libc.extent(lambda buffer: libc.call("wmemset", buffer, -1, 1))
+
+
+@probe(
+    matters="With 32 bits every time after January 2038 is one of 1901: expiries are in the past.",
+    advice="Build with -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64, and write times as 64-bit numbers.",
+    reference="feature_test_macros(7) Linux; time(3) NetBSD; arch(7) FreeBSD; musl time64 notes",
+    documented={"linux-64": 64, "linux-musl-32": 64, "freebsd-64": 64, "netbsd": 64},
+)
+def time_t_bits() -> int:
+    """How many bits of a time does plain time() write?"""
+    return 8 * ctypes.sizeof(libc.time_t())
+
+
+@probe(
+    matters="With 32 bits a log that grows past 2 GiB can be neither opened nor appended to.",
+    advice="Build with -D_FILE_OFFSET_BITS=64 everywhere; where off_t has 64 bits it does no harm.",
+    reference="feature_test_macros(7) Linux; lseek(2)",
+    documented={"linux-64": 64, "linux-glibc-32": 32, "macos": 64},
+)
+def off_t_bits() -> int:
+    """How many bits of an offset does plain lseek() take?"""
+    return _offset_bits("lseek")
+
+
+@probe(
+    matters="A program built for large files that still has 32 bits fails at 2 GiB all the same.",
+    advice="Refuse to start where the large-file off_t has fewer than 64 bits.",
+    reference="lseek64(3) Linux; feature_test_macros(7) Linux",
+    documented={"linux": 64, "macos": 64},
+)
+def off_t_bits_large_file() -> int:
+    """How many bits of an offset does the large-file lseek() take?"""
+    return _offset_bits("lseek64" if libc.has("lseek64") else "lseek")
+
+
+def _offset_bits(seek: str) -> int:
+    """64 where ``seek`` goes to a 64-bit offset, else 32.
+
+    A function that takes 32 bits finds the upper half, 2, where it looks for what the
+    offset is relative to (SEEK_END, on i386), or finds the offset there (EINVAL, on
+    32-bit Arm): either way it does not go where it was told.
+    """
+    far = 2 << 32 | 5
+    descriptor = os.open("file", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.lseek(descriptor, far, os.SEEK_SET)
+    except (OSError, OverflowError):
+        raise Blocked(
+            "the scratch file system has no files of 8 GiB: set TMPDIR elsewhere"
+        ) from None
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with contextlib.suppress(OSError):
+        libc.call(seek, descriptor, far, os.SEEK_SET)
+    return 64 if os.lseek(descriptor, 0, os.SEEK_CUR) == far else 32
+
+
+# Signals' structures --------------------------------------------------------------
+
+
+def _ask_sigaction(buffer: object) -> None:
+    libc.call("sigaction", signal.SIGUSR1, None, buffer)
+
+
+def _flags_offset() -> int:
+    """Where sa_flags, an int, lies: there SA_RESTART shows when it is set, and only then.
+
+    Python sets it, built as it was with the platform's own headers.
+    """
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    seen = []
+    for interrupts in (True, False, True, False):
+        signal.siginterrupt(signal.SIGUSR1, interrupts)
+        words = (ctypes.c_uint * 64)()
+        _ask_sigaction(words)
+        seen.append(list(words))
+    # glibc's part of the mask that has no signals is whatever lay on its stack.
+    (at,) = [
+        at
+        for at, (first, *later) in enumerate(zip(*seen))
+        if [first ^ word for word in later] == [libc.SA_RESTART, 0, libc.SA_RESTART]
+    ]
+    return at * ctypes.sizeof(ctypes.c_uint)
+
+
+@probe(
+    matters="Code that lays struct sigaction out itself sets no flags, or another field.",
+    advice="Fill it field by field in C, after memset(), and never copy its layout.",
+    reference="POSIX XBD <signal.h>; sigaction(2)",
+)
+def sa_flags_offset() -> int:
+    """How many bytes into struct sigaction is sa_flags?"""
+    return _flags_offset()
+
+
+@probe(
+    matters="Code that lays struct sigaction out itself overruns its buffer or reads garbage.",
+    advice="Declare it in C with <signal.h>; in other languages take a binding built from it.",
+    reference="POSIX XBD <signal.h>; sigaction(2)",
+)
+def struct_sigaction_bytes() -> int:
+    """How far into a struct sigaction does sigaction() write?
+
+    sizeof is more where the end is padding, or a field the library leaves alone:
+    sa_restorer of musl, and of glibc where the kernel needs none.
+    """
+    return libc.extent(_ask_sigaction)
+
+
+@probe(
+    matters="Signals above the width of a set cannot be blocked or waited for; real-time ones are.",
+    advice="Use sigemptyset() and sigaddset() alone, and check what they return.",
+    reference="POSIX XBD <signal.h>; sigsetops(3)",
+)
+def sigset_t_bytes() -> int:
+    """How many bytes has a sigset_t?"""
+    # musl's sigfillset() fills the words that have signals and leaves the rest alone, so
+    # where the mask lies between handler and flags (all but FreeBSD) their distance tells.
+    between = _flags_offset() - ctypes.sizeof(c_void_p)
+    return between if between > 0 else libc.extent(lambda buffer: libc.call("sigfillset", buffer))
+
+
+# Representation -------------------------------------------------------------------
+
+
+@probe(
+    matters="`char c = getchar()` never equals EOF, or 0xFF always does, by the other choice.",
+    advice="Keep bytes in unsigned char and getchar() in int, or build with -fsigned-char.",
+    reference="ISO C 6.2.5, 7.11.2.1; arch(7) FreeBSD",
+)
+def char_signed() -> bool:
+    """Is the C library's plain char signed?"""
+    # In the C locale a member of struct lconv that says nothing is CHAR_MAX; the first
+    # of type char, int_frac_digits, comes after ten pointers.
+    start = libc.call("localeconv") + 10 * ctypes.sizeof(c_void_p)
+    largest = ctypes.string_at(start, 1)[0]
+    return {0x7F: True, 0xFF: False}[largest]
+
+
+@probe(
+    matters="Numbers sent as they lie in memory read otherwise on the other kind of machine.",
+    advice="Send numbers as text, or by htonl() and its like.",
+    reference="POSIX XSH htonl(); arch(7) FreeBSD",
+)
+def byte_order() -> str:
+    """Which byte of a number comes first in memory?"""
+    return {b"\1\2": "big end", b"\2\1": "little end"}[bytes(ctypes.c_uint16(0x0102))]
+
+
+@probe(
+    matters="A struct with a 64-bit member written to a file or shared memory is laid out anew.",
+    advice="Order members by size and pad explicitly, or send each by itself.",
+    reference="System V ABI i386; arch(7) FreeBSD",
+    documented={"freebsd-64": 8},
+)
+def int64_alignment() -> int:
+    """To how many bytes is a 64-bit integer in a struct aligned?"""
+    return ctypes.alignment(c_int64)
+
+
+@probe(
+    matters="A struct with a double written to a file or shared memory is laid out anew.",
+    advice="Order members by size and pad explicitly, or send each by itself.",
+    reference="System V ABI i386",
+)
+def double_alignment() -> int:
+    """To how many bytes is a double in a struct aligned?"""
+    return ctypes.alignment(ctypes.c_double)
+
+
+# Time -----------------------------------------------------------------------------
+
+AFTER_2038 = 2**31
+"""The first second that 31 bits do not hold: 2038-01-19 03:14:08 UTC."""
+
+
+@probe(
+    matters="Certificates, cookies and expiries past January 2038 turn into dates of 1901.",
+    advice="Build with -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64, or use a 64-bit system.",
+    reference="POSIX XSH gmtime(); feature_test_macros(7) Linux",
+)
+def time_after_2038() -> bool:
+    """Does plain gmtime() know the time after January 2038?"""
+    # A 32-bit time_t reads half of this: 1901, or 1970 where the big end comes first.
+    broken_down = libc.call("gmtime", ctypes.byref(c_int64(AFTER_2038)))
+    if not broken_down:
+        return False
+    # struct tm begins with tm_sec, tm_min, tm_hour, tm_mday, tm_mon and tm_year.
+    return list((ctypes.c_int * 6).from_address(broken_down)) == [8, 14, 3, 19, 0, 138]
+
+
+@probe(
+    matters="A file's time past January 2038 is kept as another: backups and caches go wrong.",
+    advice="Make file systems with 64-bit times: ext4 with 256-byte inodes, XFS with bigtime.",
+    reference="POSIX XSH utimensat(); Documentation/filesystems/ext4/inodes.rst Linux",
+    scope=CONFIGURED,
+)
+def file_time_after_2038() -> Sample:
+    """Does the scratch file system keep times after January 2038?"""
+    with open("file", "wb"):
+        pass
+    try:
+        os.utime("file", (AFTER_2038, AFTER_2038))
+    except (OSError, OverflowError) as error:
+        # The system call's, or a 32-bit time_t's in the way of it.
+        return Sample(False, str(error))
+    kept = int(os.stat("file").st_mtime)
+    return Sample(kept == AFTER_2038, kept)
+
+
+# Numbers a program should ask for -------------------------------------------------
+
+
+@probe(
+    matters="A mapping or a guard page at a multiple of 4096 bytes fails where pages are larger.",
+    advice="Ask sysconf(_SC_PAGESIZE).",
+    reference="POSIX XSH sysconf(); arch(7) FreeBSD",
+    scope=INFORMATIVE,
+)
+def page_size() -> int:
+    """How many bytes has a page of memory?"""
+    return os.sysconf("SC_PAGE_SIZE")
+
+
+@probe(
+    matters="Times from times() or /proc are wrong where another rate is assumed.",
+    advice="Ask sysconf(_SC_CLK_TCK).",
+    reference="POSIX XSH sysconf(), times()",
+    scope=INFORMATIVE,
+)
+def clock_ticks() -> int:
+    """How many clock ticks has a second for times()?"""
+    return os.sysconf("SC_CLK_TCK")

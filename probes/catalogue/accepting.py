@@ -1,0 +1,388 @@
+"""Accepted sockets: what they inherit, and what becomes of a peer that goes."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from .. import harness, libc
+from ..probe import Unsupported, probe
+
+# What an accepted socket inherits ---------------------------------------------------
+
+
+Accept = Callable[[socket.socket], socket.socket]
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """Something set on a listener that an accepted socket may have too."""
+
+    name: str
+    set: Callable[[socket.socket], None]
+    get: Callable[[socket.socket], Any]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _switch(name: str, level: int, option: int) -> _Setting:
+    return _Setting(
+        name,
+        lambda s: s.setsockopt(level, option, 1),
+        lambda s: bool(s.getsockopt(level, option)),
+    )
+
+
+def _set_receive_timeout(listening: socket.socket) -> None:
+    # struct timeval is two numbers of either width: as wide as what the kernel gives.
+    width = len(_receive_timeout(listening)) // 2
+    timeval = (60).to_bytes(width, sys.byteorder) + bytes(width)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+
+
+def _receive_timeout(asked: socket.socket) -> bytes:
+    return asked.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 64)
+
+
+def _set_linger(listening: socket.socket) -> None:
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 7))
+
+
+def _linger(asked: socket.socket) -> Any:
+    on, seconds = struct.unpack("ii", asked.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8))
+    return seconds if on else None
+
+
+NONBLOCK = _Setting(
+    "O_NONBLOCK",
+    lambda s: os.set_blocking(s.fileno(), False),
+    lambda s: os.get_blocking(s.fileno()),
+)
+CLOEXEC = _Setting(
+    "FD_CLOEXEC",
+    lambda s: os.set_inheritable(s.fileno(), False),
+    lambda s: os.get_inheritable(s.fileno()),
+)
+NODELAY = _switch("TCP_NODELAY", socket.IPPROTO_TCP, socket.TCP_NODELAY)
+KEEPALIVE = _switch("SO_KEEPALIVE", socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+LINGER = _Setting("SO_LINGER", _set_linger, _linger)
+RCVTIMEO = _Setting("SO_RCVTIMEO", _set_receive_timeout, _receive_timeout)
+
+
+def _has(accept: Accept, setting: _Setting, listener_has: bool) -> bool:
+    """Whether what ``accept`` gives has the setting, on a listener with or without it."""
+    with harness.listener() as listening, socket.socket() as client:
+        # As a C program has it; Python's sockets are close-on-exec.
+        os.set_inheritable(listening.fileno(), True)
+        unset = setting.get(listening)
+        if listener_has:
+            setting.set(listening)
+            if setting.get(listening) == unset:
+                raise Unsupported(f"setting {setting} on a listener changes nothing")
+        client.connect(listening.getsockname())
+        select.select([listening], [], [])
+        with accept(listening) as accepted:
+            has = setting.get(accepted) != unset
+            harness.reset_on_close(accepted)
+        return bool(has)
+
+
+def _accept(listening: socket.socket) -> socket.socket:
+    return socket.socket(fileno=libc.call("accept", listening.fileno(), *_room()))
+
+
+def _accept4(listening: socket.socket) -> socket.socket:
+    return socket.socket(fileno=libc.call("accept4", listening.fileno(), *_room(), 0))
+
+
+def _room() -> tuple[Any, Any]:
+    """Where accept may write an address of any family."""
+    return ctypes.create_string_buffer(128), ctypes.byref(ctypes.c_uint(128))
+
+
+def _python_accept(listening: socket.socket) -> socket.socket:
+    return listening.accept()[0]
+
+
+@probe(
+    each={"inherits_nonblock": NONBLOCK, "inherits_cloexec": CLOEXEC},
+    matters="Code that relies on either answer blocks for ever, spins on EAGAIN or leaks sockets.",
+    advice="Set or clear {row} on every accepted socket yourself, or use accept4 with flags.",
+    reference="accept(2) Linux, FreeBSD; POSIX XSH accept",
+    documented=lambda setting: {"linux": False, "freebsd": True} if setting is NONBLOCK else {},
+)
+def inherited_flag(setting: _Setting) -> bool:
+    """Does accept() hand the listener's {row} on?"""
+    return _has(_accept, setting, listener_has=True)
+
+
+@probe(
+    each={
+        "inherits_nodelay": NODELAY,
+        "inherits_keepalive": KEEPALIVE,
+        "inherits_rcvtimeo": RCVTIMEO,
+        "inherits_linger": LINGER,
+    },
+    matters="A daemon that sets {row} on its listener alone runs without it where it is not kept.",
+    advice="Set {row} on every accepted socket.",
+    reference="accept(2); tcp(7), socket(7) Linux; getsockopt(2) FreeBSD",
+)
+def inherited_option(setting: _Setting) -> bool:
+    """Does accept() hand the listener's {row} on?"""
+    return _has(_accept, setting, listener_has=True)
+
+
+@probe(
+    each={"accept4_inherits_nonblock": NONBLOCK, "accept4_inherits_cloexec": CLOEXEC},
+    matters="accept and accept4 may differ on one system: a change of the call changes the flags.",
+    advice="Give accept4 the flags you want: with them it does the same everywhere.",
+    reference="accept4(2) Linux, FreeBSD; POSIX.1-2024 XSH accept4",
+    documented={"linux": False, "freebsd": False},
+)
+def accept4_inherited_flag(setting: _Setting) -> bool:
+    """Does accept4() without flags hand {row} on?"""
+    return _has(_accept4, setting, listener_has=True)
+
+
+@probe(
+    each={"python_inherits_nonblock": NONBLOCK, "python_inherits_cloexec": CLOEXEC},
+    matters="Python's accept sets flags of its own, so a daemon ported from C has others.",
+    advice="Call setblocking and set_inheritable on every accepted socket.",
+    reference="PEP 446; CPython Modules/socketmodule.c: sock_accept_impl",
+)
+def python_inherited_flag(setting: _Setting) -> str:
+    """When does Python's accept() give a socket {row}?"""
+    without = _has(_python_accept, setting, listener_has=False)
+    if without == _has(_python_accept, setting, listener_has=True):
+        return "always" if without else "never"
+    return "if the listener has not" if without else "if the listener has"
+
+
+@probe(
+    each={"nodelay_default": NODELAY, "keepalive_default": KEEPALIVE},
+    matters="Small messages are delayed, or dead peers kept for ever, unless {row} is set.",
+    advice="Set {row} explicitly on every connection, to the value you mean.",
+    reference="tcp(7), socket(7) Linux; tcp(4) FreeBSD; RFC 1122 4.2.3.4 and 4.2.3.6",
+)
+def default_of(setting: _Setting) -> bool:
+    """Is {row} on for a fresh TCP socket?"""
+    with socket.socket() as fresh:
+        return bool(setting.get(fresh))
+
+
+@probe(
+    matters="A daemon that does not ask for the address must not fail for it.",
+    advice="Pass NULL for both address and length, or for neither.",
+    reference="POSIX XSH accept; accept(2)",
+    documented={"posix": "ok"},
+)
+def accept_null_address() -> str:
+    """May accept() be given no room for an address?"""
+    with harness.listener() as listening, socket.socket() as client:
+        client.connect(listening.getsockname())
+        harness.reset_on_close(client)
+        return libc.outcome("accept", listening.fileno(), None, None)
+
+
+# The peer goes -----------------------------------------------------------------------
+
+
+def _reset(connected: socket.socket) -> None:
+    """Close so that the peer is sent a reset instead of an orderly end."""
+    harness.reset_on_close(connected)
+    connected.close()
+
+
+def _receive(connected: socket.socket) -> str:
+    """``EOF``, ``data``, or the name of the error."""
+    try:
+        return "data" if connected.recv(1) else "EOF"
+    except OSError as error:
+        return libc.errno_name(error.errno)
+
+
+def _write(connected: socket.socket) -> str:
+    return libc.outcome("write", connected.fileno(), b"x", 1)
+
+
+@probe(
+    matters="A daemon that ends, or loops, on a failed accept is ended by any client that resets.",
+    advice="After accept treat ECONNABORTED like EINTR; expect the first read to fail as well.",
+    reference="accept(2) Linux, FreeBSD; POSIX XSH accept: ECONNABORTED",
+    documented={"freebsd": "ECONNABORTED", "posix": "ECONNABORTED"},
+)
+def accept_after_reset() -> str:
+    """What does accept() make of a client that reset before?"""
+    with harness.loopback_fence() as fence, harness.listener() as listening:
+        first, second = socket.socket(), socket.socket()
+        first.connect(listening.getsockname())
+        fence()  # The first client is in the listener's queue,
+        _reset(first)
+        fence()  # and its reset has come, when the second arrives.
+        second.connect(listening.getsockname())
+        second.send(b"x")
+        harness.reset_on_close(second)
+        try:
+            accepted = _accept(listening)
+        except OSError as error:
+            return libc.errno_name(error.errno)
+        return "dropped" if _receive(accepted) == "data" else "accepted"
+
+
+@probe(
+    matters="A client that resets must be taken for gone, not for an error of the daemon.",
+    advice="Treat ECONNRESET from read as the end of that one connection.",
+    reference="POSIX XSH recv; recv(2); RFC 9293 3.10.7.4",
+    documented={"posix": "ECONNRESET"},
+)
+def read_after_reset() -> str:
+    """What does a read give after the peer reset?"""
+    with harness.tcp_pair() as (peer, ours):
+        _reset(peer)
+        return _receive(ours)
+
+
+@contextlib.contextmanager
+def _peer_closed() -> Iterator[socket.socket]:
+    """A connection whose peer is seen to have closed."""
+    with harness.tcp_pair() as (peer, ours):
+        peer.close()
+        ours.recv(1)
+        yield ours
+
+
+@probe(
+    matters="A write that succeeds says nothing: its bytes may go to a peer that has closed.",
+    advice="Count a message as delivered when the peer answers, not when write returns.",
+    reference="POSIX XSH send; RFC 9293 3.6; tcp(7)",
+)
+def write_after_peer_closed_first() -> str:
+    """What does the first write give after the peer closed?"""
+    with _peer_closed() as ours:
+        return _write(ours)
+
+
+@probe(
+    matters="The second write raises SIGPIPE, which ends a daemon that does not expect it.",
+    advice="Ignore SIGPIPE or use MSG_NOSIGNAL, and take EPIPE for the end of the connection.",
+    reference="POSIX XSH send: EPIPE; tcp(7) Linux",
+    documented={"linux": "EPIPE"},
+)
+def write_after_peer_closed_second() -> str:
+    """What does the second write give after the peer closed?"""
+    with harness.loopback_fence() as fence, _peer_closed() as ours:
+        if _write(ours) == "ok":
+            fence()  # The peer has answered with a reset,
+            if libc.LINUX or libc.FREEBSD:
+                # and it is seen: poll tells POLLHUP unasked, but not on NetBSD, and on
+                # macOS of a peer that has only closed.
+                watch = select.poll()
+                watch.register(ours, 0)
+                watch.poll()
+        return _write(ours)
+
+
+@probe(
+    matters="Code that knows EPIPE alone takes the reset of a client for a fault of its own.",
+    advice="Treat ECONNRESET and EPIPE from write alike: the connection is over.",
+    reference="POSIX XSH send: ECONNRESET, EPIPE; tcp(7) Linux",
+)
+def write_after_reset_first() -> str:
+    """What does the first write give after the peer reset?"""
+    with harness.tcp_pair() as (peer, ours):
+        _reset(peer)
+        select.select([ours], [], [])  # Readable: the reset has come.
+        return _write(ours)
+
+
+@probe(
+    matters="A loop that waits for POLLHUP alone never sees a peer that closed.",
+    advice="Ask poll for POLLIN and read: nothing to read is the end; never wait for POLLHUP.",
+    reference="POSIX XSH poll; poll(2) Linux, FreeBSD",
+)
+def peer_close_seen_by_poll() -> str:
+    """As what does poll see that a TCP peer closed?"""
+    if not hasattr(select, "poll"):
+        raise Unsupported("this Python has no poll()")
+    with _peer_closed() as ours:
+        watch = select.poll()
+        watch.register(ours, select.POLLIN)
+        seen = watch.poll()[0][1]
+    names = ("IN", "PRI", "OUT", "ERR", "HUP", "NVAL")
+    return "|".join(name for name in names if seen & getattr(select, f"POLL{name}"))
+
+
+# SIGPIPE --------------------------------------------------------------------------------
+
+
+def _ended_by_sigpipe(flags: int = 0, option: int = 0) -> bool:
+    """Whether a send on a connection that is shut down ends a process that has SIG_DFL."""
+
+    def subject(_: harness.Channel) -> str:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        with harness.tcp_pair() as (ours, peer):
+            harness.reset_on_close(peer)  # Whichever way this process ends.
+            if option:
+                ours.setsockopt(socket.SOL_SOCKET, option, 1)
+            ours.shutdown(socket.SHUT_WR)
+            return libc.outcome("send", ours.fileno(), b"x", 1, flags)
+
+    with harness.fork(subject) as child:
+        try:
+            gave = child.hear()
+        except harness.ChildDied:
+            if os.WIFSIGNALED(child.wait()) and os.WTERMSIG(child.wait()) == signal.SIGPIPE:
+                return True
+            raise
+    if gave != "EPIPE":
+        raise Unsupported(f"send after shutdown gave {gave}, not EPIPE")
+    return False
+
+
+@probe(
+    matters="One client that goes at the wrong moment ends the daemon, without a word in its log.",
+    advice="Ignore SIGPIPE at the start, or give MSG_NOSIGNAL to every send.",
+    reference="POSIX XSH send: EPIPE; signal(7) Linux",
+    documented={"posix": True},
+)
+def sigpipe_from_socket() -> bool:
+    """Does a send to a closed connection kill by SIGPIPE?"""
+    return _ended_by_sigpipe()
+
+
+@probe(
+    matters="A library cannot keep SIGPIPE from its program where the flag is missing or ignored.",
+    advice="Use MSG_NOSIGNAL where it works, else SO_NOSIGPIPE; in a daemon ignore SIGPIPE.",
+    reference="POSIX XSH send: MSG_NOSIGNAL; send(2)",
+    documented={"posix": True},
+)
+def msg_nosignal() -> bool:
+    """Does MSG_NOSIGNAL keep SIGPIPE away?"""
+    if not hasattr(socket, "MSG_NOSIGNAL"):
+        raise Unsupported(f"{libc.SYSTEM} has no MSG_NOSIGNAL")
+    return not _ended_by_sigpipe(flags=socket.MSG_NOSIGNAL)
+
+
+@probe(
+    matters="write() and sendfile() take no flags: only the option keeps SIGPIPE from them.",
+    advice="Where there is no SO_NOSIGPIPE, ignore SIGPIPE before the first write to a socket.",
+    reference="getsockopt(2) FreeBSD, macOS",
+    documented={"freebsd": True},
+)
+def so_nosigpipe() -> bool:
+    """Does SO_NOSIGPIPE keep SIGPIPE away?"""
+    # sys/sys/socket.h of FreeBSD and NetBSD; bsd/sys/socket.h of xnu.
+    option = 0x1022 if libc.MACOS else 0x0800 if libc.FREEBSD or libc.NETBSD else 0
+    if not option:
+        raise Unsupported(f"{libc.SYSTEM} has no SO_NOSIGPIPE")
+    return not _ended_by_sigpipe(option=option)

@@ -1,0 +1,88 @@
+"""What a C program gets that is built here: by plain flags, and by those that are to be portable.
+
+The C library answers `abi` and `signals` as it runs; here its headers have their say.
+"""
+
+from __future__ import annotations
+
+from .. import compiler, libc
+from ..probe import probe
+
+SIGNAL_FLAGS = """
+#include <signal.h>
+#include <stdio.h>
+static void handler(int signum) { (void)signum; }
+int main(void) {
+    struct sigaction installed;
+    signal(SIGUSR1, handler);
+    sigaction(SIGUSR1, 0, &installed);
+    printf("%d", installed.sa_flags);
+    return 0;
+}
+"""
+
+
+def _signal_flags(*flags: str) -> str:
+    return libc.flag_names(int(compiler.run(SIGNAL_FLAGS, *flags)))
+
+
+@probe(
+    matters="The same source restarts its calls on one system and loses its handler on another.",
+    advice="Install handlers by sigaction() with sa_flags set to what you mean.",
+    reference="signal(2) Portability Linux; signal(3) FreeBSD",
+    documented={
+        "linux-glibc": "SA_RESTART",
+        "freebsd": "SA_RESTART",
+        "netbsd": "SA_RESTART",
+        "openbsd": "SA_RESTART",
+        "macos": "SA_RESTART",
+    },
+)
+def signal_flags() -> str:
+    """Which flags has signal() in a program built by plain cc?"""
+    return _signal_flags()
+
+
+@probe(
+    matters="Built as strict C99 and X/Open, a daemon's handler is gone after the first signal.",
+    advice="Install handlers by sigaction(); on glibc -D_DEFAULT_SOURCE keeps signal()'s own.",
+    reference="signal(2) Portability Linux; feature_test_macros(7) Linux",
+    documented={"linux-glibc": "SA_NODEFER|SA_RESETHAND"},
+)
+def signal_flags_strict() -> str:
+    """Which flags has signal() built as strict C99 and X/Open?"""
+    return _signal_flags("-std=c99", "-D_XOPEN_SOURCE=700")
+
+
+@probe(
+    matters="A log of more than 2 GiB stops a daemon whose off_t has 32 bits.",
+    advice="Build with -D_FILE_OFFSET_BITS=64 everywhere.",
+    reference="feature_test_macros(7) Linux",
+    documented={"linux": 64, "macos": 64},
+)
+def off_t_bits_file_offset_bits_64() -> int:
+    """How many bits has off_t built with _FILE_OFFSET_BITS=64?"""
+    return 8 * compiler.constant("sizeof(off_t)", "sys/types.h", "-D_FILE_OFFSET_BITS=64")
+
+
+@probe(
+    matters="Built without it, a 32-bit program takes every time after January 2038 for 1901.",
+    advice="Build with -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64, and check sizeof(time_t).",
+    reference="feature_test_macros(7) Linux; glibc manual 1.3.4; musl time64 notes",
+    documented={"linux-glibc": 64, "linux-musl": 64, "netbsd": 64, "freebsd-64": 64},
+)
+def time_t_bits_time_bits_64() -> int:
+    """How many bits has time_t built with _TIME_BITS=64?"""
+    return 8 * compiler.constant(
+        "sizeof(time_t)", "sys/types.h", "-D_TIME_BITS=64", "-D_FILE_OFFSET_BITS=64"
+    )
+
+
+@probe(
+    matters="A program compares bytes above 127 by the compiler's choice, not the library's.",
+    advice="Keep bytes in unsigned char, or build with -fsigned-char everywhere.",
+    reference="ISO C 6.2.5; cc(1) -fsigned-char",
+)
+def char_signed() -> bool:
+    """Is plain char signed in a program built by plain cc?"""
+    return compiler.constant("(char)-1 < 0", "limits.h") == 1

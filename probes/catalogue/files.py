@@ -1,0 +1,612 @@
+"""Files: appending, offsets, sendfile, a full disk, FIFOs and pipes, close-on-exec."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import mmap
+import os
+import resource
+import signal
+import socket
+import stat
+import time
+from collections.abc import Sequence
+from typing import Any, Callable
+
+from .. import harness, libc
+from ..fact import CONFIGURED
+from ..harness import Channel
+from ..probe import Sample, Unsupported, probe
+
+
+def _position(descriptor: int) -> int:
+    return os.lseek(descriptor, 0, os.SEEK_CUR)
+
+
+def _error_name(error: OSError) -> str:
+    """``ENXIO``, unless it only tells that the scratch file system is full."""
+    full = harness.out_of_room(error)
+    if full:
+        raise full
+    return libc.errno_name(error.errno)
+
+
+def _file(name: str, content: bytes = b"", flags: int = os.O_RDWR) -> int:
+    """A descriptor of the file ``name``, made with ``content`` and opened at its start."""
+    with open(name, "wb") as file:
+        file.write(content)
+    return os.open(name, flags)
+
+
+# Appending ------------------------------------------------------------------------
+
+WRITERS = 8
+RECORDS = 4
+"""Each writer appends this many, each at the moment the others append one of theirs."""
+
+
+@probe(
+    each={f"append_{size}k": f"{size} KiB" for size in (1, 4, 16, 64)},
+    matters="Processes that share a log and count on O_APPEND tear their records of {row}.",
+    advice="Append a whole record by one write(), and hold an exclusive lock while you do.",
+    reference="POSIX XSH write(); open(2) O_APPEND, BUGS Linux; write(2) FreeBSD",
+    scope=CONFIGURED,
+)
+def append(row: str) -> bool:
+    """Are O_APPEND writes of {row} from 8 processes kept whole?
+
+    A torn write is met for certain where a writer can sleep half-way, as over a network
+    file system, and only now and then where half-way lasts a microsecond.
+    """
+    size = 1024 * int(row.split()[0])
+    os.close(_file("log"))
+    start, go = os.pipe()
+    # How many records each writer has begun, in memory they share.
+    with mmap.mmap(-1, WRITERS) as begun, contextlib.ExitStack() as running:
+
+        def writer(number: int) -> Callable[[Channel], None]:
+            def run(_: Channel) -> None:
+                os.close(go)
+                os.read(start, 1)  # Asleep until all are there: its end is the last `go` closed.
+                _append_in_turn(number, bytes([number]) * size, begun)
+
+            return run
+
+        writers = [running.enter_context(harness.fork(writer(n))) for n in range(WRITERS)]
+        os.close(go)
+        for child in writers:
+            child.hear()
+    with open("log", "rb") as log:
+        found = sorted(iter(lambda: log.read(size), b""))
+    return found == [bytes([number]) * size for number in range(WRITERS) for _ in range(RECORDS)]
+
+
+def _append_in_turn(number: int, record: bytes, begun: mmap.mmap) -> None:
+    """Append ``record`` RECORDS times, each time when every writer is about to."""
+    done = 255
+    log = os.open("log", os.O_WRONLY | os.O_APPEND)
+    try:
+        for turn in range(1, RECORDS + 1):
+            begun[number] = turn
+            while min(begun[:]) < turn:
+                _give_way()
+            written = libc.call("write", log, record, len(record))
+            if written < len(record):
+                # On a full disk this fails and says so; else the record may now be torn.
+                libc.call("write", log, record[written:], len(record) - written)
+    finally:
+        begun[number] = done
+
+
+_give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: time.sleep(0))
+
+
+@probe(
+    matters="A program that patches a record in place by pwrite() appends a second one instead.",
+    advice="Open a second descriptor without O_APPEND to write at an offset.",
+    reference="POSIX XSH pwrite(); pread(2) BUGS Linux; write(2) BUGS FreeBSD",
+    documented={"linux": True, "freebsd": True, "posix": False},
+)
+def pwrite_ignores_offset_with_append() -> bool:
+    """Does pwrite() on an O_APPEND file append, whatever the offset?"""
+    descriptor = _file("data", b"old", os.O_RDWR | os.O_APPEND)
+    libc.call("pwrite", descriptor, b"new", 3, 0)
+    with open("data", "rb") as file:
+        return file.read() == b"oldnew"
+
+
+# Offsets --------------------------------------------------------------------------
+
+
+@probe(
+    matters="Children that read an inherited log race on one offset: each sees parts of it.",
+    advice="Open the file anew in each process, or read by pread() with an offset of your own.",
+    reference="POSIX XSH fork(); fork(2)",
+    documented={"posix": True},
+)
+def offset_shared_after_fork() -> bool:
+    """Does a read in a forked child move the parent's file offset?"""
+    descriptor = _file("data", b"0123456789")
+    harness.answer(lambda: libc.call("read", descriptor, ctypes.create_string_buffer(4), 4))
+    return _position(descriptor) == 4
+
+
+@probe(
+    matters="Two parts of a daemon that read through duplicates take bytes from each other.",
+    advice="Open the file anew where a reader of its own is meant; dup() makes no reader.",
+    reference="POSIX XSH dup(); dup(2)",
+    documented={"posix": True},
+)
+def offset_shared_by_dup() -> bool:
+    """Does a read through a dup() move the first descriptor's offset?"""
+    return _read_moves(lambda descriptor: libc.call("dup", descriptor))
+
+
+@probe(
+    matters="Where a second open() shared the offset, no two readers of a log were independent.",
+    advice="Open the file anew in each reader: each then has an offset and a flock of its own.",
+    reference="POSIX XSH open(); open(2)",
+    documented={"posix": False},
+)
+def offset_shared_by_new_open() -> bool:
+    """Does a read through a second open() move the first one's offset?"""
+    return _read_moves(lambda _: os.open("data", os.O_RDONLY))
+
+
+def _read_moves(another: Callable[[int], int]) -> bool:
+    """Whether a read of 4 bytes through ``another`` descriptor moves the first one's offset."""
+    descriptor = _file("data", b"0123456789")
+    libc.call("read", another(descriptor), ctypes.create_string_buffer(4), 4)
+    return _position(descriptor) == 4
+
+
+@probe(
+    matters="A reader that has a configuration file open while it is replaced reads a mixture.",
+    advice="Replace a file by rename() of a complete one; never write into it in place.",
+    reference="POSIX XSH rename(); rename(2)",
+    documented={"posix": True},
+)
+def rename_over_open() -> bool:
+    """Is a file that is open still readable after a rename over it?"""
+    descriptor = _file("target", b"old")
+    os.close(_file("fresh", b"new"))
+    os.rename("fresh", "target")
+    with open("target", "rb") as target:
+        return (os.read(descriptor, 16), target.read()) == (b"old", b"new")
+
+
+# sendfile -------------------------------------------------------------------------
+
+DATA = b"0123456789"
+
+
+def _sendfile(out: int, source: int, offset: int, count: int) -> int:
+    """sendfile() in this platform's form: how many bytes of ``source`` it says it sent."""
+    sent = ctypes.c_int64(count)
+    try:
+        if libc.FREEBSD:
+            libc.call("sendfile", source, out, offset, count, None, ctypes.byref(sent), 0)
+            return sent.value
+        if libc.MACOS:
+            libc.call("sendfile", source, out, offset, ctypes.byref(sent), None, 0)
+            return sent.value
+        # The call with a 64-bit offset, where the plain one's may have 32.
+        name = "sendfile64" if libc.has("sendfile64") else "sendfile"
+        return libc.call(name, out, source, ctypes.byref(ctypes.c_int64(offset)), count)
+    except OSError as error:
+        if libc.errno_name(error.errno) == "ENOSYS":
+            raise Unsupported("the kernel has no sendfile()") from None
+        raise
+
+
+def _sent_to_socket(source: int, offset: int, count: int) -> tuple[int, bytes]:
+    """What sendfile() returned, -1 for an error, and the bytes that came out at the other end."""
+    with harness.tcp_pair() as (client, server):
+        try:
+            said = _sendfile(client.fileno(), source, offset, count)
+        except OSError:
+            said = -1
+        client.shutdown(socket.SHUT_WR)
+        return said, b"".join(iter(lambda: server.recv(4096), b""))
+
+
+def _send_part(source: int) -> None:
+    """Send DATA[2:7] from ``source``, a file with DATA in it, as a probe needs it to go well."""
+    if _sent_to_socket(source, 2, 5) != (5, DATA[2:7]):
+        raise Unsupported("sendfile() is there, and moves no bytes of this file into a socket")
+
+
+@probe(
+    matters="A server that counts on sendfile() sends nothing at all where it fails.",
+    advice="Fall back on read() and write() when sendfile() is missing or fails at the first byte.",
+    reference="sendfile(2) Linux, FreeBSD, macOS; not in POSIX",
+    documented={"linux": True, "freebsd": True, "macos": True},
+)
+def sendfile_to_socket() -> bool:
+    """Does sendfile() move a part of a file into a socket?"""
+    return _sent_to_socket(_file("data", DATA), 2, 5) == (5, DATA[2:7])
+
+
+@probe(
+    matters="One order's arguments passed in another's name the wrong descriptor or offset.",
+    advice="Write one wrapper a platform; the name sendfile() alone promises nothing.",
+    reference="sendfile(2) Linux, FreeBSD, macOS",
+    documented={
+        "linux": "out, in, offset, count",
+        "freebsd": "in, out, offset, count, headers, sent",
+        "macos": "in, out, offset, length, headers",
+    },
+)
+def sendfile_order() -> str:
+    """In which order does sendfile() take its arguments?"""
+    if _sent_to_socket(_file("data", DATA), 2, 5)[1] != DATA[2:7]:
+        raise Unsupported(
+            "sendfile() exists and moves no bytes in the form this platform documents"
+        )
+    if libc.FREEBSD:
+        return "in, out, offset, count, headers, sent"
+    if libc.MACOS:
+        return "in, out, offset, length, headers"
+    return "out, in, offset, count"
+
+
+@probe(
+    matters="Readers that share a descriptor skip what another one's sendfile() has sent.",
+    advice="Pass an offset to sendfile(), and keep it yourself.",
+    reference="sendfile(2) Linux",
+    documented={"linux": True},
+)
+def sendfile_keeps_offset() -> bool:
+    """Does sendfile() with an offset leave the file's own one alone?"""
+    source = _file("data", DATA)
+    os.lseek(source, 3, os.SEEK_SET)
+    _send_part(source)
+    return _position(source) == 3
+
+
+@probe(
+    matters="A copy from file to file by sendfile() works on Linux alone.",
+    advice="Copy files by copy_file_range() or read() and write(); use sendfile() for sockets.",
+    reference="sendfile(2) Linux (since 2.6.33); sendfile(2) ERRORS FreeBSD, macOS",
+    documented={"linux": "ok", "freebsd": "ENOTSOCK", "macos": "ENOTSOCK"},
+)
+def sendfile_to_file() -> str:
+    """What does sendfile() from a file into a file give?"""
+    target = _file("copy")
+    try:
+        _sendfile(target, _file("data", DATA), 2, 5)
+    except OSError as error:
+        return _error_name(error)
+    return "ok" if os.pread(target, 16, 0) == DATA[2:7] else "nothing sent"
+
+
+@probe(
+    matters="A loop that waits for sendfile() to fail at the end of the file never ends.",
+    advice="Take 0 bytes sent as the end of the file.",
+    reference="sendfile(2) FreeBSD, macOS",
+    documented={"freebsd": True, "macos": True},
+)
+def sendfile_at_end() -> bool:
+    """Does sendfile() at the end of the file send 0 bytes, no error?"""
+    return _sent_to_socket(_file("data", DATA), len(DATA), 5) == (0, b"")
+
+
+# No more room ---------------------------------------------------------------------
+
+ROOM = 512
+"""KiB on the small file system that is filled."""
+TOO_MUCH = bytes(2 * 1024 * ROOM)
+
+
+def _write(descriptor: int, data: bytes) -> tuple[str, int]:
+    """``whole``, ``partial`` or an error's name, and how many bytes write() took."""
+    try:
+        written = libc.call("write", descriptor, data, len(data))
+    except OSError as error:
+        return libc.errno_name(error.errno), 0
+    return "whole" if written == len(data) else "partial", written
+
+
+def _open_in(folder: str) -> int:
+    return os.open(os.path.join(folder, "log"), os.O_RDWR | os.O_CREAT, 0o600)
+
+
+@probe(
+    matters="A logger that takes any write() of more than 0 bytes as done leaves half a record.",
+    advice="Compare what write() returns with what you asked for, and write the rest.",
+    reference="POSIX XSH write()",
+    documented={"posix": "partial"},
+)
+def full_disk_first_write() -> Sample:
+    """What does a write() of more than the disk has left give?"""
+    with harness.small_filesystem(ROOM) as folder:
+        return Sample(*_write(_open_in(folder), TOO_MUCH))
+
+
+@probe(
+    matters="A daemon that tries a short write() again and again never gets on where none fails.",
+    advice="Give up the record at ENOSPC: cut the file back to where it began, and say so.",
+    reference="POSIX XSH write() ERRORS",
+    documented={"posix": "ENOSPC"},
+)
+def full_disk_next_write() -> str:
+    """What does the next write() on a disk just filled give?"""
+    with harness.small_filesystem(ROOM) as folder:
+        log = _open_in(folder)
+        _write(log, TOO_MUCH)
+        return _write(log, TOO_MUCH)[0]
+
+
+@probe(
+    matters="What a failed write leaves in a log is read as a record by whoever reads it next.",
+    advice="Note the size before you append, and ftruncate() to it when write() came up short.",
+    reference="POSIX XSH write()",
+    documented={"posix": "the written part"},
+)
+def full_disk_leaves() -> str:
+    """What is in the file after a write() the disk had no room for?"""
+    with harness.small_filesystem(ROOM) as folder:
+        log = _open_in(folder)
+        _, written = _write(log, TOO_MUCH)
+        size = os.fstat(log).st_size
+    if size == 0:
+        return "nothing"
+    return "the written part" if size == written else "more than was written"
+
+
+def _write_past_limit() -> Sequence[str]:
+    """What two writes give, of which the first begins below RLIMIT_FSIZE and ends past it."""
+    limit = 1000
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    log = _file("log")
+    given = [_write(log, bytes(limit + 500))[0] for _ in range(2)]
+    if "ENOSPC" in given:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return given
+
+
+@probe(
+    matters="A log that reaches its limit ends in half a record, and every later one is lost.",
+    advice="Handle short writes and EFBIG, or raise RLIMIT_FSIZE, or rotate below it.",
+    reference="POSIX XSH write(); setrlimit(2)",
+    documented={"posix": "partial, then EFBIG"},
+)
+def fsize_limit_write() -> str:
+    """What do writes past RLIMIT_FSIZE give, SIGXFSZ ignored?"""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    return ", then ".join(_write_past_limit())
+
+
+@probe(
+    matters="A daemon whose log reaches RLIMIT_FSIZE is killed, unless it ignores SIGXFSZ.",
+    advice="Ignore SIGXFSZ explicitly: write() then fails with EFBIG.",
+    reference="POSIX XSH write(); POSIX XBD <signal.h>",
+    documented={"posix": True},
+)
+def fsize_limit_kills() -> bool:
+    """Is a process that writes past RLIMIT_FSIZE killed by SIGXFSZ?"""
+
+    def subject(_: Channel) -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        _write_past_limit()
+
+    with harness.fork(subject) as child:
+        status = child.wait()
+        if os.WIFSIGNALED(status):
+            return os.WTERMSIG(status) == signal.SIGXFSZ
+        child.hear()  # What kept it from the limit, if anything did.
+        return False
+
+
+# FIFOs, sockets, pipes ------------------------------------------------------------
+
+
+def _opened(path: str, flags: int) -> str:
+    try:
+        os.close(os.open(path, flags))
+    except OSError as error:
+        return _error_name(error)
+    return "ok"
+
+
+@probe(
+    matters="A daemon that opens its FIFO to write before anyone reads it takes this for a fault.",
+    advice="On ENXIO try again later, or open the FIFO for reading yourself first.",
+    reference="POSIX XSH open(); fifo(7)",
+    documented={"posix": "ENXIO"},
+)
+def fifo_nonblock_write_without_reader() -> str:
+    """What does a non-blocking open of a FIFO no one reads give?"""
+    os.mkfifo("fifo")
+    return _opened("fifo", os.O_WRONLY | os.O_NONBLOCK)
+
+
+@probe(
+    matters="A daemon that keeps its FIFO open by reading and writing it relies on no standard.",
+    advice="Open the FIFO once to read and once to write, each non-blocking, in that order.",
+    reference="POSIX XSH open(): undefined; fifo(7) Linux",
+    documented={"linux": "ok"},
+)
+def fifo_open_read_write() -> str:
+    """What does an open of a FIFO for reading and writing give?"""
+    os.mkfifo("fifo")
+    return _opened("fifo", os.O_RDWR | os.O_NONBLOCK)
+
+
+@probe(
+    matters="A tool that tells a stale socket by the error of open() knows one platform's alone.",
+    advice="Ask lstat() for S_ISSOCK, and connect() whether anyone listens.",
+    reference="open(2) ERRORS Linux, FreeBSD",
+    documented={"linux": "ENXIO", "freebsd": "EOPNOTSUPP"},
+)
+def open_socket_file() -> str:
+    """What does open() of a socket's file give?"""
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("socket")
+        return _opened("socket", os.O_RDONLY | os.O_NONBLOCK)
+
+
+@probe(
+    matters="Messages longer than this from several writers of one pipe come out torn.",
+    advice="Keep a message in a shared pipe within 512 bytes, POSIX's least, or use datagrams.",
+    reference="POSIX XSH fpathconf(); pipe(7) Linux",
+    documented={"linux": 4096},
+)
+def pipe_buf() -> int:
+    """How many bytes does a pipe take without tearing them?"""
+    reading, _ = os.pipe()
+    return os.fpathconf(reading, "PC_PIPE_BUF")
+
+
+@probe(
+    matters="A daemon that writes more than this to a child that does not read yet stands still.",
+    advice="Read while you write, or make the descriptor non-blocking and poll it.",
+    reference="pipe(7) Pipe capacity Linux",
+    documented={"linux": 65536},
+    scope=CONFIGURED,
+)
+def pipe_capacity() -> int:
+    """How many bytes does a pipe hold before a write would block?"""
+    _, writing = os.pipe()
+    return harness.fill(writing)
+
+
+# poll(2): <poll.h> of Linux, FreeBSD, NetBSD, OpenBSD, macOS and illumos agree on these.
+_POLL = {"IN": 0x1, "OUT": 0x4, "ERR": 0x8, "HUP": 0x10, "NVAL": 0x20}
+
+
+class _Pollfd(ctypes.Structure):
+    """struct pollfd, the same everywhere."""
+
+    _fields_ = (("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short))
+
+
+def _polled(descriptor: int) -> str:
+    """What poll() says at once of a descriptor asked for input and output: ``IN|HUP``."""
+    entry = _Pollfd(descriptor, _POLL["IN"] | _POLL["OUT"])
+    libc.call("poll", ctypes.byref(entry), 1, 0)
+    return "|".join(name for name, bit in _POLL.items() if entry.revents & bit) or "nothing"
+
+
+@probe(
+    matters="A loop that looks for POLLIN alone spins, as it never reads the end of file.",
+    advice="Read on POLLIN and on POLLHUP; only 0 bytes read is the end.",
+    reference="POSIX XSH poll(); poll(2)",
+)
+def poll_pipe_writer_closed() -> str:
+    """What does poll() say of an empty pipe whose writer closed?"""
+    reading, writing = os.pipe()
+    os.close(writing)
+    return _polled(reading)
+
+
+@probe(
+    matters="A daemon with /dev/null for its input, as daemons have, spins on or drops it.",
+    advice="Leave a descriptor that is no pipe, terminal or socket out of poll().",
+    reference="POSIX XSH poll(); poll(2)",
+)
+def poll_dev_null() -> str:
+    """What does poll() say of /dev/null?"""
+    return _polled(os.open(os.devnull, os.O_RDWR))
+
+
+@probe(
+    matters="A loop that passes one struct timeval to select() again and again stops waiting.",
+    advice="Set the timeout anew before every select(), or use poll().",
+    reference="POSIX XSH select(); select(2) NOTES Linux",
+    documented={"linux-glibc": True},
+)
+def select_modifies_timeout() -> bool:
+    """Does select() write the time left into its timeout?"""
+    # One that runs out: of a wait that ends early, coarse clocks may say that nothing went by.
+    microsecond = (libc.time_t() * 2)(0, 1)
+    libc.call("select", 0, None, None, None, ctypes.byref(microsecond))
+    return list(microsecond) != [0, 1]
+
+
+# Close-on-exec --------------------------------------------------------------------
+
+
+def _accept4() -> int:
+    with harness.listener() as listening, socket.socket() as client:
+        client.connect(listening.getsockname())
+        return libc.call("accept4", listening.fileno(), None, None, socket.SOCK_CLOEXEC)
+
+
+def _pipe2() -> int:
+    ends = (ctypes.c_int * 2)()
+    libc.call("pipe2", ends, os.O_CLOEXEC)
+    return ends[0]
+
+
+def _dup3() -> int:
+    return libc.call("dup3", os.open(os.devnull, os.O_RDONLY), 100, os.O_CLOEXEC)
+
+
+def _f_dupfd_cloexec() -> int:
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    return libc.call("fcntl", descriptor, fcntl.F_DUPFD_CLOEXEC, ctypes.c_int(100))
+
+
+def _o_cloexec() -> int:
+    return libc.call("open", b"/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+
+
+class _Way:
+    """A way to make a descriptor close-on-exec from its first moment."""
+
+    def __init__(self, name: str, make: Callable[[], int]) -> None:
+        self.name, self.make = name, make
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@probe(
+    each={
+        "has_accept4": _Way("accept4()", _accept4),
+        "has_pipe2": _Way("pipe2()", _pipe2),
+        "has_dup3": _Way("dup3()", _dup3),
+        "has_f_dupfd_cloexec": _Way("F_DUPFD_CLOEXEC", _f_dupfd_cloexec),
+        "has_o_cloexec": _Way("O_CLOEXEC", _o_cloexec),
+    },
+    matters="Without it a program that another thread starts inherits the descriptor of {row}.",
+    advice="Set FD_CLOEXEC by fcntl() where {row} does not, before anything is started.",
+    reference="POSIX.1-2024 XSH accept4(), pipe2(), dup3(), fcntl(), open()",
+)
+def cloexec(way: Any) -> bool:
+    """Does {row} make a descriptor close-on-exec at once?"""
+    try:
+        return bool(fcntl.fcntl(way.make(), fcntl.F_GETFD) & fcntl.FD_CLOEXEC)
+    except AttributeError as missing:
+        raise Unsupported(f"this system has no {str(missing).split()[-1]}") from None
+
+
+# Modes ----------------------------------------------------------------------------
+
+
+@probe(
+    matters="An unprivileged installer that sets the sticky bit on a file fails at one chmod().",
+    advice="Set S_ISVTX on directories alone.",
+    reference="POSIX XSH chmod(); chmod(2) ERRORS FreeBSD",
+    documented={"freebsd": "EFTYPE"},
+)
+def sticky_file_by_user() -> str:
+    """What does an unprivileged chmod of a file to 01600 give?"""
+    descriptor = _file("data")
+
+    def owner() -> str:
+        if os.geteuid() == 0:
+            user = harness.second_uid()
+            os.fchown(descriptor, user, user)
+            harness.become(user)
+        try:
+            os.fchmod(descriptor, 0o1600)
+        except OSError as error:
+            return _error_name(error)
+        return "set" if os.fstat(descriptor).st_mode & stat.S_ISVTX else "left out"
+
+    return str(harness.answer(owner))

@@ -1,0 +1,477 @@
+"""Process groups and sessions: whom a signal to a group reaches, and what a daemon leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from signal import SIGCONT, SIGHUP, SIGSTOP, SIGUSR1
+from typing import Any, Callable
+
+from .. import harness, libc
+from ..harness import Channel, Child
+from ..probe import Blocked, Sample, probe
+
+MEMBERS = 50
+
+
+def _hold() -> None:
+    """Keep SIGUSR1 pending from here on, in this process and in every child of it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {SIGUSR1})
+
+
+def _came() -> bool:
+    # A signal is pending from the moment kill() is back, so whoever is asked after
+    # that knows: nobody waits for a signal that may not come.
+    return SIGUSR1 in signal.sigpending()
+
+
+def _member(before: Callable[[], Any] = lambda: None) -> Child:
+    """A child in this group, unless ``before`` leaves it: ready, and to be asked by `_heard`."""
+    _hold()
+
+    def stay(sender: Channel) -> bool:
+        before()
+        sender.say("ready")
+        sender.hear()
+        return _came()
+
+    child = harness.fork(stay)
+    child.hear()
+    return child
+
+
+def _heard(member: Child) -> bool:
+    member.say("did it come?")
+    return bool(member.hear())
+
+
+# kill(0), killpg ------------------------------------------------------------------
+
+
+@probe(
+    matters="A process that signals its group to stop its children stops itself with them.",
+    advice="Ignore or block the signal in the sender before it signals its own group.",
+    reference="POSIX XSH kill; kill(2)",
+    documented={"posix": True},
+)
+def kill_0_reaches_self() -> bool:
+    """Does kill(0) reach the process that calls it?"""
+    _hold()
+    libc.call("kill", 0, SIGUSR1)
+    return _came()
+
+
+@probe(
+    matters="A worker that signals its group strikes the daemon that started it.",
+    advice="Give each cluster of workers a group of its own with setpgid before it signals.",
+    reference="POSIX XSH kill; kill(2)",
+    documented={"posix": True},
+)
+def kill_0_reaches_parent() -> bool:
+    """Does kill(0) in a child reach the parent?"""
+    _hold()
+    harness.answer(lambda: libc.call("kill", 0, SIGUSR1))
+    return _came()
+
+
+@probe(
+    matters="A worker that wakes its group by one kill leaves some of its siblings asleep.",
+    advice="Let the process that made the workers signal each of them by its id.",
+    reference="POSIX XSH kill; kill(2)",
+    documented={"posix": True},
+)
+def kill_0_reaches_siblings() -> bool:
+    """Does kill(0) in a child reach its siblings?"""
+    with _member() as one, _member() as another:
+        harness.answer(lambda: libc.call("kill", 0, SIGUSR1))
+        return all([_heard(one), _heard(another)])
+
+
+@probe(
+    matters="A member that is passed over never learns of the new message.",
+    advice="Count the members and signal each by its id where killpg passes one over.",
+    reference="POSIX XSH killpg; killpg(3) Linux; killpg(2) BSD",
+    documented={"posix": True},
+)
+def killpg_reaches_all() -> Sample:
+    """Does killpg() reach every one of 50 members?"""
+    # A shell and its subshells, as they are the cheapest to fork.  Nothing but the signal
+    # ends them before their input does, and that ends when the signal has been sent: no
+    # process comes back from read() past a signal.  Who still speaks was not reached.
+    script = f"""
+        exec 3<&0
+        members=1
+        while [ $members -lt {MEMBERS} ]; do
+            {{ read end; echo missed; }} <&3 &
+            members=$((members + 1))
+        done
+        echo true
+        read end
+        echo missed
+    """
+    shell = harness.shell(script)
+    shell.hear()
+    _hold()
+    libc.call("killpg", os.getpgrp(), SIGUSR1)
+    shell.end.shutdown(socket.SHUT_WR)
+    with shell.end.makefile("rb") as told:
+        missed = len(told.readlines())
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+    return Sample(missed == 0, MEMBERS - missed)
+
+
+@probe(
+    matters="A process that left by setsid is still killed with the group it came from.",
+    advice="Call setsid in whatever must outlive its group, and keep its id to signal it.",
+    reference="POSIX XSH setsid, killpg; setsid(2)",
+    documented={"posix": False},
+)
+def killpg_reaches_setsid() -> bool:
+    """Does killpg() reach a member that left by setsid()?"""
+    with _member(lambda: libc.call("setsid")) as gone:
+        libc.call("killpg", os.getpgrp(), SIGUSR1)
+        return _heard(gone)
+
+
+@probe(
+    matters="A process that left by setpgid is still killed with the group it came from.",
+    advice="Keep the id of each process that leaves the group, and signal it by that.",
+    reference="POSIX XSH setpgid, killpg; setpgid(2)",
+    documented={"posix": False},
+)
+def killpg_reaches_setpgid() -> bool:
+    """Does killpg() reach a member that left by setpgid()?"""
+    with _member(lambda: libc.call("setpgid", 0, 0)) as gone:
+        libc.call("killpg", os.getpgrp(), SIGUSR1)
+        return _heard(gone)
+
+
+@probe(
+    matters="A supervisor takes the error for a group it may not signal, or for a live one.",
+    advice="Reap before signalling a group, and let waitpid, not killpg, tell who is gone.",
+    reference="POSIX XSH killpg, XBD process group lifetime; killpg(2) BSD",
+)
+def killpg_only_zombies() -> str:
+    """What does killpg() give for a group of zombies alone?"""
+    with harness.fork(lambda _: libc.call("setpgid", 0, 0)) as child:
+        child.hear()
+        harness.wait_state(child.pid, harness.ENDED)
+        return libc.outcome("killpg", child.pid, SIGUSR1)
+
+
+def _killpg_as_second_uid(before: Callable[[], Any] = lambda: None) -> str:
+    """killpg() of this group by another user: what it gives."""
+    uid, group = harness.second_uid(), os.getpgrp()
+
+    def sender() -> str:
+        before()
+        harness.become(uid)
+        return libc.outcome("killpg", group, SIGUSR1)
+
+    _hold()
+    return str(harness.answer(sender))
+
+
+@probe(
+    matters="EPERM though some were signalled makes a sender repeat it or give the group up.",
+    advice="Run all members of a group under one user id; take EPERM from killpg as partial.",
+    reference="POSIX XSH kill; killpg(3) Linux VERSIONS; kill(2) BSD ERRORS",
+    documented={
+        "posix": "ok",
+        "linux": "ok",
+        "macos": "EPERM",
+        "netbsd": "EPERM",
+        "openbsd": "EPERM",
+    },
+)
+def killpg_some_permitted() -> str:
+    """What does killpg() give if only some may be signalled?"""
+    return _killpg_as_second_uid()
+
+
+@probe(
+    matters="A sender without any permission believes that its signal was delivered.",
+    advice="Check killpg's result: EPERM says that no member was signalled.",
+    reference="POSIX XSH kill; killpg(3) Linux; killpg(2) BSD",
+    documented={"posix": "EPERM"},
+)
+def killpg_none_permitted() -> str:
+    """What does killpg() give if no member may be signalled?"""
+    return _killpg_as_second_uid(lambda: libc.call("setpgid", 0, 0))
+
+
+@probe(
+    matters="An unprivileged worker can signal the privileged process in its group.",
+    advice="Keep privileged processes out of the groups of unprivileged ones.",
+    reference="POSIX XSH kill; kill(2)",
+    documented={"posix": True},
+)
+def killpg_spares_foreign() -> bool:
+    """Does killpg() spare members of another user id?"""
+    with _member() as foreign:
+        _killpg_as_second_uid()
+        return not _heard(foreign)
+
+
+# kill(-1), signal 0 ---------------------------------------------------------------
+
+
+@probe(
+    matters="A shutdown that signals all processes ends with its own death, or without it.",
+    advice="Never rely on kill(-1) reaching or sparing the caller: block the signal first.",
+    reference="POSIX XSH kill; kill(2) NOTES Linux; kill(2) BSD",
+    documented={
+        "posix": True,
+        "linux": False,
+        "freebsd": False,
+        "netbsd": False,
+        "openbsd": False,
+        "macos": False,
+    },
+)
+def kill_all_reaches_self() -> bool:
+    """Does kill(-1) reach the process that calls it?"""
+    if not libc.LINUX:
+        raise Blocked("kill(-1) is asked in a PID namespace alone, and this system has none")
+    try:
+        harness.unshare(libc.CLONE_NEWPID)
+    except OSError as error:
+        raise Blocked(f"a PID namespace needs root or user namespaces ({error.strerror})") from None
+
+    def init() -> bool:
+        # The first child is process 1 of the namespace.  If it is not, there is no
+        # namespace, and kill(-1) would reach the whole system.
+        if os.getpid() != 1:
+            raise Blocked("unshare() made no PID namespace: run the lab where it does")
+        return bool(harness.answer(asker))
+
+    def asker() -> bool:
+        _hold()
+        result = libc.outcome("kill", -1, SIGUSR1)
+        if result not in ("ok", "ESRCH"):  # ESRCH: there is no other process.
+            raise Blocked(f"kill(-1) is refused here: {result}")
+        return _came()
+
+    return bool(harness.answer(init))
+
+
+@probe(
+    matters="A check by signal 0 takes a dead, unreaped worker for a live one, or not.",
+    advice="Reap with waitpid(WNOHANG) to learn of a death; signal 0 does not tell.",
+    reference="POSIX XSH kill RATIONALE; kill(2)",
+    documented={"posix": "ok"},
+)
+def signal_0_zombie() -> str:
+    """What does signal 0 to a zombie give?"""
+    with harness.fork(lambda _: None) as child:
+        harness.wait_state(child.pid, harness.ENDED)
+        return libc.outcome("kill", child.pid, 0)
+
+
+@probe(
+    matters="A pid file of a daemon that is gone keeps the next one from starting.",
+    advice="Take ESRCH from kill(pid, 0) as gone; hold a lock on the pid file to be sure.",
+    reference="POSIX XSH kill; kill(2)",
+    documented={"posix": "ESRCH"},
+)
+def signal_0_gone() -> str:
+    """What does signal 0 to a reaped process give?"""
+    child = harness.fork(lambda _: None)
+    child.wait()
+    return libc.outcome("kill", child.pid, 0)
+
+
+@probe(
+    matters="A check by signal 0 takes another user's live process for a dead one.",
+    advice="Take EPERM from kill(pid, 0) as alive: only ESRCH says gone.",
+    reference="POSIX XSH kill; kill(2)",
+    documented={"posix": "EPERM"},
+)
+def signal_0_foreign() -> str:
+    """What does signal 0 to a process of another user give?"""
+    uid, here = harness.second_uid(), os.getpid()
+
+    def other() -> str:
+        harness.become(uid)
+        return libc.outcome("kill", here, 0)
+
+    return str(harness.answer(other))
+
+
+# Leaving and orphaning ------------------------------------------------------------
+
+
+@probe(
+    matters="A parent that moves its child to a group too late leaves it in the old one.",
+    advice="Call setpgid in the child before exec as well as in the parent after fork.",
+    reference="POSIX XSH setpgid; setpgid(2)",
+    documented={"posix": "EACCES"},
+)
+def setpgid_after_exec() -> str:
+    """What does setpgid() of a child that has execed give?"""
+    with harness.shell("echo true; read end") as child:
+        child.hear()  # sh prints: it has execed.
+        return libc.outcome("setpgid", child.pid, child.pid)
+
+
+@probe(
+    matters="A daemon started as a group leader keeps its session and its terminal.",
+    advice="Fork once before setsid: a child is never the leader of its group.",
+    reference="POSIX XSH setsid; setsid(2)",
+    documented={"posix": "EPERM"},
+)
+def setsid_of_group_leader() -> str:
+    """What does setsid() give to a group leader?"""
+
+    def leader() -> str:
+        libc.call("setpgid", 0, 0)
+        return libc.outcome("setsid")
+
+    return str(harness.answer(leader))
+
+
+@probe(
+    matters="A stopped worker is left stopped for ever once its parent is gone.",
+    advice="Handle SIGHUP on purpose, and send SIGCONT to the workers before the parent ends.",
+    reference="POSIX XSH _exit; setpgid(2) Linux NOTES",
+    documented={"posix": "SIGHUP, SIGCONT"},
+)
+def orphan_stopped_gets() -> str:
+    """What does a stopped group get when it becomes orphaned?"""
+    # The stopped process is alone in its group.  Its parent, of another group of the
+    # same session, keeps that group from being orphaned, until it ends: whoever takes
+    # the process over (this probe, or init) belongs to another session.
+    ours, theirs = map(Channel, socket.socketpair())
+
+    def leader(asker: Channel) -> None:
+        os.setsid()
+        with harness.fork(parent) as child:
+            child.hear()
+            child.wait()
+        asker.say("the parent has ended")
+        asker.hear()
+
+    def parent(_: Channel) -> None:
+        subject = harness.fork(stopped)
+        os.waitpid(subject.pid, os.WUNTRACED)
+
+    def stopped(_: Channel) -> None:
+        for signum in (SIGHUP, SIGCONT):
+            signal.signal(signum, lambda *_: None)  # Else an ignored one is not kept pending.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {SIGHUP, SIGCONT})
+        os.setpgid(0, 0)
+        theirs.say(os.getpid())
+        os.kill(os.getpid(), SIGSTOP)
+        pending = signal.sigpending()
+        theirs.say([s.name for s in (SIGHUP, SIGCONT) if s in pending])
+
+    with harness.fork(leader) as child:
+        theirs.end.close()
+        subject = ours.hear()
+        child.hear()
+        continued = not harness.wait_state(subject, harness.STOPPED, unless=ours.waiting)
+        if not continued:
+            os.kill(subject, SIGCONT)
+        got = [name for name in ours.hear() if continued or name != "SIGCONT"]
+        child.say("over")
+        return ", ".join(got) or "none"
+
+
+# Daemons --------------------------------------------------------------------------
+
+
+def _fork_twice() -> None:
+    """Become a daemon by fork, setsid, fork: only the last process returns."""
+    if os.fork():
+        os._exit(0)
+    libc.call("setsid")
+    if os.fork():
+        os._exit(0)
+
+
+def _leads_session() -> bool:
+    return os.getsid(0) == os.getpid()
+
+
+def _as_daemon(become: Callable[[], Any], question: Callable[[], bool]) -> bool:
+    """What a child answers after ``become``: the daemon keeps the child's end of the talk."""
+
+    def subject() -> bool:
+        become()
+        return question()
+
+    return bool(harness.answer(subject))
+
+
+@probe(
+    matters="A daemon that leads its session gets a terminal, and its signals, by opening one.",
+    advice="Fork again after setsid, and let the session's leader end.",
+    reference="POSIX XSH fork, setsid; daemon(7)",
+    documented={"posix": False},
+)
+def double_fork_is_session_leader() -> bool:
+    """Does a daemon forked twice lead its session?"""
+    return _as_daemon(_fork_twice, _leads_session)
+
+
+@probe(
+    matters="kill(-pid) of the daemon's id finds no group, or another one.",
+    advice="Call setpgid(0, 0) in the daemon where its workers are to be signalled by its id.",
+    reference="POSIX XSH fork, setsid; daemon(7)",
+    documented={"posix": False},
+)
+def double_fork_is_group_leader() -> bool:
+    """Does a daemon forked twice lead its group?"""
+    return _as_daemon(_fork_twice, lambda: os.getpgrp() == os.getpid())
+
+
+@probe(
+    matters="A daemon made by daemon() may acquire a controlling terminal by opening one.",
+    advice="Fork after daemon(), or open every terminal with O_NOCTTY.",
+    reference="daemon(3)",
+    documented={"linux-glibc": True},
+)
+def daemon3_is_session_leader() -> bool:
+    """Does a process that called daemon() lead its session?"""
+    return _as_daemon(lambda: libc.call("daemon", 1, 1), _leads_session)
+
+
+def _gains_terminal(become: Callable[[], Any]) -> bool:
+    """Whether opening a terminal, after ``become``, makes it the controlling one."""
+    try:
+        _, ours = os.openpty()
+    except OSError as error:
+        raise Blocked(f"no pseudo-terminal ({error.strerror}): mount /dev/pts") from None
+    name = os.ttyname(ours).encode()
+
+    def gains() -> bool:
+        libc.call("open", name, os.O_RDWR)
+        return libc.outcome("open", b"/dev/tty", os.O_RDWR) == "ok"
+
+    return _as_daemon(become, gains)
+
+
+@probe(
+    matters="A daemon that opens a terminal is hung up on when that terminal closes.",
+    advice="Open every terminal with O_NOCTTY, however the daemon was made.",
+    reference="POSIX XBD 11.1.3; setsid(2); tty(4)",
+    documented={"posix": False},
+)
+def double_fork_regains_terminal() -> bool:
+    """Can a daemon forked twice gain a terminal by open()?"""
+    return _gains_terminal(_fork_twice)
+
+
+@probe(
+    matters="A session's leader that opens a terminal is hung up on when that closes.",
+    advice="Open every terminal with O_NOCTTY, and ask for a controlling one by TIOCSCTTY.",
+    reference="POSIX XBD 11.1.3; credentials(7) Linux; tty(4) FreeBSD",
+    documented={"linux": True},
+)
+def session_leader_gains_terminal() -> bool:
+    """Does a session leader gain a terminal by open()?"""
+    return _gains_terminal(lambda: libc.call("setsid"))

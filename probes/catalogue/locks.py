@@ -1,0 +1,417 @@
+"""File locks: flock, fcntl record locks, open file description locks, lockf."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN
+from typing import Any, Callable
+
+from .. import harness, libc
+from ..fact import CONFIGURED
+from ..harness import Channel, Child
+from ..probe import Blocked, Unsupported, probe
+
+# 32-bit glibc's fcntl() takes the small struct flock for some commands; fcntl64() never does.
+_FCNTL = "fcntl64" if libc.has("fcntl64") else "fcntl"
+
+# Python was perhaps built on an older Linux: include/uapi/asm-generic/fcntl.h.
+_OFD_SETLK = getattr(fcntl, "F_OFD_SETLK", 37 if libc.LINUX else None)
+
+
+def _opened(flags: int = os.O_RDWR) -> int:
+    """A new open file description of the one file all these locks are on."""
+    return os.open("locked", flags | os.O_CREAT, 0o600)
+
+
+def _granted(outcome: str) -> bool:
+    if outcome in ("EAGAIN", "EWOULDBLOCK", "EACCES"):
+        return False
+    if outcome in ("ENOLCK", "EOPNOTSUPP", "ENOTSUP"):
+        raise Blocked(f"the scratch file system has no such lock ({outcome}): set TMPDIR elsewhere")
+    if outcome != "ok":
+        raise OSError(f"a lock was answered by {outcome}")
+    return True
+
+
+def _flock(descriptor: int, operation: int = LOCK_EX) -> bool:
+    """flock(2) without waiting: whether it was granted."""
+    return _granted(libc.outcome("flock", descriptor, operation | LOCK_NB))
+
+
+def _range(start: int = 0, length: int = 0) -> Any:
+    """A struct flock that asks for a write lock, by default on the whole file."""
+    lock = libc.Flock(l_type=fcntl.F_WRLCK, l_whence=os.SEEK_SET, l_start=start, l_len=length)
+    return ctypes.byref(lock)
+
+
+def _record(descriptor: int, start: int = 0, length: int = 0) -> bool:
+    """F_SETLK: whether this process was granted the record lock."""
+    return _granted(libc.outcome(_FCNTL, descriptor, fcntl.F_SETLK, _range(start, length)))
+
+
+def _ofd(descriptor: int) -> bool:
+    """F_OFD_SETLK: whether the open file description was granted the record lock."""
+    outcome = (
+        "EINVAL" if _OFD_SETLK is None else libc.outcome(_FCNTL, descriptor, _OFD_SETLK, _range())
+    )
+    if outcome == "EINVAL":
+        raise Unsupported("this system has no open file description locks")
+    return _granted(outcome)
+
+
+def _lockf(descriptor: int) -> bool:
+    return _granted(libc.outcome("lockf", descriptor, os.F_TLOCK, 0))
+
+
+Lock = Callable[[int], bool]
+
+
+def _another_process_gets(lock: Lock) -> bool:
+    """Whether a process of its own, with an open of its own, is granted the lock now."""
+    return bool(harness.answer(lambda: lock(_opened())))
+
+
+def _survives_exec(lock: Lock) -> bool:
+    """Whether a process still holds its lock when it has become another program."""
+
+    def holder() -> None:
+        descriptor = _opened()
+        lock(descriptor)
+        os.set_inheritable(descriptor, True)
+
+    with harness.shell("echo true; read end", holder) as child:
+        child.hear()  # It prints: it has execed.
+        return not lock(_opened())
+
+
+# flock ----------------------------------------------------------------------------
+
+# What flock(2) of FreeBSD, NetBSD, OpenBSD and macOS says in the same words, and Linux in
+# others: duplicates made by dup and fork are references to one lock.
+_ONE_LOCK = {"linux": True, "freebsd": True, "netbsd": True, "openbsd": True, "macos": True}
+
+
+@probe(
+    matters="Children that inherit an open log never exclude one another: lines interleave.",
+    advice="Open the file to be locked anew in every process, after the fork.",
+    reference="flock(2)",
+    documented=_ONE_LOCK,
+)
+def flock_shared_by_fork() -> bool:
+    """Is a child granted the flock() its parent holds?"""
+    descriptor = _opened()
+    _flock(descriptor)
+    return bool(harness.answer(lambda: _flock(descriptor)))
+
+
+@probe(
+    matters="One child that unlocks an inherited descriptor takes the lock from all others.",
+    advice="Open the file to be locked anew in every process, after the fork.",
+    reference="flock(2)",
+    documented=_ONE_LOCK,
+)
+def flock_child_unlock_drops() -> bool:
+    """Does a child's LOCK_UN drop its parent's flock()?"""
+    descriptor = _opened()
+    _flock(descriptor)
+    harness.answer(lambda: _flock(descriptor, LOCK_UN))
+    return _another_process_gets(_flock)
+
+
+@probe(
+    matters="A library that unlocks its duplicate drops the lock of the program around it.",
+    advice="Unlock only the descriptor that was locked; open anew rather than dup.",
+    reference="flock(2)",
+    documented=_ONE_LOCK,
+)
+def flock_dup_unlock_drops() -> bool:
+    """Does LOCK_UN on a dup() drop the flock()?"""
+    descriptor = _opened()
+    _flock(descriptor)
+    _flock(libc.call("dup", descriptor), LOCK_UN)
+    return _another_process_gets(_flock)
+
+
+@probe(
+    matters="A child that ends, closing what it inherited, drops its parent's lock.",
+    advice="Keep the locked descriptor close-on-exec, and close it in children at once.",
+    reference="flock(2)",
+    documented={"linux": True},
+)
+def flock_close_one_duplicate_keeps() -> bool:
+    """Is a flock() kept when one of two duplicates closes?"""
+    descriptor = _opened()
+    _flock(descriptor)
+    libc.call("close", libc.call("dup", descriptor))
+    return not _another_process_gets(_flock)
+
+
+@probe(
+    matters="A program started by the daemon keeps its log locked, for as long as it runs.",
+    advice="Set FD_CLOEXEC on every descriptor that is to be locked.",
+    reference="flock(2)",
+    documented={"linux": True},
+)
+def flock_survives_exec() -> bool:
+    """Does a flock() survive exec?"""
+    return _survives_exec(_flock)
+
+
+@probe(
+    matters="Two opens of a file in one process deadlock, or exclude nobody.",
+    advice="Open and lock a file in one place of the process.",
+    reference="flock(2)",
+    documented={"linux": True},
+)
+def flock_second_open_conflicts() -> bool:
+    """Do two opens in one process conflict by flock()?"""
+    _flock(_opened())
+    return not _flock(_opened())
+
+
+@probe(
+    matters="A reader whose upgrade fails goes on reading a file that is being rewritten.",
+    advice="After a failed upgrade lock anew from the start, and read again what was read.",
+    reference="flock(2)",
+    documented={"linux": "lost"},
+)
+def flock_failed_upgrade_keeps() -> str:
+    """What becomes of LOCK_SH when an upgrade to LOCK_EX fails?"""
+    reader, other = _opened(), _opened()
+    _flock(reader, LOCK_SH)
+    _flock(other, LOCK_SH)
+    if _flock(reader, LOCK_EX):
+        return "upgraded"
+    os.close(other)
+    return "lost" if _another_process_gets(_flock) else "kept"
+
+
+@probe(
+    matters="A process that may only read a file can lock out all who write it, or cannot lock.",
+    advice="Open a file that is to be locked exclusively with O_RDWR.",
+    reference="flock(2), NFS details of Linux; flock(3C) illumos",
+    documented={"linux": False},
+    scope=CONFIGURED,
+)
+def flock_needs_write_access() -> bool:
+    """Does LOCK_EX need a descriptor open for writing?"""
+    os.close(_opened())
+    outcome = libc.outcome("flock", _opened(os.O_RDONLY), LOCK_EX | LOCK_NB)
+    return outcome == "EBADF" or not _granted(outcome)
+
+
+@probe(
+    matters="Writers that count on waiting for the lock write without it.",
+    advice="Check the result of every flock, and repeat it after EINTR.",
+    reference="flock(2)",
+    documented={"linux": True, "freebsd": True, "netbsd": True, "openbsd": True, "macos": True},
+)
+def flock_blocks() -> bool:
+    """Does flock() wait for a lock held by another?"""
+    descriptor = _opened()
+    _flock(descriptor)
+
+    def waiter(holder: Channel) -> str:
+        os.close(descriptor)  # A duplicate: it would keep the lock.
+        own = _opened()
+        holder.say("about to block")
+        return libc.outcome("flock", own, LOCK_EX)
+
+    with harness.fork(waiter) as child:
+        child.hear()
+        if not harness.wait_asleep(child):
+            return False
+        os.close(descriptor)
+        return bool(child.hear() == "ok")
+
+
+# Linux's pages put flock and fcntl locks apart on local file systems alone: on NFS and
+# CIFS it makes the one out of the other.
+_APART = {"linux": False, "freebsd": True}
+
+
+@probe(
+    matters="Two programs that lock one file by different calls do not exclude each other.",
+    advice="Use one kind of lock for a file in every program that touches it.",
+    reference="flock(2), fcntl(2)",
+    documented=_APART,
+    scope=CONFIGURED,
+)
+def flock_conflicts_with_fcntl() -> bool:
+    """Is flock() refused while another holds a fcntl() lock?"""
+    _record(_opened())
+    return not _another_process_gets(_flock)
+
+
+@probe(
+    matters="Two programs that lock one file by different calls do not exclude each other.",
+    advice="Use one kind of lock for a file in every program that touches it.",
+    reference="flock(2), fcntl(2)",
+    documented=_APART,
+    scope=CONFIGURED,
+)
+def fcntl_conflicts_with_flock() -> bool:
+    """Is fcntl() refused while another holds a flock()?"""
+    _flock(_opened())
+    return not _another_process_gets(_record)
+
+
+# fcntl ----------------------------------------------------------------------------
+
+
+@probe(
+    matters="A library that opens and closes the locked file drops the daemon's lock on it.",
+    advice="Lock a file of its own that nothing else opens, or use flock.",
+    reference="POSIX XSH fcntl; fcntl(2)",
+    documented={"posix": True},
+)
+def fcntl_dropped_by_any_close() -> bool:
+    """Does closing any descriptor drop the fcntl() lock?"""
+    _record(_opened())
+    libc.call("close", _opened())
+    return _another_process_gets(_record)
+
+
+@probe(
+    matters="A child believes that it holds the lock its parent took before the fork.",
+    advice="Take fcntl locks in the process that needs them, after the fork.",
+    reference="POSIX XSH fork, fcntl; fcntl(2)",
+    documented={"posix": False},
+)
+def fcntl_inherited_by_fork() -> bool:
+    """Does a child share its parent's fcntl() lock?"""
+    descriptor = _opened()
+    _record(descriptor)
+    return bool(harness.answer(lambda: _record(descriptor)))
+
+
+@probe(
+    matters="A daemon that execs itself to restart loses its lock, or another keeps it.",
+    advice="Take the lock again after exec, and close what the new program must not hold.",
+    reference="fcntl(2)",
+    documented={"linux": True, "freebsd": True},
+)
+def fcntl_survives_exec() -> bool:
+    """Does a fcntl() lock survive exec?"""
+    return _survives_exec(_record)
+
+
+@probe(
+    matters="Two parts of one process, or two threads, both believe that they hold the lock.",
+    advice="Exclude the threads of a process by a mutex, not by fcntl locks.",
+    reference="POSIX XSH fcntl; fcntl(2)",
+    documented={"posix": False},
+)
+def fcntl_second_open_conflicts() -> bool:
+    """Do two opens in one process conflict by fcntl()?"""
+    _record(_opened())
+    return not _record(_opened())
+
+
+@probe(
+    matters="Two processes that lock two records in opposite orders wait for ever.",
+    advice="Lock records in one order everywhere; take EDEADLK as: release all, start again.",
+    reference="POSIX XSH fcntl; fcntl(2)",
+    documented={"linux": True, "freebsd": True},
+)
+def fcntl_detects_deadlock() -> bool:
+    """Does F_SETLKW give EDEADLK for a deadlock of two?"""
+
+    def process(mine: int, other: int) -> Child:
+        def subject(asker: Channel) -> str:
+            descriptor = _opened()
+            _record(descriptor, mine, 1)
+            asker.say("has its own record")
+            asker.hear()
+            asker.say("about to block")
+            return libc.outcome(_FCNTL, descriptor, fcntl.F_SETLKW, _range(other, 1))
+
+        child = harness.fork(subject)
+        child.hear()
+        return child
+
+    with process(0, 1) as first, process(1, 0) as second:
+        for waits in (first, second):
+            waits.say("wait for the other's")
+            waits.hear()
+            if not harness.wait_asleep(waits):
+                return bool(waits.hear() == "EDEADLK")
+        return False
+
+
+# Open file description locks --------------------------------------------------------
+
+
+@probe(
+    matters="A program built for description locks fails with EINVAL, or locks nothing.",
+    advice="Try F_OFD_SETLK once at the start, and use flock where it gives EINVAL.",
+    reference="fcntl(2) Linux; POSIX.1-2024 XSH fcntl",
+    documented={"linux": True},
+)
+def ofd_exists() -> bool:
+    """Are there open file description locks?"""
+    try:
+        return _ofd(_opened())
+    except Unsupported:
+        return False
+
+
+@probe(
+    matters="Threads that open the file each do not exclude one another.",
+    advice="Give each thread an open of its own, and lock by F_OFD_SETLK or flock.",
+    reference="fcntl(2) Linux",
+    documented={"linux": True},
+)
+def ofd_second_open_conflicts() -> bool:
+    """Do two opens in one process conflict by OFD locks?"""
+    _ofd(_opened())
+    return not _ofd(_opened())
+
+
+@probe(
+    matters="A library that opens and closes the locked file drops the daemon's lock on it.",
+    advice="Use F_OFD_SETLK or flock where other code may open the same file.",
+    reference="fcntl(2) Linux",
+    documented={"linux": False},
+)
+def ofd_dropped_by_other_close() -> bool:
+    """Does closing another descriptor drop the OFD lock?"""
+    _ofd(_opened())
+    libc.call("close", _opened())
+    return _another_process_gets(_ofd)
+
+
+@probe(
+    matters="Children that inherit the descriptor never exclude one another.",
+    advice="Open the file to be locked anew in every process, after the fork.",
+    reference="fcntl(2) Linux",
+    documented={"linux": True},
+)
+def ofd_shared_by_fork() -> bool:
+    """Is a child granted the OFD lock its parent holds?"""
+    descriptor = _opened()
+    _ofd(descriptor)
+    return bool(harness.answer(lambda: _ofd(descriptor)))
+
+
+# lockf ----------------------------------------------------------------------------
+
+
+@probe(
+    matters="A program that mixes lockf with another lock excludes nobody, or itself.",
+    advice="Do not use lockf: say fcntl or flock, whichever is meant.",
+    reference="lockf(3)",
+    documented={"linux": "fcntl"},
+)
+def lockf_is() -> str:
+    """Which kind of lock is lockf()'s?"""
+    descriptor = _opened()
+    _lockf(descriptor)
+    kinds: dict[str, Lock] = {"fcntl": _record, "flock": _flock}
+    excludes = [name for name, lock in kinds.items() if not _another_process_gets(lock)]
+    if len(excludes) == 2:
+        # Where the two exclude each other: only a flock is the child's as well.
+        return "flock" if harness.answer(lambda: _lockf(descriptor)) else "fcntl"
+    return excludes[0] if excludes else "its own"

@@ -1,0 +1,325 @@
+"""Processes: what outlives a parent, an exec, a dropped privilege, and who is at the other end."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import struct
+from ctypes import c_int, c_uint32, c_ulong
+from signal import SIGUSR1
+from typing import Any, Callable
+
+from .. import harness, libc
+from ..harness import Channel
+from ..probe import Blocked, Unsupported, probe
+
+_MEANS = "prctl" if libc.LINUX else "procctl"
+
+
+def _nothing(_: Any = None) -> None:
+    pass
+
+
+def _after_parent(
+    question: Callable[[Any], Any],
+    *,
+    parent: Callable[[], Any] = _nothing,
+    child: Callable[[Any], Any] = _nothing,
+) -> Any:
+    """What a process answers when its parent, a child of this one, has ended and been reaped.
+
+    The parent runs ``parent``, whose result the child is given: to get ready in ``child``,
+    while the parent lives, and to answer ``question``.  Death signals are sent, and
+    descriptors closed, before a process can be reaped: nobody waits for what may not come.
+    """
+    ours, theirs = map(Channel, socket.socketpair())
+
+    def middle(_: Channel) -> None:
+        given = parent()
+
+        def subject(to_parent: Channel) -> None:
+            child(given)
+            to_parent.say("ready")
+            theirs.hear()
+            theirs.say(question(given))
+
+        harness.fork(subject).hear()
+
+    with harness.fork(middle) as process:
+        theirs.end.close()
+        process.hear()
+        process.wait()
+        ours.say("your parent has ended")
+        return ours.hear()
+
+
+# The parent's end -----------------------------------------------------------------
+
+
+def _ask_for_death_signal(_: Any = None) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {SIGUSR1})
+    try:
+        wished = libc.die_with_parent(SIGUSR1)
+    except OSError:  # An older kernel.
+        wished = False
+    if not wished:
+        raise Unsupported("this system has no signal for the death of a parent")
+
+
+def _death_signal_came(_: Any) -> bool:
+    return SIGUSR1 in signal.sigpending()
+
+
+@probe(
+    matters="Workers of a daemon that was killed live on and hold its port.",
+    advice="Let each worker also watch a pipe of its parent's: that works everywhere.",
+    reference="prctl(2) Linux PR_SET_PDEATHSIG; procctl(2) FreeBSD PROC_PDEATHSIG_CTL",
+    documented={"linux": "prctl", "freebsd": "procctl"},
+)
+def parent_death_signal() -> str:
+    """By which call is a parent's death told by a signal?"""
+    came = _after_parent(_death_signal_came, child=_ask_for_death_signal)
+    return _MEANS if came else "never sent"
+
+
+@probe(
+    matters="A worker forked by a worker believes that it will be told, and lives on.",
+    advice="Ask for the signal in every process, after the fork that made it.",
+    reference="prctl(2) Linux PR_SET_PDEATHSIG; procctl(2) FreeBSD PROC_PDEATHSIG_CTL",
+    documented={"linux": False, "freebsd": False},
+)
+def parent_death_signal_survives_fork() -> bool:
+    """Does a child inherit the wish for a death signal?"""
+    return bool(_after_parent(_death_signal_came, parent=_ask_for_death_signal))
+
+
+@probe(
+    matters="A worker that asks for the signal and then drops root is never told.",
+    advice="Ask for the signal after the user id is changed, not before.",
+    reference="prctl(2) Linux PR_SET_PDEATHSIG",
+    documented={"linux": False},
+)
+def parent_death_signal_survives_setuid() -> bool:
+    """Does the wish for a death signal survive setuid()?"""
+    uid = harness.second_uid()
+
+    def child(_: Any) -> None:
+        _ask_for_death_signal()
+        harness.become(uid)
+
+    return bool(_after_parent(_death_signal_came, child=child))
+
+
+@probe(
+    matters="A worker that waits for the end of its parent's pipe waits for ever.",
+    advice="Keep the writing end in the parent alone: close it in each child at once.",
+    reference="POSIX XSH read, _exit; pipe(7) Linux",
+    documented={"posix": True},
+)
+def parent_death_pipe() -> bool:
+    """Does a pipe tell of the end of the parent that held it?"""
+
+    def child(pipe: tuple[int, int]) -> None:
+        os.close(pipe[1])
+        os.set_blocking(pipe[0], False)
+
+    def ended(pipe: tuple[int, int]) -> bool:
+        try:
+            return not os.read(pipe[0], 1)
+        except BlockingIOError:
+            return False
+
+    return bool(_after_parent(ended, parent=os.pipe, child=child))
+
+
+@probe(
+    matters="A supervisor never learns of the end of workers whose parent ended first.",
+    advice="Keep every worker a direct child where there is no reaper, and end it by its id.",
+    reference="prctl(2) Linux PR_SET_CHILD_SUBREAPER; procctl(2) FreeBSD PROC_REAP_ACQUIRE",
+    documented={"linux": "prctl", "freebsd": "procctl"},
+)
+def reaper() -> str:
+    """By which call does a process take over orphans?"""
+    here = os.getpid()
+    if not libc.become_reaper():
+        raise Unsupported("this system has no reaper but init")
+    came = _after_parent(lambda _: os.getppid() == here)
+    return _MEANS if came else "never taken over"
+
+
+# Exec and descriptors ---------------------------------------------------------------
+
+
+@probe(
+    matters="Files that a started program makes are open to all, or closed to its group.",
+    advice="Set the umask at the daemon's start; do not rely on the one inherited.",
+    reference="POSIX XSH exec, umask; umask(2)",
+    documented={"posix": True},
+)
+def umask_survives_exec() -> bool:
+    """Does the umask survive exec?"""
+    os.umask(0o027)
+    with harness.shell('echo "\\"$(umask)\\""') as child:
+        return int(child.hear(), 8) == 0o027
+
+
+def _open_after(close: Callable[[int, int], Any]) -> list[bool]:
+    """Which of five descriptors in a row are open after ``close(second, fourth)``."""
+
+    def child() -> list[bool]:
+        # Out of the way of the descriptor by which this is told.
+        row = [fcntl.fcntl(0, fcntl.F_DUPFD, 100 + n) for n in range(5)]
+        close(row[1], row[3])
+        return [libc.outcome("fcntl", descriptor, fcntl.F_GETFD) == "ok" for descriptor in row]
+
+    return list(harness.answer(child))
+
+
+@probe(
+    matters="A loop to the limit of descriptors costs seconds; without one, they leak.",
+    advice="Open everything close-on-exec, and call closefrom where there is one.",
+    reference="closefrom(3) Linux, closefrom(2) BSD",
+    documented={"linux-glibc": True, "freebsd": True, "netbsd": True, "openbsd": True},
+)
+def closefrom() -> bool:
+    """Does closefrom() close that descriptor and all above?"""
+    close = libc.function("closefrom")
+    return _open_after(lambda first, _: close(first)) == [True, False, False, False, False]
+
+
+@probe(
+    matters="A program compiled for close_range fails on an older kernel.",
+    advice="Fall back on closefrom, or on a loop, where close_range gives ENOSYS.",
+    reference="close_range(2)",
+    documented={"linux-glibc": True, "freebsd": True},
+)
+def close_range() -> bool:
+    """Does close_range() close exactly its range?"""
+
+    def close(first: int, last: int) -> None:
+        outcome = libc.outcome("close_range", first, last, 0)
+        if outcome == "ENOSYS":
+            raise Unsupported("the kernel has no close_range()")
+
+    return _open_after(close) == [True, False, False, False, True]
+
+
+# Privileges ---------------------------------------------------------------------------
+
+
+@probe(
+    matters="A set-user-ID program that a broken worker starts gives it root again.",
+    advice="Set it before the first client is served, where the platform has it.",
+    reference="prctl(2) Linux PR_SET_NO_NEW_PRIVS; procctl(2) FreeBSD PROC_NO_NEW_PRIVS_CTL",
+    documented={"linux": True},
+)
+def no_new_privs() -> bool:
+    """Can a process give up gaining privileges by exec?"""
+    zero = c_ulong(0)
+    try:
+        if libc.LINUX:
+            libc.call("prctl", libc.PR_SET_NO_NEW_PRIVS, c_ulong(1), zero, zero, zero)
+            return libc.call("prctl", libc.PR_GET_NO_NEW_PRIVS, zero, zero, zero, zero) == 1
+        if libc.FREEBSD:
+            value = c_int(libc.PROC_NO_NEW_PRIVS_ENABLE)
+            for command in (libc.PROC_NO_NEW_PRIVS_CTL, libc.PROC_NO_NEW_PRIVS_STATUS):
+                libc.call("procctl", libc.P_PID_FREEBSD, os.getpid(), command, ctypes.byref(value))
+            return value.value == libc.PROC_NO_NEW_PRIVS_ENABLE
+    except OSError as error:
+        raise Unsupported(f"the kernel has no such control ({error.strerror})") from None
+    raise Unsupported("this system has no such control")
+
+
+@probe(
+    matters="A daemon that dropped root can be made to take it back.",
+    advice="Drop by setresuid, then try to return and stop if that works.",
+    reference="setresuid(2)",
+    documented={"linux": True, "freebsd": True, "openbsd": True},
+)
+def setresuid_drops_for_good() -> bool:
+    """Is root gone for good after setresuid()?"""
+    uid = harness.second_uid()
+
+    def dropped() -> bool:
+        try:
+            libc.call("setresuid", uid, uid, uid)
+        except OSError as error:
+            raise Blocked(f"root may not become user {uid} here ({error.strerror})") from None
+        back = [libc.outcome("setresuid", 0, 0, 0), libc.outcome("setuid", 0)]
+        return "ok" not in back
+
+    return bool(harness.answer(dropped))
+
+
+# Unix sockets -------------------------------------------------------------------------
+
+
+@probe(
+    matters="A daemon that lets its own user in by credentials lets in nobody, or all.",
+    advice="Use getpeereid where the library has it, else the system's socket option.",
+    reference="unix(7) Linux SO_PEERCRED; getpeereid(3) BSD; getsockopt(2) OpenBSD",
+    documented={
+        "linux": "SO_PEERCRED",
+        "freebsd": "getpeereid",
+        "netbsd": "getpeereid",
+        "openbsd": "getpeereid",
+        "macos": "getpeereid",
+    },
+)
+def peer_credentials() -> str:
+    """By which call is the user at a Unix socket's far end told?"""
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as client:
+        listening.bind("socket")
+        listening.listen(1)
+        client.connect("socket")
+        server, _ = listening.accept()
+        with server:
+            return _peer(server)
+
+
+def _peer(end: socket.socket) -> str:
+    if libc.has("getpeereid"):
+        uid, gid = c_uint32(0xFFFFFFFE), c_uint32(0xFFFFFFFE)
+        libc.call("getpeereid", end.fileno(), ctypes.byref(uid), ctypes.byref(gid))
+        return "getpeereid" if uid.value == os.geteuid() else "wrong"
+    if not libc.LINUX:
+        raise Unsupported("neither getpeereid() nor a socket option that is known here")
+    # struct ucred of unix(7): pid_t, uid_t, gid_t.
+    ucred = struct.unpack("iII", end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return "SO_PEERCRED" if ucred == (os.getpid(), os.geteuid(), os.getegid()) else "wrong"
+
+
+@probe(
+    matters="Any user of the machine can speak to a socket that was meant for one.",
+    advice="Put the socket in a folder that only its user may enter.",
+    reference="unix(7) Linux; unix(4) BSD",
+    documented={"linux": "EACCES"},
+)
+def unix_socket_mode_enforced() -> str:
+    """What does connect() to another's 0600 Unix socket give?"""
+    uid = harness.second_uid()
+    # Named from inside the scratch folder, so that no folder above it bears on the answer.
+    os.chmod(".", 0o711)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+        listening.listen(2)
+
+        def as_second_uid() -> str:
+            harness.become(uid)
+            with socket.socket(socket.AF_UNIX) as client:
+                try:
+                    client.connect("socket")
+                except OSError as error:
+                    return libc.errno_name(error.errno)
+            return "ok"
+
+        os.chmod("socket", 0o666)
+        if harness.answer(as_second_uid) != "ok":
+            raise Blocked(
+                "another user may not even connect to a 0666 socket: set TMPDIR elsewhere"
+            )
+        os.chmod("socket", 0o600)
+        return str(harness.answer(as_second_uid))

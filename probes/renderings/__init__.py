@@ -1,0 +1,148 @@
+"""A report in one of several forms: a format is a module of this package with a `render`.
+
+    def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str: ...
+
+A new format is one new file.  What formats share is here: what they say of a
+platform and of a fact, and `safe`, through which every word of a report goes.  A
+report may come from elsewhere, so a fact may have no `Probe`, and its strings
+may hold anything.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+from ..fact import MEASURED, STATUSES, UNSTABLE, Fact, Report, printable, show
+
+if TYPE_CHECKING:
+    from ..probe import Probe
+
+BOLD, FAINT, RED, YELLOW = "1", "2", "31", "33"
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a report is laid out where the format leaves it open."""
+
+    width: Optional[int] = None
+    """Columns of the terminal; None in a pipe or a file: no wrapping."""
+    colour: bool = False
+    verbose: bool = False
+
+
+def formats() -> list[str]:
+    """The names of all formats."""
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return [name for name in names if not name.startswith("_")]
+
+
+def render(
+    name: str, report: Report, probes: Mapping[str, Probe], style: Optional[Style] = None
+) -> str:
+    """``report`` in the format ``name``; LookupError for a format there is not."""
+    if name not in formats():
+        raise LookupError(f"no format {name!r}: there are {', '.join(formats())}")
+    text: str = importlib.import_module(f"{__name__}.{name}").render(
+        report, probes, style or Style()
+    )
+    return text
+
+
+safe = printable
+"""Text with every control character shown as its escape, so that no terminal obeys it."""
+
+
+def painted(text: str, colour: str, style: Style) -> str:
+    """``text`` in a colour, where colours are wanted."""
+    return f"\x1b[{colour}m{text}\x1b[0m" if style.colour and text else text
+
+
+def bold(text: str, style: Style) -> str:
+    """``text`` in bold, where that is wanted."""
+    return painted(text, BOLD, style)
+
+
+# What there is to say ------------------------------------------------------------------
+
+
+def families(report: Report, probes: Mapping[str, Probe]) -> dict[str, list[Fact]]:
+    """The facts by family, each family in the catalogue's order, strangers last."""
+    order = {id: place for place, id in enumerate(probes)}
+    found: dict[str, list[Fact]] = {}
+    for fact in report:
+        found.setdefault(fact.family, []).append(fact)
+    for facts in found.values():
+        facts.sort(key=lambda fact: order.get(fact.id, len(order)))
+    return found
+
+
+def question(fact: Fact, probes: Mapping[str, Probe]) -> str:
+    """What was asked; the id of a fact this catalogue does not know."""
+    return probes[fact.id].question if fact.id in probes else fact.id
+
+
+def differs(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> bool:
+    """Whether the answer is not the one the platform documents."""
+    return fact.id in probes and probes[fact.id].differs(fact, report.environment)
+
+
+def documented(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> str:
+    """The answer the platform documents and who says so, ``no (linux)``; empty if none does."""
+    promise = fact.id in probes and probes[fact.id].documented_for(report.environment)
+    return f"{show(promise[1])} ({promise[0]})" if promise else ""
+
+
+def described(report: Report) -> list[tuple[str, str]]:
+    """Where and when it was measured, as labels and texts: all that could explain an answer."""
+    platform = report.environment
+    width = f"{platform.pointer_bits}-bit"
+    if platform.emulated_32_bit:
+        width += " userland on a 64-bit kernel"
+    where = (
+        "root" if platform.root else "not root",
+        platform.container and f"in {platform.container}",
+        platform.hypervisor and f"on {platform.hypervisor}",
+    )
+    interfaces: dict[str, list[str]] = {}
+    for name, addresses in platform.interfaces.items():
+        known = " and ".join(_ADDRESSES.get(family, family) for family in addresses)
+        interfaces.setdefault(known or "no address", []).append(name)
+    with_probes = f"by probes {platform.probes_hash}" if platform.probes_hash else ""
+    lines = [
+        ("system", platform.distribution),
+        ("kernel", f"{platform.system} {platform.release} {platform.machine} {platform.version}"),
+        ("C library", f"{platform.libc} {platform.libc_version}".strip() + f", {width}"),
+        ("compiler", platform.compiler or "none"),
+        ("Python", platform.python),
+        ("run as", ", ".join(filter(None, where))),
+        ("scratch", platform.scratch_filesystem),
+        ("network", "; ".join(f"{known}: {', '.join(of)}" for known, of in interfaces.items())),
+        ("sysctls", ", ".join(f"{name}={value}" for name, value in platform.sysctls.items())),
+        ("measured", f"{report.measured_at} {with_probes}"),
+    ]
+    return [(label, safe(text.strip())) for label, text in lines if text.strip()]
+
+
+_ADDRESSES = {"inet": "IPv4", "inet6": "IPv6"}
+
+
+def summary(report: Report) -> str:
+    """``148 measured, 3 unsupported, 1 blocked, 0 timed out, 0 broken; 0.8 s``."""
+    counts = report.counts()
+    said = [
+        f"{counts[status]} {status}" for status in STATUSES if status != UNSTABLE or counts[status]
+    ]
+    return f"{', '.join(said)}; {report.seconds:.1f} s"
+
+
+def note(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> str:
+    """What must be said beside an answer: why there is none, or what it should have been."""
+    if fact.status != MEASURED:
+        return fact.reason
+    if differs(fact, report, probes):
+        return f"documented: {documented(fact, report, probes)}"
+    return ""

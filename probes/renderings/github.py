@@ -1,0 +1,80 @@
+"""github: workflow commands of GitHub Actions: the facts in groups, annotations for what is odd.
+
+GitHub shows ten annotations of a kind for a step; what is past that goes into the tenth.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Optional
+
+from ..fact import FAULTS, Fact, Report
+from ..probe import Probe
+from . import Style, described, differs, documented, families, question, safe, summary
+from .text import Layout
+
+MOST = 10
+
+Annotation = tuple[str, Optional[tuple[str, int]], str, str]
+"""Kind (error, warning or notice), the file and line it is about, title, text."""
+
+
+def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
+    layout = Layout(report, probes, Style())
+    lines = _group("platform", (f"{label}: {text}" for label, text in described(report)))
+    for family, facts in families(report, probes).items():
+        lines += _group(f"{family} ({len(facts)})", layout.facts(facts))
+    text = "\n".join(lines) + "\n"
+    found = (annotation for fact in report for annotation in _annotation(fact, report, probes))
+    return f"{text}{annotations(found)}{summary(report)}\n"
+
+
+def _group(title: str, lines: Iterable[str]) -> list[str]:
+    return [f"::group::{title}", *map(inert, lines), "::endgroup::"]
+
+
+def _annotation(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> Iterable[Annotation]:
+    probe = probes.get(fact.id)
+    source = probe.source if probe else None
+    if fact.status in FAULTS:
+        asked = question(fact, probes)
+        yield "error", source, fact.id, f"{asked} {fact.status}: {fact.reason}"
+    elif probe and differs(fact, report, probes):
+        promise = documented(fact, report, probes)
+        text = f"{probe.question} {fact.answer}; documented: {promise}. Advice: {probe.advice}"
+        yield "warning", source, fact.id, text
+
+
+def annotations(found: Iterable[Annotation]) -> str:
+    """The workflow commands for annotations, at most ten of a kind, the tenth naming the rest."""
+    kinds: dict[str, list[Annotation]] = {}
+    for annotation in found:
+        kinds.setdefault(annotation[0], []).append(annotation)
+    lines = []
+    for kind, all in kinds.items():
+        shown = all if len(all) <= MOST else all[: MOST - 1]
+        for _, source, title, text in shown:
+            where = f"file={_property(source[0])},line={source[1]}," if source else ""
+            lines.append(f"::{kind} {where}title={_property(title)}::{escape(text)}\n")
+        rest = [title for _, _, title, _ in all[len(shown) :]]
+        if rest:
+            text = f"{len(rest)} more: {', '.join(dict.fromkeys(rest))}"
+            lines.append(f"::{kind} title={len(rest)} more::{escape(text)}\n")
+    return "".join(lines)
+
+
+def escape(text: str) -> str:
+    """``text`` as the data of a workflow command, which is one line."""
+    return safe(text).replace("%", "%25")
+
+
+def _property(text: str) -> str:
+    return escape(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def inert(line: str) -> str:
+    """A line of a log that the runner does not take for a command.
+
+    It obeys ``::name::`` at the start of a line and, of old, ``##[name]`` anywhere in it.
+    """
+    line = line.replace("##[", "# #[")
+    start = len(line) - len(line.lstrip())
+    return line[:start] + ": :" + line[start + 2 :] if line.startswith("::", start) else line

@@ -1,0 +1,40 @@
+"""markdown: for an issue, a wiki, a pull request; also the step summary of GitHub Actions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..fact import Report
+from ..probe import Probe
+from . import Style, described, differs, documented, families, question, safe, summary
+
+
+def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
+    lines = [f"**{summary(report)}**", "", row("platform", ""), row("---", "---")]
+    lines += [row(label, text) for label, text in described(report)]
+    for family, facts in families(report, probes).items():
+        lines += ["", f"### {family}", ""]
+        lines += [row("fact", "question", "answer", "documented", "note"), row(*["---"] * 5)]
+        for fact in facts:
+            promise = documented(fact, report, probes)
+            beside = "**differs**" if differs(fact, report, probes) else escape(fact.reason)
+            cells = (fact.id, question(fact, probes), fact.answer, promise)
+            lines.append(f"{row(*cells)} {beside} |".replace("|  |", "| |"))
+    return "\n".join(lines) + "\n"
+
+
+def row(*cells: str) -> str:
+    """A row of a table, whatever the cells hold."""
+    return f"| {' | '.join(map(escape, cells))} |".replace("|  |", "| |")
+
+
+def escape(text: str) -> str:
+    """``text`` as Markdown shows it: as it stands."""
+    text = safe(text).replace("&", "&amp;").replace("<", "&lt;")
+    escaped = ""
+    for at, character in enumerate(text):
+        # An underscore within a word, as in SO_REUSEADDR, means nothing.
+        within = text[at - 1 : at].isalnum() and text[at + 1 : at + 2].isalnum()
+        special = character in "\\`*[]~|$" or (character == "_" and not within)
+        escaped += "\\" + character if special else character
+    return escaped

@@ -1,0 +1,254 @@
+"""text: what people read, and paste into bug reports.
+
+In a terminal it keeps to the width; in a pipe a fact is a line, so that grep works.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from ..fact import FAULTS, Fact, Report
+from ..probe import Probe
+from . import (
+    FAINT,
+    RED,
+    YELLOW,
+    Style,
+    bold,
+    described,
+    differs,
+    families,
+    note,
+    painted,
+    question,
+    safe,
+    summary,
+)  # fmt: skip
+
+LONGEST_ANSWER = 14
+"""Columns an answer may take before it pushes the question aside."""
+LONGEST_QUESTION = 64
+"""Columns before the ids, where there is room for them."""
+WIDE = 110
+"""Columns in which there is room for the ids."""
+FEWEST_ROWS = 4
+"""A table of fewer rows is no shorter as one."""
+DIFFERS, FAULT = "*", "!"
+
+
+def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
+    layout = Layout(report, probes, style)
+    lines = [*layout.platform()]
+    for family, facts in families(report, probes).items():
+        lines += ["", bold(family, style), *layout.facts(facts)]
+    return "\n".join([*lines, "", *layout.ending()]) + "\n"
+
+
+class Layout:
+    """Where the columns of one report are."""
+
+    def __init__(self, report: Report, probes: Mapping[str, Probe], style: Style) -> None:
+        self.report, self.probes, self.style = report, probes, style
+        self.width = None if style.width is None else max(style.width, 24)
+        self.with_ids = self.width is None or self.width >= WIDE
+        most = LONGEST_ANSWER if self.width is None else min(LONGEST_ANSWER, self.width // 3)
+        answers = (columns(safe(fact.answer)) for fact in report)
+        self.answer = max((width for width in answers if width <= most), default=0)
+        self.indent = 2 + self.answer + 2
+        questions = (columns(safe(question(fact, probes))) for fact in report)
+        longest = max((width for width in questions if width <= LONGEST_QUESTION), default=0)
+        self.ids = self.indent + longest + 2
+
+    def platform(self) -> Iterator[str]:
+        """Where it was measured, in a few aligned lines."""
+        for label, text in described(self.report):
+            first, *rest = self._wrapped(text, 11)
+            yield f"{label:9}  {first}"
+            yield from (" " * 11 + line for line in rest)
+
+    def facts(self, facts: Sequence[Fact]) -> Iterator[str]:
+        """One family: a fact a line, and tables in as many columns as there is room for."""
+        for heading, group in groupby(facts, self._heading):
+            rows = list(group)
+            plain = [fact for fact in rows if not note(fact, self.report, self.probes)]
+            table = list(self._table(heading, plain)) if heading else []
+            yield from table
+            for fact in rows:
+                if not table or fact not in plain:
+                    yield from self._fact(fact)
+
+    def ending(self) -> Iterator[str]:
+        """What the marks mean, how many of each status, and how to learn more."""
+        marks = [self._mark(fact) for fact in self.report]
+        legends = (
+            (DIFFERS, YELLOW, "differs from what the platform documents"),
+            (FAULT, RED, "the lab's own fault: please report it"),
+        )
+        for mark, colour, meaning in legends:
+            if mark in marks:
+                first, *rest = self._wrapped(f"{meaning} ({marks.count(mark)})", 2)
+                yield f"{painted(mark, colour, self.style)} {first}"
+                yield from ("  " + line for line in rest)
+        yield from (bold(line, self.style) for line in self._wrapped(summary(self.report), 0))
+        yield from self._wrapped("more of a fact or a family: python3 -m probes explain ID", 0)
+
+    # A fact ------------------------------------------------------------------------------
+
+    def _fact(self, fact: Fact) -> Iterator[str]:
+        asked = safe(question(fact, self.probes))
+        beside = safe(note(fact, self.report, self.probes))
+        if self.width is None:
+            head = f"{self._head(fact)}  {asked}"
+            yield f"{pad(head, self.ids - 2)}  {fact.id}  {beside}".rstrip()
+        else:
+            yield from self._in_columns(fact, asked)
+            yield from self._aside(self._note(fact, beside))
+        if self.style.verbose:
+            yield from self._aside(self._more(fact))
+
+    def _in_columns(self, fact: Fact, asked: str) -> Iterator[str]:
+        """The answer, the question beside it, wrapped, and the id at the end of the line."""
+        assert self.width is not None
+        head, used = self._head(fact), 2 + max(columns(safe(fact.answer)), self.answer) + 2
+        if used > self.indent and used + columns(asked) > self.width:
+            # An answer too wide for its column, and for the line, has lines of its own.
+            for line in wrap(safe(fact.answer), self.width - 2):
+                yield f"{self._marked(fact)} {self._coloured(fact, line)}"
+            head, used = " " * (self.indent - 2), self.indent
+        first, *rest = wrap(asked, self.width - used)
+        ids = min(self.ids, self.width - len(fact.id))
+        gap = ids - used - columns(first)
+        fits = self.with_ids and gap >= 2 and not rest
+        shown = " " * gap + painted(fact.id, FAINT, self.style) if fits else ""
+        yield f"{head}  {first}{shown}"
+        yield from (" " * self.indent + line for line in rest)
+        if self.with_ids and not fits:
+            yield from self._aside(self._wrapped(fact.id, self.indent))
+
+    def _note(self, fact: Fact, beside: str) -> list[str]:
+        """What is said beside an answer, cut short where there is little room, and the id."""
+        assert self.width is not None
+        lines = self._wrapped(beside, self.indent) if beside else []
+        room = self.width - self.indent
+        if len(lines) > 2 and not self.style.verbose:
+            last = lines[1]
+            while columns(last) > room - 4:
+                last = last[:-1]
+            lines = [lines[0], last.rstrip() + " ..."]
+        if self.with_ids or not (lines or self.style.verbose):
+            return lines
+        if lines and columns(lines[-1]) + 2 + len(fact.id) <= room:
+            return [*lines[:-1], f"{lines[-1]}  {fact.id}"]
+        return lines + self._wrapped(fact.id, self.indent)
+
+    def _more(self, fact: Fact) -> Iterator[str]:
+        """What `verbose` adds below a fact, or once below a table."""
+        probe = self.probes.get(fact.id)
+        said = {"sample": "" if fact.raw is None else str(fact.raw)}
+        for label, text in {**said, **(_advice(probe) if probe else {})}.items():
+            lines = self._wrapped(safe(text), self.indent + 9) if text else []
+            for number, line in enumerate(lines):
+                yield f"{'' if number else label:9}{line}"
+
+    # A table -----------------------------------------------------------------------------
+
+    def _heading(self, fact: Fact) -> str:
+        """The question of the whole table, where this fact is a row that can be shown in one."""
+        probe = self.probes.get(fact.id)
+        return probe.heading if probe and self.width is not None else ""
+
+    def _table(self, heading: str, rows: Sequence[Fact]) -> Iterator[str]:
+        """The question once, then ``row answer`` in columns; nothing where that is no shorter."""
+        assert self.width is not None
+        probes = [self.probes[fact.id] for fact in rows]
+        names = [safe(row_name(probe)) for probe in probes]
+        answers = [safe(fact.answer) for fact in rows]
+        if len(rows) < FEWEST_ROWS:
+            return
+        if self.style.verbose and any(_advice(p) != _advice(probes[0]) for p in probes):
+            return
+        name, answer = max(map(columns, names)), max(map(columns, answers))
+        cells = [f"{pad(n, name)} {pad(a, answer)}" for n, a in zip(names, answers)]
+        across = (self.width - 2) // (name + 1 + answer + 3)
+        if across < 2:
+            return
+        yield from ("  " + line for line in wrap(safe(heading.replace("…", "...")), self.width - 2))
+        down = -(-len(cells) // across)
+        for line in range(down):
+            yield "    " + "   ".join(cells[line::down]).rstrip()
+        if self.style.verbose:
+            yield from self._aside(self._more(replace(rows[0], raw=None)))
+
+    # Words -------------------------------------------------------------------------------
+
+    def _mark(self, fact: Fact) -> str:
+        if fact.status in FAULTS:
+            return FAULT
+        return DIFFERS if differs(fact, self.report, self.probes) else " "
+
+    def _colour(self, fact: Fact) -> str:
+        return {FAULT: RED, DIFFERS: YELLOW}.get(self._mark(fact), "" if fact.measured else FAINT)
+
+    def _coloured(self, fact: Fact, text: str) -> str:
+        colour = self._colour(fact)
+        return painted(text, colour, self.style) if colour else text
+
+    def _marked(self, fact: Fact) -> str:
+        return self._coloured(fact, self._mark(fact)) if self._mark(fact) != " " else " "
+
+    def _head(self, fact: Fact) -> str:
+        """Mark and answer, padded to their columns."""
+        answer = safe(fact.answer)
+        gap = " " * (self.answer - columns(answer))
+        return f"{self._marked(fact)} {self._coloured(fact, answer)}{gap}"
+
+    def _aside(self, lines: Sequence[str] | Iterator[str]) -> Iterator[str]:
+        """Lines below a question, in its column."""
+        return (" " * self.indent + painted(line, FAINT, self.style) for line in lines)
+
+    def _wrapped(self, text: str, indent: int) -> list[str]:
+        return [text] if self.width is None else wrap(text, self.width - indent)
+
+
+def _advice(probe: Probe) -> dict[str, str]:
+    return {"matters": probe.matters, "advice": probe.advice, "see": probe.reference}
+
+
+def row_name(probe: Probe) -> str:
+    """What a row of a table puts for the … of the table's question."""
+    before, _, after = probe.heading.partition("…")
+    asked = probe.question
+    if asked.startswith(before) and asked.endswith(after):
+        return asked[len(before) : len(asked) - len(after)] or probe.name
+    return probe.name
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal ``text`` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def pad(text: str, width: int) -> str:
+    """``text`` with spaces up to ``width`` columns."""
+    return text + " " * (width - columns(text))
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """``text`` in lines of ``width`` columns at most, broken between words where that can be."""
+    lines = [""]
+    for word in text.split(" "):
+        both = f"{lines[-1]} {word}" if lines[-1] else word
+        if columns(both) <= width:
+            lines[-1] = both
+            continue
+        lines += [""] * bool(lines[-1])
+        for character in word:
+            if columns(lines[-1] + character) > width:
+                lines.append("")
+            lines[-1] += character
+    return lines

@@ -1,0 +1,223 @@
+"""The processes family can be wrong: change the world, see the answers flip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from probes import Report
+from tests.worlds import flipped, measure, needs_linux, needs_root, shim
+
+pytestmark = [needs_linux, needs_root]
+
+PRCTL = r"""
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/prctl.h>
+static int really(int option, unsigned long a)
+{
+    return ((int (*)(int, ...))dlsym(RTLD_NEXT, "prctl"))(option, a, 0, 0, 0);
+}
+int prctl(int option, ...)
+{
+    va_list rest;
+    va_start(rest, option);
+    unsigned long a = va_arg(rest, unsigned long);
+    va_end(rest);
+    RULE
+    return really(option, a);
+}
+"""
+
+
+def prctl(rule: str) -> str:
+    """A prctl() that applies ``rule`` to its ``option`` and argument ``a`` first."""
+    return PRCTL.replace("RULE", rule)
+
+
+# SIGUSR1 alone is asked for again: the lab's own wish is for SIGKILL.
+WISH_KEPT = (
+    r"""
+#include <signal.h>
+#include <unistd.h>
+static unsigned long wish;
+"""
+    + prctl("if (option == PR_SET_PDEATHSIG && a == SIGUSR1) wish = a;")
+    + r"""
+pid_t fork(void)
+{
+    pid_t pid = ((pid_t (*)(void))dlsym(RTLD_NEXT, "fork"))();
+    if (!pid && wish) really(PR_SET_PDEATHSIG, wish);
+    return pid;
+}
+int setuid(uid_t uid)
+{
+    int done = ((int (*)(uid_t))dlsym(RTLD_NEXT, "setuid"))(uid);
+    if (wish) really(PR_SET_PDEATHSIG, wish);
+    return done;
+}
+"""
+)
+
+# The lab's own descriptors are below 100.
+NO_CLOSING = r"""
+int closefrom(int first) { return 0; }
+int close_range(unsigned first, unsigned last, int flags)
+{
+    int (*really)(unsigned, unsigned, int) = dlsym(RTLD_NEXT, "close_range");
+    return first < 100 ? really(first, last, flags) : 0;
+}
+"""
+
+UMASK_FORGOTTEN = r"""
+#include <sys/stat.h>
+#include <unistd.h>
+int execv(const char *path, char *const arguments[])
+{
+    umask(022);
+    return ((int (*)(const char *, char *const[]))dlsym(RTLD_NEXT, "execv"))(path, arguments);
+}
+"""
+
+EFFECTIVE_ALONE = r"""
+#include <unistd.h>
+int setresuid(uid_t real, uid_t effective, uid_t saved) { return seteuid(effective); }
+"""
+
+CREDENTIALS_OF_NOBODY = r"""
+#include <sys/socket.h>
+int getsockopt(int fd, int level, int option, void *value, socklen_t *size)
+{
+    int (*really)(int, int, int, void *, socklen_t *) = dlsym(RTLD_NEXT, "getsockopt");
+    int done = really(fd, level, option, value, size);
+    if (!done && level == SOL_SOCKET && option == SO_PEERCRED) ((struct ucred *)value)->uid = 65534;
+    return done;
+}
+"""
+
+SOCKETS_OPEN_TO_ALL = r"""
+#include <sys/stat.h>
+int chmod(const char *path, mode_t mode)
+{
+    struct stat s;
+    int (*really)(const char *, mode_t) = dlsym(RTLD_NEXT, "chmod");
+    return really(path, !stat(path, &s) && S_ISSOCK(s.st_mode) ? 0666 : mode);
+}
+"""
+
+# A pipe's end that a child closes stays open, as it does where a descriptor leaks.
+PIPES_LEAK = r"""
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+static int forked;
+int close(int fd)
+{
+    struct stat s;
+    int leaks = forked && !fstat(fd, &s) && S_ISFIFO(s.st_mode)
+        && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY;
+    return leaks ? 0 : ((int (*)(int))dlsym(RTLD_NEXT, "close"))(fd);
+}
+pid_t fork(void)
+{
+    pid_t pid = ((pid_t (*)(void))dlsym(RTLD_NEXT, "fork"))();
+    if (!pid) forked = 1;
+    return pid;
+}
+"""
+
+WORLDS = {
+    "a death signal is promised and never sent": (
+        prctl("if (option == PR_SET_PDEATHSIG) return 0;"),
+        {"processes.parent_death_signal": ("prctl", "never sent")},
+    ),
+    "the wish for a death signal outlives fork and setuid": (
+        WISH_KEPT,
+        {
+            "processes.parent_death_signal_survives_fork": ("no", "yes"),
+            "processes.parent_death_signal_survives_setuid": ("no", "yes"),
+        },
+    ),
+    "orphans are promised and never come": (
+        prctl("if (option == PR_SET_CHILD_SUBREAPER) return 0;"),
+        {"processes.reaper": ("prctl", "never taken over")},
+    ),
+    "there is neither a reaper nor a way to give up privileges": (
+        prctl(
+            "if (option == PR_SET_CHILD_SUBREAPER || option == PR_SET_NO_NEW_PRIVS)"
+            " return errno = EINVAL, -1;"
+        ),
+        {
+            "processes.no_new_privs": ("yes", "unsupported"),
+            "processes.reaper": ("prctl", "unsupported"),
+        },
+    ),
+    "privileges are given up in words alone": (
+        prctl("if (option == PR_SET_NO_NEW_PRIVS) return 0;"),
+        {"processes.no_new_privs": ("yes", "no")},
+    ),
+    "descriptors stay open": (
+        NO_CLOSING,
+        {
+            "processes.close_range": ("yes", "no"),
+            "processes.closefrom": ("yes", "no"),
+        },
+    ),
+    "exec forgets the umask": (
+        UMASK_FORGOTTEN,
+        {"processes.umask_survives_exec": ("yes", "no")},
+    ),
+    "setresuid keeps a way back": (
+        EFFECTIVE_ALONE,
+        {"processes.setresuid_drops_for_good": ("yes", "no")},
+    ),
+    "every peer is nobody": (
+        CREDENTIALS_OF_NOBODY,
+        {"processes.peer_credentials": ("SO_PEERCRED", "wrong")},
+    ),
+    "a socket's mode is not its own": (
+        SOCKETS_OPEN_TO_ALL,
+        {"processes.unix_socket_mode_enforced": ("EACCES", "ok")},
+    ),
+}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_world_flips_what_hangs_on_it_and_nothing_else(
+    here: Report, tmp_path: Path, world: str
+) -> None:
+    source, expected = WORLDS[world]
+    assert flipped(here, measure(environment=shim(tmp_path, source))) == expected
+
+
+def test_a_pipe_that_leaks_does_not_tell_of_the_parents_end(tmp_path: Path) -> None:
+    # Other families wait for the ends of pipes: with these leaking some would wait for ever.
+    only = "--only=processes.parent_death_*"
+    leaking = measure(only, environment=shim(tmp_path, PIPES_LEAK))
+    assert flipped(measure(only), leaking) == {"processes.parent_death_pipe": ("yes", "no")}
+
+
+ROOTS = {
+    "groups.killpg_none_permitted",
+    "groups.killpg_some_permitted",
+    "groups.killpg_spares_foreign",
+    "groups.signal_0_foreign",
+    "processes.parent_death_signal_survives_setuid",
+    "processes.setresuid_drops_for_good",
+    "processes.unix_socket_mode_enforced",
+}
+
+
+def test_without_root_what_needs_it_is_blocked_and_nothing_else_changes(here: Report) -> None:
+    # Whoever runs the tests may have the lab and its Python where no other user can read.
+    readable = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *readable]
+    there = measure(before=nobody)
+    changed = flipped(here, there)
+    # A PID namespace is for users where the system lets them have user namespaces.
+    changed.pop("groups.kill_all_reaches_self", None)
+    families = {"groups", "locks", "processes"}
+    assert {id for id in changed if id.partition(".")[0] in families} == ROOTS
+    assert {new for _, new in changed.values()} == {"blocked"}
+    assert all("root" in there[id].reason for id in ROOTS)

@@ -1,0 +1,394 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import probes
+from probes import Report
+from tests.worlds import ROOT, run_lab
+
+FEW = "--only=sockets.v6only_default"
+ID = "sockets.v6only_default"
+
+
+def save(path: Path, *options: str) -> Path:
+    done = run_lab("report", "--json", "-o", str(path), *(options or (FEW,)))
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def with_value(source: Path, path: Path, value: object) -> Path:
+    """The same report with one answer changed."""
+    document = json.loads(source.read_text())
+    document["facts"][ID]["value"] = value
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("baseline") / "baseline.json")
+
+
+@pytest.fixture(scope="module")
+def drifted(baseline: Path) -> Path:
+    value = Report.load(baseline)[ID].value
+    return with_value(baseline, baseline.with_name("drifted.json"), not value)
+
+
+# Usage and bad input -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "COMMAND"),
+        (["measure"], "measure"),
+        (["report", "--format", "yaml"], "yaml"),
+        (["report", "--frmat", "json"], "--frmat"),
+        (["report", "--jobs", "0"], "not between 1"),
+        (["report", "--jobs", "x"], "x"),
+        (["report", "--deadline", "-1"], "not between 0"),
+        (["report", "--deadline", "nan"], "not between 0"),
+        (["report", "--only", "sokets.*"], "no probe matches 'sokets.*'"),
+        (["report", "--only", "sockets", "--skip", "nothing.*"], "no probe matches 'nothing.*'"),
+        (["report", "--only", "sockets", "--skip", "sockets"], "nothing is left"),
+        (["list", "--only", "sokets"], "no probe matches"),
+        (["explain", "sockets.nothing"], "no probe matches"),
+        (["diff", "/nonexistent.json", "/nonexistent.json"], "/nonexistent.json: No such file"),
+        (["diff", str(ROOT / "pyproject.toml")], "two reports or more"),
+        (["diff", str(ROOT / "pyproject.toml"), str(ROOT)], "pyproject.toml: not JSON"),
+        (["gate", "/nonexistent.json"], "/nonexistent.json: No such file"),
+        (["gate", "x.json", "--reason", "y"], "--reason goes with --update"),
+    ],
+)
+def test_a_wrong_word_is_one_line_and_status_2(arguments: list[str], said: str) -> None:
+    done = run_lab(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["report"], ["list"], ["explain"], ["diff"], ["gate"], ["pack"]]
+)
+def test_help(command: list[str]) -> None:
+    done = run_lab(*command, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: probes")
+
+
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing" / "x", tmp_path):
+        done = run_lab("report", FEW, "-o", str(path))
+        assert done.returncode == 3
+        assert str(path) in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a /dev/full")
+@pytest.mark.parametrize("command", ["report " + FEW, "list", f"explain {ID}"])
+def test_a_full_disk_is_one_line(command: str) -> None:
+    lab = f"{sys.executable} -m probes {command} > /dev/full"
+    done = subprocess.run(
+        ["sh", "-c", lab], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert done.stderr == "probes: No space left on device\n"
+
+
+def test_a_reader_that_had_enough_is_no_error() -> None:
+    lab = f"{{ {sys.executable} -m probes list; echo $? >&2; }} | true"
+    done = subprocess.run(["sh", "-c", lab], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr in ("141\n", "0\n")
+
+
+def test_elsewhere_than_a_unix_it_says_so() -> None:
+    program = "import os, sys; os.name = 'nt'; sys.platform = 'win32'; import probes"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "probes: measures the system calls of a Unix; win32 is none\n"
+
+
+def old_pythons() -> list[str]:
+    found = [shutil.which(f"python3.{minor}") for minor in (6, 7, 8)]
+    return [path for path in found if path]
+
+
+@pytest.mark.skipif(not old_pythons(), reason="no Python older than 3.9 is here")
+@pytest.mark.parametrize("python", old_pythons())
+def test_on_an_old_python_it_says_so(python: str, tmp_path: Path) -> None:
+    archive = tmp_path / "lab.pyz"
+    assert run_lab("pack", "-o", str(archive)).returncode == 0
+    for command in ([python, "-m", "probes"], [python, str(archive)]):
+        done = subprocess.run(
+            [*command, "report"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (3, "")
+        assert re.fullmatch(r"probes: needs Python 3\.9 or newer; this is 3\.\d\n", done.stderr)
+
+
+# report, list, explain -----------------------------------------------------------------
+
+
+def test_formats_and_files(tmp_path: Path) -> None:
+    path = tmp_path / "report"
+    for name in ("text", "json", "markdown", "junit", "github", "header"):
+        done = run_lab("report", FEW, "--format", name, "-o", str(path))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert path.read_text().endswith("\n")
+        # The same on standard output, but for times and durations.
+        printed = run_lab("report", FEW, "--format", name).stdout
+        assert len(printed.splitlines()) == len(path.read_text().splitlines())
+
+
+def test_only_and_skip_choose() -> None:
+    done = run_lab("report", "--json", "--only=sockets", "--only=abi.*", "--skip=*.v6only*")
+    families = {fact.family for fact in Report.loads(done.stdout)}
+    assert families == {"sockets", "abi"}
+    assert ID not in Report.loads(done.stdout)
+
+
+def test_progress_is_for_terminals_alone() -> None:
+    shown, terminal = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "probes", "report", "--json", FEW],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal, check=False,
+    )  # fmt: skip
+    os.close(terminal)
+    assert done.returncode == 0
+    Report.loads(done.stdout)
+    assert b"1/1 " + ID.encode() in os.read(shown, 4096)
+    os.close(shown)
+    assert run_lab("report", FEW).stderr == ""
+
+
+def on_a_terminal(columns: int, *arguments: str, **environment: str) -> str:
+    """What the lab writes to a terminal of that width."""
+    shown, terminal = pty.openpty()
+    clean = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "probes", *arguments],
+        cwd=ROOT, stdin=subprocess.DEVNULL, stdout=terminal, stderr=subprocess.PIPE,
+        env={**clean, "TERM": "xterm", "COLUMNS": str(columns), **environment},
+    ):  # fmt: skip
+        os.close(terminal)
+        said = b""
+        while True:
+            try:
+                data = os.read(shown, 65536)
+            except OSError:  # Linux: the terminal's other side is closed.
+                break
+            if not data:
+                break
+            said += data
+    os.close(shown)
+    return said.decode().replace("\r\n", "\n")
+
+
+def test_colour_is_for_terminals_that_want_it() -> None:
+    assert "\x1b[" in on_a_terminal(80, "report", FEW)
+    assert "\x1b" not in on_a_terminal(80, "report", FEW, NO_COLOR="1")
+    assert "\x1b" not in on_a_terminal(80, "report", FEW, TERM="dumb")
+    assert "\x1b" not in run_lab("report", FEW).stdout
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120, 200])
+def test_the_text_fits_its_terminal(columns: int) -> None:
+    for options in ([], ["--verbose"]):
+        text = on_a_terminal(columns, "report", "--only=sockets", *options, NO_COLOR="1")
+        assert max(map(len, text.splitlines())) <= columns
+
+
+def test_list_names_every_probe() -> None:
+    lines = run_lab("list").stdout.splitlines()
+    document = json.loads(run_lab("list", "--json").stdout)
+    assert [line.split()[0] for line in lines] == list(document)
+    assert all(entry["question"].endswith("?") for entry in document.values())
+    assert [line.split()[0] for line in run_lab("list", FEW).stdout.splitlines()] == [ID]
+
+
+def test_explain_says_all_there_is() -> None:
+    done = run_lab("explain", ID)
+    assert done.returncode == 0
+    for word in (ID, "Does a fresh AF_INET6", "Matters", "Advice", "Documented", "freebsd: yes",
+                 "Here", "Reference", "probes/catalogue/sockets.py:"):  # fmt: skip
+        assert word in done.stdout
+    document = json.loads(run_lab("explain", "--json", ID).stdout)[ID]
+    assert document["measured"]["status"] == "measured"
+
+
+# diff -----------------------------------------------------------------------------------
+
+
+def test_diff_shows_what_differs(baseline: Path, drifted: Path) -> None:
+    same = run_lab("diff", str(baseline), str(baseline))
+    assert (same.returncode, "0 of 1 facts differ" in same.stdout) == (0, True)
+    done = run_lab("diff", str(baseline), str(drifted), str(baseline))
+    assert done.returncode == 1
+    assert re.search(rf"^{ID}  +\w+ +\w+ +\w+$", done.stdout, re.MULTILINE)
+    document = json.loads(run_lab("diff", "--json", str(baseline), str(drifted)).stdout)
+    (row,) = document["rows"]
+    assert row["facts"][0]["value"] is not row["facts"][1]["value"]
+
+
+def test_diff_all_shows_the_rest_too(baseline: Path) -> None:
+    assert ID not in run_lab("diff", str(baseline), str(baseline)).stdout
+    assert ID in run_lab("diff", "--all", str(baseline), str(baseline)).stdout
+
+
+# gate ------------------------------------------------------------------------------------
+
+
+def test_gate_passes_what_is_unchanged(baseline: Path) -> None:
+    done = run_lab("gate", str(baseline), FEW)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "gate passed: 1 facts, unchanged\n"
+
+
+def test_gate_names_a_drift_with_what_to_do(baseline: Path, drifted: Path) -> None:
+    for done in (
+        run_lab("gate", str(drifted), FEW),
+        run_lab("gate", str(drifted), "--against", str(baseline)),
+    ):
+        assert done.returncode == 1
+        line, headline = done.stdout.splitlines()
+        assert re.match(rf"{ID}: (yes -> no|no -> yes) \(configured, drift\)", line)
+        assert "Set IPV6_V6ONLY" in line
+        assert "RFC 3493" in line
+        assert headline == "gate FAILED: 1 facts, 1 changed"
+
+
+def test_gate_formats(baseline: Path, drifted: Path, tmp_path: Path) -> None:
+    def said(name: str, **environment: str) -> str:
+        done = run_lab(
+            "gate", str(drifted), "--against", str(baseline), "--format", name,
+            environment=environment,
+        )  # fmt: skip
+        assert done.returncode == 1
+        return done.stdout
+
+    document = json.loads(said("json"))
+    assert (document["status"], document["changes"][0]["id"]) == (1, ID)
+    assert f"| {ID} |" in said("markdown")
+    assert '<testsuite name="probes gate" tests="1" failures="1"' in said("junit")
+    summary = tmp_path / "summary.md"
+    text = said("github", GITHUB_STEP_SUMMARY=str(summary))
+    assert re.search(
+        rf"^::error file=probes/catalogue/sockets.py,line=\d+,title={ID}::", text, re.M
+    )
+    assert f"| {ID} |" in summary.read_text()
+
+
+def test_gate_honours_what_is_allowed(baseline: Path, drifted: Path) -> None:
+    copy = drifted.with_name("allowed-drift.json")
+    shutil.copy(drifted, copy)
+    old, new = (Report.load(path)[ID].value for path in (drifted, baseline))
+    entry = {"fact": ID, "from": old, "to": new, "reason": "known", "expires": "2999-01-01"}
+    allowed = copy.with_name("allowed-drift.allowed.json")
+    allowed.write_text(json.dumps({"allowed": [entry]}))
+    done = run_lab("gate", str(copy), "--against", str(baseline))
+    assert done.returncode == 0
+    assert "Allowed: known" in done.stdout
+    allowed.write_text(json.dumps({"allowed": [{**entry, "expires": "2001-01-01"}]}))
+    done = run_lab("gate", str(copy), "--against", str(baseline))
+    assert done.returncode == 1
+    assert "expired" in done.stdout
+    allowed.write_text("{")
+    assert run_lab("gate", str(copy), "--against", str(baseline)).returncode == 2
+
+
+def test_update_shows_asks_and_writes(baseline: Path, drifted: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new.json"
+    arguments = ["gate", str(path), "--update", "--against", str(drifted)]
+    done = run_lab(*arguments)
+    assert (done.returncode, path.exists()) == (2, False)
+    assert "--reason" in done.stderr
+    assert run_lab(*arguments, "--reason", "first").returncode == 0
+    assert Report.load(path).later["approvals"][0]["reason"] == "first"
+
+    before = path.read_bytes()
+    arguments = ["gate", str(path), "--update", "--against", str(baseline), "--reason", "second"]
+    done = run_lab(*arguments, environment={"CI": "true"})
+    assert (done.returncode, path.read_bytes()) == (2, before)
+    assert "never writes where CI is set" in done.stderr
+    assert run_lab(*arguments, FEW).returncode == 2
+    assert path.read_bytes() == before
+    done = run_lab(*arguments)
+    assert done.returncode == 0
+    assert ID in done.stdout
+    assert [a["reason"] for a in Report.load(path).later["approvals"]] == ["first", "second"]
+    assert run_lab("gate", str(path), "--against", str(baseline)).returncode == 0
+
+
+def test_gate_refuses_another_platform(baseline: Path, tmp_path: Path) -> None:
+    document = json.loads(baseline.read_text())
+    document["environment"]["system"] = "Plan9"
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(document))
+    done = run_lab("gate", str(other), "--against", str(baseline))
+    assert done.returncode == 2
+    assert "plan9" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+# pack and the library ----------------------------------------------------------------------
+
+
+def test_pack_makes_one_file_that_runs_anywhere(tmp_path: Path) -> None:
+    archive = tmp_path / "lab.pyz"
+    assert run_lab("pack", "-o", str(archive)).returncode == 0
+    assert archive.stat().st_mode & stat.S_IXUSR
+
+    def packed(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-I", str(archive), *arguments],
+            cwd="/", capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    report = Report.loads(packed("report", "--json", FEW).stdout)
+    assert report[ID].measured
+    assert (
+        report.environment.probes_hash
+        == Report.loads(run_lab("report", "--json", FEW).stdout).environment.probes_hash
+    )
+    assert packed("list").stdout == run_lab("list").stdout
+    for name in ("text", "markdown", "junit", "github", "header"):
+        assert packed("report", FEW, "--format", name).returncode == 0
+    again = tmp_path / "again.pyz"
+    assert packed("pack", "-o", str(again)).returncode == 0
+    assert again.read_bytes() == archive.read_bytes()
+
+
+def test_as_a_library() -> None:
+    report = probes.measure(only=["sockets.v6only*"])
+    assert list(report.facts) == [ID]
+    assert isinstance(report[ID].value, bool)
+    with pytest.raises(LookupError, match="no probe matches"):
+        probes.measure(only=["nothing.*"])
+
+
+def test_as_a_library_from_any_thread_of_a_program_with_its_own_ways(tmp_path: Path) -> None:
+    found: list[Any] = []
+    thread = threading.Thread(
+        target=lambda: found.append(probes.measure([ID], repeat=2, jobs=1, deadline=9.5))
+    )
+    thread.start()
+    thread.join()
+    assert found[0][ID].measured

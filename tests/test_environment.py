@@ -1,0 +1,85 @@
+"""What a report says of its platform is looked up, not assumed: change it and it changes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from probes import Platform, Report
+from tests.worlds import measure, needs_linux, needs_root, shim
+
+FEW = "--only=sockets.v6only_default"
+
+
+def environment(*options: str, **how: object) -> Platform:
+    return measure(FEW, *options, **how).environment
+
+
+def test_it_is_this_host(here: Report) -> None:
+    told, uname = here.environment, os.uname()
+    assert (told.system, told.release, told.machine) == (
+        uname.sysname, uname.release, uname.machine,
+    )  # fmt: skip
+    assert told.pointer_bits == (64 if sys.maxsize > 2**32 else 32)
+    assert told.root == (os.geteuid() == 0)
+    assert told.python.endswith(sys.version.split()[0])
+    assert told.libc != "unknown"
+    assert told.scratch_filesystem
+
+
+@needs_linux
+def test_the_scratch_file_system_is_where_scratch_is(here: Report) -> None:
+    where = environment(environment={"TMPDIR": "/dev/shm"})
+    assert where.scratch_filesystem == "tmpfs"
+    found = subprocess.run(
+        ["stat", "-f", "-c", "%T", os.environ.get("TMPDIR", "/tmp")],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    assert here.environment.scratch_filesystem.startswith(found.partition("/")[0])
+
+
+@needs_linux
+@needs_root
+def test_interfaces_and_sysctls_are_those_of_this_network(here: Report) -> None:
+    setting = 'ip link set lo up && sysctl -qw net.core.somaxconn=77 && exec "$@"'
+    alone = environment(before=["unshare", "-n", "sh", "-c", setting, "sh"])
+    assert alone.interfaces["lo"] == ["inet", "inet6"]
+    assert not {name for name, has in alone.interfaces.items() if has} - {"lo"}
+    assert alone.sysctls["net.core.somaxconn"] == "77"
+    assert here.environment.sysctls["net.core.somaxconn"] != "77"
+
+
+@needs_linux
+def test_the_c_library_says_its_version(tmp_path: Path) -> None:
+    source = 'const char *gnu_get_libc_version(void) { return "9.99"; }'
+    assert environment(environment=shim(tmp_path, source)).libc_version == "9.99"
+
+
+def test_the_compiler_is_the_one_that_is_used() -> None:
+    assert environment(environment={"CC": "/nonexistent"}).compiler == ""
+    assert environment(environment={"CC": "echo fake"}).compiler == "fake --version"
+
+
+@pytest.mark.parametrize(
+    ("platform", "line"),
+    [
+        (
+            Platform("Linux", "6.1.0", "i686", "glibc", "2.36", 32, emulated_32_bit=True),
+            "Linux 6.1.0 i686, glibc 2.36, 32-bit userland on a 64-bit kernel",
+        ),
+        (
+            Platform("FreeBSD", "14.1", "amd64", "freebsd", "14.1", 64),
+            "FreeBSD 14.1 amd64, 64-bit",
+        ),
+        (
+            Platform("Linux", "4.4.0", "x86_64", "glibc", "2.36", 64, hypervisor="gvisor"),
+            "Linux 4.4.0 x86_64, glibc 2.36, 64-bit, gvisor",
+        ),
+    ],
+)
+def test_one_line_says_it_all(platform: Platform, line: str) -> None:
+    assert str(platform) == line

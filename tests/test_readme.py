@@ -1,0 +1,80 @@
+"""What the README says is so: its commands run, its ten lines make a probe."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from probes import Report
+from tests.worlds import ROOT, run_lab
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def section(title: str, language: str) -> list[str]:
+    """The code blocks of a language under a heading."""
+    text = re.split(r"^##+ ", README, flags=re.MULTILINE)
+    body = next(part for part in text if part.startswith(title + "\n"))
+    return re.findall(rf"^```{language}\n(.*?)^```", body, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A bare copy of the lab, nothing installed."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "probes", tmp_path / "probes", ignore=ignore)
+    return tmp_path
+
+
+def test_the_main_command_runs_bare(checkout: Path) -> None:
+    (command,) = section("Measure this host", "sh")
+    python = os.path.dirname(os.path.realpath(sys.executable))
+    done = subprocess.run(
+        ["env", "-i", f"PATH={python}:/usr/bin:/bin", "sh", "-ec", command],
+        cwd=checkout, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sockets.v6only_default" in done.stdout
+    assert done.stderr == ""
+
+
+def test_the_test_command_is_what_ci_runs() -> None:
+    (command,) = section("Run the tests", "sh")
+    assert command.strip() in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_the_gate_commands_run(checkout: Path) -> None:
+    (commands,) = section("The gate in CI", "sh")
+    for line in commands.splitlines():
+        command = line.partition("#")[0].replace("python3", sys.executable).strip()
+        environment = {k: v for k, v in os.environ.items() if k != "CI"}
+        done = subprocess.run(
+            ["sh", "-ec", command], cwd=checkout, env=environment, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_ten_lines_make_a_probe(checkout: Path) -> None:
+    (source,) = section("Add a probe", "python")
+    named = re.search(r"`(probes/catalogue/\w+\.py)`:", README)
+    assert named
+    path = checkout / named.group(1)
+    path.write_text(path.read_text() + "\n\n" + source)
+    id = "files.create_in_missing_folder"
+    done = run_lab("report", "--json", f"--only={id}", folder=checkout)
+    assert Report.loads(done.stdout)[id].value == "ENOENT", done.stderr
+    for command in (["explain", id], ["list"], ["report", "--format", "header", f"--only={id}"]):
+        said = run_lab(*command, folder=checkout).stdout
+        assert id in said or "PROBE_FILES_CREATE_IN_MISSING_FOLDER" in said
+
+
+def test_the_map_of_the_code_names_what_exists() -> None:
+    for name in re.findall(r"`(probes/[\w./]+|tests/)`", README):
+        assert (ROOT / name).exists(), name

@@ -1,0 +1,181 @@
+"""Whatever a probe does, the report stays whole and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from probes import Report
+from probes.harness import state
+from tests.worlds import ROOT, needs_linux, run_lab
+
+
+class Lab:
+    """A copy of the lab with the hostile family in it, and a scratch folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copytree(ROOT / "probes", folder / "probes", ignore=shutil.ignore_patterns("*.pyc"))
+        shutil.copy(ROOT / "tests" / "hostile.py", folder / "probes" / "catalogue" / "hostile.py")
+        self.scratch = folder / "scratch"
+        self.scratch.mkdir()
+        self.told = folder / "told"
+        self.told.touch()
+        self.environment = {"TMPDIR": str(self.scratch), "TOLD": str(self.told)}
+
+    def report(self, *options: str, status: int) -> Report:
+        done = run_lab(
+            "report", "--json", *options, environment=self.environment, folder=self.folder
+        )
+        assert done.returncode == status, done.stderr
+        return Report.loads(done.stdout)
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "probes", "report", *options],
+            cwd=self.folder,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def processes(self) -> set[int]:
+        # A line that is being written has no end yet.
+        lines = self.told.read_text().splitlines(keepends=True)
+        return {int(line) for line in lines if line.endswith("\n")}
+
+    def await_processes(self, number: int) -> None:
+        while len(self.processes()) < number:
+            time.sleep(0.005)
+
+    def alive(self) -> list[int]:
+        return [pid for pid in self.processes() if _alive(pid)]
+
+    def await_ended(self) -> None:
+        while self.alive():
+            time.sleep(0.005)
+
+    def assert_nothing_left(self) -> None:
+        assert self.alive() == []
+        assert list(self.scratch.iterdir()) == []
+
+
+def _alive(pid: int) -> bool:
+    # One that ended and whose new parent, init, has not looked yet is not running.
+    return state(pid) not in ("", "Z")
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    made = Lab(tmp_path)
+    yield made
+    for pid in made.alive():
+        os.kill(pid, signal.SIGKILL)
+
+
+@needs_linux
+def test_hostile_probes_are_contained(lab: Lab) -> None:
+    report = lab.report("--only=hostile", "--skip=hostile.wavers", "--deadline=2", status=4)
+    said = {fact.id.partition(".")[2]: (fact.answer, fact.reason) for fact in report}
+    expected = {
+        "well_behaved": "yes",
+        "sampled": "few",
+        "crashes": "broken",
+        "hangs": "timed out",
+        "hangs_deaf": "timed out",
+        "stopped": "timed out",
+        "leaves_a_daemon": "yes",
+        "leaves_a_daemon_without_descriptors": "yes",
+        "crashes_and_leaves_a_daemon": "broken",
+        "hangs_and_leaves_a_family": "timed out",
+        "writes_junk": "broken",
+        "floods": "broken",
+        "killed": "broken",
+        "kills_its_group": "broken",
+        "ends_early": "broken",
+        "exits": "broken",
+        "interrupts": "broken",
+        "raises": "broken",
+        "returns_nonsense": "broken",
+        "returns_a_float": "broken",
+        "returns_a_novel": "broken",
+        "litters": "yes",
+        "removes_its_scratch": "yes",
+        "forks_and_both_answer": "yes",
+        "lacks": "unsupported",
+        "wants": "blocked",
+    }
+    assert {name: answer for name, (answer, _) in said.items()} == expected
+    assert report["hostile.sampled"].raw == 3
+    assert "SIGSEGV" in said["crashes"][1]
+    assert "SIGKILL" in said["killed"][1]
+    assert "two lines" in said["raises"][1]
+    assert "hostile.py" in said["raises"][1]
+    assert said["wants"][1] == "needs the moon"
+    assert all(reason for answer, reason in said.values() if answer in ("broken", "timed out"))
+    # Every process that was to stay behind did tell of itself, so that its end means something.
+    assert len(lab.processes()) == 10
+    lab.assert_nothing_left()
+
+
+@needs_linux
+@pytest.mark.parametrize(
+    ("signum", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+)
+def test_interrupted_in_the_middle(lab: Lab, signum: signal.Signals, status: int) -> None:
+    with lab.start("--only=hostile.hang*", "--only=hostile.stopped", "--jobs=8") as running:
+        lab.await_processes(7)
+        running.send_signal(signum)
+        out, err = running.communicate()
+        assert running.returncode == status
+    assert out == ""
+    assert err.count("\n") <= 1
+    assert "Traceback" not in err
+    lab.assert_nothing_left()
+
+
+@needs_linux
+def test_killed_in_the_middle_takes_its_probes_along(lab: Lab) -> None:
+    with lab.start("--only=hostile.hangs", "--only=hostile.hangs_deaf") as running:
+        lab.await_processes(2)
+        running.kill()
+    lab.await_ended()
+
+
+@needs_linux
+def test_the_lab_ignores_what_its_caller_ignores_and_blocks(lab: Lab) -> None:
+    # A caller that ignores SIGCHLD would have its children's statuses thrown away.
+    before = ["sh", "-c", 'trap "" CHLD HUP TERM; exec "$@"', "sh"]
+    done = run_lab(
+        "report", "--json", "--only=hostile.well_behaved", "--only=hostile.crashes",
+        environment=lab.environment, folder=lab.folder, before=before,
+    )  # fmt: skip
+    report = Report.loads(done.stdout)
+    assert report["hostile.well_behaved"].answer == "yes"
+    assert "SIGSEGV" in report["hostile.crashes"].reason
+
+
+def test_a_fact_that_varies_is_unstable_never_the_majority(lab: Lab) -> None:
+    report = lab.report(
+        "--only=hostile.wavers", "--only=hostile.well_behaved", "--repeat=3", "--jobs=1", status=4
+    )
+    assert report["hostile.well_behaved"].answer == "yes"
+    fact = report["hostile.wavers"]
+    assert (fact.status, fact.value) == ("unstable", None)
+    assert fact.reason == "3 times asked, it answered 1, 2, 3"
+
+
+def test_nothing_measured_is_no_success(lab: Lab) -> None:
+    report = lab.report("--only=hostile.lacks", "--only=hostile.wants", status=3)
+    assert [fact.status for fact in report] == ["unsupported", "blocked"]
