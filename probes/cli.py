@@ -15,14 +15,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn, Optional
 
+from . import renderings, verdict
 from .fact import FAULTS, Report, ReportError, write_whole
 
 if TYPE_CHECKING:
     from .probe import Probe
-    from .renderings import Style
 
 USAGE, ENVIRONMENT, BROKE, INTERRUPTED = 2, 3, 4, 130
 
@@ -85,14 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    choosing = argparse.ArgumentParser(add_help=False)
+    choosing = _Parser(add_help=False)
     choosing.add_argument(
         "--only", action="append", default=[], metavar="GLOB",
         help="measure facts that match, such as 'signals.*' or signals; may be repeated",
     )  # fmt: skip
     choosing.add_argument("--skip", action="append", default=[], metavar="GLOB", help="leave out")
 
-    measuring = argparse.ArgumentParser(add_help=False)
+    measuring = _Parser(add_help=False)
     measuring.add_argument(
         "--jobs", type=_positive, metavar="N", help="probes at once (default: twice the processors)"
     )
@@ -109,9 +109,9 @@ def _parser() -> argparse.ArgumentParser:
         name: str,
         run: Callable[[argparse.Namespace], int],
         help: str,
-        *parents: argparse.ArgumentParser,
-    ) -> argparse.ArgumentParser:
-        made: argparse.ArgumentParser = commands.add_parser(
+        *parents: _Parser,
+    ) -> _Parser:
+        made: _Parser = commands.add_parser(
             name, help=help, description=help[0].upper() + help[1:] + ".", parents=list(parents)
         )
         made.set_defaults(run=run)
@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     report = command(
         "report", _report, "measure this host and print every fact", choosing, measuring
     )
-    _add_format(report, "text", "json", "markdown", "junit", "github", "header")
+    _add_format(report, renderings.formats())
     report.add_argument(
         "-o", "--output", metavar="FILE", help="write there, not to standard output"
     )
@@ -150,15 +150,15 @@ def _parser() -> argparse.ArgumentParser:
     gate.add_argument("--update", action="store_true", help="show the changes, then approve them")
     gate.add_argument("--reason", metavar="TEXT", help="why, kept in the baseline")
     gate.add_argument("-o", "--output", metavar="FILE", help="write the verdict there")
-    _add_format(gate, "text", "json", "markdown", "junit", "github")
+    _add_format(gate, verdict.FORMATS)
 
     pack = command("pack", _pack, "make one file of the lab that runs on any guest with Python")
     pack.add_argument("-o", "--output", default="lab.pyz", metavar="FILE", help="default: lab.pyz")
     return parser
 
 
-def _add_format(parser: argparse.ArgumentParser, *formats: str) -> None:
-    parser.add_argument("--format", choices=formats, default=formats[0], help="default: text")
+def _add_format(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
+    parser.add_argument("--format", choices=formats, default="text", help="default: text")
     parser.add_argument(
         "--json",
         dest="format",
@@ -186,8 +186,6 @@ def _seconds(text: str) -> float:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from . import renderings
-
     probes = _chosen(options)
     report = _measured(probes, options)
     text = renderings.render(options.format, report, probes, _style(options))
@@ -244,8 +242,8 @@ def _diff(options: argparse.Namespace) -> int:
 
     if len(options.reports) < 2:
         raise _Stop(USAGE, "diff needs two reports or more")
-    reports = {path: Report.load(path) for path in options.reports}
-    rows = comparison.rows(list(reports.values()))
+    reports = [(path, Report.load(path)) for path in options.reports]
+    rows = comparison.rows([report for _, report in reports])
     if options.json:
         _write(None, comparison.to_json(reports, rows, options.all))
     else:
@@ -255,7 +253,6 @@ def _diff(options: argparse.Namespace) -> int:
 
 def _gate(options: argparse.Namespace) -> int:
     from . import baseline as baselines
-    from . import verdict as verdicts
     from .probe import catalogue
 
     if options.update:
@@ -271,19 +268,18 @@ def _gate(options: argparse.Namespace) -> int:
         probes = _chosen(options)
         asked = list(probes) if options.only or options.skip else None
         report = _measured(probes, options)
-    verdict = baselines.judge(baseline, report, allowances, asked=asked)
-    text = verdicts.render(options.format, verdict, catalogue(), _style(options))
+    found = baselines.judge(baseline, report, allowances, asked=asked)
+    text = verdict.render(options.format, found, catalogue(), _style(options))
     _write(options.output, text)
     if options.format == "github":
-        summary = verdicts.render("markdown", verdict, catalogue(), _style(options))
+        summary = verdict.render("markdown", found, catalogue(), _style(options))
         _append_step_summary(summary)
-    return verdict.status
+    return found.status
 
 
 def _update(options: argparse.Namespace) -> int:
     """Show what changes, then write the baseline with the reason."""
     from . import baseline as baselines
-    from . import verdict as verdicts
     from .probe import catalogue
 
     if os.environ.get("CI"):
@@ -295,8 +291,8 @@ def _update(options: argparse.Namespace) -> int:
         Report.load(options.against) if options.against else _measured(_chosen(options), options)
     )
     if old:
-        verdict = baselines.judge(old, report)
-        _write(None, verdicts.render("text", verdict, catalogue(), _style(options)))
+        found = baselines.judge(old, report)
+        _write(None, verdict.render("text", found, catalogue(), _style(options)))
     reason = (options.reason or "").strip()
     if not reason and sys.stdin.isatty() and sys.stderr.isatty():
         print("Why is this the behaviour to expect? ", end="", file=sys.stderr, flush=True)
@@ -366,8 +362,7 @@ def _progress() -> Iterator[Optional[Callable[[int, int, str], None]]]:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _style(options: argparse.Namespace) -> Style:
-    from .renderings import Style
+def _style(options: argparse.Namespace) -> renderings.Style:
 
     to_file = getattr(options, "output", None) is not None
     terminal = sys.stdout.isatty() and not to_file
@@ -375,7 +370,9 @@ def _style(options: argparse.Namespace) -> Style:
     if terminal:
         columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(1).columns or 80
     colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Style(width=columns, colour=colour, verbose=getattr(options, "verbose", False))
+    return renderings.Style(
+        width=columns, colour=colour, verbose=getattr(options, "verbose", False)
+    )
 
 
 def _write(path: Optional[str], text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
@@ -11,6 +11,9 @@ from .fact import INFORMATIVE, Fact, Report
 
 if TYPE_CHECKING:
     from .renderings import Style
+
+Named = Sequence[tuple[str, Report]]
+"""Reports with the paths they came from."""
 
 UNKNOWN = "?"
 """Shown for a fact a report does not have: unknown is not "no"."""
@@ -44,9 +47,7 @@ def rows(reports: Sequence[Report]) -> list[Row]:
     return [Row(id, [report.get(id) for report in reports]) for id in ids]
 
 
-def to_text(
-    reports: Mapping[str, Report], rows: Sequence[Row], everything: bool, style: Style
-) -> str:
+def to_text(reports: Named, rows: Sequence[Row], everything: bool, style: Style) -> str:
     """A table: the platforms above, then the rows that differ, or all."""
     from .renderings import bold, safe
 
@@ -55,7 +56,7 @@ def to_text(
     letters = [_letter(number) for number in range(len(reports))]
     lines = [
         f"{letter}  {safe(path)}: {safe(str(report.environment))}"
-        for letter, (path, report) in zip(letters, reports.items())
+        for letter, (path, report) in zip(letters, reports)
     ]
     lines.append("")
     table = [["", *letters]] + [[row.id, *map(safe, row.answers)] for row in shown]
@@ -71,10 +72,12 @@ def to_text(
     return "\n".join(lines) + "\n"
 
 
-def to_json(reports: Mapping[str, Report], rows: Sequence[Row], everything: bool) -> str:
+def to_json(reports: Named, rows: Sequence[Row], everything: bool) -> str:
     """The same as data: values beside statuses, null where a report has no such fact."""
     document = {
-        "reports": {path: str(report.environment) for path, report in reports.items()},
+        "reports": [
+            {"path": path, "platform": str(report.environment)} for path, report in reports
+        ],
         "rows": [
             {
                 "id": row.id,

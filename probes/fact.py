@@ -320,9 +320,7 @@ class Report:
     def dumps(self) -> str:
         """The report as JSON text: sorted keys, final newline."""
         # ASCII escapes keep a lone surrogate, as a hostile file name could give one, writable.
-        text = json.dumps(self.to_json(), indent=1, sort_keys=True, allow_nan=False)
-        # DEL is the one control character that JSON need not escape.
-        return text.replace("\x7f", "\\u007f") + "\n"
+        return json.dumps(self.to_json(), indent=1, sort_keys=True, allow_nan=False) + "\n"
 
     def save(self, path: Union[str, os.PathLike[str]]) -> None:
         """Write the report to ``path``, whole or not at all.
@@ -431,7 +429,7 @@ def _write_whole(name: str, data: bytes) -> None:
         there = os.stat(name)
         descriptor = os.path.abspath(name).startswith(("/dev/std", "/dev/fd/", "/proc/"))
         if descriptor or not stat.S_ISREG(there.st_mode):
-            with open(name, "wb") as file:
+            with open(name, "ab") as file:
                 file.write(data)
             return
         if not os.access(name, os.W_OK):

@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from ctypes import c_void_p
@@ -126,7 +127,7 @@ def fork(function: Callable[[Channel], Any]) -> Child:
 
 
 def out_of_room(error: BaseException) -> Optional[Blocked]:
-    """What an error says of a probe that met a full scratch file system and did not ask about it."""
+    """Why a probe cannot be answered that met a full scratch file system unasked, else None."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Blocked("the scratch file system is full: make room, or set TMPDIR to another")
     return None
@@ -255,17 +256,16 @@ class Deliveries:
             return 0
 
 
-def interrupted(call: Callable[[], Any], install: Callable[[Deliveries], None]) -> str:
-    """What a blocked ``call`` does when a handler runs: ``restarts`` or what it came back with.
+@contextlib.contextmanager
+def asleep_in(call: Callable[[], Any], before: Callable[[], Any] = lambda: None) -> Iterator[Child]:
+    """A child that has run ``before`` and is asleep in ``call``.
 
-    A child runs ``install`` on a Deliveries for SIGUSR1, then ``call``, whose result
-    is given as text; an OSError counts as its errno's name.  It is signalled when it
-    is seen asleep, and is seen asleep again (``restarts``) or heard.
+    The word it owes is the call's result as text; an OSError counts as its errno's
+    name.  Raises Unsupported where the call comes back at once.
     """
-    deliveries = Deliveries(signal.SIGUSR1)
 
     def subject(parent: Channel) -> str:
-        install(deliveries)
+        before()
         parent.say("about to block")
         try:
             return str(call())
@@ -274,13 +274,48 @@ def interrupted(call: Callable[[], Any], install: Callable[[Deliveries], None]) 
 
     with fork(subject) as child:
         child.hear()
+        # From that word on the child sleeps nowhere but in the call.
         if not wait_asleep(child):
             raise Unsupported(f"the call does not block here: it gave {child.hear()}")
+        yield child
+
+
+def _went_on(child: Child) -> str:
+    """``restarts`` if the child is seen asleep again, else what its call came back with."""
+    return "restarts" if wait_asleep(child) else str(child.hear())
+
+
+def interrupted(call: Callable[[], Any], install: Callable[[Deliveries], Any]) -> str:
+    """What a blocked ``call`` does when a handler runs: ``restarts`` or what it came back with.
+
+    The child of `asleep_in` runs ``install`` on a Deliveries for SIGUSR1 before the call.
+    """
+    deliveries = Deliveries(signal.SIGUSR1)
+    with asleep_in(call, lambda: install(deliveries)) as child:
         child.kill(signal.SIGUSR1)
         # The handler's byte comes before the call goes on or comes back: what is seen
         # of the child from here on is seen after the interruption.
         select.select([deliveries.pipe, child.end.fileno()], [], [])
-        return "restarts" if wait_asleep(child) else str(child.hear())
+        return _went_on(child)
+
+
+def stopped(call: Callable[[], Any]) -> str:
+    """What a blocked ``call`` does when its process is stopped and continued, as `interrupted`."""
+    with asleep_in(call) as child:
+        child.kill(signal.SIGSTOP)
+        os.waitpid(child.pid, os.WUNTRACED)
+        # It is in the stop now, out of the call's sleep, and it is made runnable before
+        # it is reported as continued: the next sleep that is seen is a new one.
+        child.kill(signal.SIGCONT)
+        os.waitpid(child.pid, os.WCONTINUED)
+        return _went_on(child)
+
+
+def endless_read() -> Callable[[], int]:
+    """A read(2) that blocks for ever: of an empty pipe."""
+    reading, _ = os.pipe()
+    byte = ctypes.create_string_buffer(1)
+    return lambda: libc.call("read", reading, byte, 1)
 
 
 def callback(function: Callable[[int], None]) -> Any:
@@ -341,6 +376,13 @@ def tcp_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 def reset_on_close(connected: socket.socket) -> None:
     """Have close() send a reset: the connection ends at once, and no TIME_WAIT keeps its port."""
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def set_receive_timeout(asked: socket.socket, seconds: int) -> None:
+    """SO_RCVTIMEO.  A struct timeval is two numbers of either width: see how wide it is here."""
+    width = len(asked.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 64)) // 2
+    timeval = seconds.to_bytes(width, sys.byteorder) + bytes(width)
+    asked.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
 
 @contextlib.contextmanager

@@ -89,6 +89,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "flock": (c_int, [c_int, c_int]),
     "getpeereid": (c_int, [c_int, c_void_p, c_void_p]),
     "getpgid": (c_int, [c_int]),
+    "getsockname": (c_int, [c_int, c_void_p, c_void_p]),
     "gmtime": (c_void_p, [c_void_p]),
     "kevent": (c_int, [c_int, c_void_p, c_int, c_void_p, c_int, c_void_p]),
     "kill": (c_int, [c_int, c_int]),
@@ -115,6 +116,8 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "recv": (c_ssize_t, [c_int, c_void_p, c_size_t, c_int]),
     "select": (c_int, [c_int, c_void_p, c_void_p, c_void_p, c_void_p]),
     "sem_init": (c_int, [c_void_p, c_int, c_uint]),
+    "sem_open": (c_void_p, [c_char_p, c_int]),
+    "sem_unlink": (c_int, [c_char_p]),
     "sem_wait": (c_int, [c_void_p]),
     "send": (c_ssize_t, [c_int, c_char_p, c_size_t, c_int]),
     "sendfile": _SENDFILE,
@@ -127,6 +130,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "sigfillset": (c_int, [c_void_p]),
     "siginterrupt": (c_int, [c_int, c_int]),
     "signal": (c_void_p, [c_int, c_void_p]),
+    "signalfd": (c_int, [c_int, c_void_p, c_int]),
     "sigprocmask": (c_int, [c_int, c_void_p, c_void_p]),
     "sigqueue": (c_int, [c_int, c_int, c_void_p]),
     "sigsuspend": (c_int, [c_void_p]),
@@ -318,6 +322,9 @@ def flag_names(flags: int) -> str:
 
 # Record locks ---------------------------------------------------------------
 
+# 32-bit glibc's fcntl() takes the small struct flock for some commands; fcntl64() never does.
+FCNTL = "fcntl64" if has("fcntl64") else "fcntl"
+
 if LINUX:
 
     class Flock(Structure):
@@ -361,7 +368,7 @@ P_PID_FREEBSD = 0  # FreeBSD, sys/sys/wait.h: enum idtype
 CLONE_NEWNS = 0x00020000  # Linux, include/uapi/linux/sched.h
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
-IPC_RMID = 0  # the same in every sys/ipc.h
+IPC_CREAT, IPC_EXCL, IPC_RMID = 0o1000, 0o2000, 0  # the same in every sys/ipc.h
 MS_REC, MS_PRIVATE = 0x4000, 1 << 18  # Linux, include/uapi/linux/mount.h
 
 

@@ -421,8 +421,9 @@ def _children() -> set[int]:
 
 
 QUEUE_NAME = "message-queue-"
-"""A probe that makes a System V message queue leaves an empty file of this name and its id in
-its scratch folder: the queue outlives every process, and this is how it is found and removed."""
+"""A probe that makes a System V message queue first leaves an empty file of this name and the
+queue's key in its scratch folder: the queue outlives every process, and this is how it is found
+and removed, whenever the probe was killed."""
 
 
 def _remove(folder: str) -> None:
@@ -445,6 +446,7 @@ def _remove(folder: str) -> None:
                     continue
                 if entry.name.startswith(QUEUE_NAME):
                     with contextlib.suppress(OSError, ValueError):
-                        libc.call("msgctl", int(entry.name[len(QUEUE_NAME) :]), libc.IPC_RMID, None)
+                        queue = libc.call("msgget", int(entry.name[len(QUEUE_NAME) :]), 0)
+                        libc.call("msgctl", queue, libc.IPC_RMID, None)
                 os.unlink(entry.path)
         os.rmdir(folder)

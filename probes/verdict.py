@@ -178,6 +178,7 @@ _RENDERINGS: dict[str, Callable[[Verdict, Probes, Style], str]] = {
     "junit": _junit,
     "github": _github,
 }
+FORMATS = tuple(_RENDERINGS)
 
 
 def render(name: str, verdict: Verdict, probes: Probes, style: Style) -> str:

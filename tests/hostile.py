@@ -12,7 +12,7 @@ import signal
 import socket
 from typing import Any, Callable
 
-from ..probe import Blocked, Sample, Unsupported, probe
+from probes.probe import Blocked, Sample, Unsupported, probe
 
 ask = probe(matters="It must not matter.", advice="Expect it.", reference="none")
 
@@ -114,7 +114,13 @@ def crashes_and_leaves_a_daemon() -> bool:
 @ask
 def hangs_and_leaves_a_family() -> None:
     """Does it leave daemons whose children are daemons?"""
-    leaving(lambda: (leaving(forever), leaving(forever), forever())[0])
+
+    def stray() -> None:
+        leaving(forever)
+        leaving(forever)
+        forever()
+
+    leaving(stray)
     forever()
 
 

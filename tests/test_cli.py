@@ -126,22 +126,24 @@ def test_elsewhere_than_a_unix_it_says_so() -> None:
     assert done.stderr == "probes: measures the system calls of a Unix; win32 is none\n"
 
 
-def old_pythons() -> list[str]:
-    found = [shutil.which(f"python3.{minor}") for minor in (6, 7, 8)]
-    return [path for path in found if path]
-
-
-@pytest.mark.skipif(not old_pythons(), reason="no Python older than 3.9 is here")
-@pytest.mark.parametrize("python", old_pythons())
-def test_on_an_old_python_it_says_so(python: str, tmp_path: Path) -> None:
+def test_on_an_old_python_it_says_so(tmp_path: Path) -> None:
+    program = "import sys; sys.version_info = (3, 8, 0); import probes"
     archive = tmp_path / "lab.pyz"
     assert run_lab("pack", "-o", str(archive)).returncode == 0
-    for command in ([python, "-m", "probes"], [python, str(archive)]):
-        done = subprocess.run(
-            [*command, "report"], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        assert (done.returncode, done.stdout) == (3, "")
+    commands = [[sys.executable, "-S", "-c", program]]
+    for python in old_pythons():
+        commands += [[python, "-m", "probes", "report"], [python, str(archive), "report"]]
+    for command in commands:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (3, ""), command
         assert re.fullmatch(r"probes: needs Python 3\.9 or newer; this is 3\.\d\n", done.stderr)
+
+
+def old_pythons() -> list[str]:
+    """Those that are here and run: a real one says more than one that is made to look old."""
+    found = [path for minor in (6, 7, 8) if (path := shutil.which(f"python3.{minor}"))]
+    ask = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
+    return [path for path in found if not subprocess.run([path, "-V"], **ask).returncode]  # type: ignore[call-overload]
 
 
 # report, list, explain -----------------------------------------------------------------
@@ -377,7 +379,7 @@ def test_pack_makes_one_file_that_runs_anywhere(tmp_path: Path) -> None:
 
 
 def test_as_a_library() -> None:
-    report = probes.measure(only=["sockets.v6only*"])
+    report = probes.measure(only=["sockets.v6only_d*"])
     assert list(report.facts) == [ID]
     assert isinstance(report[ID].value, bool)
     with pytest.raises(LookupError, match="no probe matches"):

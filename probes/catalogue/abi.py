@@ -38,7 +38,7 @@ def long_bits() -> int:
 
 
 @probe(
-    matters="A pointer or a descriptor table packed in an int is cut short where they differ.",
+    matters="A pointer kept in an int, or in a long of another width, is cut short.",
     advice="Keep a pointer in void * or uintptr_t.",
     reference="ISO C 7.20.1.4; arch(7) FreeBSD",
     documented={"freebsd-64": 64, "freebsd-32": 32},
@@ -175,7 +175,7 @@ def struct_sigaction_bytes() -> int:
 
 
 @probe(
-    matters="Signals above the width of a set cannot be blocked or waited for; real-time ones are.",
+    matters="A set copied at another width loses its real-time signals, or overruns its place.",
     advice="Use sigemptyset() and sigaddset() alone, and check what they return.",
     reference="POSIX XBD <signal.h>; sigsetops(3)",
 )
@@ -191,7 +191,7 @@ def sigset_t_bytes() -> int:
 
 
 @probe(
-    matters="`char c = getchar()` never equals EOF, or 0xFF always does, by the other choice.",
+    matters="`char c = getchar()` is never EOF where char is unsigned; byte 0xFF is, where signed.",
     advice="Keep bytes in unsigned char and getchar() in int, or build with -fsigned-char.",
     reference="ISO C 6.2.5, 7.11.2.1; arch(7) FreeBSD",
 )
@@ -215,7 +215,7 @@ def byte_order() -> str:
 
 
 @probe(
-    matters="A struct with a 64-bit member written to a file or shared memory is laid out anew.",
+    matters="A struct with a 64-bit member in a file or in shared memory reads shifted elsewhere.",
     advice="Order members by size and pad explicitly, or send each by itself.",
     reference="System V ABI i386; arch(7) FreeBSD",
     documented={"freebsd-64": 8},
@@ -226,7 +226,7 @@ def int64_alignment() -> int:
 
 
 @probe(
-    matters="A struct with a double written to a file or shared memory is laid out anew.",
+    matters="A struct with a double in a file or in shared memory reads shifted elsewhere.",
     advice="Order members by size and pad explicitly, or send each by itself.",
     reference="System V ABI i386",
 )

@@ -124,7 +124,8 @@ def described(report: Report) -> list[tuple[str, str]]:
         ("sysctls", ", ".join(f"{name}={value}" for name, value in platform.sysctls.items())),
         ("measured", f"{report.measured_at} {with_probes}"),
     ]
-    return [(label, safe(text.strip())) for label, text in lines if text.strip()]
+    told = ((label, " ".join(filter(None, text.split(" ")))) for label, text in lines)
+    return [(label, safe(text)) for label, text in told if text]
 
 
 _ADDRESSES = {"inet": "IPv4", "inet6": "IPv6"}

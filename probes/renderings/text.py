@@ -36,6 +36,8 @@ WIDE = 110
 """Columns in which there is room for the ids."""
 FEWEST_ROWS = 4
 """A table of fewer rows is no shorter as one."""
+FEWEST_WORDS = 3
+"""A table's question of no more words says too little without the rows' own words."""
 DIFFERS, FAULT = "*", "!"
 
 
@@ -43,7 +45,7 @@ def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
     layout = Layout(report, probes, style)
     lines = [*layout.platform()]
     for family, facts in families(report, probes).items():
-        lines += ["", bold(family, style), *layout.facts(facts)]
+        lines += ["", *layout.title(family), *layout.facts(facts)]
     return "\n".join([*lines, "", *layout.ending()]) + "\n"
 
 
@@ -69,6 +71,10 @@ class Layout:
             yield f"{label:9}  {first}"
             yield from (" " * 11 + line for line in rest)
 
+    def title(self, text: str) -> Iterator[str]:
+        """A line that stands out."""
+        return (bold(line, self.style) for line in self._wrapped(text, 0))
+
     def facts(self, facts: Sequence[Fact]) -> Iterator[str]:
         """One family: a fact a line, and tables in as many columns as there is room for."""
         for heading, group in groupby(facts, self._heading):
@@ -92,7 +98,7 @@ class Layout:
                 first, *rest = self._wrapped(f"{meaning} ({marks.count(mark)})", 2)
                 yield f"{painted(mark, colour, self.style)} {first}"
                 yield from ("  " + line for line in rest)
-        yield from (bold(line, self.style) for line in self._wrapped(summary(self.report), 0))
+        yield from self.title(summary(self.report))
         yield from self._wrapped("more of a fact or a family: python3 -m probes explain ID", 0)
 
     # A fact ------------------------------------------------------------------------------
@@ -134,10 +140,7 @@ class Layout:
         lines = self._wrapped(beside, self.indent) if beside else []
         room = self.width - self.indent
         if len(lines) > 2 and not self.style.verbose:
-            last = lines[1]
-            while columns(last) > room - 4:
-                last = last[:-1]
-            lines = [lines[0], last.rstrip() + " ..."]
+            lines = [lines[0], wrap(lines[1], room - 4)[0] + " ..."]
         if self.with_ids or not (lines or self.style.verbose):
             return lines
         if lines and columns(lines[-1]) + 2 + len(fact.id) <= room:
@@ -164,18 +167,24 @@ class Layout:
         """The question once, then ``row answer`` in columns; nothing where that is no shorter."""
         assert self.width is not None
         probes = [self.probes[fact.id] for fact in rows]
-        names = [safe(row_name(probe)) for probe in probes]
-        answers = [safe(fact.answer) for fact in rows]
         if len(rows) < FEWEST_ROWS:
             return
         if self.style.verbose and any(_advice(p) != _advice(probes[0]) for p in probes):
             return
-        name, answer = max(map(columns, names)), max(map(columns, answers))
-        cells = [f"{pad(n, name)} {pad(a, answer)}" for n, a in zip(names, answers)]
-        across = (self.width - 2) // (name + 1 + answer + 3)
-        if across < 2:
+        answers = [safe(fact.answer) for fact in rows]
+        rest = max(map(columns, answers)) + 1 + 3
+        for names in ([row_text(probe) for probe in probes], [probe.name for probe in probes]):
+            names = [safe(name) for name in names]
+            widest = max(map(columns, names))
+            across = (self.width - 2) // (widest + rest)
+            if across > 1:
+                break
+            if len(heading.split()) <= FEWEST_WORDS:
+                return  # A name alone would not tell what is asked.
+        else:
             return
         yield from ("  " + line for line in wrap(safe(heading.replace("…", "...")), self.width - 2))
+        cells = [f"{pad(n, widest)} {pad(a, rest - 4)}" for n, a in zip(names, answers)]
         down = -(-len(cells) // across)
         for line in range(down):
             yield "    " + "   ".join(cells[line::down]).rstrip()
@@ -217,7 +226,7 @@ def _advice(probe: Probe) -> dict[str, str]:
     return {"matters": probe.matters, "advice": probe.advice, "see": probe.reference}
 
 
-def row_name(probe: Probe) -> str:
+def row_text(probe: Probe) -> str:
     """What a row of a table puts for the … of the table's question."""
     before, _, after = probe.heading.partition("…")
     asked = probe.question
@@ -241,7 +250,7 @@ def pad(text: str, width: int) -> str:
 def wrap(text: str, width: int) -> list[str]:
     """``text`` in lines of ``width`` columns at most, broken between words where that can be."""
     lines = [""]
-    for word in text.split(" "):
+    for word in filter(None, text.split(" ")):
         both = f"{lines[-1]} {word}" if lines[-1] else word
         if columns(both) <= width:
             lines[-1] = both

@@ -140,8 +140,10 @@ ssize_t write(int fd, const void *data, size_t size) {
 ssize_t write(int fd, const void *data, size_t size) {
     REAL(write);
     ssize_t put = real(fd, data, size);
+    int number = errno;
     if (put < 0 && tcp_state(fd) >= 0)
-        errno = errno == EPIPE ? ECONNRESET : errno == ECONNRESET ? EPIPE : errno;
+        number = number == EPIPE ? ECONNRESET : number == ECONNRESET ? EPIPE : number;
+    errno = number;
     return put;
 }
 """,

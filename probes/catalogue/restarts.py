@@ -1,0 +1,429 @@
+"""Blocked calls and signals: which go on after a handler, which end with EINTR, which cut short."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+import termios
+from dataclasses import dataclass, replace
+from typing import Any, Callable
+
+from .. import harness, libc
+from ..probe import Blocked, Documented, Unsupported, probe
+from ..runner import QUEUE_NAME
+
+Blocking = Callable[[], Any]
+"""A call that blocks when it is made; what it gives is an errno's name, or how far it came."""
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A call that is to block, and the flag of the handler that interrupts it."""
+
+    call: str
+    begin: Callable[[], Blocking]
+    """Make all that the call needs; in the process above the one that is to block."""
+    restarting: Documented
+    """What is documented with SA_RESTART."""
+    bare: Documented
+    """What is documented without."""
+    flags: int = libc.SA_RESTART
+
+    @property
+    def documented(self) -> Documented:
+        return self.restarting if self.flags else self.bare
+
+    def __str__(self) -> str:
+        return f"{self.call}, {'SA_RESTART' if self.flags else 'flags 0'}"
+
+
+# What is documented -------------------------------------------------------------------
+
+# signal(7) Linux, "Interruption of system calls and library functions by signal handlers",
+# has two lists: calls that SA_RESTART restarts, and calls that always end with EINTR.
+# sigaction(2) of the BSDs and macOS has one, the same on all: open, read, write, sendto,
+# recvfrom, sendmsg, recvmsg on a slow device or channel, wait.
+# POSIX XSH sigaction has SA_RESTART restart every function that may give EINTR, unless its
+# own page says otherwise; each of these says EINTR.
+_BSDS = ("freebsd", "netbsd", "openbsd", "macos")
+_SLOW = dict.fromkeys(("posix", "linux", *_BSDS), "restarts")
+_SLOW_BARE = dict.fromkeys(_SLOW, "EINTR")
+_COMMITTED = dict.fromkeys(("linux", *_BSDS), "partial")
+_WRITE_COMMITTED = {"posix": "partial", **_COMMITTED}
+_RESTARTS = {"posix": "restarts", "linux": "restarts"}
+_LINUX_RESTARTS = {"linux": "restarts"}
+_NEVER = {"posix": "EINTR", "linux": "EINTR"}
+_LINUX_NEVER = {"linux": "EINTR"}
+
+
+# Reading and writing --------------------------------------------------------------------
+
+MUCH = 1 << 20
+"""More than any of these takes at once."""
+
+
+def _read(descriptor: int) -> Blocking:
+    room = ctypes.create_string_buffer(1)
+    return lambda: libc.call("read", descriptor, room, 1)
+
+
+def _write(descriptor: int, size: int = 1) -> Blocking:
+    data = bytes(size)
+    return lambda: _moved(libc.call("write", descriptor, data, size), size)
+
+
+def _moved(count: int, size: int) -> str:
+    return "partial" if count < size else "all"
+
+
+def _write_pipe() -> Blocking:
+    _, writing = os.pipe()
+    harness.fill(writing)
+    return _write(writing)
+
+
+def _write_pipe_begun() -> Blocking:
+    _, writing = os.pipe()
+    return _write(writing, MUCH)
+
+
+def _terminal() -> int:
+    try:
+        _, terminal = os.openpty()
+    except OSError as error:
+        raise Blocked(f"no pseudo-terminal to be had ({error.strerror}): mount devpts") from None
+    return terminal
+
+
+def _write_terminal() -> Blocking:
+    terminal = _terminal()
+    # As by Ctrl-S.  Without it Linux moves what was written on to the other side at a
+    # time of its own, and a terminal that was full has room again.
+    termios.tcflow(terminal, termios.TCOOFF)
+    harness.fill(terminal)
+    return _write(terminal)
+
+
+def _socket() -> int:
+    """One end of a pair; the other end stays open and silent."""
+    ours, theirs = socket.socketpair()
+    theirs.detach()
+    return ours.detach()
+
+
+def _full_socket() -> int:
+    descriptor = _socket()
+    harness.fill(descriptor)
+    return descriptor
+
+
+def _recv(descriptor: int) -> Blocking:
+    room = ctypes.create_string_buffer(1)
+    return lambda: libc.call("recv", descriptor, room, 1, 0)
+
+
+def _send(descriptor: int, size: int = 1) -> Blocking:
+    data = bytes(size)
+    return lambda: _moved(libc.call("send", descriptor, data, size, 0), size)
+
+
+LONG = 3600
+"""Seconds that are never over."""
+
+
+def _with_timeout(asked: socket.socket) -> int:
+    harness.set_receive_timeout(asked, LONG)
+    return asked.detach()
+
+
+# Connections ----------------------------------------------------------------------------
+
+
+def _accept(descriptor: int) -> Blocking:
+    return lambda: libc.call("accept", descriptor, None, None)
+
+
+def _connect() -> Blocking:
+    """A connect to a listener whose backlog is full."""
+    listening = harness.listener(backlog=0)
+    with harness.loopback_fence() as fence:
+        for _ in range(16):
+            with socket.socket() as client:
+                client.setblocking(False)
+                client.connect_ex(listening.getsockname())
+                # Once the fence is back the request is answered, or is dropped for good.
+                fence()
+                waits = not select.select([], [client], [], 0)[1]
+                client.detach()
+            if waits:
+                break
+    # The address as the C library has it: its layout differs by system.
+    address, size = ctypes.create_string_buffer(128), ctypes.c_uint(128)
+    libc.call("getsockname", listening.detach(), address, ctypes.byref(size))
+    descriptor = socket.socket().detach()
+    return lambda: libc.call("connect", descriptor, address.raw, size.value)
+
+
+# Locks, children, files -----------------------------------------------------------------
+
+
+def _locked() -> int:
+    return os.open("locked", os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _take(name: str, *arguments: Any) -> None:
+    """Take a lock that is free."""
+    outcome = libc.outcome(name, *arguments)
+    if outcome != "ok":
+        raise Blocked(f"the scratch file system has no such lock ({outcome}): set TMPDIR elsewhere")
+
+
+def _flock() -> Blocking:
+    _take("flock", _locked(), fcntl.LOCK_EX)
+    descriptor = _locked()
+    return lambda: libc.call("flock", descriptor, fcntl.LOCK_EX)
+
+
+def _record_lock() -> Blocking:
+    descriptor = _locked()
+    lock = ctypes.byref(libc.Flock(l_type=fcntl.F_WRLCK, l_whence=os.SEEK_SET))
+    _take(libc.FCNTL, descriptor, fcntl.F_SETLK, lock)
+    return lambda: libc.call(libc.FCNTL, descriptor, fcntl.F_SETLKW, lock)
+
+
+def _waitpid() -> Blocking:
+    def wait_for_a_child() -> int:
+        pid = os.fork()
+        if not pid:
+            while True:
+                signal.pause()
+        return libc.call("waitpid", pid, None, 0)
+
+    return wait_for_a_child
+
+
+def _open_fifo() -> Blocking:
+    try:
+        os.mkfifo("fifo")
+    except PermissionError:
+        raise Blocked("the scratch file system has no FIFOs: set TMPDIR elsewhere") from None
+    return lambda: libc.call("open", b"fifo", os.O_RDONLY)
+
+
+# Waiting --------------------------------------------------------------------------------
+
+
+def _poll() -> Blocking:
+    reading, _ = os.pipe()
+    # struct pollfd is an int and two shorts everywhere.
+    asked = ctypes.create_string_buffer(struct.pack("ihh", reading, select.POLLIN, 0))
+    return lambda: libc.call("poll", asked, 1, -1)
+
+
+def _select() -> Blocking:
+    return lambda: libc.call("select", 0, None, None, None, None)
+
+
+def _poller() -> Blocking:
+    here: Any = select  # Its names differ by system.
+    events = ctypes.create_string_buffer(256)
+    if hasattr(here, "epoll"):
+        epoll = here.epoll()
+        return lambda: libc.call("epoll_wait", epoll.fileno(), events, 1, -1)
+    if not hasattr(here, "kqueue"):
+        raise Unsupported(f"{libc.SYSTEM} has neither epoll nor kqueue")
+
+    def wait() -> int:
+        queue = here.kqueue()  # Not inherited over fork.
+        return libc.call("kevent", queue.fileno(), None, 0, events, 1, None)
+
+    return wait
+
+
+def _nanosleep() -> Blocking:
+    long = libc.timespec(LONG)
+    return lambda: libc.call("nanosleep", ctypes.byref(long), None)
+
+
+def _sigsuspend() -> Blocking:
+    nothing = libc.signal_set()
+    return lambda: libc.call("sigsuspend", ctypes.byref(nothing))
+
+
+def _another_signal() -> Any:
+    """A set with a signal in it that is blocked, and never sent."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    return ctypes.byref(libc.signal_set([signal.SIGUSR2]))
+
+
+def _sigwaitinfo() -> Blocking:
+    wanted = _another_signal()
+    return lambda: libc.call("sigwaitinfo", wanted, None)
+
+
+def _sigwait() -> Blocking:
+    wanted = _another_signal()
+    taken = ctypes.byref(ctypes.c_int())
+    # It returns its error.
+    return lambda: libc.errno_name(libc.call("sigwait", wanted, taken))
+
+
+def _semaphore() -> Any:
+    """A semaphore at zero."""
+    made = ctypes.create_string_buffer(256)  # sem_t has 32 bytes or less everywhere.
+    try:
+        libc.call("sem_init", made, 0, 0)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        # macOS has named ones alone.
+        name = f"/probes-{os.getpid()}".encode()
+        mode, value = ctypes.c_int(0o600), ctypes.c_uint(0)
+        address = libc.call("sem_open", name, os.O_CREAT | os.O_EXCL, mode, value)
+        libc.call("sem_unlink", name)
+        return ctypes.c_void_p(address)
+    return made
+
+
+def _sem_wait() -> Blocking:
+    semaphore = _semaphore()
+    return lambda: libc.call("sem_wait", semaphore)
+
+
+def _msgrcv() -> Blocking:
+    # A key that nobody else has, of a key_t's 31 bits.
+    key = int.from_bytes(os.urandom(4), "big") >> 1 | 1
+    # The queue outlives every process: by this file it is found and removed with the scratch
+    # folder.  First the file, as this process may be killed between any two of its calls.
+    with open(f"{QUEUE_NAME}{key}", "x"):
+        pass
+    try:
+        queue = libc.call("msgget", key, libc.IPC_CREAT | libc.IPC_EXCL | 0o600)
+    except OSError as error:
+        if error.errno == errno.ENOSYS:
+            raise Unsupported("this kernel has no System V message queues") from None
+        if error.errno == errno.ENOSPC:
+            raise Blocked("every message queue is in use: see ipcs -q, remove some") from None
+        raise
+    room = ctypes.create_string_buffer(64)
+    return lambda: libc.call("msgrcv", queue, room, 1, 0, 0)
+
+
+# The tables -----------------------------------------------------------------------------
+
+_CASES = {
+    "read_pipe": _Case("read() of a pipe", harness.endless_read, _SLOW, _SLOW_BARE),
+    "write_pipe": _Case("write() to a full pipe", _write_pipe, _SLOW, _SLOW_BARE),
+    "write_pipe_begun": _Case(
+        "half a write() to a pipe", _write_pipe_begun, _WRITE_COMMITTED, _WRITE_COMMITTED
+    ),
+    "read_terminal": _Case("read() of a terminal", lambda: _read(_terminal()), _SLOW, _SLOW_BARE),
+    "write_terminal": _Case("write() to a held terminal", _write_terminal, _SLOW, _SLOW_BARE),
+    "read_socket": _Case("read() of a socket", lambda: _read(_socket()), _SLOW, _SLOW_BARE),
+    "write_socket": _Case(
+        "write() to a full socket", lambda: _write(_full_socket()), _SLOW, _SLOW_BARE
+    ),
+    "recv": _Case("recv()", lambda: _recv(_socket()), _SLOW, _SLOW_BARE),
+    "recv_rcvtimeo": _Case(
+        "recv() with SO_RCVTIMEO",
+        lambda: _recv(_with_timeout(socket.socket(fileno=_socket()))),
+        _LINUX_NEVER,
+        _LINUX_NEVER,
+    ),
+    "send": _Case("send() to a full socket", lambda: _send(_full_socket()), _SLOW, _SLOW_BARE),
+    "send_begun": _Case("half a send()", lambda: _send(_socket(), MUCH), _COMMITTED, _COMMITTED),
+    "accept": _Case("accept()", lambda: _accept(harness.listener().detach()), _RESTARTS, _NEVER),
+    "accept_rcvtimeo": _Case(
+        "accept() with SO_RCVTIMEO",
+        lambda: _accept(_with_timeout(harness.listener())),
+        _LINUX_NEVER,
+        _LINUX_NEVER,
+    ),
+    # POSIX has it end with EINTR and go on connecting; whether that is "otherwise" is open.
+    "connect": _Case("connect()", _connect, _LINUX_RESTARTS, _NEVER),
+    "flock": _Case("flock()", _flock, _LINUX_RESTARTS, _LINUX_NEVER),
+    # fcntl(2) FreeBSD: restarted if SA_RESTART was set.
+    "fcntl_setlkw": _Case(
+        "fcntl(F_SETLKW)",
+        _record_lock,
+        {**_RESTARTS, "freebsd": "restarts"},
+        {**_NEVER, "freebsd": "EINTR"},
+    ),
+    "waitpid": _Case("waitpid()", _waitpid, _SLOW, _SLOW_BARE),
+    "open_fifo": _Case("open() of a FIFO", _open_fifo, _SLOW, _SLOW_BARE),
+    # POSIX leaves select, and by the letter poll, to the system when SA_RESTART is set.
+    "poll": _Case("poll()", _poll, _LINUX_NEVER, _NEVER),
+    "select": _Case("select()", _select, _LINUX_NEVER, _NEVER),
+    "poller": _Case("epoll_wait() or kevent()", _poller, _LINUX_NEVER, _LINUX_NEVER),
+    "nanosleep": _Case("nanosleep()", _nanosleep, _NEVER, _NEVER),
+    "pause": _Case("pause()", lambda: lambda: libc.call("pause"), _NEVER, _NEVER),
+    "sigsuspend": _Case("sigsuspend()", _sigsuspend, _NEVER, _NEVER),
+    # POSIX says "may fail" of these two.
+    "sem_wait": _Case("sem_wait()", _sem_wait, _LINUX_RESTARTS, _LINUX_NEVER),
+    "sigwaitinfo": _Case("sigwaitinfo()", _sigwaitinfo, _LINUX_NEVER, _LINUX_NEVER),
+    "sigwait": _Case("sigwait()", _sigwait, {}, {}),
+    "msgrcv": _Case("msgrcv()", _msgrcv, _LINUX_NEVER, _NEVER),
+}
+
+
+def _each() -> dict[str, _Case]:
+    """Two rows a call: with SA_RESTART, and with no flag."""
+    rows = {}
+    for name, case in _CASES.items():
+        rows[name] = case
+        rows[f"{name}_flags_0"] = replace(case, flags=0)
+    return rows
+
+
+@probe(
+    each=_each(),
+    matters="A loop that knows no EINTR ends here; one that waits for EINTR to leave never does.",
+    advice="Name SA_RESTART or 0 in sigaction, and retry on EINTR and on a short count anyway.",
+    reference="signal(7) Linux: Interruption of system calls; sigaction(2) FreeBSD; POSIX XSH 2.4",
+    documented=lambda case: case.documented,
+)
+def after_handler(case: _Case) -> str:
+    """What does a signal do to {row}?"""
+    return harness.interrupted(case.begin(), lambda handler: handler.install(case.flags))
+
+
+@dataclass(frozen=True)
+class _Stopped:
+    """A call whose process is stopped and continued while it blocks."""
+
+    case: _Case
+    documented: Documented
+
+    def __str__(self) -> str:
+        return self.case.call
+
+
+# signal(7) Linux, "Interruption of system calls and library functions by stop signals":
+# two of these on Linux, and on no other system.
+_ELSEWHERE = {"posix": "restarts"}
+
+
+@probe(
+    each={
+        "read_pipe_stopped": _Stopped(_CASES["read_pipe"], _ELSEWHERE),
+        "recv_rcvtimeo_stopped": _Stopped(
+            _CASES["recv_rcvtimeo"], {**_ELSEWHERE, "linux": "EINTR"}
+        ),
+        "poller_stopped": _Stopped(_CASES["poller"], {**_ELSEWHERE, "linux": "EINTR"}),
+        "nanosleep_stopped": _Stopped(_CASES["nanosleep"], _ELSEWHERE),
+        "sem_wait_stopped": _Stopped(_CASES["sem_wait"], _ELSEWHERE),
+    },
+    matters="A daemon without any handler fails with EINTR when it is stopped and continued.",
+    advice="Retry on EINTR even where the program installs no handler.",
+    reference="signal(7) Linux: Interruption of system calls … by stop signals",
+    documented=lambda row: row.documented,
+)
+def after_stop(row: _Stopped) -> str:
+    """What do SIGSTOP and SIGCONT do to {row}?"""
+    return harness.stopped(row.case.begin())

@@ -1,0 +1,772 @@
+"""Signals: what an installer installs, what is queued and kept, SIGCHLD, SIGPIPE, exec."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from signal import SIGCHLD, SIGCONT, SIGPIPE, SIGSTOP, SIGUSR1
+from typing import Any, Callable
+
+from .. import harness, libc
+from ..harness import Channel, Child, Deliveries
+from ..probe import Blocked, Documented, Unsupported, probe
+
+# What an installer installs -----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Installer:
+    """A function that installs a handler, and what is documented of such a handler."""
+
+    name: str
+    install: Callable[[int, Any], object]
+    documented: Mapping[str, Documented] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _named(function: str) -> Callable[[int, Any], object]:
+    """An installer of the C library that takes a signal and an address."""
+    return lambda signum, address: libc.call(function, signum, address)
+
+
+def _python_signal(signum: int, handler: Any) -> None:
+    # The address that others are given is that of the handler it installs by itself.
+    signal.signal(signum, handler if callable(handler) else lambda *_: None)
+
+
+# signal(2) Linux: glibc's has BSD semantics; bsd_signal(3), sysv_signal(3) Linux;
+# signal(3) FreeBSD names SA_RESTART.
+_BSD_SEMANTICS = {
+    "restarts": {"linux-glibc": True, "freebsd": True},
+    "stays": {"linux-glibc": True, "freebsd": True},
+    "blocks_itself": {"linux-glibc": True, "freebsd": True},
+}
+_LIBC_SIGNAL = _Installer(
+    "signal()",
+    _named("signal"),
+    {"flags": {"linux-glibc": "SA_RESTART", "freebsd": "SA_RESTART"}, **_BSD_SEMANTICS},
+)
+_SYSV_SIGNAL = _Installer(
+    "sysv_signal()",
+    _named("sysv_signal"),
+    {
+        "flags": {"linux-glibc": "SA_NODEFER|SA_RESETHAND"},
+        "stays": {"linux-glibc": False},
+        "blocks_itself": {"linux-glibc": False},
+    },
+)
+_BSD_SIGNAL = _Installer("bsd_signal()", _named("bsd_signal"), _BSD_SEMANTICS)
+_SIGACTION = _Installer(
+    "sigaction(), no flags",
+    libc.sigaction,
+    {
+        "flags": {"posix": "none"},
+        "restarts": {"posix": False},
+        "stays": {"posix": True},
+        "blocks_itself": {"posix": True},
+    },
+)
+_PYTHON = _Installer("Python's signal()", _python_signal)
+
+_INSTALLERS = {
+    "libc_signal": _LIBC_SIGNAL,
+    "sysv_signal": _SYSV_SIGNAL,
+    "bsd_signal": _BSD_SIGNAL,
+    "sigaction_flags_0": _SIGACTION,
+    "python_signal": _PYTHON,
+}
+
+
+def _each(aspect: str) -> dict[str, _Installer]:
+    return {f"{name}_{aspect}": installer for name, installer in _INSTALLERS.items()}
+
+
+def _documented(aspect: str) -> Callable[[_Installer], Documented]:
+    return lambda installer: installer.documented.get(aspect, {})
+
+
+_REFERENCE = "POSIX XSH signal, sigaction; signal(2), sigaction(2) Linux; signal(3) FreeBSD"
+
+
+@probe(
+    each=_each("flags"),
+    matters="The same source restarts its reads, or loses its handler, by the system it runs on.",
+    advice="Install every handler by sigaction, with flags you name and the rest 0.",
+    reference=_REFERENCE,
+    documented=_documented("flags"),
+)
+def installer_flags(installer: _Installer) -> str:
+    """Which flags does {row} give a handler?"""
+    deliveries = Deliveries(SIGUSR1)
+    installer.install(SIGUSR1, deliveries.address)
+    return libc.flag_names(libc.sigaction(SIGUSR1).flags)
+
+
+@probe(
+    each=_each("restarts"),
+    matters="A worker that waits for EINTR to leave its read never does; one without a retry ends.",
+    advice="Install by sigaction, with SA_RESTART or without as you mean it.",
+    reference=_REFERENCE,
+    documented=_documented("restarts"),
+)
+def installer_restarts(installer: _Installer) -> bool:
+    """Does read() go on after a handler of {row}?"""
+    outcome = harness.interrupted(
+        harness.endless_read(), lambda it: installer.install(it.signum, it.address)
+    )
+    return outcome == "restarts"
+
+
+def _fate(child: Child, signum: int) -> Any:
+    """The child's word, or the name of ``signum`` where that ended it instead."""
+    status = child.wait()
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signum:
+        return harness.signal_name(signum)
+    return child.hear()
+
+
+@probe(
+    each=_each("stays"),
+    matters="Where a handler is removed by its first signal, the second one ends the daemon.",
+    advice="Install by sigaction without SA_RESETHAND: it stays on every system.",
+    reference=_REFERENCE,
+    documented=_documented("stays"),
+)
+def installer_stays(installer: _Installer) -> bool:
+    """Does a handler of {row} stay installed?"""
+    deliveries = Deliveries(SIGUSR1)
+
+    def subject(_: Channel) -> int:
+        installer.install(SIGUSR1, deliveries.address)
+        libc.call("raise", SIGUSR1)
+        libc.call("raise", SIGUSR1)
+        return deliveries.count()
+
+    with harness.fork(subject) as child:
+        return bool(_fate(child, SIGUSR1) == 2)
+
+
+@probe(
+    each=_each("blocks_itself"),
+    matters="A handler that its own signal may interrupt runs within itself, on half-done work.",
+    advice="Install by sigaction without SA_NODEFER; in Python keep handlers to setting a flag.",
+    reference=_REFERENCE,
+    documented=_documented("blocks_itself"),
+)
+def installer_blocks_itself(installer: _Installer) -> bool:
+    """Is a signal blocked in its handler by {row}?"""
+    runs = depth = deepest = 0
+
+    def handler(signum: int, *_: object) -> None:
+        nonlocal runs, depth, deepest
+        runs, depth = runs + 1, depth + 1
+        deepest = max(deepest, depth)
+        if runs == 1:
+            # As handlers once did: it may have been removed by the signal that runs it.
+            installer.install(signum, installed)
+            libc.call("raise", signum)
+        depth -= 1
+
+    in_c = harness.callback(handler)
+    installed = handler if installer is _PYTHON else harness.address(in_c)
+    installer.install(SIGUSR1, installed)
+    libc.call("raise", SIGUSR1)
+    return deepest == 1
+
+
+# siginterrupt -------------------------------------------------------------------------
+
+
+@probe(
+    matters="Code that relies on it to leave a blocked read waits for ever where it does nothing.",
+    advice="Say it to sigaction: leave SA_RESTART out.",
+    reference="POSIX.1-2008 XSH siginterrupt (obsolescent); siginterrupt(3)",
+    documented={"posix": True},
+)
+def siginterrupt_interrupts() -> bool:
+    """Does siginterrupt(sig, 1) make a read end with EINTR?"""
+
+    def install(deliveries: Deliveries) -> None:
+        deliveries.install(libc.SA_RESTART)
+        libc.call("siginterrupt", deliveries.signum, 1)
+
+    return harness.interrupted(harness.endless_read(), install) == "EINTR"
+
+
+@probe(
+    matters="A handler installed later by signal() is interruptible on one system only.",
+    advice="Say it to sigaction: leave SA_RESTART out at every installation.",
+    reference="siginterrupt(3); sysdeps/posix/signal.c glibc: _sigintr",
+)
+def siginterrupt_outlives_signal() -> bool:
+    """Does siginterrupt(sig, 1) hold for a later signal()?"""
+
+    def install(deliveries: Deliveries) -> None:
+        libc.call("siginterrupt", deliveries.signum, 1)
+        libc.call("signal", deliveries.signum, deliveries.address)
+
+    return harness.interrupted(harness.endless_read(), install) == "EINTR"
+
+
+# Free on every system that libc.py knows.
+_UNKNOWN_FLAGS = 0x00300000
+
+
+@probe(
+    matters="A struct sigaction that was never cleared switches flags on, and nothing warns.",
+    advice="Clear the whole struct sigaction, or set sa_flags and sa_mask, before every use.",
+    reference="sigaction(2) Linux: Dynamically probing for flag bit support; sigaction(2) NetBSD",
+    documented={"linux": True, "netbsd": False},
+)
+def unknown_sa_flags_accepted() -> bool:
+    """Does sigaction() accept flags that do not exist?"""
+    deliveries = Deliveries(SIGUSR1)
+    try:
+        deliveries.install(_UNKNOWN_FLAGS)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return False
+    return True
+
+
+# Pending signals ----------------------------------------------------------------------
+
+SENT = 5
+
+
+def _hold(*signals: int) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+
+def _delivered(deliveries: Deliveries) -> int:
+    """Let the signals that were held come; how often the handler ran."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [deliveries.signum])
+    # One of them has come by now; the others come at the next calls into the kernel.
+    while deliveries.signum in signal.sigpending():
+        pass
+    return deliveries.count()
+
+
+def _realtime() -> int:
+    """The first real-time signal."""
+    if not hasattr(signal, "SIGRTMIN"):
+        raise Unsupported(f"{libc.SYSTEM} has no real-time signals")
+    return int(signal.SIGRTMIN)
+
+
+def _queue(signum: int, value: int = 0) -> None:
+    """sigqueue(2) to this process."""
+    try:
+        libc.call("sigqueue", os.getpid(), signum, value)
+    except OSError as error:
+        if error.errno != errno.EAGAIN:
+            raise
+        raise Blocked("this user's queue of signals is full: raise ulimit -i") from None
+
+
+@probe(
+    matters="A daemon that counts its signals, one a message, loses those sent in a burst.",
+    advice="Take a signal for 'there is work': look for all of it, not for one piece a signal.",
+    reference="signal(7) Linux: Queueing and delivery semantics for standard signals",
+    documented={"linux": 1},
+)
+def pending_coalesce() -> int:
+    """How many of 5 SIGUSR1 sent while blocked arrive?"""
+    deliveries = Deliveries(SIGUSR1)
+    _hold(SIGUSR1)
+    for _ in range(SENT):
+        os.kill(os.getpid(), SIGUSR1)
+    return _delivered(deliveries)
+
+
+@probe(
+    matters="Code that counts on one delivery for each signal sent loses work where they merge.",
+    advice="Queue only with sigqueue and SIGRTMIN+n, and handle EAGAIN when the queue is full.",
+    reference="signal(7) Linux: Real-time signals; POSIX XSH 2.4.1",
+    documented={"linux": SENT},
+)
+def realtime_queued() -> int:
+    """How many of 5 SIGRTMIN queued while blocked arrive?"""
+    deliveries = Deliveries(_realtime())
+    _hold(deliveries.signum)
+    for _ in range(SENT):
+        _queue(deliveries.signum)
+    return _delivered(deliveries)
+
+
+@probe(
+    matters="Priorities by signal number are turned round on a system with another order.",
+    advice="Give the most urgent message the lowest number, and rely on no order beyond that.",
+    reference="POSIX XSH 2.4.1, sigwait; signal(7) Linux: Real-time signals",
+    documented={"posix": "lowest first"},
+)
+def realtime_order() -> str:
+    """Which of several real-time signals does sigwait take first?"""
+    first = _realtime()
+    sent = [first + 2, first, first + 3, first + 1]
+    _hold(*sent)
+    for signum in sent:
+        os.kill(os.getpid(), signum)
+    taken = [int(signal.sigwait(sent)) for _ in sent]
+    orders = {
+        "lowest first": sorted(sent),
+        "highest first": sorted(sent, reverse=True),
+        "as sent": sent,
+    }
+    return next((name for name, order in orders.items() if taken == order), "another")
+
+
+# Each byte its own, so that no part of a siginfo_t can be taken for it.
+_MARK = 0x5AC36900
+
+
+@probe(
+    matters="Values queued with one signal number reach the handler in another order.",
+    advice="Number the messages themselves, or send them through a pipe.",
+    reference="POSIX XSH 2.4.1; signal(7) Linux: Real-time signals",
+    documented={"posix": True},
+)
+def realtime_fifo() -> bool:
+    """Do values queued with one real-time signal keep their order?"""
+    signum = _realtime()
+    _hold(signum)
+    for number in range(SENT):
+        _queue(signum, _MARK + number)
+    taken = []
+    while signum in signal.sigpending():
+        # siginfo_t has 128 bytes or less everywhere; where si_value is in it differs.
+        told = ctypes.create_string_buffer(256)
+        libc.call("sigwaitinfo", ctypes.byref(libc.signal_set([signum])), told)
+        taken += [
+            number
+            for number in range(SENT)
+            if (_MARK + number).to_bytes(4, sys.byteorder) in told.raw
+        ]
+    return taken == list(range(SENT))
+
+
+@probe(
+    matters="A number written into the source is another signal, or the C library's own.",
+    advice="Write SIGRTMIN+n, and check at start that it does not exceed SIGRTMAX.",
+    reference="signal(7) Linux: Real-time signals; signal(7) FreeBSD",
+)
+def sigrtmin() -> int:
+    """Which number is SIGRTMIN?"""
+    return _realtime()
+
+
+@probe(
+    matters="How many signals are free for a program's own use differs between systems.",
+    advice="Count from SIGRTMIN up, and check at start against SIGRTMAX.",
+    reference="signal(7) Linux: Real-time signals; signal(7) FreeBSD",
+)
+def sigrtmax() -> int:
+    """Which number is SIGRTMAX?"""
+    _realtime()
+    return int(signal.SIGRTMAX)
+
+
+# SIGCHLD ------------------------------------------------------------------------------
+
+
+def _leaves_zombie(disposition: int) -> bool:
+    """Whether a child that ends under this disposition of SIGCHLD can be waited for."""
+    libc.sigaction(SIGCHLD, disposition)
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        return False
+    return True
+
+
+@probe(
+    matters="Without it a daemon that ignores SIGCHLD fills the process table with zombies.",
+    advice="Reap with waitpid(WNOHANG) in a loop; where statuses do not matter set SA_NOCLDWAIT.",
+    reference="POSIX XSH _Exit, sigaction; wait(2) Linux; signal(3) FreeBSD",
+    documented={"posix": True},
+)
+def sigchld_ignored_reaps() -> bool:
+    """Does ignoring SIGCHLD reap children?"""
+    # In a process that is no reaper: on FreeBSD the child goes to the next one above.
+    return not harness.answer(lambda: _leaves_zombie(libc.SIG_IGN))
+
+
+@probe(
+    matters="SIG_DFL ignores SIGCHLD too, and yet children stay until they are waited for.",
+    advice="Reap with waitpid(WNOHANG) in a loop, or set SIGCHLD to SIG_IGN in so many words.",
+    reference="POSIX XSH _Exit; wait(2) Linux; signal(3) FreeBSD",
+    documented={"posix": True},
+)
+def sigchld_default_leaves_zombies() -> bool:
+    """Does a child stay a zombie with SIGCHLD at its default?"""
+    return bool(harness.answer(lambda: _leaves_zombie(libc.SIG_DFL)))
+
+
+CHILDREN = 3
+
+
+def _end_a_child() -> None:
+    """Have a child that has ended, its SIGCHLD sent, and that nobody has reaped."""
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    if hasattr(os, "waitid"):
+        # Linux shows state Z a moment before it sends the signal; waitid comes after both.
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    else:
+        harness.wait_state(pid, harness.ENDED)
+
+
+@probe(
+    matters="A handler that reaps one child a signal leaves zombies after a burst.",
+    advice="Call waitpid(-1, WNOHANG) until it finds no more, at every SIGCHLD.",
+    reference="signal(7) Linux: Queueing and delivery semantics for standard signals",
+    documented={"linux": 1},
+)
+def sigchld_coalesces() -> int:
+    """How many SIGCHLD of 3 children come if it was blocked?"""
+    deliveries = Deliveries(SIGCHLD)
+    _hold(SIGCHLD)
+    for _ in range(CHILDREN):
+        _end_a_child()
+    return _delivered(deliveries)
+
+
+def _job_control() -> tuple[int, int]:
+    """How many SIGCHLD a child sends as it is stopped, and as it is continued."""
+    deliveries = Deliveries(SIGCHLD)
+    deliveries.install(0)
+
+    def subject(parent: Channel) -> None:
+        # Only when the parent sleeps in waitpid: then that returns after the signal was
+        # sent, if it is sent, and not when the child is merely marked as stopped.
+        harness.wait_state(os.getppid(), harness.ASLEEP)
+        os.kill(os.getpid(), SIGSTOP)
+        parent.say("continued")
+        parent.hear()
+
+    with harness.fork(subject) as child:
+        os.waitpid(child.pid, os.WUNTRACED)
+        on_stop = deliveries.count()
+        child.kill(SIGCONT)
+        # It is told before the child runs on.
+        child.hear()
+        return on_stop, deliveries.count()
+
+
+@probe(
+    matters="A parent that is not told of stopped children waits for them for ever.",
+    advice="Set or leave SA_NOCLDSTOP by sigaction; ask waitpid with WUNTRACED.",
+    reference="POSIX XSH sigaction: SA_NOCLDSTOP; signal(3C) illumos",
+    documented={"posix": True},
+)
+def sigchld_on_stop() -> bool:
+    """Is SIGCHLD sent when a child is stopped?"""
+    return _job_control()[0] > 0
+
+
+@probe(
+    matters="A supervisor that counts on it never learns that its child goes on.",
+    advice="Who sends SIGCONT knows: do not rely on a SIGCHLD for it.",
+    reference="POSIX XSH sigaction: may be generated; sigaction(2) Linux: SA_NOCLDSTOP",
+    documented={"linux": True},
+)
+def sigchld_on_continue() -> bool:
+    """Is SIGCHLD sent when a child is continued?"""
+    return _job_control()[1] > 0
+
+
+@probe(
+    matters="A daemon that wants the signal but no zombies gets no signal on another system.",
+    advice="To hear of children that end, reap them: leave SA_NOCLDWAIT out.",
+    reference="sigaction(2) Linux: SA_NOCLDWAIT; POSIX XSH sigaction leaves it open",
+    documented={"linux": True},
+)
+def sigchld_nocldwait_sent() -> bool:
+    """Is SIGCHLD sent with SA_NOCLDWAIT?"""
+    deliveries = Deliveries(SIGCHLD)
+
+    def subject() -> bool:
+        deliveries.install(libc.SA_NOCLDWAIT)
+        pid = os.fork()
+        if not pid:
+            os._exit(0)
+        # Blocks until the child is gone, reaped by nobody.
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
+            return deliveries.count() > 0
+        raise Unsupported("SA_NOCLDWAIT leaves zombies here")
+
+    return bool(harness.answer(subject))
+
+
+# Waiting for a signal -----------------------------------------------------------------
+
+
+@probe(
+    each={name: name.partition("_")[2] for name in ("has_sigtimedwait", "has_sigwaitinfo")},
+    matters="Code that waits for signals with it does not link, or lacks a time-out, elsewhere.",
+    advice="Wait with sigwait, which is everywhere; for a time-out use a signal descriptor.",
+    reference="POSIX XSH {row}; gnulib manual: {row}",
+    documented={"posix": True},
+)
+def waiter_exists(name: str) -> bool:
+    """Has the C library {row}()?"""
+    return libc.has(name)
+
+
+@probe(
+    matters="Without it neither a value nor a second signal of the same number is queued.",
+    advice="Send values through a pipe or socket; keep signals for 'there is work'.",
+    reference="POSIX XSH sigqueue; gnulib manual: sigqueue",
+    documented={"posix": True},
+)
+def has_sigqueue() -> bool:
+    """Has the C library sigqueue()?"""
+    return libc.has("sigqueue")
+
+
+@probe(
+    matters="A Python daemon that waits for signals with a time-out fails on macOS and OpenBSD.",
+    advice="Fall back to signal.set_wakeup_fd and select where signal.sigtimedwait is missing.",
+    reference="Python library reference: signal.sigtimedwait",
+)
+def python_has_sigtimedwait() -> bool:
+    """Has Python signal.sigtimedwait?"""
+    return hasattr(signal, "sigtimedwait")
+
+
+@probe(
+    matters="A worker that polls for its signal with a time-out of zero never sees it.",
+    advice="Block the signal before it can be sent, and wait with sigtimedwait or sigwait.",
+    reference="POSIX XSH sigtimedwait",
+    documented={"posix": True},
+)
+def sigtimedwait_takes_pending() -> bool:
+    """Does sigtimedwait with no time take a pending signal?"""
+    _hold(SIGUSR1)
+    os.kill(os.getpid(), SIGUSR1)
+    wanted, at_once = libc.signal_set([SIGUSR1]), libc.timespec(0)
+    try:
+        taken = libc.call("sigtimedwait", ctypes.byref(wanted), None, ctypes.byref(at_once))
+    except OSError as error:
+        if error.errno != errno.EAGAIN:
+            raise
+        return False
+    return taken == SIGUSR1
+
+
+def _sigwait(signum: int) -> bool:
+    """Whether sigwait(3) of the C library takes this signal, which must be pending."""
+    taken = ctypes.c_int()
+    error = libc.call("sigwait", ctypes.byref(libc.signal_set([signum])), ctypes.byref(taken))
+    return not error and taken.value == signum
+
+
+@probe(
+    matters="A worker signalled between its fork and its first wait sleeps on undelivered work.",
+    advice="Block the signal in the parent before the fork, and take it with sigwait.",
+    reference="POSIX XSH fork, sigwait",
+    documented={"posix": True},
+)
+def sigwait_takes_earlier() -> bool:
+    """Does a child's sigwait take a signal sent before it waits?"""
+    # A handler, so that a signal that is not held does not end the child.
+    Deliveries(SIGUSR1)
+    _hold(SIGUSR1)
+
+    def worker(parent: Channel) -> bool:
+        parent.hear()
+        return SIGUSR1 in signal.sigpending() and _sigwait(SIGUSR1)
+
+    with harness.fork(worker) as child:
+        child.kill(SIGUSR1)
+        child.say("it is sent")
+        return bool(child.hear())
+
+
+@probe(
+    matters="A daemon started with the signal ignored waits for ever where it is thrown away.",
+    advice="Set the signal to SIG_DFL or a handler before you block and wait for it.",
+    reference="POSIX XSH 2.4.1 leaves it open; signal(3) FreeBSD; sigwait(3)",
+    documented={"freebsd": False},
+)
+def waited_while_ignored() -> bool:
+    """Is a signal that is ignored, but blocked, kept for sigwait?"""
+    libc.sigaction(SIGUSR1, libc.SIG_IGN)
+    _hold(SIGUSR1)
+    os.kill(os.getpid(), SIGUSR1)
+    return SIGUSR1 in signal.sigpending() and _sigwait(SIGUSR1)
+
+
+def _signalfd() -> bool:
+    """Whether signalfd(2) gives a signal that is blocked and pending."""
+    made = libc.call("signalfd", -1, ctypes.byref(libc.signal_set([SIGUSR1])), 0)
+    _hold(SIGUSR1)
+    os.kill(os.getpid(), SIGUSR1)
+    if not select.select([made], [], [], 0)[0]:
+        return False
+    # struct signalfd_siginfo begins with the signal's number, in 32 bits.
+    return int.from_bytes(os.read(made, 128)[:4], sys.byteorder) == SIGUSR1
+
+
+def _kqueue() -> bool:
+    """Whether EVFILT_SIGNAL gives a signal that is ignored, as kqueue(2) has it."""
+    libc.sigaction(SIGUSR1, libc.SIG_IGN)
+    here: Any = select  # Its names differ by system.
+    queue = here.kqueue()
+    queue.control([here.kevent(SIGUSR1, here.KQ_FILTER_SIGNAL, here.KQ_EV_ADD)], 0)
+    os.kill(os.getpid(), SIGUSR1)
+    return [event.ident for event in queue.control(None, 1, 0)] == [SIGUSR1]
+
+
+@probe(
+    matters="An event loop gets its signals by another call on every kind of system.",
+    advice="Use signalfd or kqueue where there is one, else a pipe that the handler writes to.",
+    reference="signalfd(2) Linux; kqueue(2) FreeBSD: EVFILT_SIGNAL",
+    documented={
+        "linux": "signalfd",
+        "freebsd": "kqueue",
+        "netbsd": "kqueue",
+        "openbsd": "kqueue",
+        "macos": "kqueue",
+    },
+)
+def signal_descriptor() -> str:
+    """Which descriptor gives signals to an event loop?"""
+    ways = {
+        "signalfd": _signalfd if libc.has("signalfd") else None,
+        "kqueue": _kqueue if hasattr(select, "kqueue") else None,
+    }
+    for name, works in ways.items():
+        try:
+            if works and works():
+                return name
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise
+    raise Unsupported(f"no descriptor gives signals on this {libc.SYSTEM}")
+
+
+@probe(
+    matters="Without the byte an event loop in Python sleeps on after a signal has come.",
+    advice="Give signal.set_wakeup_fd a non-blocking socket or pipe that the event loop watches.",
+    reference="Python library reference: signal.set_wakeup_fd",
+)
+def python_wakeup_fd() -> bool:
+    """Does Python write a signal's number to set_wakeup_fd?"""
+    reading, writing = os.pipe()
+    for end in (reading, writing):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(writing)
+    signal.signal(SIGUSR1, lambda *_: None)
+    libc.call("raise", SIGUSR1)
+    if not select.select([reading], [], [], 0)[0]:
+        return False
+    return os.read(reading, 2) == bytes([SIGUSR1])
+
+
+# exec ---------------------------------------------------------------------------------
+
+
+def _survives_in_new_program(before: Callable[[], Any]) -> bool:
+    """Whether a program that is execed after ``before`` outlives a SIGUSR1."""
+    with harness.shell("kill -USR1 $$; echo true", before) as child:
+        return _fate(child, SIGUSR1) is True
+
+
+@probe(
+    matters="A program that a daemon starts cannot be ended by a signal the daemon ignores.",
+    advice="Set every signal back to SIG_DFL between fork and exec.",
+    reference="POSIX XSH exec; signal(7) Linux",
+    documented={"posix": True},
+)
+def ignored_survives_exec() -> bool:
+    """Is an ignored signal still ignored after exec?"""
+    return _survives_in_new_program(lambda: libc.sigaction(SIGUSR1, libc.SIG_IGN))
+
+
+@probe(
+    matters="The new program would jump to where the old one had its handler.",
+    advice="Count on it: what was caught is SIG_DFL in the new program, what was ignored is not.",
+    reference="POSIX XSH exec; signal(7) Linux",
+    documented={"posix": True},
+)
+def handler_reset_on_exec() -> bool:
+    """Does exec set a handled signal back to its default?"""
+    deliveries = Deliveries(SIGUSR1)
+    return not _survives_in_new_program(lambda: deliveries.install(0))
+
+
+@probe(
+    matters="A daemon that execs itself in a handler or with signals blocked is deaf ever after.",
+    advice="Set the signal mask at the start of every program and before every exec.",
+    reference="POSIX XSH exec; sigaction(2) FreeBSD",
+    documented={"posix": True},
+)
+def mask_survives_exec() -> bool:
+    """Is a blocked signal still blocked after exec?"""
+    return _survives_in_new_program(lambda: _hold(SIGUSR1))
+
+
+# SIGPIPE ------------------------------------------------------------------------------
+
+
+def _write_to_broken_pipe(disposition: int) -> Child:
+    """A child that writes to a pipe nobody reads; its word is what write() gave."""
+
+    def writer(_: Channel) -> str:
+        libc.sigaction(SIGPIPE, disposition)
+        reading, writing = os.pipe()
+        os.close(reading)
+        return libc.outcome("write", writing, b"x", 1)
+
+    return harness.fork(writer)
+
+
+@probe(
+    matters="A server in C ends, without a word, when a client leaves before its answer.",
+    advice="Ignore SIGPIPE at the start, and take EPIPE for the end of the connection.",
+    reference="POSIX XSH write; pipe(7) Linux",
+    documented={"posix": True},
+)
+def sigpipe_kills() -> bool:
+    """Does a write to a broken pipe kill by default?"""
+    with _write_to_broken_pipe(libc.SIG_DFL) as child:
+        return bool(_fate(child, SIGPIPE) == "SIGPIPE")
+
+
+@probe(
+    matters="Code that ignores SIGPIPE and looks for no error writes into the void.",
+    advice="Check every write, and take EPIPE for the end of the connection.",
+    reference="POSIX XSH write; pipe(7) Linux",
+    documented={"posix": "EPIPE"},
+)
+def sigpipe_ignored_gives() -> str:
+    """What does a broken pipe give with SIGPIPE ignored?"""
+    with _write_to_broken_pipe(libc.SIG_IGN) as child:
+        return str(_fate(child, SIGPIPE))
+
+
+@probe(
+    matters="Programs that a Python daemon starts may inherit it, and then never end at a pipe.",
+    advice="Let subprocess restore it (restore_signals), or set SIG_DFL before an exec of yours.",
+    reference="Python library reference: signal, General rules; subprocess, restore_signals",
+)
+def python_sigpipe_ignored() -> bool:
+    """Does Python ignore SIGPIPE?"""
+    # As it was when this interpreter started: the lab leaves SIGPIPE as it is.
+    return bool(libc.sigaction(SIGPIPE).handler == libc.SIG_IGN)

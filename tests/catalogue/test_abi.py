@@ -1,0 +1,190 @@
+"""The abi family can be wrong: change the world, see the answers flip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from probes import Report, compiler
+from tests.worlds import flipped, measure, needs_linux, shim
+
+HEADERS = r"""
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <wchar.h>
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+"""
+
+
+def printing(conversion: str) -> str:
+    """A snprintf() for which the argument of this conversion has 32 bits."""
+    return (
+        "int snprintf(char *to, size_t n, const char *how, ...) { va_list rest, again;"
+        " va_start(rest, how); va_copy(again, rest); unsigned given = va_arg(again, unsigned);"
+        f' int length = strcmp(how, "{conversion}") ? vsnprintf(to, n, how, rest)'
+        ' : (snprintf)(to, n, "%x", given); va_end(rest); va_end(again); return length; }'
+    )
+
+
+WORLDS = {
+    "long has 32 bits": (printing("%lx"), {"abi.long_bits": "32"}),
+    "pointers have 32 bits": (printing("%p"), {"abi.pointer_bits": "32"}),
+    "size_t has 32 bits": (printing("%zx"), {"abi.size_t_bits": "32"}),
+    "wchar_t has 16 bits": (
+        r"""
+        wchar_t *wmemset(wchar_t *to, wchar_t c, size_t n)
+        {
+            for (size_t i = 0; i < n; i++) ((short *)to)[i] = c;
+            return to;
+        }
+        """,
+        {"abi.wchar_t_bits": "16"},
+    ),
+    "off_t has 32 bits": (
+        "off_t lseek(int fd, off_t to, int from) { return REAL(lseek)(fd, (int)to, from); }",
+        {"abi.off_t_bits": "32"},
+    ),
+    "off_t has 32 bits, and the upper half is taken for SEEK_END": (
+        "off_t lseek(int fd, off_t to, int from) { return REAL(lseek)(fd, (int)to, to >> 32); }",
+        {"abi.off_t_bits": "32"},
+    ),
+    "the large-file off_t has 32 bits": (
+        "off64_t lseek64(int fd, off64_t to, int from){ return REAL(lseek64)(fd, (int)to, from); }",
+        {"abi.off_t_bits_large_file": "32"},
+    ),
+    "sigaction leaves sa_restorer alone": (
+        r"""
+        int sigaction(int signum, const struct sigaction *act, struct sigaction *old)
+        {
+            struct sigaction read;
+            int done = REAL(sigaction)(signum, act, old ? &read : NULL);
+            if (old && done == 0) memcpy(old, &read, offsetof(struct sigaction, sa_flags) + 4);
+            return done;
+        }
+        """,
+        {"abi.struct_sigaction_bytes": "140"},
+    ),
+    "char is unsigned": (
+        r"""
+        struct lconv *localeconv(void)
+        {
+            static struct lconv made;
+            made = *REAL(localeconv)();
+            made.int_frac_digits = (char)UCHAR_MAX;
+            return &made;
+        }
+        """,
+        {"abi.char_signed": "no"},
+    ),
+    "time ends in 2038": (
+        r"""
+        struct tm *gmtime(const time_t *when)
+        {
+            if (*when > INT_MAX) return errno = EOVERFLOW, NULL;
+            return REAL(gmtime)(when);
+        }
+        """,
+        {"abi.time_after_2038": "no"},
+    ),
+    "time goes back to 1901 in 2038": (
+        r"""
+        struct tm *gmtime(const time_t *when)
+        {
+            time_t wrapped = (int)*when;
+            return REAL(gmtime)(&wrapped);
+        }
+        """,
+        {"abi.time_after_2038": "no"},
+    ),
+    "files' times end in 2038": (
+        r"""
+        int utimensat(int folder, const char *path, const struct timespec given[2], int flags)
+        {
+            struct timespec kept[2] = {given[0], given[1]};
+            for (int i = 0; i < 2; i++) if (kept[i].tv_sec > INT_MAX) kept[i].tv_sec = INT_MAX;
+            return REAL(utimensat)(folder, path, kept, flags);
+        }
+        """,
+        {"abi.file_time_after_2038": "no"},
+    ),
+}
+
+
+@needs_linux
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_changed_world_flips_what_hangs_on_it(name: str, tmp_path: Path, here: Report) -> None:
+    source, expected = WORLDS[name]
+    changed = flipped(here, measure(environment=shim(tmp_path, HEADERS + source)))
+    assert {id: answer for id, (_, answer) in changed.items()} == expected
+
+
+@needs_linux
+def test_a_time_of_32_bits_flips_its_width(tmp_path: Path, here: Report) -> None:
+    source = r"""
+    time_t time(time_t *to)
+    {
+        time_t now = REAL(time)(NULL);
+        if (to) memcpy(to, &now, 4);
+        return now;
+    }
+    """
+    # Of this family alone: a library whose time() and nanosleep() disagree on time_t has no
+    # right answer to what is asked about waiting.
+    changed = flipped(here, measure("--only=abi", environment=shim(tmp_path, HEADERS + source)))
+    assert changed == {"abi.time_t_bits": (here["abi.time_t_bits"].answer, "32")}
+
+
+# What the C compiler says of the same, under the library's own defaults.
+DECLARED = {
+    "long_bits": ("8 * sizeof(long)", "stddef.h"),
+    "pointer_bits": ("8 * sizeof(void *)", "stddef.h"),
+    "size_t_bits": ("8 * sizeof(size_t)", "stddef.h"),
+    "wchar_t_bits": ("8 * sizeof(wchar_t)", "wchar.h"),
+    "time_t_bits": ("8 * sizeof(time_t)", "time.h"),
+    "off_t_bits": ("8 * sizeof(off_t)", "sys/types.h"),
+    "sigset_t_bytes": ("sizeof(sigset_t)", "signal.h"),
+    "sa_flags_offset": ("__builtin_offsetof(struct sigaction, sa_flags)", "signal.h"),
+    "int64_alignment": ("__builtin_offsetof(struct { char c; long long n; }, n)", "stddef.h"),
+    "double_alignment": ("__builtin_offsetof(struct { char c; double n; }, n)", "stddef.h"),
+    "char_signed": ("(char)-1 < 0", "stddef.h"),
+}
+
+
+@pytest.mark.skipif(not compiler.command(), reason="needs a C compiler")
+@pytest.mark.parametrize("name", DECLARED)
+def test_what_runs_is_what_the_headers_declare(
+    name: str, tmp_path: Path, here: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert here[f"abi.{name}"].value == compiler.constant(*DECLARED[name])
+
+
+@pytest.mark.skipif(not compiler.command(), reason="needs a C compiler")
+def test_sigaction_fills_its_struct_but_for_the_end(
+    tmp_path: Path, here: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    declared = compiler.constant("sizeof(struct sigaction)", "signal.h")
+    filled = here["abi.struct_sigaction_bytes"].value
+    assert isinstance(filled, int)
+    assert declared - 12 <= filled <= declared
+
+
+@pytest.mark.skipif(not compiler.command(), reason="needs a C compiler")
+def test_the_byte_order_is_the_compilers(
+    tmp_path: Path, here: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    little = compiler.constant("__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__", "stddef.h")
+    assert here["abi.byte_order"].value == ("little end" if little else "big end")

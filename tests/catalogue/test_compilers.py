@@ -1,0 +1,57 @@
+"""The compilers family can be wrong: change the compiler, see the answers flip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from probes import Report, compiler
+from probes.fact import BLOCKED
+from tests.worlds import flipped, measure
+
+pytestmark = pytest.mark.skipif(not compiler.command(), reason="needs a C compiler")
+
+CC = " ".join(compiler.command())
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (
+            "-D_XOPEN_SOURCE=700 -std=c99",
+            {"compilers.signal_flags": "SA_NODEFER|SA_RESETHAND"},
+        ),
+        ("-D_DEFAULT_SOURCE", {"compilers.signal_flags_strict": "SA_RESTART"}),
+        ("-funsigned-char", {"compilers.char_signed": "no"}),
+    ],
+)
+def test_flags_flip_what_hangs_on_them(flags: str, expected: dict[str, str], here: Report) -> None:
+    changed = flipped(here, measure(environment={"CC": f"{CC} {flags}"}))
+    assert {id: answer for id, (_, answer) in changed.items()} == expected
+
+
+def test_headers_flip_the_widths(tmp_path: Path, here: Report) -> None:
+    header = tmp_path / "narrow.h"
+    header.write_text("#include <sys/types.h>\n#define off_t int\n#define time_t short\n")
+    changed = flipped(here, measure(environment={"CC": f"{CC} -include {header}"}))
+    # The programs that ask about signals include headers that such names break.
+    assert changed["compilers.off_t_bits_file_offset_bits_64"][1] == "32"
+    assert changed["compilers.time_t_bits_time_bits_64"][1] == "16"
+
+
+def test_without_a_compiler_all_of_it_is_blocked_and_nothing_else(here: Report) -> None:
+    without = measure(environment={"CC": "/nonexistent"})
+    changed = flipped(here, without)
+    assert set(changed) == {fact.id for fact in here if fact.family == "compilers"}
+    for id in changed:
+        assert without[id].status == BLOCKED
+        assert "install" in without[id].reason
+
+
+def test_a_compiler_that_refuses_is_no_answer(tmp_path: Path) -> None:
+    header = tmp_path / "broken.h"
+    header.write_text("#error broken\n")
+    report = measure("--only=compilers", environment={"CC": f"{CC} -include {header}"})
+    assert {fact.status for fact in report} == {"unsupported"}
+    assert all("#error broken" in fact.reason for fact in report)

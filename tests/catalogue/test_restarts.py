@@ -1,0 +1,262 @@
+"""The restarts family can be wrong: change the world, see the answers flip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from probes import Report
+from tests.catalogue.test_signals import python_flags
+from tests.worlds import flipped, measure, needs_linux, shim
+
+CALLS = """
+#include <errno.h>
+#include <poll.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/msg.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#define REAL(name) static __typeof__(&name) real; if (!real) real = dlsym(RTLD_NEXT, #name)
+#define FAIL(number) do { errno = (number); return -1; } while (0)
+#define IS_HANDLER(action) ((action).sa_handler != SIG_DFL && (action).sa_handler != SIG_IGN)
+"""
+
+
+def again(result: str, name: str, declared: str, passed: str) -> str:
+    """A function that makes the real call until it gives something other than EINTR, in C."""
+    return f"""
+{result} {name}({declared}) {{
+    REAL({name});
+    {result} got;
+    while ((got = real({passed})) == -1 && errno == EINTR);
+    return got;
+}}
+"""
+
+
+def to_the_end(name: str, declared: str, passed: str) -> str:
+    """A write or send that comes back when all is moved, or when it would block, in C."""
+    return f"""
+ssize_t {name}(int fd, const void *data, size_t size{declared}) {{
+    REAL({name});
+    size_t moved = 0;
+    while (moved < size) {{
+        ssize_t now = real(fd, (const char *)data + moved, size - moved{passed});
+        if (now < 0 && errno == EINTR) continue;
+        if (now < 0) return moved ? (ssize_t)moved : -1;
+        moved += now;
+    }}
+    return moved;
+}}
+"""
+
+
+def with_flags(change: str) -> str:
+    """A sigaction that changes the flags of a handler for SIGUSR1, in C."""
+    # Python's siginterrupt, by which abi finds out where the flags lie, asks for no old one.
+    return (
+        CALLS
+        + f"""
+int sigaction(int signum, const struct sigaction *new, struct sigaction *old) {{
+    REAL(sigaction);
+    struct sigaction to;
+    if (signum != SIGUSR1 || !old || !new || !IS_HANDLER(*new)) return real(signum, new, old);
+    to = *new;
+    to.sa_flags {change};
+    return real(signum, &to, old);
+}}
+"""
+    )
+
+
+BY_FLAG = [
+    "read_pipe",
+    "write_pipe",
+    "read_terminal",
+    "write_terminal",
+    "read_socket",
+    "write_socket",
+    "recv",
+    "send",
+    "accept",
+    "connect",
+    "flock",
+    "fcntl_setlkw",
+    "waitpid",
+    "open_fifo",
+    "sem_wait",
+]
+"""What the flag decides about."""
+NEVER = [
+    "recv_rcvtimeo",
+    "accept_rcvtimeo",
+    "poll",
+    "select",
+    "poller",
+    "nanosleep",
+    "pause",
+    "sigsuspend",
+    "sigwaitinfo",
+    "msgrcv",
+]
+"""What ends with EINTR whatever the flag."""
+
+
+def rows(*names: str, old: str, new: str) -> dict[str, tuple[str, str]]:
+    return {f"restarts.{name}": (old, new) for name in names}
+
+
+def both(*names: str) -> list[str]:
+    return [f"{name}{suffix}" for name in names for suffix in ("", "_flags_0")]
+
+
+def bare(*names: str) -> list[str]:
+    return [f"{name}_flags_0" for name in names]
+
+
+FLIPS = {
+    "SA_RESTART is dropped": (
+        with_flags("&= ~SA_RESTART"),
+        rows(*BY_FLAG, old="restarts", new="EINTR"),
+    ),
+    "SA_RESTART is always there": (
+        with_flags("|= SA_RESTART"),
+        {
+            **rows(*bare(*BY_FLAG), old="EINTR", new="restarts"),
+            "signals.sigaction_flags_0_flags": ("none", "SA_RESTART"),
+            "signals.sigaction_flags_0_restarts": ("no", "yes"),
+            "signals.python_signal_flags": python_flags("SA_RESTART"),
+            "signals.python_signal_restarts": ("no", "yes"),
+        },
+    ),
+    "nothing ends with EINTR": (
+        CALLS
+        + again("ssize_t", "recv", "int a, void *b, size_t c, int d", "a, b, c, d")
+        + again("int", "accept", "int a, struct sockaddr *b, socklen_t *c", "a, b, c")
+        + again("int", "poll", "struct pollfd *a, nfds_t b, int c", "a, b, c")
+        + again(
+            "int",
+            "select",
+            "int a, fd_set *b, fd_set *c, fd_set *d, struct timeval *e",
+            "a, b, c, d, e",
+        )
+        + again("int", "epoll_wait", "int a, struct epoll_event *b, int c, int d", "a, b, c, d")
+        + again("int", "nanosleep", "const struct timespec *a, struct timespec *b", "a, b")
+        + again("int", "sigsuspend", "const sigset_t *a", "a")
+        + again("int", "sigwaitinfo", "const sigset_t *a, siginfo_t *b", "a, b")
+        + again("ssize_t", "msgrcv", "int a, void *b, size_t c, long d, int e", "a, b, c, d, e")
+        + "int pause(void) { REAL(pause); for (;;) real(); }",
+        {
+            **rows(*both(*NEVER), old="EINTR", new="restarts"),
+            **rows("recv_flags_0", "accept_flags_0", old="EINTR", new="restarts"),
+            **rows("recv_rcvtimeo_stopped", "poller_stopped", old="EINTR", new="restarts"),
+        },
+    ),
+    "a read is taken up again": (
+        CALLS + again("ssize_t", "read", "int a, void *b, size_t c", "a, b, c"),
+        {
+            **rows(*bare("read_pipe", "read_terminal", "read_socket"), old="EINTR", new="restarts"),
+            "signals.sigaction_flags_0_restarts": ("no", "yes"),
+            "signals.sysv_signal_restarts": ("no", "yes"),
+            "signals.python_signal_restarts": ("no", "yes"),
+            "signals.siginterrupt_interrupts": ("yes", "no"),
+            "signals.siginterrupt_outlives_signal": ("yes", "no"),
+        },
+    ),
+    "what is begun is brought to its end": (
+        CALLS + to_the_end("write", "", "") + to_the_end("send", ", int flags", ", flags"),
+        {
+            **rows(*both("write_pipe_begun", "send_begun"), old="partial", new="restarts"),
+            **rows(
+                *bare("write_pipe", "write_terminal", "write_socket", "send"),
+                old="EINTR",
+                new="restarts",
+            ),
+        },
+    ),
+    "sigwait ends with EINTR": (
+        CALLS
+        + """
+int sigwait(const sigset_t *set, int *taken) {
+    siginfo_t told;
+    if (sigwaitinfo(set, &told) < 0) return errno;
+    *taken = told.si_signo;
+    return 0;
+}
+""",
+        rows(*both("sigwait"), old="restarts", new="EINTR"),
+    ),
+    "SIGCONT has a handler": (
+        CALLS
+        + """
+static void nothing(int signum) {}
+__attribute__((constructor)) static void install(void) {
+    struct sigaction action = {.sa_handler = nothing};
+    sigaction(SIGCONT, &action, 0);
+}
+""",
+        rows(
+            "read_pipe_stopped",
+            "nanosleep_stopped",
+            "sem_wait_stopped",
+            old="restarts",
+            new="EINTR",
+        ),
+    ),
+    "there are no terminals and no message queues": (
+        CALLS
+        + """
+#include <pty.h>
+int openpty(int *a, int *b, char *c, const struct termios *d, const struct winsize *e) {
+    FAIL(ENOENT);
+}
+int msgget(key_t key, int flags) { FAIL(ENOSYS); }
+""",
+        {
+            **rows("read_terminal", "write_terminal", old="restarts", new="blocked"),
+            **rows(*bare("read_terminal", "write_terminal"), old="EINTR", new="blocked"),
+            **rows(*both("msgrcv"), old="EINTR", new="unsupported"),
+            "groups.session_leader_gains_terminal": ("yes", "blocked"),
+            "groups.double_fork_regains_terminal": ("no", "blocked"),
+        },
+    ),
+    "semaphores have names, as on macOS": (
+        # Python's own locks begin with 1.
+        CALLS
+        + """
+int sem_init(sem_t *made, int shared, unsigned value) {
+    REAL(sem_init);
+    if (!value) FAIL(ENOSYS);
+    return real(made, shared, value);
+}
+""",
+        {},
+    ),
+}
+
+
+@needs_linux
+@pytest.mark.parametrize("world", FLIPS)
+def test_a_changed_call_flips_what_hangs_on_it_and_nothing_else(
+    world: str, here: Report, tmp_path: Path
+) -> None:
+    source, expected = FLIPS[world]
+    assert flipped(here, measure(environment=shim(tmp_path, source))) == expected
+
+
+def queues() -> str:
+    return Path("/proc/sysvipc/msg").read_text()
+
+
+@needs_linux
+def test_no_message_queue_is_left_when_the_probe_is_killed() -> None:
+    before = queues()
+    measure("--only=restarts.msgrcv")
+    for milliseconds in range(1, 30, 2):
+        measure("--only=restarts.msgrcv", f"--deadline={milliseconds / 1000}")
+    assert queues() == before

@@ -1,0 +1,485 @@
+"""Reports are read whole or refused in one line, and written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probes import Fact, Platform, Report, ReportError
+from probes.fact import DEEPEST, LARGEST_FILE, STATUSES, printable, write_whole
+from probes.probe import Probe, catalogue, same, select
+from tests.strategies import documents, lightly, reports, texts
+from tests.worlds import ROOT, needs_root
+
+HERE = Platform("Linux", "6.1.0", "x86_64", "glibc", "2.36", 64)
+SMALL = Report(
+    HERE,
+    {
+        "a.b": Fact("a.b", "measured", 5, raw=[1, {"x": 0.5}], milliseconds=1.25),
+        "a.c": Fact("a.c", "blocked", reason="needs r\u00f6\u00f6t"),
+    },
+    seconds=0.5,
+    measured_at="2026-11-22T23:59:59Z",
+)
+
+
+def complaint(text: Any) -> str:
+    """The one line with which ``text`` is refused; empty where it is read, and can be written."""
+    try:
+        Report.loads(text).dumps()
+    except ReportError as error:
+        return str(error)
+    return ""
+
+
+def refused(text: Any) -> str:
+    """The one line with which ``text`` is refused."""
+    message = complaint(text)
+    assert message
+    assert message.isprintable()
+    return message
+
+
+def ordered(value: Any) -> str:
+    """As text, since Python calls 1 and True equal."""
+    return json.dumps(value, sort_keys=True)
+
+
+# Reading --------------------------------------------------------------------------------
+
+
+@lightly
+@given(documents)
+def test_what_is_written_reads_the_same(document: dict[str, Any]) -> None:
+    report = Report.from_json(document)
+    text = report.dumps()
+    again = Report.loads(text)
+    assert again.dumps() == text
+    assert again.dumps() == Report.loads(text.encode()).dumps()
+    assert again.environment == report.environment
+    for fact in report:
+        read = again[fact.id]
+        assert (read.status, read.scope, read.reason) == (fact.status, fact.scope, fact.reason)
+        assert same(read.value, fact.value)
+        assert ordered([read.raw, read.later]) == ordered([fact.raw, fact.later])
+    assert again.later == report.later
+    assert text.endswith("}\n")
+    assert text.isascii()
+
+
+@lightly
+@given(reports, st.dictionaries(st.text(st.characters(codec="ascii")).map("x".__add__), texts))
+def test_fields_of_a_later_version_are_kept(report: Report, fields: dict[str, Any]) -> None:
+    document = report.to_json()
+    for part in (document, document["environment"], *document["facts"].values()):
+        part.update(fields)
+    read = json.loads(Report.from_json(document).dumps())
+    for part in (read, read["environment"], *read["facts"].values()):
+        assert fields.items() <= part.items()
+
+
+def test_cut_short_anywhere_it_is_refused() -> None:
+    data = SMALL.dumps().encode()
+    Report.loads(data[:-1])  # The final newline alone may go.
+    for length in range(len(data) - 1):
+        refused(data[:length])
+
+
+@settings(lightly, max_examples=150)
+@given(st.one_of(st.binary(), st.text(), st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(
+        st.sampled_from(["schema", "facts", "environment", "a.b", "status"]), inner
+    ),
+).map(json.dumps)))  # fmt: skip
+def test_what_is_no_report_is_refused(text: Any) -> None:
+    refused(text)
+
+
+@lightly
+@given(reports, st.binary(max_size=3), st.data())
+def test_a_report_with_bytes_changed_is_read_or_refused(
+    report: Report, junk: bytes, data: st.DataObject
+) -> None:
+    text = report.dumps().encode()
+    at = data.draw(st.integers(0, len(text)))
+    changed = text[:at] + junk + text[at + data.draw(st.integers(0, 3)) :]
+    said = complaint(changed)
+    assert not said or said.isprintable()
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not JSON, or cut short"),
+        ("{}", 'no "schema"'),
+        ("[]", 'no "schema"'),
+        ("<html>", "not JSON"),
+        ('{"schema": 2}', "its schema is 2; this version reads schema 1 alone"),
+        ('{"schema": "1\\n2"}', "its schema is"),
+        ('{"schema": true}', "its schema is True"),
+        ('{"schema": 1}', "environment is missing"),
+        ('{"schema": NaN}', "NaN"),
+        ('{"schema": 1, "x": -Infinity}', "-Infinity"),
+        ('{"schema": 1, "x": 1e999}', "no word for"),
+        ('{"schema": 1, "x": ' + "9" * 5000 + "}", "hundreds of digits"),
+        ('{"schema": 1, "x": ' + "9" * 350 + "}", "no word for"),
+        ('{"schema": 1, "x": ' + nested(DEEPEST) + "}", "nested deeper than"),
+        (nested(100_000), "nested deeper than"),
+        ('{"a":' * 100_000 + "1" + "}" * 100_000, "nested deeper than"),
+        ('{"schema": 1, "schema": 1}', "says 'schema' twice"),
+        ('{"schema": 1, "x": {"a": 1, "\\n\\u001b": 2, "\\n\\u001b": 3}}', "twice"),
+        (b"\xff\xfe{\x00}\x00", "not UTF-8"),
+        (SMALL.dumps().encode("utf-16"), "not UTF-8"),
+        (b"\x00" * 100, "not JSON"),
+        (b'{"schema": "\xed\xa0\x80"}', "not UTF-8"),
+        (b"\x7fELF\x02\x01\x01", "not JSON"),
+    ],
+)
+def test_each_refusal_says_why(text: Any, said: str) -> None:
+    assert said in refused(text)
+
+
+@pytest.mark.parametrize("depth", [900, 990, 5000])
+def test_what_is_read_can_be_written(depth: int) -> None:
+    """Some Pythons read deeper than they write: nothing in between is let through."""
+    document = SMALL.to_json()
+    for part in (document, document["environment"], document["facts"]["a.b"]):
+        part["later"] = None
+    text = json.dumps(document)
+    for at in range(3):
+        parts = text.split('"later": null')
+        refused(f'"later": {nested(depth)}'.join(["null".join(parts[: at + 1]), parts[at + 1]]))
+    deepest = '"later": ' + nested(DEEPEST - 3)
+    report = Report.loads(text.replace('"later": null', deepest))
+    assert Report.loads(report.dumps()).dumps() == report.dumps()
+
+
+def test_a_fact_that_is_read_fits_a_report() -> None:
+    for depth in range(DEEPEST - 5, DEEPEST + 3):
+        raw = json.loads(nested(depth))
+        try:
+            fact = Fact.from_json(
+                "a.b", {"status": "measured", "value": 1, "scope": "inherent", "raw": raw}
+            )
+        except ReportError:
+            assert depth > DEEPEST - 3
+        else:
+            assert not complaint(Report(HERE, {"a.b": fact}).dumps())
+
+
+def test_a_byte_order_mark_and_a_lone_surrogate_are_no_harm() -> None:
+    assert Report.loads(b"\xef\xbb\xbf" + SMALL.dumps().encode()).dumps() == SMALL.dumps()
+    report = Report.loads(SMALL.dumps().replace("needs", "\\udcff"))
+    assert report["a.c"].reason.startswith("\udcff")
+    assert Report.loads(report.dumps()).dumps() == report.dumps()
+
+
+# Files ----------------------------------------------------------------------------------
+
+
+def load_refused(path: Path) -> str:
+    with pytest.raises(ReportError) as raised:
+        Report.load(path)
+    message = str(raised.value)
+    assert message.isprintable()
+    assert message.startswith(printable(str(path)))
+    return message
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    assert "No such file" in load_refused(tmp_path / "missing")
+    assert "Is a directory" in load_refused(tmp_path)
+    assert "Not a directory" in load_refused(Path(__file__) / "x")
+    assert "null" in load_refused(Path("a\0b"))
+    assert "No such file" in load_refused(Path("two\nlines\x1b[31m\udcff"))
+    path = tmp_path / "empty"
+    path.touch()
+    assert "cut short" in load_refused(path)
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    load_refused(loop)
+
+
+def test_a_file_past_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with open(path, "wb") as file:
+        file.truncate(LARGEST_FILE + 1)
+    assert "larger than" in load_refused(path)
+    if os.path.exists("/dev/zero"):
+        assert "larger than" in load_refused(Path("/dev/zero"))
+
+
+def test_a_fifo_nobody_writes_to_is_no_reason_to_wait(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    program = "import sys; from probes import Report; Report.load(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert f"ReportError: {path}: not JSON, or cut short" in done.stderr
+
+
+def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    """As a shell gives it: ``diff a.json <(ssh host …)``."""
+    reading, writing = os.pipe()
+    large = SMALL.with_later(x="y" * 200_000)
+
+    def write() -> None:
+        with open(writing, "w") as file:
+            file.write(large.dumps())
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        assert Report.load(f"/dev/fd/{reading}").dumps() == large.dumps()
+    finally:
+        os.close(reading)
+        thread.join()
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    SMALL.save(path)
+    assert Report.load(path).dumps() == SMALL.dumps()
+    assert Report.load(str(path))["a.b"].value == 5
+    assert os.listdir(tmp_path) == ["report.json"]
+
+
+def test_a_new_file_has_the_umask_an_old_one_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    old = os.umask(0o027)
+    try:
+        SMALL.save(path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        path.chmod(0o604)
+        SMALL.save(path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o604
+    finally:
+        os.umask(old)
+
+
+@needs_root
+def test_another_users_file_stays_theirs(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.touch()
+    os.chown(path, 65534, 65533)
+    SMALL.save(path)
+    assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65533)
+
+
+def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    path, target = tmp_path / "link", tmp_path / "folder" / "target"
+    path.symlink_to("folder/target")
+    for _ in range(2):  # The first time it leads nowhere.
+        SMALL.save(path)
+        assert path.is_symlink()
+        assert Report.load(target).dumps() == SMALL.dumps()
+    assert os.listdir(tmp_path / "folder") == ["target"]
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(OSError, match="loop"):
+        SMALL.save(loop)
+    assert loop.is_symlink()
+
+
+def test_what_is_no_plain_file_is_written_straight_to(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with open(os.open(fifo, os.O_RDWR | os.O_NONBLOCK), "rb") as reading:
+        write_whole(fifo, "in one piece")
+        assert os.read(reading.fileno(), 100) == b"in one piece"
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+    with pytest.raises(IsADirectoryError):
+        SMALL.save(tmp_path)
+    if os.path.exists("/dev/full"):
+        with pytest.raises(OSError, match="/dev/full") as raised:
+            SMALL.save("/dev/full")
+        assert raised.value.errno == errno.ENOSPC
+
+
+def test_standard_output_as_a_file_is_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("before\n")
+    program = "from probes.fact import write_whole; write_whole('/dev/stdout', 'after\\n')"
+    with open(path, "ab") as file:
+        subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=file, check=True)
+    assert path.read_text() == "before\nafter\n"
+
+
+SAVING = """\
+import os, resource, sys
+from probes import Report
+report = Report.loads(sys.stdin.buffer.read())
+{before}
+try:
+    report.save(sys.argv[1])
+except OSError as error:
+    print(error.errno, error.filename)
+else:
+    print("saved")
+"""
+
+
+def saved_after(before: str, path: Path) -> str:
+    """What comes of saving a report in a process that did ``before`` first."""
+    done = subprocess.run(
+        [sys.executable, "-c", SAVING.format(before=before), str(path)],
+        cwd=ROOT, input=SMALL.dumps(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("there", [None, "what was there"])
+def test_on_a_full_disk_what_was_there_stays(tmp_path: Path, there: Optional[str]) -> None:
+    path = tmp_path / "report.json"
+    if there:
+        path.write_text(there)
+    full = "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"
+    assert saved_after(full, path) == f"{errno.EFBIG} {path}"
+    assert os.listdir(tmp_path) == (["report.json"] if there else [])
+    if there:
+        assert path.read_text() == there
+
+
+@pytest.fixture
+def open_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that any user can come to."""
+    folder = tmp_path_factory.mktemp("open")
+    for path in (folder, *folder.parents):
+        if path.stat().st_uid == os.geteuid() and "pytest" in str(path):
+            path.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("closed", ["folder", "file"])
+def test_what_is_read_only_stays(open_folder: Path, closed: str) -> None:
+    path = open_folder / "report.json"
+    path.write_text("what was there")
+    path.chmod(0o444)
+    open_folder.chmod(0o555 if closed == "folder" else 0o777)
+    try:
+        nobody = "os.geteuid() or (os.setgroups([]), os.setgid(65534), os.setuid(65534))"
+        assert saved_after(nobody, path) == f"{errno.EACCES} {path}"
+        assert os.listdir(open_folder) == ["report.json"]
+        assert path.read_text() == "what was there"
+    finally:
+        open_folder.chmod(0o755)
+
+
+# Values and platforms ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(True, "yes"), (False, "no"), (None, "none"), (1, "1"), ("yes", "yes")]
+)
+def test_answers(value: Any, shown: str) -> None:
+    assert Fact("a.b", "measured", value).answer == shown
+
+
+def test_every_status_is_counted() -> None:
+    assert list(SMALL.counts()) == list(STATUSES)
+    assert SMALL.counts()["blocked"] == 1
+
+
+@lightly
+@given(texts)
+def test_printable_is_one_line_and_idempotent(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    assert printable(shown) == shown
+    shown.encode()
+
+
+def test_names_go_from_the_nearest_to_posix() -> None:
+    names = Platform("Linux", "", "", "musl", "", 32, hypervisor="gvisor").names
+    assert names == (
+        "gvisor", "linux-musl-32", "linux-32", "linux-musl", "linux", "posix"
+    )  # fmt: skip
+    assert "macos" in Platform("Darwin", "", "", "darwin", "", 64).names
+    assert "illumos" in Platform("SunOS", "", "", "sunos", "", 64).names
+
+
+# Choosing probes ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def some() -> dict[str, Probe]:
+    def named(id: str) -> Probe:
+        return Probe(id, "?", "", "", "", "inherent", {}, "", named)
+
+    ids = ("locks.a", "locks.b", "signals.a", "signals.ab", "lock.a")
+    return {id: named(id) for id in ids}
+
+
+@pytest.mark.parametrize(
+    ("only", "skip", "chosen"),
+    [
+        ([], [], ["locks.a", "locks.b", "signals.a", "signals.ab", "lock.a"]),
+        (["locks"], [], ["locks.a", "locks.b"]),
+        (["lock"], [], ["lock.a"]),
+        (["lock*"], [], ["locks.a", "locks.b", "lock.a"]),
+        (["*.a"], [], ["locks.a", "signals.a", "lock.a"]),
+        (["signals.a"], [], ["signals.a"]),
+        (["signals.?"], [], ["signals.a"]),
+        (["[ls]*.b"], [], ["locks.b"]),
+        (["signals.ab", "locks"], [], ["locks.a", "locks.b", "signals.ab"]),
+        (["locks"], ["*.a"], ["locks.b"]),
+        ([], ["locks", "lock"], ["signals.a", "signals.ab"]),
+    ],
+)
+def test_select(
+    some: dict[str, Probe], only: list[str], skip: list[str], chosen: list[str]
+) -> None:
+    assert list(select(some, only, skip)) == chosen
+
+
+@pytest.mark.parametrize(
+    ("only", "skip"),
+    [
+        (["sokets"], []),
+        (["locks.c"], []),
+        (["locks", "x.*"], []),
+        ([], ["x"]),
+        ([""], []),
+        (["locks"], ["locks"]),
+        ([], ["*"]),
+        (["locks.A"], []),
+        (["two\nlines"], []),
+    ],
+)
+def test_select_nothing_is_an_error_of_one_line(
+    some: dict[str, Probe], only: list[str], skip: list[str]
+) -> None:
+    with pytest.raises(LookupError) as raised:
+        select(some, only, skip)
+    assert str(raised.value.args[0]).isprintable()
+
+
+def test_the_whole_catalogue_is_well_formed() -> None:
+    """Each question is one, each id one the reader takes, each documented name a platform's."""
+    for id, probe in catalogue().items():
+        assert Fact.from_json(id, {"status": "measured", "value": 1, "scope": probe.scope})
+        assert probe.question.endswith("?"), id
+        assert probe.question.isprintable(), id
+        assert len(probe.question) <= 76, id
+        assert probe.matters, id
+        assert probe.advice, id
+        assert probe.reference, id
