@@ -14,7 +14,6 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Optional, Union
 
 from .fact import FAULTS, INFORMATIVE, MEASURED, UNSUPPORTED, Fact, Report, ReportError, show
@@ -181,19 +180,19 @@ def _matches(allowance: Allowance, change: Change) -> bool:
     return (allowance.fact, allowance.was, allowance.now) == (change.id, change.was, change.now)
 
 
-def allowed_path(baseline: Union[str, os.PathLike[str]]) -> Path:
+def allowed_path(baseline: Union[str, os.PathLike[str]]) -> str:
     """``freebsd.json`` has its allowed differences in ``freebsd.allowed.json``."""
-    path = Path(baseline)
-    return path.with_name(f"{path.stem}.allowed.json")
+    return f"{os.path.splitext(os.fspath(baseline))[0]}.allowed.json"
 
 
-def load_allowances(path: Path) -> list[Allowance]:
+def load_allowances(path: Union[str, os.PathLike[str]]) -> list[Allowance]:
     """The allowed differences in a file, none where there is no file.
 
     Raises ReportError, one line, for anything else that is not such a file.
     """
     try:
-        document = json.loads(path.read_bytes())
+        with open(path, "rb") as file:
+            document = json.loads(file.read())
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -206,7 +205,7 @@ def load_allowances(path: Path) -> list[Allowance]:
     return [_allowance(path, number, entry) for number, entry in enumerate(entries, 1)]
 
 
-def _allowance(path: Path, number: int, entry: Any) -> Allowance:
+def _allowance(path: Union[str, os.PathLike[str]], number: int, entry: Any) -> Allowance:
     wanted = ("fact", "from", "to", "reason", "expires")
     if not isinstance(entry, Mapping):
         raise ReportError(f"{path}: entry {number} is not an object")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import json
 import os
 import signal
@@ -279,6 +278,8 @@ def _gate(options: argparse.Namespace) -> int:
 
 def _update(options: argparse.Namespace) -> int:
     """Show what changes, then write the baseline with the reason."""
+    import datetime
+
     from . import baseline as baselines
     from .probe import catalogue
 

@@ -6,8 +6,9 @@ import errno
 import functools
 import os
 import shlex
-import subprocess
 
+from .command import run as run_command
+from .harness import ending
 from .probe import Blocked, Unsupported
 
 
@@ -27,14 +28,10 @@ def version() -> str:
     if not command():
         return ""
     try:
-        said = subprocess.run(
-            [*command(), "--version"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            timeout=5, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
+        _, said = run_command([*command(), "--version"], seconds=5)
+    except OSError:
         return ""
-    return said.stdout.decode(errors="replace").partition("\n")[0].strip()
+    return said.partition("\n")[0].strip()
 
 
 def run(source: str, *flags: str) -> str:
@@ -43,8 +40,10 @@ def run(source: str, *flags: str) -> str:
     Raises Blocked without a compiler, Unsupported where it refuses the program.
     """
     _build(source, *flags, "-o", "asked")
-    done = subprocess.run(["./asked"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
-    return done.stdout.decode()
+    status, said = run_command(["./asked"])
+    if status:
+        raise RuntimeError(f"the compiled program {ending(status)}")
+    return said
 
 
 def constant(expression: str, header: str, *flags: str) -> int:
@@ -72,12 +71,8 @@ def _build(source: str, *arguments: str) -> None:
         raise Blocked("needs a C compiler: install cc, gcc or clang, or set CC")
     with open("asked.c", "w", encoding="ascii") as file:
         file.write(source)
-    built = subprocess.run(
-        [*command(), *arguments, "asked.c"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-    )  # fmt: skip
-    if built.returncode:
-        said = built.stdout.decode(errors="replace")
+    status, said = run_command([*command(), *arguments, "asked.c"], errors_too=True)
+    if status:
         for number in (errno.ENOSPC, errno.EDQUOT):
             if os.strerror(number) in said:
                 raise OSError(number, os.strerror(number))

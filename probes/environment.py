@@ -9,12 +9,11 @@ import os
 import pkgutil
 import re
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-from . import compiler, libc
+from . import command, compiler, libc
 from .fact import Platform
 
 # The kernel settings that bear on facts, as the platform's sysctl(8) names them.
@@ -245,17 +244,11 @@ def _lines(path: str) -> Iterator[str]:
         yield from file
 
 
-def _run(command: list[str], error_too: bool = False) -> str:
+def _run(words: list[str], error_too: bool = False) -> str:
     """What a command says, empty where it is not there or does not end."""
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if error_too else subprocess.DEVNULL,
-            env={**os.environ, "PATH": os.environ.get("PATH", "") + ":/sbin:/usr/sbin"},
-            timeout=5,
-            check=False,
-        )
-        return done.stdout.decode(errors="replace")
+    path = os.environ.get("PATH", "") + ":/sbin:/usr/sbin"
+    with contextlib.suppress(OSError):
+        return command.run(
+            words, errors_too=error_too, seconds=5, environment={**os.environ, "PATH": path}
+        )[1]
     return ""

@@ -13,7 +13,6 @@ import json
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional, Union
@@ -437,17 +436,22 @@ def _write_whole(name: str, data: bytes) -> None:
         mode, owner = stat.S_IMODE(there.st_mode), (there.st_uid, there.st_gid)
     target = os.path.realpath(name)
     folder, last = os.path.split(target)
-    handle, beside = tempfile.mkstemp(dir=folder, prefix=f".{last[:100]}.")
+    beside = os.path.join(folder, f".{last[:100]}.{os.urandom(4).hex()}")
     try:
-        with open(handle, "wb") as file:
+        with open(beside, "xb", opener=_open_private) as file:
             file.write(data)
         with contextlib.suppress(PermissionError):
             os.chown(beside, *owner)
         os.chmod(beside, mode)
         os.replace(beside, target)
     except BaseException:
-        os.unlink(beside)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
         raise
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _umask() -> int:

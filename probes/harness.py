@@ -9,20 +9,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import json
+import marshal
 import os
 import select
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from ctypes import c_void_p
 from typing import Any, Callable, Optional
 
-from . import libc
+from . import command, libc
 from .probe import Blocked, Unsupported
 
 
@@ -31,28 +30,55 @@ class ChildDied(Exception):
 
 
 class Channel:
-    """One end of a conversation between two processes: whole JSON values, in order."""
+    """One end of a conversation between two processes of this interpreter, by two pipes.
 
-    def __init__(self, end: socket.socket) -> None:
-        self.end = end
-        self.buffer = b""
+    A word is None, a bool, a number, a string, or lists and dicts of those.
+    """
+
+    def __init__(self, reading: int, writing: int) -> None:
+        self.reading = reading
+        self.writing = writing
+        self.heard = b""
+
+    @classmethod
+    def pair(cls) -> tuple[Channel, Channel]:
+        """Both ends."""
+        reading, their_writing = os.pipe()
+        their_reading, writing = os.pipe()
+        return cls(reading, writing), cls(their_reading, their_writing)
 
     def say(self, word: Any = None) -> None:
-        self.end.sendall(json.dumps(word).encode() + b"\n")
+        # Not JSON: marshal is done in C, and touches a quarter of the memory, which a
+        # forked process copies page by page.
+        text = marshal.dumps(word)
+        text = len(text).to_bytes(4, "big") + text
+        while text:
+            text = text[os.write(self.writing, text) :]
 
     def hear(self) -> Any:
         """The next word.  Raises EOFError when the other side is gone without one."""
-        while b"\n" not in self.buffer:
-            data = self.end.recv(65536)
-            if not data:
-                raise EOFError("the other process ended without a word")
-            self.buffer += data
-        line, _, self.buffer = self.buffer.partition(b"\n")
-        return json.loads(line)
+        return marshal.loads(self._take(int.from_bytes(self._take(4), "big")))
+
+    def _take(self, count: int) -> bytes:
+        """The next ``count`` bytes."""
+        while len(self.heard) < count:
+            self._read()
+        taken, self.heard = self.heard[:count], self.heard[count:]
+        return taken
+
+    def _read(self) -> None:
+        data = os.read(self.reading, 65536)
+        if not data:
+            raise EOFError("the other process ended without a word")
+        self.heard += data
 
     def waiting(self, seconds: float = 0) -> bool:
         """Whether a word, or the end, can be heard within ``seconds``."""
-        return b"\n" in self.buffer or bool(select.select([self.end], [], [], seconds)[0])
+        return bool(self.heard or select.select([self.reading], [], [], seconds)[0])
+
+    def close(self) -> None:
+        os.close(self.reading)
+        os.close(self.writing)
 
 
 class Child(Channel):
@@ -62,16 +88,19 @@ class Child(Channel):
     probe ends.
     """
 
-    def __init__(self, pid: int, end: socket.socket) -> None:
-        super().__init__(end)
+    def __init__(self, pid: int, end: Channel) -> None:
+        super().__init__(end.reading, end.writing)
         self.pid = pid
         self.status: Optional[int] = None
 
-    def hear(self) -> Any:
+    def _read(self) -> None:
         try:
-            word = super().hear()
-        except (EOFError, ConnectionError):
+            super()._read()
+        except EOFError:
             raise ChildDied(f"a child of the probe {ending(self.wait())}") from None
+
+    def hear(self) -> Any:
+        word = super().hear()
         if isinstance(word, dict) and "raised" in word:
             raise _EXCEPTIONS.get(word["raised"], RuntimeError)(word["message"])
         return word
@@ -95,7 +124,7 @@ class Child(Channel):
             # A stopped process is killed too; one that left a uid we may not signal is not ours.
         with contextlib.suppress(ChildProcessError):
             self.wait()
-        self.end.close()
+        self.close()
 
 
 _EXCEPTIONS: dict[str, type[Exception]] = {"Unsupported": Unsupported, "Blocked": Blocked}
@@ -107,7 +136,7 @@ def fork(function: Callable[[Channel], Any]) -> Child:
     The child talks through the Channel it is given and never returns from here.
     Unsupported and Blocked that it raises are raised again where its word is heard.
     """
-    ours, theirs = socket.socketpair()
+    ours, theirs = Channel.pair()
     pid = os.fork()
     if pid:
         theirs.close()
@@ -115,13 +144,12 @@ def fork(function: Callable[[Channel], Any]) -> Child:
     code = 1
     try:
         ours.close()
-        channel = Channel(theirs)
         try:
-            channel.say(function(channel))
+            theirs.say(function(theirs))
             code = 0
         except Exception as error:
             error = out_of_room(error) or error
-            channel.say({"raised": type(error).__name__, "message": f"{error}" or repr(error)})
+            theirs.say({"raised": type(error).__name__, "message": f"{error}" or repr(error)})
     finally:
         os._exit(code)
 
@@ -139,20 +167,32 @@ def answer(function: Callable[[], Any]) -> Any:
         return child.hear()
 
 
-def shell(script: str, before: Callable[[], Any] = lambda: None) -> Child:
-    """A child that runs ``before`` and then becomes sh(1) with ``script``.
+class Shell(Child):
+    """A child that is sh(1): each line it prints is a word, a string.  Its input is a pipe."""
 
-    Each line it prints, a JSON value, is heard here; what is said here is its input.
-    """
-    ours, theirs = socket.socketpair()
+    def hear(self) -> str:
+        while b"\n" not in self.heard:
+            self._read()
+        line, _, self.heard = self.heard.partition(b"\n")
+        return line.decode()
+
+    def end_input(self) -> None:
+        """Have it read the end of its input; whatever it says from here on is heard still."""
+        os.close(self.writing)
+        self.writing = os.open(os.devnull, os.O_WRONLY)
+
+
+def shell(script: str, before: Callable[[], Any] = lambda: None) -> Shell:
+    """A child that runs ``before`` and then becomes sh(1) with ``script``."""
+    ours, theirs = Channel.pair()
     pid = os.fork()
     if pid:
         theirs.close()
-        return Child(pid, ours)
+        return Shell(pid, ours)
     try:
         before()
-        for descriptor in (0, 1):
-            os.dup2(theirs.fileno(), descriptor)
+        os.dup2(theirs.reading, 0)
+        os.dup2(theirs.writing, 1)
         os.execv("/bin/sh", ["sh", "-c", script])
     finally:
         os._exit(127)
@@ -177,21 +217,27 @@ def signal_name(signum: int) -> str:
 # Seeing where a process is ------------------------------------------------------
 
 
+_HAS_PROC = libc.LINUX and os.path.exists("/proc/self/stat")
+
+
 def state(pid: int) -> str:
     """One letter of ps(1): S or I asleep in the kernel, R running, T stopped, Z ended.
 
     Empty where the process is gone.
     """
-    if libc.LINUX and os.path.exists("/proc/self/stat"):
+    if _HAS_PROC:
         try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                return file.read().rpartition(b") ")[2][:1].decode()
-        except (FileNotFoundError, ProcessLookupError):
+            descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+        except FileNotFoundError:
             return ""
-    listed = subprocess.run(
-        ["ps", "-o", "stat=", "-p", str(pid)], stdout=subprocess.PIPE, check=False
-    )
-    return listed.stdout.decode().strip()[:1]
+        try:
+            return os.read(descriptor, 4096).rpartition(b") ")[2][:1].decode()
+        except ProcessLookupError:
+            return ""
+        finally:
+            os.close(descriptor)
+    _, listed = command.run(["ps", "-o", "stat=", "-p", str(pid)])
+    return listed.strip()[:1]
 
 
 def wait_state(pid: int, wanted: str, unless: Callable[[], bool] = lambda: False) -> bool:
@@ -295,7 +341,7 @@ def interrupted(call: Callable[[], Any], install: Callable[[Deliveries], Any]) -
         child.kill(signal.SIGUSR1)
         # The handler's byte comes before the call goes on or comes back: what is seen
         # of the child from here on is seen after the interruption.
-        select.select([deliveries.pipe, child.end.fileno()], [], [])
+        select.select([deliveries.pipe, child.reading], [], [])
         return _went_on(child)
 
 
@@ -394,11 +440,11 @@ def loopback_fence() -> Iterator[Callable[[], None]]:
     through the loopback interface's queue.  Linux has one queue a processor, so the
     process keeps to one; elsewhere there is one in all.
     """
-    if hasattr(os, "sched_setaffinity"):
-        with contextlib.suppress(OSError):
-            allowed = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(0, {allowed[os.getpid() % len(allowed)]})
-    with tcp_pair() as (near, far):
+    before = _keep_to_one_processor()
+    with contextlib.ExitStack() as undo:
+        if before:
+            undo.callback(os.sched_setaffinity, 0, before)
+        near, far = undo.enter_context(tcp_pair())
         for end in (near, far):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -408,6 +454,16 @@ def loopback_fence() -> Iterator[Callable[[], None]]:
                 receiver.recv(1)
 
         yield fence
+
+
+def _keep_to_one_processor() -> set[int]:
+    """The processors it might use before; empty where it cannot choose."""
+    if hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            allowed = os.sched_getaffinity(0)
+            os.sched_setaffinity(0, {sorted(allowed)[os.getpid() % len(allowed)]})
+            return allowed
+    return set()
 
 
 def fill(descriptor: int, chunk: int = 65536) -> int:
@@ -484,15 +540,16 @@ def small_filesystem(kilobytes: int) -> Iterator[str]:
         return
     need_root("mounting a small file system")
     if libc.NETBSD:
-        command = ["mount_tmpfs", "-s", f"{kilobytes}k", "tmpfs", folder]
+        mount = ["mount_tmpfs", "-s", f"{kilobytes}k", "tmpfs", folder]
     else:
-        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder]
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder]
     try:
-        subprocess.run(command, capture_output=True, check=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        why = getattr(error, "stderr", "") or str(error)
-        raise Blocked(f"{' '.join(command[:3])} failed: {why.strip()}") from None
+        status, said = command.run(mount, errors_too=True)
+    except OSError as error:
+        status, said = -1, str(error)
+    if status:
+        raise Blocked(f"{' '.join(mount[:3])} failed: {said.strip()}")
     try:
         yield folder
     finally:
-        subprocess.run(["umount", folder], stderr=subprocess.DEVNULL, check=False)
+        command.run(["umount", folder])

@@ -163,18 +163,33 @@ _NETBSD_NAMES = {
 }
 
 
+def _functions() -> dict[str, Any]:
+    """What the C library offers of _PROTOTYPES.
+
+    All at once and early: a probe's process would copy the pages that each look-up touches.
+    """
+    found = {}
+    for name, (result, arguments) in _PROTOTYPES.items():
+        function = getattr(_library, _NETBSD_NAMES.get(name, name) if NETBSD else name, None)
+        if function is not None:
+            function.restype, function.argtypes = result, arguments
+            found[name] = function
+    return found
+
+
+_FUNCTIONS = _functions()
+
+
 def has(name: str) -> bool:
-    """Whether the C library offers the function."""
-    return hasattr(_library, _NETBSD_NAMES.get(name, name) if NETBSD else name)
+    """Whether the C library offers the function, which is one of _PROTOTYPES."""
+    return name in _FUNCTIONS
 
 
 def function(name: str) -> Any:
     """The foreign function, its arguments typed.  Raises Unsupported where there is none."""
     if not has(name):
         raise Unsupported(f"the C library has no {name}()")
-    found = getattr(_library, _NETBSD_NAMES.get(name, name) if NETBSD else name)
-    found.restype, found.argtypes = _PROTOTYPES[name]
-    return found
+    return _FUNCTIONS[name]
 
 
 def call(name: str, *arguments: Any) -> int:
@@ -294,13 +309,16 @@ def members(signals: Any) -> set[int]:
     }
 
 
+_MIPS = os.uname().machine.startswith("mips")
+
+
 def sigaction(signum: int, handler: Any = None, flags: int = 0, mask: Iterable[int] = ()) -> Any:
     """sigaction(2).  With no handler it only asks.  Returns the old Sigaction.
 
     ``handler`` is an address, SIG_DFL, SIG_IGN or a ctypes callback (which the
     caller keeps alive).
     """
-    if os.uname().machine.startswith("mips"):
+    if _MIPS:
         raise Unsupported("the layout of MIPS's struct sigaction is not written down here")
     old = Sigaction()
     new = None

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
-import inspect
 import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -62,6 +61,8 @@ class Probe:
     """For a row of a table the question of the whole table, else empty."""
     function: Callable[..., Any] = field(repr=False)
     arguments: tuple[Any, ...] = field(default=(), repr=False)
+    light: bool = False
+    """It leaves no child, handler, lock, file or setting behind: it may share a process."""
 
     @property
     def family(self) -> str:
@@ -74,8 +75,8 @@ class Probe:
     @property
     def source(self) -> tuple[str, int]:
         """File (as ``probes/catalogue/sockets.py``) and line of the function."""
-        code = inspect.unwrap(self.function).__code__
-        return f"probes/catalogue/{self.family}.py", code.co_firstlineno
+        line: int = self.function.__code__.co_firstlineno
+        return f"probes/catalogue/{self.family}.py", line
 
     def __call__(self) -> Any:
         """Answer, in this process: a Value, a Sample, or raises Unsupported or Blocked."""
@@ -109,9 +110,12 @@ def probe(
     reference: str,
     documented: Union[Documented, Callable[[Any], Documented], None] = None,
     scope: str = INHERENT,
+    light: bool = False,
     each: Optional[Mapping[str, Any]] = None,
 ) -> Callable[[Function], Function]:
     """Register a function as the probe ``<file>.<function>``.
+
+    With ``light`` it promises to change nothing that another probe could meet.
 
     With ``each``, a mapping of row names to arguments, the function is a table:
     it becomes one fact a row, ``<file>.<row>``, and is called with that row's
@@ -123,8 +127,7 @@ def probe(
 
     def register(function: Function) -> Function:
         family = function.__module__.rpartition(".")[2]
-        question = inspect.getdoc(function) or ""
-        question = question.partition("\n")[0].strip()
+        question = (function.__doc__ or "").strip().partition("\n")[0]
         if not question:
             raise ValueError(f"{family}.{function.__name__}: the docstring's first line asks")
         rows = {function.__name__: ()} if each is None else {n: (a,) for n, a in each.items()}
@@ -145,6 +148,7 @@ def probe(
                 scope=scope,
                 documented=dict(promises or {}),
                 heading=question.replace("{row}", "…") if each is not None else "",
+                light=light,
                 function=function,
                 arguments=arguments,
             )

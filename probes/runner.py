@@ -1,5 +1,6 @@
 """Every probe in a process of its own: with a deadline, several at a time, nothing left behind.
 
+Those that only ask and change nothing (`Probe.light`) share one, a family at a time.
 The runner's process becomes the reaper of orphans where the platform has one
 (Linux, FreeBSD), so that a probe that forks and leaves is found and killed too.
 """
@@ -14,13 +15,12 @@ import os
 import resource
 import selectors
 import signal
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
-from . import libc
+from . import command, libc
 from .fact import BLOCKED, BROKEN, MEASURED, TIMED_OUT, UNSTABLE, UNSUPPORTED, Fact, show
 from .harness import ending, out_of_room
 from .probe import Blocked, Probe, Sample, Unsupported
@@ -36,17 +36,41 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass
 class _Running:
-    """A probe under way."""
+    """A process under way, and the probes it is asked, in turn."""
 
-    probe: Probe
+    probes: list[Probe]
     pid: int
     answer: int
-    """Where its answer is read."""
+    """Where its answers are read, a line each."""
     scratch: str
     started: float
-    deadline: float
+    """When it began with the probe it is at."""
+    limit: float
     text: bytearray = field(default_factory=bytearray)
+    facts: list[Fact] = field(default_factory=list)
     status: Optional[int] = None
+
+    @property
+    def deadline(self) -> float:
+        return self.started + self.limit
+
+    @property
+    def over(self) -> bool:
+        return (
+            self.status is not None
+            or len(self.facts) == len(self.probes)
+            or len(self.text) > LARGEST_ANSWER
+        )
+
+    def take(self, data: bytes) -> None:
+        """What came from it: turn whole lines into facts."""
+        self.text += data
+        while b"\n" in self.text and len(self.facts) < len(self.probes):
+            line, _, self.text = self.text.partition(b"\n")
+            now = time.monotonic()
+            fact = _fact(self.probes[len(self.facts)], bytes(line), 1000 * (now - self.started))
+            self.facts.append(fact)
+            self.started = now
 
 
 def run(
@@ -68,7 +92,7 @@ def run(
     runner = _Runner(jobs or 2 * (os.cpu_count() or 1), progress)
     with runner.prepared():
         limit = DEADLINE * runner.slowness() if deadline is None else deadline
-        samples = runner.ask([p for p in probes.values() for _ in range(repeat)], limit)
+        samples = runner.ask(_grouped(probes.values()) * repeat, limit)
     return {id: _agreed(samples[id]) for id in probes}
 
 
@@ -78,7 +102,9 @@ class _Runner:
         self.progress = progress
         self.running: dict[int, _Running] = {}
         self.folder = ""
-        self.asked = 0
+        self.folders = 0
+        self.free: list[str] = []
+        """Scratch folders of probes that left them as they found them."""
         self.reaper = False
 
     @contextlib.contextmanager
@@ -139,19 +165,19 @@ class _Runner:
         os.waitpid(pid, 0)
         return max(1.0, (time.monotonic() - started) / CALIBRATED)
 
-    def ask(self, queue: list[Probe], limit: float) -> dict[str, list[Fact]]:
-        """Ask every probe in ``queue``; the facts by id, one for each time it was asked."""
+    def ask(self, groups: list[list[Probe]], limit: float) -> dict[str, list[Fact]]:
+        """Ask every probe, each group in one process.
+
+        The facts by id, one for each time it was asked.
+        """
         facts: dict[str, list[Fact]] = {}
-        total, done = len(queue), 0
-        waiting = iter(queue)
+        total, done = sum(map(len, groups)), 0
+        waiting = groups[::-1]
         with selectors.DefaultSelector() as selector:
             selector.register(self.ended, selectors.EVENT_READ)
             while True:
-                while len(self.running) < self.jobs:
-                    probe = next(waiting, None)
-                    if probe is None:
-                        break
-                    started = self._start(probe, limit)
+                while waiting and len(self.running) < self.jobs:
+                    started = self._start(waiting.pop(), limit)
                     selector.register(started.answer, selectors.EVENT_READ, started)
                 if not self.running:
                     return facts
@@ -163,37 +189,45 @@ class _Runner:
                 now = time.monotonic()
                 for running in list(self.running.values()):
                     self._reap(running)
-                    if not self._over(running) and now < running.deadline:
+                    if not running.over and now < running.deadline:
                         continue
                     with contextlib.suppress(KeyError):
                         selector.unregister(running.answer)
-                    fact = self._end(running)
-                    facts.setdefault(fact.id, []).append(fact)
-                    done += 1
-                    if self.progress:
-                        self.progress(done, total, fact.id)
+                    for fact in self._end(running):
+                        facts.setdefault(fact.id, []).append(fact)
+                        done += 1
+                        if self.progress:
+                            self.progress(done, total, fact.id)
+                    # One that failed took these with it: they are asked anew.
+                    left = running.probes[len(running.facts) :]
+                    if left:
+                        waiting.append(left)
 
-    def _start(self, probe: Probe, limit: float) -> _Running:
-        self.asked += 1
-        scratch = os.path.join(self.folder, str(self.asked))
-        os.mkdir(scratch, 0o700)
+    def _start(self, probes: list[Probe], limit: float) -> _Running:
+        scratch = self.free.pop() if self.free else self._new_scratch()
         reading, writing = os.pipe()
         started = time.monotonic()
         pid = os.fork()
         if not pid:
-            _be_the_probe(probe, scratch, writing, self.changed, self.pid)
+            _answer_all(probes, scratch, writing, self.changed, self.pid)
         os.close(writing)
         os.set_blocking(reading, False)
-        running = _Running(probe, pid, reading, scratch, started, started + limit)
+        running = _Running(probes, pid, reading, scratch, started, limit)
         self.running[pid] = running
         return running
+
+    def _new_scratch(self) -> str:
+        self.folders += 1
+        scratch = os.path.join(self.folder, str(self.folders))
+        os.mkdir(scratch, 0o700)
+        return scratch
 
     def _read(self, selector: selectors.BaseSelector, running: _Running) -> None:
         try:
             data = os.read(running.answer, 65536)
         except BlockingIOError:
             return
-        running.text += data
+        running.take(data)
         if not data:
             # Its end of the pipe is closed; its death, if it is one, wakes us by SIGCHLD.
             selector.unregister(running.answer)
@@ -204,15 +238,11 @@ class _Runner:
             if pid:
                 running.status = status
 
-    def _over(self, running: _Running) -> bool:
-        return (
-            running.status is not None
-            or running.text.endswith(b"\n")
-            or len(running.text) > LARGEST_ANSWER
-        )
+    def _end(self, running: _Running) -> list[Fact]:
+        """End whatever is left of the process, and tell what came of its probes.
 
-    def _end(self, running: _Running) -> Fact:
-        """End whatever is left of the probe, and tell what came of it."""
+        The last of the facts may be that of a probe that failed, and ended the process.
+        """
         elapsed = 1000 * (time.monotonic() - running.started)
         killed = running.status is None
         if libc.FREEBSD and self.reaper:
@@ -229,8 +259,15 @@ class _Runner:
         if not _closed(running.answer):
             self._end_strays()
         os.close(running.answer)
-        _remove(running.scratch)
-        return _fact(running, killed, elapsed)
+        if not _is_untouched(running.scratch):
+            _remove(running.scratch)
+        else:
+            # Making a folder and removing it takes the disk longer than the probe.
+            self.free.append(running.scratch)
+        if len(running.facts) < len(running.probes):
+            failed = running.probes[len(running.facts)]
+            running.facts.append(_failed(failed, *_failure(running, killed, elapsed), elapsed))
+        return running.facts
 
     def _take_rest(self, running: _Running) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -238,7 +275,7 @@ class _Runner:
                 data = os.read(running.answer, 65536)
                 if not data:
                     break
-                running.text += data
+                running.take(data)
 
     def _end_strays(self) -> None:
         """Kill the orphans that came to us: our children that are no running probe.
@@ -266,8 +303,14 @@ def _scratch_folder() -> str:
     return folder
 
 
-def _be_the_probe(
-    probe: Probe, scratch: str, writing: int, changed: Iterable[int], runner: int
+def _is_untouched(scratch: str) -> bool:
+    with contextlib.suppress(OSError):
+        return not os.listdir(scratch) and os.stat(scratch).st_mode & 0o7777 == 0o700
+    return False
+
+
+def _answer_all(
+    probes: list[Probe], scratch: str, writing: int, changed: Iterable[int], runner: int
 ) -> None:
     """In the child: leave the lab's surroundings behind, answer, and end."""
     code = 1
@@ -296,12 +339,14 @@ def _be_the_probe(
         os.umask(0o022)
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         parent = os.getpid()
-        document = _answer(probe)
-        if os.getpid() == parent:
+        for probe in probes:
+            document = _answer(probe)
+            if os.getpid() != parent:
+                return  # A child of the probe's that came back from it.
             text = json.dumps(document).encode() + b"\n"
             while text:
                 text = text[os.write(kept, text) :]
-            code = 0
+        code = 0
     finally:
         os._exit(code)
 
@@ -334,27 +379,46 @@ def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{where}".replace("\n", " ")
 
 
-def _fact(running: _Running, killed: bool, elapsed: float) -> Fact:
-    """What the probe said, or how it failed to."""
-    probe = running.probe
+def _grouped(probes: Iterable[Probe]) -> list[list[Probe]]:
+    """The probes that are asked in one process: the light ones of a family, each other alone.
 
-    def failed(status: str, reason: str) -> Fact:
-        return Fact(probe.id, status, None, probe.scope, None, reason, elapsed)
+    The largest groups come first, lest all others wait for one at the end.
+    """
+    groups: list[list[Probe]] = []
+    light: dict[str, list[Probe]] = {}
+    for probe in probes:
+        if not probe.light:
+            groups.append([probe])
+        elif probe.family in light:
+            light[probe.family].append(probe)
+        else:
+            groups.append(light.setdefault(probe.family, [probe]))
+    return sorted(groups, key=len, reverse=True)
 
-    if running.text.endswith(b"\n") and len(running.text) <= LARGEST_ANSWER:
-        try:
-            document = json.loads(running.text)
-            document.update(scope=probe.scope, milliseconds=elapsed)
-            document.setdefault("value", None)
-            return Fact.from_json(probe.id, document)
-        except (ValueError, AttributeError) as error:
-            return failed(BROKEN, f"its answer could not be read: {error}")
+
+def _failed(probe: Probe, status: str, reason: str, elapsed: float) -> Fact:
+    return Fact(probe.id, status, None, probe.scope, None, reason, elapsed)
+
+
+def _fact(probe: Probe, line: bytes, elapsed: float) -> Fact:
+    """The fact in a line that a probe's process wrote."""
+    try:
+        document = json.loads(line)
+        document.update(scope=probe.scope, milliseconds=elapsed)
+        document.setdefault("value", None)
+        return Fact.from_json(probe.id, document)
+    except (ValueError, AttributeError) as error:
+        return _failed(probe, BROKEN, f"its answer could not be read: {error}", elapsed)
+
+
+def _failure(running: _Running, killed: bool, elapsed: float) -> tuple[str, str]:
+    """Why a process ended without an answer, as a status and a reason."""
     if len(running.text) > LARGEST_ANSWER:
-        return failed(BROKEN, f"its answer is longer than {LARGEST_ANSWER} bytes")
+        return BROKEN, f"its answer is longer than {LARGEST_ANSWER} bytes"
     if killed:
-        return failed(TIMED_OUT, f"no answer within {elapsed / 1000:.1f} s")
+        return TIMED_OUT, f"no answer within {elapsed / 1000:.1f} s"
     assert running.status is not None
-    return failed(BROKEN, f"its process {ending(running.status)} without an answer")
+    return BROKEN, f"its process {ending(running.status)} without an answer"
 
 
 def _agreed(facts: list[Fact]) -> Fact:
@@ -412,8 +476,8 @@ def _children() -> set[int]:
                     if int(file.read().rpartition(b") ")[2].split()[1]) == me:
                         found.add(int(name))
         return found
-    listed = subprocess.run(["ps", "-ax", "-o", "pid=,ppid="], stdout=subprocess.PIPE, check=False)
-    for line in listed.stdout.splitlines():
+    _, listed = command.run(["ps", "-ax", "-o", "pid=,ppid="])
+    for line in listed.splitlines():
         pid, ppid = map(int, line.split())
         if ppid == me:
             found.add(pid)
@@ -437,7 +501,7 @@ def _remove(folder: str) -> None:
         except OSError as error:
             if error.errno == errno.EBUSY:
                 # A file system that a killed probe had mounted (not on Linux: see harness).
-                subprocess.run(["umount", folder], stderr=subprocess.DEVNULL, check=False)
+                command.run(["umount", folder])
         os.chmod(folder, 0o700)
         with os.scandir(folder) as entries:
             for entry in entries:

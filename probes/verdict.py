@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Callable
-from xml.etree import ElementTree
 
 from .baseline import DRIFT, FAULT, GONE, LOST, NEW, Change, Verdict
 from .probe import Probe
@@ -122,6 +121,8 @@ def _markdown(verdict: Verdict, probes: Probes, style: Style) -> str:
 
 
 def _junit(verdict: Verdict, probes: Probes, style: Style) -> str:
+    from xml.etree import ElementTree
+
     from .renderings.junit import document, legal
 
     changes = {change.id: change for change in verdict.changes}

@@ -206,7 +206,7 @@ def entry(**fields: object) -> dict[str, object]:
 
 
 def test_allowances_are_read_from_beside_the_baseline(tmp_path: Path) -> None:
-    path = allowed_path(tmp_path / "freebsd.json")
+    path = Path(allowed_path(tmp_path / "freebsd.json"))
     assert path == tmp_path / "freebsd.allowed.json"
     assert load_allowances(path) == []
     path.write_text(json.dumps({"allowed": [entry()]}))

@@ -31,6 +31,7 @@ def _printed_bits(conversion: bytes) -> int:
     advice="Use int64_t, off_t and time_t, and print them by PRId64 or a cast to intmax_t.",
     reference="ISO C 5.2.4.2.1; arch(7) FreeBSD; LP64 and ILP32 of the System V ABI",
     documented={"freebsd-64": 64, "freebsd-32": 32},
+    light=True,
 )
 def long_bits() -> int:
     """How many bits has a long?"""
@@ -42,6 +43,7 @@ def long_bits() -> int:
     advice="Keep a pointer in void * or uintptr_t.",
     reference="ISO C 7.20.1.4; arch(7) FreeBSD",
     documented={"freebsd-64": 64, "freebsd-32": 32},
+    light=True,
 )
 def pointer_bits() -> int:
     """How many bits has a pointer?"""
@@ -52,6 +54,7 @@ def pointer_bits() -> int:
     matters="A length that fits a 64-bit size_t asks a 32-bit one for something shorter.",
     advice="Check a length from outside against SIZE_MAX before it becomes a size_t.",
     reference="ISO C 7.19; arch(7) FreeBSD",
+    light=True,
 )
 def size_t_bits() -> int:
     """How many bits has size_t?"""
@@ -62,6 +65,7 @@ def size_t_bits() -> int:
     matters="Text written to a file or a socket as wchar_t is garbage where its width differs.",
     advice="Exchange UTF-8; keep wchar_t inside the process.",
     reference="ISO C 7.19",
+    light=True,
 )
 def wchar_t_bits() -> int:
     """How many bits has wchar_t?"""
@@ -73,6 +77,7 @@ def wchar_t_bits() -> int:
     advice="Build with -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64, and write times as 64-bit numbers.",
     reference="feature_test_macros(7) Linux; time(3) NetBSD; arch(7) FreeBSD; musl time64 notes",
     documented={"linux-64": 64, "linux-musl-32": 64, "freebsd-64": 64, "netbsd": 64},
+    light=True,
 )
 def time_t_bits() -> int:
     """How many bits of a time does plain time() write?"""
@@ -194,6 +199,7 @@ def sigset_t_bytes() -> int:
     matters="`char c = getchar()` is never EOF where char is unsigned; byte 0xFF is, where signed.",
     advice="Keep bytes in unsigned char and getchar() in int, or build with -fsigned-char.",
     reference="ISO C 6.2.5, 7.11.2.1; arch(7) FreeBSD",
+    light=True,
 )
 def char_signed() -> bool:
     """Is the C library's plain char signed?"""
@@ -208,6 +214,7 @@ def char_signed() -> bool:
     matters="Numbers sent as they lie in memory read otherwise on the other kind of machine.",
     advice="Send numbers as text, or by htonl() and its like.",
     reference="POSIX XSH htonl(); arch(7) FreeBSD",
+    light=True,
 )
 def byte_order() -> str:
     """Which byte of a number comes first in memory?"""
@@ -219,6 +226,7 @@ def byte_order() -> str:
     advice="Order members by size and pad explicitly, or send each by itself.",
     reference="System V ABI i386; arch(7) FreeBSD",
     documented={"freebsd-64": 8},
+    light=True,
 )
 def int64_alignment() -> int:
     """To how many bytes is a 64-bit integer in a struct aligned?"""
@@ -229,6 +237,7 @@ def int64_alignment() -> int:
     matters="A struct with a double in a file or in shared memory reads shifted elsewhere.",
     advice="Order members by size and pad explicitly, or send each by itself.",
     reference="System V ABI i386",
+    light=True,
 )
 def double_alignment() -> int:
     """To how many bytes is a double in a struct aligned?"""
@@ -245,6 +254,7 @@ AFTER_2038 = 2**31
     matters="Certificates, cookies and expiries past January 2038 turn into dates of 1901.",
     advice="Build with -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64, or use a 64-bit system.",
     reference="POSIX XSH gmtime(); feature_test_macros(7) Linux",
+    light=True,
 )
 def time_after_2038() -> bool:
     """Does plain gmtime() know the time after January 2038?"""
@@ -283,6 +293,7 @@ def file_time_after_2038() -> Sample:
     advice="Ask sysconf(_SC_PAGESIZE).",
     reference="POSIX XSH sysconf(); arch(7) FreeBSD",
     scope=INFORMATIVE,
+    light=True,
 )
 def page_size() -> int:
     """How many bytes has a page of memory?"""
@@ -294,6 +305,7 @@ def page_size() -> int:
     advice="Ask sysconf(_SC_CLK_TCK).",
     reference="POSIX XSH sysconf(), times()",
     scope=INFORMATIVE,
+    light=True,
 )
 def clock_ticks() -> int:
     """How many clock ticks has a second for times()?"""

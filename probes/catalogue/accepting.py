@@ -120,6 +120,7 @@ def _python_accept(listening: socket.socket) -> socket.socket:
     advice="Set or clear {row} on every accepted socket yourself, or use accept4 with flags.",
     reference="accept(2) Linux, FreeBSD; POSIX XSH accept",
     documented=lambda setting: {"linux": False, "freebsd": True} if setting is NONBLOCK else {},
+    light=True,
 )
 def inherited_flag(setting: _Setting) -> bool:
     """Does accept() hand the listener's {row} on?"""
@@ -136,6 +137,7 @@ def inherited_flag(setting: _Setting) -> bool:
     matters="A daemon that sets {row} on its listener alone runs without it where it is not kept.",
     advice="Set {row} on every accepted socket.",
     reference="accept(2); tcp(7), socket(7) Linux; getsockopt(2) FreeBSD",
+    light=True,
 )
 def inherited_option(setting: _Setting) -> bool:
     """Does accept() hand the listener's {row} on?"""
@@ -148,6 +150,7 @@ def inherited_option(setting: _Setting) -> bool:
     advice="Give accept4 the flags you want: with them it does the same everywhere.",
     reference="accept4(2) Linux, FreeBSD; POSIX.1-2024 XSH accept4",
     documented={"linux": False, "freebsd": False},
+    light=True,
 )
 def accept4_inherited_flag(setting: _Setting) -> bool:
     """Does accept4() without flags hand {row} on?"""
@@ -159,6 +162,7 @@ def accept4_inherited_flag(setting: _Setting) -> bool:
     matters="Python's accept sets flags of its own, so a daemon ported from C has others.",
     advice="Call setblocking and set_inheritable on every accepted socket.",
     reference="PEP 446; CPython Modules/socketmodule.c: sock_accept_impl",
+    light=True,
 )
 def python_inherited_flag(setting: _Setting) -> str:
     """When does Python's accept() give a socket {row}?"""
@@ -173,6 +177,7 @@ def python_inherited_flag(setting: _Setting) -> str:
     matters="Small messages are delayed, or dead peers kept for ever, unless {row} is set.",
     advice="Set {row} explicitly on every connection, to the value you mean.",
     reference="tcp(7), socket(7) Linux; tcp(4) FreeBSD; RFC 1122 4.2.3.4 and 4.2.3.6",
+    light=True,
 )
 def default_of(setting: _Setting) -> bool:
     """Is {row} on for a fresh TCP socket?"""
@@ -185,6 +190,7 @@ def default_of(setting: _Setting) -> bool:
     advice="Pass NULL for both address and length, or for neither.",
     reference="POSIX XSH accept; accept(2)",
     documented={"posix": "ok"},
+    light=True,
 )
 def accept_null_address() -> str:
     """May accept() be given no room for an address?"""
@@ -220,6 +226,7 @@ def _write(connected: socket.socket) -> str:
     advice="After accept treat ECONNABORTED like EINTR; expect the first read to fail as well.",
     reference="accept(2) Linux, FreeBSD; POSIX XSH accept: ECONNABORTED",
     documented={"freebsd": "ECONNABORTED", "posix": "ECONNABORTED"},
+    light=True,
 )
 def accept_after_reset() -> str:
     """What does accept() make of a client that reset before?"""
@@ -244,6 +251,7 @@ def accept_after_reset() -> str:
     advice="Treat ECONNRESET from read as the end of that one connection.",
     reference="POSIX XSH recv; recv(2); RFC 9293 3.10.7.4",
     documented={"posix": "ECONNRESET"},
+    light=True,
 )
 def read_after_reset() -> str:
     """What does a read give after the peer reset?"""
@@ -265,6 +273,7 @@ def _peer_closed() -> Iterator[socket.socket]:
     matters="A write that succeeds says nothing: its bytes may go to a peer that has closed.",
     advice="Count a message as delivered when the peer answers, not when write returns.",
     reference="POSIX XSH send; RFC 9293 3.6; tcp(7)",
+    light=True,
 )
 def write_after_peer_closed_first() -> str:
     """What does the first write give after the peer closed?"""
@@ -277,6 +286,7 @@ def write_after_peer_closed_first() -> str:
     advice="Ignore SIGPIPE or use MSG_NOSIGNAL, and take EPIPE for the end of the connection.",
     reference="POSIX XSH send: EPIPE; tcp(7) Linux",
     documented={"linux": "EPIPE"},
+    light=True,
 )
 def write_after_peer_closed_second() -> str:
     """What does the second write give after the peer closed?"""
@@ -296,6 +306,7 @@ def write_after_peer_closed_second() -> str:
     matters="Code that knows EPIPE alone takes the reset of a client for a fault of its own.",
     advice="Treat ECONNRESET and EPIPE from write alike: the connection is over.",
     reference="POSIX XSH send: ECONNRESET, EPIPE; tcp(7) Linux",
+    light=True,
 )
 def write_after_reset_first() -> str:
     """What does the first write give after the peer reset?"""
@@ -309,6 +320,7 @@ def write_after_reset_first() -> str:
     matters="A loop that waits for POLLHUP alone never sees a peer that closed.",
     advice="Ask poll for POLLIN and read: nothing to read is the end; never wait for POLLHUP.",
     reference="POSIX XSH poll; poll(2) Linux, FreeBSD",
+    light=True,
 )
 def peer_close_seen_by_poll() -> str:
     """As what does poll see that a TCP peer closed?"""

@@ -76,13 +76,3 @@ def time_t_bits_time_bits_64() -> int:
     return 8 * compiler.constant(
         "sizeof(time_t)", "sys/types.h", "-D_TIME_BITS=64", "-D_FILE_OFFSET_BITS=64"
     )
-
-
-@probe(
-    matters="A program compares bytes above 127 by the compiler's choice, not the library's.",
-    advice="Keep bytes in unsigned char, or build with -fsigned-char everywhere.",
-    reference="ISO C 6.2.5; cc(1) -fsigned-char",
-)
-def char_signed() -> bool:
-    """Is plain char signed in a program built by plain cc?"""
-    return compiler.constant("(char)-1 < 0", "limits.h") == 1

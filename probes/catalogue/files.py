@@ -45,24 +45,26 @@ def _file(name: str, content: bytes = b"", flags: int = os.O_RDWR) -> int:
 
 WRITERS = 8
 RECORDS = 4
-"""Each writer appends this many, each at the moment the others append one of theirs."""
+"""Of each size, each writer appends this many, each when the others append one of theirs."""
+KIBIBYTES = (1, 4, 16, 64)
 
 
 @probe(
-    each={f"append_{size}k": f"{size} KiB" for size in (1, 4, 16, 64)},
-    matters="Processes that share a log and count on O_APPEND tear their records of {row}.",
+    matters="Processes that share a log and count on O_APPEND tear their records past this size.",
     advice="Append a whole record by one write(), and hold an exclusive lock while you do.",
     reference="POSIX XSH write(); open(2) O_APPEND, BUGS Linux; write(2) FreeBSD",
     scope=CONFIGURED,
 )
-def append(row: str) -> bool:
-    """Are O_APPEND writes of {row} from 8 processes kept whole?
+def append_whole_kib() -> int:
+    """Up to how many KiB are O_APPEND writes of 8 processes kept whole?
 
-    A torn write is met for certain where a writer can sleep half-way, as over a network
-    file system, and only now and then where half-way lasts a microsecond.
+    Of 1, 4, 16 and 64 KiB, 0 for none.  A torn write is met for certain where a writer
+    can sleep half-way, as over a network file system, and only now and then where
+    half-way lasts a microsecond.
     """
-    size = 1024 * int(row.split()[0])
-    os.close(_file("log"))
+    logs = [(f"log-{size}k", 1024 * size) for size in KIBIBYTES]
+    for name, _ in logs:
+        os.close(_file(name))
     start, go = os.pipe()
     # How many records each writer has begun, in memory they share.
     with mmap.mmap(-1, WRITERS) as begun, contextlib.ExitStack() as running:
@@ -71,7 +73,11 @@ def append(row: str) -> bool:
             def run(_: Channel) -> None:
                 os.close(go)
                 os.read(start, 1)  # Asleep until all are there: its end is the last `go` closed.
-                _append_in_turn(number, bytes([number]) * size, begun)
+                try:
+                    for name, size in logs:
+                        _append_in_turn(number, name, bytes([number]) * size, begun)
+                finally:
+                    begun[number] = 255
 
             return run
 
@@ -79,26 +85,28 @@ def append(row: str) -> bool:
         os.close(go)
         for child in writers:
             child.hear()
-    with open("log", "rb") as log:
-        found = sorted(iter(lambda: log.read(size), b""))
-    return found == [bytes([number]) * size for number in range(WRITERS) for _ in range(RECORDS)]
+    largest = 0
+    for kibibytes, (name, size) in zip(KIBIBYTES, logs):
+        with open(name, "rb") as log:
+            found = sorted(iter(lambda: log.read(size), b""))  # noqa: B023
+        if found != [bytes([number]) * size for number in range(WRITERS) for _ in range(RECORDS)]:
+            break
+        largest = kibibytes
+    return largest
 
 
-def _append_in_turn(number: int, record: bytes, begun: mmap.mmap) -> None:
+def _append_in_turn(number: int, name: str, record: bytes, begun: mmap.mmap) -> None:
     """Append ``record`` RECORDS times, each time when every writer is about to."""
-    done = 255
-    log = os.open("log", os.O_WRONLY | os.O_APPEND)
-    try:
-        for turn in range(1, RECORDS + 1):
-            begun[number] = turn
-            while min(begun[:]) < turn:
-                _give_way()
-            written = libc.call("write", log, record, len(record))
-            if written < len(record):
-                # On a full disk this fails and says so; else the record may now be torn.
-                libc.call("write", log, record[written:], len(record) - written)
-    finally:
-        begun[number] = done
+    log = os.open(name, os.O_WRONLY | os.O_APPEND)
+    for turn in range(begun[number] + 1, begun[number] + 1 + RECORDS):
+        begun[number] = turn
+        while min(begun[:]) < turn:
+            _give_way()
+        written = libc.call("write", log, record, len(record))
+        if written < len(record):
+            # On a full disk this fails and says so; else the record may now be torn.
+            libc.call("write", log, record[written:], len(record) - written)
+    os.close(log)
 
 
 _give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: time.sleep(0))
@@ -451,6 +459,7 @@ def open_socket_file() -> str:
     advice="Keep a message in a shared pipe within 512 bytes, POSIX's least, or use datagrams.",
     reference="POSIX XSH fpathconf(); pipe(7) Linux",
     documented={"linux": 4096},
+    light=True,
 )
 def pipe_buf() -> int:
     """How many bytes does a pipe take without tearing them?"""
@@ -464,6 +473,7 @@ def pipe_buf() -> int:
     reference="pipe(7) Pipe capacity Linux",
     documented={"linux": 65536},
     scope=CONFIGURED,
+    light=True,
 )
 def pipe_capacity() -> int:
     """How many bytes does a pipe hold before a write would block?"""
@@ -492,6 +502,7 @@ def _polled(descriptor: int) -> str:
     matters="A loop that looks for POLLIN alone spins, as it never reads the end of file.",
     advice="Read on POLLIN and on POLLHUP; only 0 bytes read is the end.",
     reference="POSIX XSH poll(); poll(2)",
+    light=True,
 )
 def poll_pipe_writer_closed() -> str:
     """What does poll() say of an empty pipe whose writer closed?"""
@@ -504,6 +515,7 @@ def poll_pipe_writer_closed() -> str:
     matters="A daemon that polls its standard input, /dev/null, spins on it or drops it.",
     advice="Leave a descriptor that is no pipe, terminal or socket out of poll().",
     reference="POSIX XSH poll(); poll(2)",
+    light=True,
 )
 def poll_dev_null() -> str:
     """What does poll() say of /dev/null?"""
@@ -515,6 +527,7 @@ def poll_dev_null() -> str:
     advice="Set the timeout anew before every select(), or use poll().",
     reference="POSIX XSH select(); select(2) NOTES Linux",
     documented={"linux-glibc": True},
+    light=True,
 )
 def select_modifies_timeout() -> bool:
     """Does select() write the time left into its timeout?"""
@@ -575,6 +588,7 @@ class _Way:
     matters="Without it a program that another thread starts inherits the descriptor of {row}.",
     advice="Set FD_CLOEXEC by fcntl() where {row} does not, before anything is started.",
     reference="POSIX.1-2024 XSH accept4(), pipe2(), dup3(), fcntl(), open()",
+    light=True,
 )
 def cloexec(way: Any) -> bool:
     """Does {row} make a descriptor close-on-exec at once?"""

@@ -358,6 +358,7 @@ def realtime_fifo() -> bool:
     matters="A number written into the source is another signal, or the C library's own.",
     advice="Write SIGRTMIN+n, and check at start that it does not exceed SIGRTMAX.",
     reference="signal(7) Linux: Real-time signals; signal(7) FreeBSD",
+    light=True,
 )
 def sigrtmin() -> int:
     """Which number is SIGRTMIN?"""
@@ -368,6 +369,7 @@ def sigrtmin() -> int:
     matters="How many signals are free for a program's own use differs between systems.",
     advice="Count from SIGRTMIN up, and check at start against SIGRTMAX.",
     reference="signal(7) Linux: Real-time signals; signal(7) FreeBSD",
+    light=True,
 )
 def sigrtmax() -> int:
     """Which number is SIGRTMAX?"""
@@ -522,6 +524,7 @@ def sigchld_nocldwait_sent() -> bool:
     advice="Wait with sigwait, which is everywhere; for a time-out use a signal descriptor.",
     reference="POSIX XSH {row}; gnulib manual: {row}",
     documented={"posix": True},
+    light=True,
 )
 def waiter_exists(name: str) -> bool:
     """Has the C library {row}()?"""
@@ -533,6 +536,7 @@ def waiter_exists(name: str) -> bool:
     advice="Send values through a pipe or socket; keep signals for 'there is work'.",
     reference="POSIX XSH sigqueue; gnulib manual: sigqueue",
     documented={"posix": True},
+    light=True,
 )
 def has_sigqueue() -> bool:
     """Has the C library sigqueue()?"""
@@ -543,6 +547,7 @@ def has_sigqueue() -> bool:
     matters="A Python daemon that waits for signals with a time-out fails on macOS and OpenBSD.",
     advice="Fall back to signal.set_wakeup_fd and select where signal.sigtimedwait is missing.",
     reference="Python library reference: signal.sigtimedwait",
+    light=True,
 )
 def python_has_sigtimedwait() -> bool:
     """Has Python signal.sigtimedwait?"""
@@ -685,7 +690,7 @@ def python_wakeup_fd() -> bool:
 def _survives_in_new_program(before: Callable[[], Any]) -> bool:
     """Whether a program that is execed after ``before`` outlives a SIGUSR1."""
     with harness.shell("kill -USR1 $$; echo true", before) as child:
-        return _fate(child, SIGUSR1) is True
+        return bool(_fate(child, SIGUSR1) == "true")
 
 
 @probe(
@@ -765,6 +770,7 @@ def sigpipe_ignored_gives() -> str:
     matters="Programs that a Python daemon starts may inherit it, and then never end at a pipe.",
     advice="Let subprocess restore it (restore_signals), or set SIG_DFL before an exec of yours.",
     reference="Python library reference: signal, General rules; subprocess, restore_signals",
+    light=True,
 )
 def python_sigpipe_ignored() -> bool:
     """Does Python ignore SIGPIPE?"""

@@ -103,6 +103,7 @@ def v6only_default() -> bool:
     advice="Treat EADDRNOTAVAIL and EAFNOSUPPORT from ::1 as no IPv6, and go on with 127.0.0.1.",
     reference="RFC 4291 2.5.3; ipv6(7) Linux; net.ipv6.conf.all.disable_ipv6",
     scope=CONFIGURED,
+    light=True,
 )
 def ipv6_loopback() -> Any:
     """Can ::1 be bound and connected to?"""
@@ -140,6 +141,7 @@ def v4mapped_default() -> bool:
     advice="Where it is no, listen twice: an AF_INET and an AF_INET6 socket with IPV6_V6ONLY=1.",
     reference="RFC 3493 5.3; POSIX XSH 2.10.20.2; ip6(4) OpenBSD",
     documented={"linux": True, "freebsd": True, "openbsd": False, "posix": True},
+    light=True,
 )
 def v4mapped_dual() -> Any:
     """Does [::] with IPV6_V6ONLY=0 serve IPv4 clients?"""
@@ -155,6 +157,7 @@ def v4mapped_dual() -> Any:
     matters="A ban or a log line keyed by 127.0.0.1 misses the same client as ::ffff:127.0.0.1.",
     advice="Map ::ffff:a.b.c.d to a.b.c.d before an address is compared or logged.",
     reference="RFC 4291 2.5.5.2; POSIX XSH inet_ntop",
+    light=True,
 )
 def v4mapped_address() -> str:
     """How does 127.0.0.1 read on a dual [::] listener?"""
@@ -174,6 +177,7 @@ def v4mapped_address() -> str:
     matters="A V6ONLY set too late is ignored or refused, and the wrong clients are served.",
     advice="Set IPV6_V6ONLY before bind, and check what setsockopt returns.",
     reference="RFC 3493 5.3; ipv6(7) Linux",
+    light=True,
 )
 def v6only_after_bind() -> str:
     """May IPV6_V6ONLY change after bind?"""
@@ -259,6 +263,7 @@ def _rows(options: str, families: dict[str, _Beside]) -> dict[str, _Beside]:
     advice="Set IPV6_V6ONLY=1 on the AF_INET6 socket: then both bind, in either order, everywhere.",
     reference="RFC 3493 5.3; ipv6(7) Linux; inet6(4) FreeBSD",
     scope=CONFIGURED,
+    light=True,
 )
 def bind_both_families(pair: _Beside) -> str:
     """May {row}?"""
@@ -274,6 +279,7 @@ def bind_both_families(pair: _Beside) -> str:
     advice="Set IPV6_V6ONLY=1 before bind and listen on both sockets.",
     reference="RFC 3493 5.3; ipv6(7) Linux; inet6(4) FreeBSD",
     documented={"linux": "ok", "freebsd": "ok"},
+    light=True,
 )
 def bind_both_families_v6only(pair: _Beside) -> str:
     """May {row}?"""
@@ -296,6 +302,7 @@ def bind_both_families_v6only(pair: _Beside) -> str:
     reference="socket(7) Linux; getsockopt(2) FreeBSD: SO_REUSEADDR",
     # "except when there is an active listening socket bound to the address"
     documented=lambda pair: {"linux": "EADDRINUSE"} if pair.second.options else {},
+    light=True,
 )
 def beside_a_listener(pair: _Beside) -> str:
     """May {row}?"""
@@ -307,6 +314,7 @@ def beside_a_listener(pair: _Beside) -> str:
     advice="Hold a lock file for the daemon's life; bind alone does not keep a second one out.",
     reference="socket(7) Linux; getsockopt(2) FreeBSD: SO_REUSEADDR",
     documented={"linux": "EADDRINUSE"},
+    light=True,
 )
 def reuseaddr_live_listener() -> str:
     """May SO_REUSEADDR bind a live listener's very address?"""
@@ -330,6 +338,7 @@ _FAMILY_NAMES = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
     advice="Bind every address it gives, IPV6_V6ONLY=1 on AF_INET6; never only the first.",
     reference="POSIX XSH getaddrinfo; getaddrinfo(3); gai.conf(5) Linux; ip6addrctl(8) FreeBSD",
     scope=CONFIGURED,
+    light=True,
 )
 def passive_order() -> str:
     """In which order does getaddrinfo(NULL, AI_PASSIVE) list?"""
@@ -348,6 +357,7 @@ def _first_that_binds() -> socket.socket:
     advice="Name the family, or bind every address getaddrinfo gives with IPV6_V6ONLY set.",
     reference="getaddrinfo(3), EXAMPLES; RFC 3493 6.1",
     scope=CONFIGURED,
+    light=True,
 )
 def first_that_binds() -> str:
     """Of getaddrinfo's addresses, which binds first?"""
@@ -360,6 +370,7 @@ def first_that_binds() -> str:
     advice="Bind every address getaddrinfo gives with IPV6_V6ONLY=1, one listener a family.",
     reference="getaddrinfo(3), EXAMPLES; RFC 3493 3.7; inet6(4) FreeBSD",
     scope=CONFIGURED,
+    light=True,
 )
 def first_that_binds_serves() -> str:
     """Whom does getaddrinfo's first address that binds serve?"""
@@ -405,6 +416,7 @@ def _restart(daemon: _Restart) -> str:
     reference="ip(7) Linux: NOTES; getsockopt(2) FreeBSD; RFC 9293 3.6.1",
     documented={"linux": "EADDRINUSE"},
     scope=CONFIGURED,
+    light=True,
 )
 def bind_time_wait() -> str:
     """Does a plain bind get a port with a TIME_WAIT connection?"""
@@ -416,6 +428,7 @@ def bind_time_wait() -> str:
     advice="Set SO_REUSEADDR on every listener before bind.",
     reference="ip(7) and socket(7) Linux; getsockopt(2) FreeBSD",
     documented={"linux": "ok"},
+    light=True,
 )
 def reuseaddr_time_wait() -> str:
     """Does SO_REUSEADDR get a port with a TIME_WAIT connection?"""
@@ -427,6 +440,7 @@ def reuseaddr_time_wait() -> str:
     advice="Set SO_REUSEADDR from the first release on; at the upgrade, retry bind for a minute.",
     reference="net/ipv4/inet_connection_sock.c Linux: inet_bind_conflict",
     scope=CONFIGURED,
+    light=True,
 )
 def late_reuseaddr_time_wait() -> str:
     """Does SO_REUSEADDR help if the TIME_WAIT socket had it not?"""
@@ -472,6 +486,7 @@ def _shares(option: Option, name: str = "SO_REUSEPORT") -> list[int]:
     advice="Where there is none, share one listener among the processes by inheriting it.",
     reference="socket(7) Linux; getsockopt(2) FreeBSD",
     documented={"linux": True, "freebsd": True},
+    light=True,
 )
 def reuseport_exists() -> Any:
     """Is there SO_REUSEPORT for TCP?"""
@@ -490,6 +505,7 @@ def reuseport_exists() -> Any:
     advice="Use SO_REUSEPORT_LB where it exists, or one listener that all processes inherit.",
     reference="socket(7) Linux; getsockopt(2) FreeBSD",
     documented={"linux": True},
+    light=True,
 )
 def reuseport_balances() -> Sample:
     """Do two SO_REUSEPORT listeners both get connections?"""
@@ -502,6 +518,7 @@ def reuseport_balances() -> Sample:
     advice="Do not count on SO_REUSEPORT to spread load: inherit one listener instead.",
     reference="socket(7) Linux; getsockopt(2) FreeBSD",
     documented={"linux": False},
+    light=True,
 )
 def reuseport_last_binder_wins() -> Sample:
     """Does the last SO_REUSEPORT listener get every connection?"""
@@ -514,6 +531,7 @@ def reuseport_last_binder_wins() -> Sample:
     advice="Set SO_REUSEPORT_LB instead of SO_REUSEPORT where the system has it.",
     reference="getsockopt(2) FreeBSD 12",
     documented={"freebsd": True},
+    light=True,
 )
 def reuseport_lb() -> Sample:
     """Do two SO_REUSEPORT_LB listeners both get connections?"""
@@ -529,6 +547,7 @@ def reuseport_lb() -> Sample:
     matters="Code that sets SO_REUSEPORT on every listener fails on its Unix socket.",
     advice="Set SO_REUSEPORT on AF_INET and AF_INET6 sockets alone.",
     reference="net/core/sock.c Linux: sk_reuseport only for inet sockets",
+    light=True,
 )
 def reuseport_unix() -> str:
     """May SO_REUSEPORT be set on a Unix socket?"""
@@ -571,6 +590,7 @@ def _fill_backlog() -> tuple[int, str]:
     reference="listen(2) Linux, FreeBSD (1.5 times the backlog); POSIX XSH listen",
     documented={"freebsd": 3},
     scope=CONFIGURED,
+    light=True,
 )
 def backlog_completes() -> int:
     """Connections completed with listen(2) and no accept?"""
@@ -582,6 +602,7 @@ def backlog_completes() -> int:
     advice="Have clients use a connect time-out and retry on ECONNREFUSED, with a pause.",
     reference="listen(2) Linux, FreeBSD; POSIX XSH listen; tcp(7) Linux",
     scope=CONFIGURED,
+    light=True,
 )
 def backlog_overflow() -> str:
     """What does connect get when the backlog is full?"""
@@ -593,6 +614,7 @@ def backlog_overflow() -> str:
     advice="Raise net.core.somaxconn or kern.ipc.soacceptqueue to the backlog you ask for.",
     reference="listen(2) Linux: somaxconn; listen(2) FreeBSD: kern.ipc.soacceptqueue",
     scope=CONFIGURED,
+    light=True,
 )
 def backlog_clamp() -> int:
     """What does the kernel make of listen(1048576)?"""
@@ -616,6 +638,7 @@ def backlog_clamp() -> int:
     advice="Give listen() a number of your own instead of SOMAXCONN.",
     reference="listen(2) Linux; <sys/socket.h>",
     scope=INFORMATIVE,
+    light=True,
 )
 def somaxconn_macro() -> int:
     """What is SOMAXCONN, as Python was compiled with it?"""
@@ -630,6 +653,7 @@ def somaxconn_macro() -> int:
     advice="Connect to 127.0.0.1 or ::1; the wildcard address is for bind alone.",
     reference="RFC 1122 3.2.1.3; ip(4) FreeBSD 15: net.inet.ip.connect_inaddr_wild",
     scope=CONFIGURED,
+    light=True,
 )
 def connect_to_any() -> str:
     """What does connect to 0.0.0.0 give?"""
@@ -680,6 +704,7 @@ def unix_path_limit() -> int:
     advice="Use a path, and file permissions: an abstract name has none.",
     reference="unix(7) Linux: Abstract sockets",
     documented={"linux": True},
+    light=True,
 )
 def abstract_unix() -> Any:
     """Are there abstract Unix sockets?"""

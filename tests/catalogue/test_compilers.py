@@ -23,7 +23,6 @@ CC = " ".join(compiler.command())
             {"compilers.signal_flags": "SA_NODEFER|SA_RESETHAND"},
         ),
         ("-D_DEFAULT_SOURCE", {"compilers.signal_flags_strict": "SA_RESTART"}),
-        ("-funsigned-char", {"compilers.char_signed": "no"}),
     ],
 )
 def test_flags_flip_what_hangs_on_them(flags: str, expected: dict[str, str], here: Report) -> None:

@@ -74,12 +74,12 @@ WORLDS = {
             }
             """
         ),
-        {f"files.append_{size}k": "no" for size in (1, 4, 16, 64)},
+        {"files.append_whole_kib": "0"},
     ),
     "O_APPEND is ignored": (
         opening("flags &= ~O_APPEND;"),
         {
-            **{f"files.append_{size}k": "no" for size in (1, 4, 16, 64)},
+            "files.append_whole_kib": "0",
             "files.pwrite_ignores_offset_with_append": "no",
         },
     ),
@@ -343,4 +343,4 @@ def test_a_full_scratch_folder_blocks_and_lies_about_nothing(
     changed = {id: crammed[id] for id in flipped(here, crammed)}
     assert {fact.status for fact in changed.values()} <= {BLOCKED}
     assert all("scratch file system" in fact.reason for fact in changed.values())
-    assert crammed["files.append_64k"].status == BLOCKED
+    assert crammed["files.append_whole_kib"].status == BLOCKED
