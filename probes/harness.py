@@ -278,12 +278,12 @@ class Deliveries:
     It is the handler Python itself installs: it does nothing but note the signal
     and write one byte, so it may run at any moment, unlike a ctypes callback.
     `address` is handed to whatever installer is to be measured; every delivery
-    then comes out of `pipe`.
+    then comes out of `pipe`, which is made here unless it is given.
     """
 
-    def __init__(self, signum: int) -> None:
+    def __init__(self, signum: int, pipe: Optional[tuple[int, int]] = None) -> None:
         self.signum = signum
-        self.pipe, self.writer = os.pipe()
+        self.pipe, self.writer = pipe or os.pipe()
         os.set_blocking(self.writer, False)
         os.set_blocking(self.pipe, False)
         signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
@@ -302,15 +302,23 @@ class Deliveries:
             return 0
 
 
-@contextlib.contextmanager
-def asleep_in(call: Callable[[], Any], before: Callable[[], Any] = lambda: None) -> Iterator[Child]:
-    """A child that has run ``before`` and is asleep in ``call``.
+Blocking = Callable[[], Any]
+"""A call that blocks when it is made; what it gives is an errno's name, or how far it came."""
 
-    The word it owes is the call's result as text; an OSError counts as its errno's
-    name.  Raises Unsupported where the call comes back at once.
+
+@contextlib.contextmanager
+def asleep_in(
+    begin: Callable[[], Blocking], before: Callable[[], Any] = lambda: None
+) -> Iterator[Child]:
+    """A child asleep in the call that ``begin`` gave it, after it has run ``before``.
+
+    All that the call needs is made in the child and goes with it.  The word it owes is
+    the call's result as text; an OSError counts as its errno's name.  Raises
+    Unsupported where the call comes back at once.
     """
 
     def subject(parent: Channel) -> str:
+        call = begin()
         before()
         parent.say("about to block")
         try:
@@ -331,23 +339,27 @@ def _went_on(child: Child) -> str:
     return "restarts" if wait_asleep(child) else str(child.hear())
 
 
-def interrupted(call: Callable[[], Any], install: Callable[[Deliveries], Any]) -> str:
-    """What a blocked ``call`` does when a handler runs: ``restarts`` or what it came back with.
+def interrupted(begin: Callable[[], Blocking], install: Callable[[Deliveries], Any]) -> str:
+    """What a blocked call does when a handler runs: ``restarts`` or what it came back with.
 
     The child of `asleep_in` runs ``install`` on a Deliveries for SIGUSR1 before the call.
     """
-    deliveries = Deliveries(signal.SIGUSR1)
-    with asleep_in(call, lambda: install(deliveries)) as child:
-        child.kill(signal.SIGUSR1)
-        # The handler's byte comes before the call goes on or comes back: what is seen
-        # of the child from here on is seen after the interruption.
-        select.select([deliveries.pipe, child.reading], [], [])
-        return _went_on(child)
+    pipe = os.pipe()
+    try:
+        with asleep_in(begin, lambda: install(Deliveries(signal.SIGUSR1, pipe))) as child:
+            child.kill(signal.SIGUSR1)
+            # The handler's byte comes before the call goes on or comes back: what is seen
+            # of the child from here on is seen after the interruption.
+            select.select([pipe[0], child.reading], [], [])
+            return _went_on(child)
+    finally:
+        for end in pipe:
+            os.close(end)
 
 
-def stopped(call: Callable[[], Any]) -> str:
-    """What a blocked ``call`` does when its process is stopped and continued, as `interrupted`."""
-    with asleep_in(call) as child:
+def stopped(begin: Callable[[], Blocking]) -> str:
+    """What a blocked call does when its process is stopped and continued, as `interrupted`."""
+    with asleep_in(begin) as child:
         child.kill(signal.SIGSTOP)
         os.waitpid(child.pid, os.WUNTRACED)
         # It is in the stop now, out of the call's sleep, and it is made runnable before

@@ -15,11 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 from .. import harness, libc
+from ..harness import Blocking
 from ..probe import Blocked, Documented, Unsupported, probe
 from ..runner import QUEUE_NAME
-
-Blocking = Callable[[], Any]
-"""A call that blocks when it is made; what it gives is an errno's name, or how far it came."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class _Case:
 
     call: str
     begin: Callable[[], Blocking]
-    """Make all that the call needs; in the process above the one that is to block."""
+    """Make all that the call needs, in the process that is to block."""
     restarting: Documented
     """What is documented with SA_RESTART."""
     bare: Documented
@@ -174,7 +172,7 @@ def _connect() -> Blocking:
 
 
 def _locked() -> int:
-    return os.open("locked", os.O_RDWR | os.O_CREAT, 0o600)
+    return os.open(f"locked-{os.getpid()}", os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def _take(name: str, *arguments: Any) -> None:
@@ -193,27 +191,29 @@ def _flock() -> Blocking:
 def _record_lock() -> Blocking:
     descriptor = _locked()
     lock = ctypes.byref(libc.Flock(l_type=fcntl.F_WRLCK, l_whence=os.SEEK_SET))
-    _take(libc.FCNTL, descriptor, fcntl.F_SETLK, lock)
+
+    # A process is never in its own way: another one holds the lock.
+    def hold(subject: harness.Channel) -> None:
+        _take(libc.FCNTL, descriptor, fcntl.F_SETLK, lock)
+        subject.say()
+        subject.hear()  # Until the subject is gone.
+
+    harness.fork(hold).hear()
     return lambda: libc.call(libc.FCNTL, descriptor, fcntl.F_SETLKW, lock)
 
 
 def _waitpid() -> Blocking:
-    def wait_for_a_child() -> int:
-        pid = os.fork()
-        if not pid:
-            while True:
-                signal.pause()
-        return libc.call("waitpid", pid, None, 0)
-
-    return wait_for_a_child
+    child = harness.fork(harness.Channel.hear)  # Until this process is gone.
+    return lambda: libc.call("waitpid", child.pid, None, 0)
 
 
 def _open_fifo() -> Blocking:
     try:
-        os.mkfifo("fifo")
+        os.mkfifo(f"fifo-{os.getpid()}")
     except PermissionError:
         raise Blocked("the scratch file system has no FIFOs: set TMPDIR elsewhere") from None
-    return lambda: libc.call("open", b"fifo", os.O_RDONLY)
+    name = f"fifo-{os.getpid()}".encode()
+    return lambda: libc.call("open", name, os.O_RDONLY)
 
 
 # Waiting --------------------------------------------------------------------------------
@@ -387,10 +387,11 @@ def _each() -> dict[str, _Case]:
     advice="Name SA_RESTART or 0 in sigaction, and retry on EINTR and on a short count anyway.",
     reference="signal(7) Linux: Interruption of system calls; sigaction(2) FreeBSD; POSIX XSH 2.4",
     documented=lambda case: case.documented,
+    light=True,
 )
 def after_handler(case: _Case) -> str:
     """What does a signal do to {row}?"""
-    return harness.interrupted(case.begin(), lambda handler: handler.install(case.flags))
+    return harness.interrupted(case.begin, lambda handler: handler.install(case.flags))
 
 
 @dataclass(frozen=True)
@@ -423,7 +424,8 @@ _ELSEWHERE = {"posix": "restarts"}
     advice="Retry on EINTR even where the program installs no handler.",
     reference="signal(7) Linux: Interruption of system calls … by stop signals",
     documented=lambda row: row.documented,
+    light=True,
 )
 def after_stop(row: _Stopped) -> str:
     """What do SIGSTOP and SIGCONT do to {row}?"""
-    return harness.stopped(row.case.begin())
+    return harness.stopped(row.case.begin)

@@ -116,11 +116,12 @@ def installer_flags(installer: _Installer) -> str:
     advice="Install by sigaction, with SA_RESTART or without as you mean it.",
     reference=_REFERENCE,
     documented=_documented("restarts"),
+    light=True,
 )
 def installer_restarts(installer: _Installer) -> bool:
     """Does read() go on after a handler of {row}?"""
     outcome = harness.interrupted(
-        harness.endless_read(), lambda it: installer.install(it.signum, it.address)
+        harness.endless_read, lambda it: installer.install(it.signum, it.address)
     )
     return outcome == "restarts"
 
@@ -190,6 +191,7 @@ def installer_blocks_itself(installer: _Installer) -> bool:
     advice="Say it to sigaction: leave SA_RESTART out.",
     reference="POSIX.1-2008 XSH siginterrupt (obsolescent); siginterrupt(3)",
     documented={"posix": True},
+    light=True,
 )
 def siginterrupt_interrupts() -> bool:
     """Does siginterrupt(sig, 1) make a read end with EINTR?"""
@@ -198,13 +200,14 @@ def siginterrupt_interrupts() -> bool:
         deliveries.install(libc.SA_RESTART)
         libc.call("siginterrupt", deliveries.signum, 1)
 
-    return harness.interrupted(harness.endless_read(), install) == "EINTR"
+    return harness.interrupted(harness.endless_read, install) == "EINTR"
 
 
 @probe(
     matters="A handler installed later by signal() is interruptible on one system only.",
     advice="Say it to sigaction: leave SA_RESTART out at every installation.",
     reference="siginterrupt(3); sysdeps/posix/signal.c glibc: _sigintr",
+    light=True,
 )
 def siginterrupt_outlives_signal() -> bool:
     """Does siginterrupt(sig, 1) hold for a later signal()?"""
@@ -213,7 +216,7 @@ def siginterrupt_outlives_signal() -> bool:
         libc.call("siginterrupt", deliveries.signum, 1)
         libc.call("signal", deliveries.signum, deliveries.address)
 
-    return harness.interrupted(harness.endless_read(), install) == "EINTR"
+    return harness.interrupted(harness.endless_read, install) == "EINTR"
 
 
 # Free on every system that libc.py knows.
@@ -398,6 +401,7 @@ def _leaves_zombie(disposition: int) -> bool:
     advice="Reap with waitpid(WNOHANG) in a loop; where statuses do not matter set SA_NOCLDWAIT.",
     reference="POSIX XSH _Exit, sigaction; wait(2) Linux; signal(3) FreeBSD",
     documented={"posix": True},
+    light=True,
 )
 def sigchld_ignored_reaps() -> bool:
     """Does ignoring SIGCHLD reap children?"""
@@ -410,6 +414,7 @@ def sigchld_ignored_reaps() -> bool:
     advice="Reap with waitpid(WNOHANG) in a loop, or set SIGCHLD to SIG_IGN in so many words.",
     reference="POSIX XSH _Exit; wait(2) Linux; signal(3) FreeBSD",
     documented={"posix": True},
+    light=True,
 )
 def sigchld_default_leaves_zombies() -> bool:
     """Does a child stay a zombie with SIGCHLD at its default?"""
