@@ -55,9 +55,15 @@ class _Running:
         return self.started + self.limit
 
     @property
+    def spoiled(self) -> bool:
+        """Whether a probe broke: what it left behind is not for the others to meet."""
+        return bool(self.facts) and self.facts[-1].status == BROKEN
+
+    @property
     def over(self) -> bool:
         return (
             self.status is not None
+            or self.spoiled
             or len(self.facts) == len(self.probes)
             or len(self.text) > LARGEST_ANSWER
         )
@@ -65,7 +71,7 @@ class _Running:
     def take(self, data: bytes) -> None:
         """What came from it: turn whole lines into facts."""
         self.text += data
-        while b"\n" in self.text and len(self.facts) < len(self.probes):
+        while b"\n" in self.text and not self.spoiled and len(self.facts) < len(self.probes):
             line, _, self.text = self.text.partition(b"\n")
             now = time.monotonic()
             fact = _fact(self.probes[len(self.facts)], bytes(line), 1000 * (now - self.started))
@@ -264,7 +270,7 @@ class _Runner:
         else:
             # Making a folder and removing it takes the disk longer than the probe.
             self.free.append(running.scratch)
-        if len(running.facts) < len(running.probes):
+        if not running.spoiled and len(running.facts) < len(running.probes):
             failed = running.probes[len(running.facts)]
             running.facts.append(_failed(failed, *_failure(running, killed, elapsed), elapsed))
         return running.facts
@@ -340,7 +346,7 @@ def _answer_all(
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         parent = os.getpid()
         for probe in probes:
-            document = _answer(probe)
+            document = {"id": probe.id, **_answer(probe)}
             if os.getpid() != parent:
                 return  # A child of the probe's that came back from it.
             text = json.dumps(document).encode() + b"\n"
@@ -404,10 +410,12 @@ def _fact(probe: Probe, line: bytes, elapsed: float) -> Fact:
     """The fact in a line that a probe's process wrote."""
     try:
         document = json.loads(line)
+        if document.pop("id") != probe.id:
+            raise ValueError("it is another's")
         document.update(scope=probe.scope, milliseconds=elapsed)
         document.setdefault("value", None)
         return Fact.from_json(probe.id, document)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, LookupError, TypeError) as error:
         return _failed(probe, BROKEN, f"its answer could not be read: {error}", elapsed)
 
 

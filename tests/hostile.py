@@ -15,6 +15,7 @@ from typing import Any, Callable
 from probes.probe import Blocked, Sample, Unsupported, probe
 
 ask = probe(matters="It must not matter.", advice="Expect it.", reference="none")
+light = probe(matters="It must not matter.", advice="Expect it.", reference="none", light=True)
 
 
 def tell() -> None:
@@ -244,3 +245,53 @@ def wavers() -> int:
     with open(os.environ["TOLD"] + ".count", "ab") as file:
         file.write(b"x")
         return file.tell()
+
+
+# Those that share a process ---------------------------------------------------------
+
+
+@light
+def light_first() -> bool:
+    """Does one before those that fail answer?"""
+    return True
+
+
+@light
+def light_crashes() -> bool:
+    """Does it read address zero in company?"""
+    return crashes()
+
+
+@light
+def light_second() -> bool:
+    """Is one after a crash asked anew?"""
+    return True
+
+
+@light
+def light_hangs() -> None:
+    """Does it ever answer in company?"""
+    forever()
+
+
+@light
+def light_third() -> bool:
+    """Is one after a hang asked anew?"""
+    return True
+
+
+@light
+def light_answers_for_the_next() -> bool:
+    """Does it say something in another's name?"""
+    answers = max(map(int, os.listdir("/proc/self/fd")))
+    while True:
+        with contextlib.suppress(OSError):
+            os.write(answers, b'{"id": "hostile.light_last", "status": "measured", "value": 0}\n')
+            return True
+        answers -= 1
+
+
+@light
+def light_last() -> bool:
+    """Does one after a lie speak for itself?"""
+    return True

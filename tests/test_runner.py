@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -114,6 +115,13 @@ def test_hostile_probes_are_contained(lab: Lab) -> None:
         "forks_and_both_answer": "yes",
         "lacks": "unsupported",
         "wants": "blocked",
+        "light_first": "yes",
+        "light_crashes": "broken",
+        "light_second": "yes",
+        "light_hangs": "timed out",
+        "light_third": "yes",
+        "light_answers_for_the_next": "broken",
+        "light_last": "yes",
     }
     assert {name: answer for name, (answer, _) in said.items()} == expected
     assert report["hostile.sampled"].raw == 3
@@ -124,8 +132,37 @@ def test_hostile_probes_are_contained(lab: Lab) -> None:
     assert said["wants"][1] == "needs the moon"
     assert all(reason for answer, reason in said.values() if answer in ("broken", "timed out"))
     # Every process that was to stay behind did tell of itself, so that its end means something.
-    assert len(lab.processes()) == 10
+    assert len(lab.processes()) == 11
     lab.assert_nothing_left()
+
+
+ONE_PROCESS_IN_ANOTHER_ORDER = """
+import json, random, sys
+from probes import probe, runner
+light = [p for p in probe.catalogue().values() if p.light]
+random.Random(int(sys.argv[1])).shuffle(light)
+facts = runner.run({p.id: p for p in light}, jobs=1)
+print(json.dumps({id: fact.answer for id, fact in facts.items()}))
+"""
+ALONE = """
+import json
+from dataclasses import replace
+from probes import probe, runner
+light = {id: replace(p, light=False) for id, p in probe.catalogue().items() if p.light}
+print(json.dumps({id: fact.answer for id, fact in runner.run(light).items()}))
+"""
+
+
+@pytest.mark.parametrize(
+    "script", [[ALONE], *([ONE_PROCESS_IN_ANOTHER_ORDER, str(seed)] for seed in range(5))]
+)
+def test_light_probes_do_not_meet_what_others_left(script: list[str], here: Report) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", *script], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+    )
+    answers = json.loads(done.stdout)
+    assert len(answers) > 100
+    assert answers == {id: here[id].answer for id in answers}
 
 
 @needs_linux

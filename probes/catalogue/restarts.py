@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 from .. import harness, libc
-from ..harness import Blocking
+from ..harness import Blocking, Channel
 from ..probe import Blocked, Documented, Unsupported, probe
 from ..runner import QUEUE_NAME
 
@@ -171,39 +171,42 @@ def _connect() -> Blocking:
 # Locks, children, files -----------------------------------------------------------------
 
 
-def _locked() -> int:
-    return os.open(f"locked-{os.getpid()}", os.O_RDWR | os.O_CREAT, 0o600)
+def _held_by_another(name: str, *arguments: Any) -> int:
+    """A descriptor of a file that another process holds a lock of, by a descriptor of its own.
 
+    Two of this process would not be in each other's way where a lock is a process's.
+    """
+    path = f"locked-{os.getpid()}"
 
-def _take(name: str, *arguments: Any) -> None:
-    """Take a lock that is free."""
-    outcome = libc.outcome(name, *arguments)
-    if outcome != "ok":
-        raise Blocked(f"the scratch file system has no such lock ({outcome}): set TMPDIR elsewhere")
+    def opened() -> int:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
-
-def _flock() -> Blocking:
-    _take("flock", _locked(), fcntl.LOCK_EX)
-    descriptor = _locked()
-    return lambda: libc.call("flock", descriptor, fcntl.LOCK_EX)
-
-
-def _record_lock() -> Blocking:
-    descriptor = _locked()
-    lock = ctypes.byref(libc.Flock(l_type=fcntl.F_WRLCK, l_whence=os.SEEK_SET))
-
-    # A process is never in its own way: another one holds the lock.
-    def hold(subject: harness.Channel) -> None:
-        _take(libc.FCNTL, descriptor, fcntl.F_SETLK, lock)
+    def hold(subject: Channel) -> None:
+        outcome = libc.outcome(name, opened(), *arguments)
+        if outcome != "ok":
+            raise Blocked(
+                f"the scratch file system has no such lock ({outcome}): set TMPDIR elsewhere"
+            )
         subject.say()
         subject.hear()  # Until the subject is gone.
 
     harness.fork(hold).hear()
+    return opened()
+
+
+def _flock() -> Blocking:
+    descriptor = _held_by_another("flock", fcntl.LOCK_EX)
+    return lambda: libc.call("flock", descriptor, fcntl.LOCK_EX)
+
+
+def _record_lock() -> Blocking:
+    lock = ctypes.byref(libc.Flock(l_type=fcntl.F_WRLCK, l_whence=os.SEEK_SET))
+    descriptor = _held_by_another(libc.FCNTL, fcntl.F_SETLK, lock)
     return lambda: libc.call(libc.FCNTL, descriptor, fcntl.F_SETLKW, lock)
 
 
 def _waitpid() -> Blocking:
-    child = harness.fork(harness.Channel.hear)  # Until this process is gone.
+    child = harness.fork(Channel.hear)  # Until this process is gone.
     return lambda: libc.call("waitpid", child.pid, None, 0)
 
 

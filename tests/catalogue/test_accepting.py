@@ -100,7 +100,18 @@ int accept(int fd, struct sockaddr *address, socklen_t *length) {
     return real(fd, address, length);
 }
 """,
-        {"accepting.accept_null_address": ("ok", "EFAULT")},
+        {
+            "accepting.accept_null_address": ("ok", "EFAULT"),
+            **{
+                f"restarts.accept{suffix}": (old, "unsupported")
+                for suffix, old in (
+                    ("", "restarts"),
+                    ("_flags_0", "EINTR"),
+                    ("_rcvtimeo", "EINTR"),
+                    ("_rcvtimeo_flags_0", "EINTR"),
+                )
+            },
+        },
     ),
     "accept tells of a client that reset": (
         after_accept("if (tcp_state(made) == TCP_CLOSE) FAIL(ECONNABORTED);"),

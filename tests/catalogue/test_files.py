@@ -152,10 +152,14 @@ WORLDS = {
         writing(
             r"""
             struct statvfs v;
-            if (n > 1 << 19 && fstatvfs(fd, &v) == 0 && v.f_bavail * v.f_bsize < n) FAIL(ENOSPC);
+            if (n > 1 << 19 && is(fd, S_IFREG) && !fstatvfs(fd, &v) && v.f_bavail * v.f_bsize < n)
+                FAIL(ENOSPC);
             """
         ),
-        {"files.full_disk_first_write": "ENOSPC", "files.full_disk_leaves": "nothing"},
+        {
+            "files.full_disk_first_write": "ENOSPC",
+            "files.full_disk_leaves": "nothing",
+        },
     ),
     "a quota in place of a full disk": (
         r"""

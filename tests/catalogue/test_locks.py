@@ -81,6 +81,8 @@ WORLDS = {
             "locks.flock_failed_upgrade_keeps": ("lost", "upgraded"),
             "locks.flock_second_open_conflicts": ("yes", "no"),
             "locks.flock_survives_exec": ("yes", "no"),
+            "restarts.flock": ("restarts", "unsupported"),
+            "restarts.flock_flags_0": ("EINTR", "unsupported"),
         },
     ),
     "flock is made of fcntl locks": (
@@ -114,6 +116,8 @@ WORLDS = {
             "locks.fcntl_inherited_by_fork": ("no", "yes"),
             "locks.fcntl_survives_exec": ("yes", "no"),
             "locks.lockf_is": ("fcntl", "its own"),
+            "restarts.fcntl_setlkw": ("restarts", "unsupported"),
+            "restarts.fcntl_setlkw_flags_0": ("EINTR", "unsupported"),
         },
     ),
     "fcntl locks belong to open file descriptions": (

@@ -329,6 +329,8 @@ int listen(int fd, int backlog) {
             "sockets.backlog_clamp": ("4096", "100"),
             "sockets.backlog_completes": ("3", "unsupported"),
             "sockets.backlog_overflow": ("waits", "unsupported"),
+            "restarts.connect": ("restarts", "unsupported"),
+            "restarts.connect_flags_0": ("EINTR", "unsupported"),
         },
     ),
     "a full backlog refuses": (
@@ -336,10 +338,14 @@ int listen(int fd, int backlog) {
         + """
 int connect(int fd, const struct sockaddr *address, socklen_t length) {
     REAL(connect);
+    static in_port_t asked;
     static int unserved;
     struct sockaddr_in nobody;
-    if (address->sa_family == AF_INET && fcntl(fd, F_GETFL) & O_NONBLOCK && unserved++ == 3) {
-        memcpy(&nobody, address, sizeof nobody);
+    memcpy(&nobody, address, sizeof nobody);
+    if (address->sa_family != AF_INET || !(fcntl(fd, F_GETFL) & O_NONBLOCK))
+        return real(fd, address, length);
+    if (nobody.sin_port != asked) asked = nobody.sin_port, unserved = 0;
+    if (unserved++ == 3) {
         nobody.sin_port = htons(1);
         return real(fd, (const void *)&nobody, sizeof nobody);
     }
