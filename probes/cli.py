@@ -216,7 +216,7 @@ def _list(options: argparse.Namespace) -> int:
         _write(None, json.dumps(document, indent=1) + "\n")
         return 0
     width = max(map(len, probes))
-    lines = [f"{p.id:{width}}  {p.scope:11}  {p.question}\n" for p in probes.values()]
+    lines = [f"{p.id.ljust(width)}  {p.scope:11}  {p.question}\n" for p in probes.values()]
     _write(None, "".join(lines))
     return 0
 

@@ -62,7 +62,7 @@ def to_text(reports: Named, rows: Sequence[Row], everything: bool, style: Style)
     table = [["", *letters]] + [[row.id, *map(safe, row.answers)] for row in shown]
     widths = [max(len(line[at]) for line in table) for at in range(len(table[0]))]
     for number, line in enumerate(table):
-        text = "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths)).rstrip()
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
         different = everything and number and shown[number - 1].differs
         lines.append(bold(text, style) if different else text)
     if not shown:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import os
 import signal
 from ctypes import c_int64, c_void_p
@@ -131,26 +132,28 @@ def _offset_bits(seek: str) -> int:
 
 
 def _ask_sigaction(buffer: object) -> None:
-    libc.call("sigaction", signal.SIGUSR1, None, buffer)
+    libc.call("sigaction", signal.SIGUSR2, None, buffer)
 
 
 def _flags_offset() -> int:
-    """Where sa_flags, an int, lies: there SA_RESTART shows when it is set, and only then.
+    """Where sa_flags, an int, lies: there the flags change that Python sets, and only there.
 
-    Python sets it, built as it was with the platform's own headers.
+    faulthandler gives its handler SA_NODEFER where it is to call the one before it, else
+    SA_RESTART (Modules/faulthandler.c), built as it is with the platform's own headers.
     """
-    signal.signal(signal.SIGUSR1, lambda *_: None)
     seen = []
-    for interrupts in (True, False, True, False):
-        signal.siginterrupt(signal.SIGUSR1, interrupts)
+    for chain in (False, True, False, True):
+        faulthandler.register(signal.SIGUSR2, file=2, chain=chain)
         words = (ctypes.c_uint * 64)()
         _ask_sigaction(words)
         seen.append(list(words))
+        faulthandler.unregister(signal.SIGUSR2)
+    other = libc.SA_RESTART | libc.SA_NODEFER
     # glibc's part of the mask that has no signals is whatever lay on its stack.
     (at,) = [
         at
         for at, (first, *later) in enumerate(zip(*seen))
-        if [first ^ word for word in later] == [libc.SA_RESTART, 0, libc.SA_RESTART]
+        if [first ^ word for word in later] == [other, 0, other]
     ]
     return at * ctypes.sizeof(ctypes.c_uint)
 
@@ -217,8 +220,8 @@ def char_signed() -> bool:
     light=True,
 )
 def byte_order() -> str:
-    """Which byte of a number comes first in memory?"""
-    return {b"\1\2": "big end", b"\2\1": "little end"}[bytes(ctypes.c_uint16(0x0102))]
+    """Which byte order do numbers have in memory?"""
+    return {b"\1\2": "big-endian", b"\2\1": "little-endian"}[bytes(ctypes.c_uint16(0x0102))]
 
 
 @probe(

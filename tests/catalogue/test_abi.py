@@ -187,4 +187,4 @@ def test_the_byte_order_is_the_compilers(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     little = compiler.constant("__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__", "stddef.h")
-    assert here["abi.byte_order"].value == ("little end" if little else "big end")
+    assert here["abi.byte_order"].value == ("little-endian" if little else "big-endian")

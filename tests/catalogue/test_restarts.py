@@ -60,14 +60,13 @@ ssize_t {name}(int fd, const void *data, size_t size{declared}) {{
 
 def with_flags(change: str) -> str:
     """A sigaction that changes the flags of a handler for SIGUSR1, in C."""
-    # Python's siginterrupt, by which abi finds out where the flags lie, asks for no old one.
     return (
         CALLS
         + f"""
 int sigaction(int signum, const struct sigaction *new, struct sigaction *old) {{
     REAL(sigaction);
     struct sigaction to;
-    if (signum != SIGUSR1 || !old || !new || !IS_HANDLER(*new)) return real(signum, new, old);
+    if (signum != SIGUSR1 || !new || !IS_HANDLER(*new)) return real(signum, new, old);
     to = *new;
     to.sa_flags {change};
     return real(signum, &to, old);
