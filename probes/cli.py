@@ -15,9 +15,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NoReturn, Optional
+from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
-from . import renderings, verdict
+from . import renderings
 from .fact import FAULTS, Report, ReportError, write_whole
 
 if TYPE_CHECKING:
@@ -70,6 +70,20 @@ def _said(status: int, line: str) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line.  ``options`` adds a command's own once it is typed."""
+
+    def __init__(
+        self, *, options: Optional[Callable[[_Parser], None]] = None, **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self.options = options
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        add, self.options = self.options, None
+        if add:
+            add(self)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
@@ -83,77 +97,96 @@ def _parser() -> argparse.ArgumentParser:
         "out, 130 interrupted.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, run, options, help in (
+        ("report", _report, _report_options, "measure this host and print every fact"),
+        ("list", _list, _list_options, "list the questions: id, scope, question"),
+        (
+            "explain",
+            _explain,
+            _explain_options,
+            "explain facts: why they matter, what is documented, measured here",
+        ),
+        ("diff", _diff, _diff_options, "compare reports: the rows that differ"),
+        (
+            "gate",
+            _gate,
+            _gate_options,
+            "measure and compare with a baseline: fail when behaviour changed",
+        ),
+        ("pack", _pack, _pack_options, "make one file of the lab that runs on any guest"),
+    ):
+        description = help[0].upper() + help[1:] + "."
+        command = commands.add_parser(name, help=help, description=description, options=options)
+        command.set_defaults(run=run)
+    return parser
 
-    choosing = _Parser(add_help=False)
-    choosing.add_argument(
+
+def _report_options(parser: _Parser) -> None:
+    _add_choosing(parser)
+    _add_measuring(parser)
+    _add_format(parser, renderings.formats())
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="write there, not to standard output"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="add what to do about each")
+
+
+def _list_options(parser: _Parser) -> None:
+    _add_choosing(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _explain_options(parser: _Parser) -> None:
+    _add_measuring(parser)
+    parser.add_argument("id", nargs="+", metavar="ID", help="a fact's id, or a glob")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _diff_options(parser: _Parser) -> None:
+    parser.add_argument("reports", nargs="+", metavar="REPORT", help="two reports or more (JSON)")
+    parser.add_argument("--all", action="store_true", help="the rows that agree too")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _gate_options(parser: _Parser) -> None:
+    from .verdict import FORMATS
+
+    _add_choosing(parser)
+    _add_measuring(parser)
+    parser.add_argument("baseline", metavar="BASELINE", help="a report someone approved (JSON)")
+    parser.add_argument("--against", metavar="REPORT", help="compare this report; measure nothing")
+    parser.add_argument("--update", action="store_true", help="show the changes, then approve them")
+    parser.add_argument("--reason", metavar="TEXT", help="why, kept in the baseline")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the verdict there")
+    _add_format(parser, FORMATS)
+
+
+def _pack_options(parser: _Parser) -> None:
+    parser.add_argument(
+        "-o", "--output", default="lab.pyz", metavar="FILE", help="default: lab.pyz"
+    )
+
+
+def _add_choosing(parser: _Parser) -> None:
+    parser.add_argument(
         "--only", action="append", default=[], metavar="GLOB",
         help="measure facts that match, such as 'signals.*' or signals; may be repeated",
     )  # fmt: skip
-    choosing.add_argument("--skip", action="append", default=[], metavar="GLOB", help="leave out")
+    parser.add_argument("--skip", action="append", default=[], metavar="GLOB", help="leave out")
 
-    measuring = _Parser(add_help=False)
-    measuring.add_argument(
+
+def _add_measuring(parser: _Parser) -> None:
+    parser.add_argument(
         "--jobs", type=_positive, metavar="N", help="probes at once (default: twice the processors)"
     )
-    measuring.add_argument(
+    parser.add_argument(
         "--deadline", type=_seconds, metavar="S",
         help="seconds a probe may take (default: 10, more on a slow machine)",
     )  # fmt: skip
-    measuring.add_argument(
+    parser.add_argument(
         "--repeat", type=_positive, default=1, metavar="N",
         help="measure N times; a fact that varies is unstable",
     )  # fmt: skip
-
-    def command(
-        name: str,
-        run: Callable[[argparse.Namespace], int],
-        help: str,
-        *parents: _Parser,
-    ) -> _Parser:
-        made: _Parser = commands.add_parser(
-            name, help=help, description=help[0].upper() + help[1:] + ".", parents=list(parents)
-        )
-        made.set_defaults(run=run)
-        return made
-
-    report = command(
-        "report", _report, "measure this host and print every fact", choosing, measuring
-    )
-    _add_format(report, renderings.formats())
-    report.add_argument(
-        "-o", "--output", metavar="FILE", help="write there, not to standard output"
-    )
-    report.add_argument("-v", "--verbose", action="store_true", help="add what to do about each")
-
-    listing = command("list", _list, "list the questions: id, scope, question", choosing)
-    listing.add_argument("--json", action="store_true", help="as JSON")
-
-    explain = command(
-        "explain", _explain, "explain facts: why they matter, what is documented, measured here",
-        measuring,
-    )  # fmt: skip
-    explain.add_argument("id", nargs="+", metavar="ID", help="a fact's id, or a glob")
-    explain.add_argument("--json", action="store_true", help="as JSON")
-
-    diff = command("diff", _diff, "compare reports: the rows that differ")
-    diff.add_argument("reports", nargs="+", metavar="REPORT", help="two reports or more (JSON)")
-    diff.add_argument("--all", action="store_true", help="the rows that agree too")
-    diff.add_argument("--json", action="store_true", help="as JSON")
-
-    gate = command(
-        "gate", _gate, "measure and compare with a baseline: fail when behaviour changed",
-        choosing, measuring,
-    )  # fmt: skip
-    gate.add_argument("baseline", metavar="BASELINE", help="a report someone approved (JSON)")
-    gate.add_argument("--against", metavar="REPORT", help="compare this report; measure nothing")
-    gate.add_argument("--update", action="store_true", help="show the changes, then approve them")
-    gate.add_argument("--reason", metavar="TEXT", help="why, kept in the baseline")
-    gate.add_argument("-o", "--output", metavar="FILE", help="write the verdict there")
-    _add_format(gate, verdict.FORMATS)
-
-    pack = command("pack", _pack, "make one file of the lab that runs on any guest with Python")
-    pack.add_argument("-o", "--output", default="lab.pyz", metavar="FILE", help="default: lab.pyz")
-    return parser
 
 
 def _add_format(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
@@ -252,6 +285,7 @@ def _diff(options: argparse.Namespace) -> int:
 
 def _gate(options: argparse.Namespace) -> int:
     from . import baseline as baselines
+    from . import verdict
     from .probe import catalogue
 
     if options.update:
@@ -281,6 +315,7 @@ def _update(options: argparse.Namespace) -> int:
     import datetime
 
     from . import baseline as baselines
+    from . import verdict
     from .probe import catalogue
 
     if os.environ.get("CI"):
@@ -364,7 +399,6 @@ def _progress() -> Iterator[Optional[Callable[[int, int, str], None]]]:
 
 
 def _style(options: argparse.Namespace) -> renderings.Style:
-
     to_file = getattr(options, "output", None) is not None
     terminal = sys.stdout.isatty() and not to_file
     columns = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import json
 import os
 import resource
@@ -141,8 +140,6 @@ class _Runner:
         os.environ.update(TZ="UTC", LC_ALL="C", HOME=self.folder, TMPDIR=self.folder)
         self.changed = _dispositions()
         self.pid = os.getpid()
-        gc.collect()
-        gc.freeze()
         try:
             yield
         finally:
@@ -152,7 +149,6 @@ class _Runner:
                 self._end(running)
             self._end_strays()
             _remove(self.folder)
-            gc.unfreeze()
             os.environ.clear()
             os.environ.update(old_environment)
             signal.set_wakeup_fd(old_wake)

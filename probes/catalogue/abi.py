@@ -162,6 +162,7 @@ def _flags_offset() -> int:
     matters="Code that lays struct sigaction out itself sets no flags, or another field.",
     advice="Fill it field by field in C, after memset(), and never copy its layout.",
     reference="POSIX XBD <signal.h>; sigaction(2)",
+    light=True,
 )
 def sa_flags_offset() -> int:
     """How many bytes into struct sigaction is sa_flags?"""
@@ -172,6 +173,7 @@ def sa_flags_offset() -> int:
     matters="Code that lays struct sigaction out itself overruns its buffer or reads garbage.",
     advice="Declare it in C with <signal.h>; in other languages take a binding built from it.",
     reference="POSIX XBD <signal.h>; sigaction(2)",
+    light=True,
 )
 def struct_sigaction_bytes() -> int:
     """How far into a struct sigaction does sigaction() write?
@@ -186,6 +188,7 @@ def struct_sigaction_bytes() -> int:
     matters="A set copied at another width loses its real-time signals, or overruns its place.",
     advice="Use sigemptyset() and sigaddset() alone, and check what they return.",
     reference="POSIX XBD <signal.h>; sigsetops(3)",
+    light=True,
 )
 def sigset_t_bytes() -> int:
     """How many bytes has a sigset_t?"""
