@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from probes import Report
+from probes.probe import catalogue
 from tests.worlds import ROOT, run_lab
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,6 +43,14 @@ def test_the_main_command_runs_bare(checkout: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "sockets.v6only_default" in done.stdout
     assert done.stderr == ""
+
+
+def test_the_excerpt_asks_what_the_lab_asks() -> None:
+    (excerpt,) = section("Measure this host", "text")
+    rows = re.findall(r"^[* ] \S.*?  +(\S.*\?)  +(\w+\.\w+)", excerpt, re.MULTILINE)
+    asked = [(probe.question, probe.id) for probe in catalogue().values()]
+    assert len(rows) > 10
+    assert all(row in asked for row in rows)
 
 
 def test_the_test_command_is_what_ci_runs() -> None:
