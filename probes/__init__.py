@@ -15,7 +15,21 @@ if os.name != "posix":
     sys.stderr.write(f"probes: measures the system calls of a Unix; {sys.platform} is none\n")
     raise SystemExit(3)
 
-from .fact import Fact, Platform, Report, ReportError
-from .measure import measure
+TYPE_CHECKING = False  # Known to type checkers by its name; `typing` takes a while to import.
+if TYPE_CHECKING:
+    from .fact import Fact, Platform, Report, ReportError
+    from .library import measure
 
 __all__ = ["Fact", "Platform", "Report", "ReportError", "measure"]
+
+
+def __getattr__(name: str) -> object:
+    """Each of ``__all__``, imported when it is asked for: `__main__` has to begin before that."""
+    if name not in __all__:
+        raise AttributeError(f"module 'probes' has no attribute {name!r}")
+    from . import fact, library
+
+    globals().update(
+        {each: getattr(library if each == "measure" else fact, each) for each in __all__}
+    )
+    return globals()[name]

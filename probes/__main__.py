@@ -6,7 +6,10 @@ import gc
 # the time, and in the probes' processes it would copy the memory they share.
 gc.disable()
 
-from probes.cli import main  # noqa: E402
+try:
+    from probes.cli import main
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -16,7 +16,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
-from .fact import FAULTS, INFORMATIVE, MEASURED, UNSUPPORTED, Fact, Report, ReportError, show
+from .fact import (
+    FAULTS,
+    INFORMATIVE,
+    LARGEST_FILE,
+    MEASURED,
+    UNSUPPORTED,
+    Fact,
+    Report,
+    ReportError,
+    open_at_once,
+    show,
+)
 from .probe import same
 
 DRIFT = "drift"
@@ -103,27 +114,28 @@ class Verdict:
 def compare(baseline: Report, report: Report) -> list[Change]:
     """Every fact of ``report`` that is not as ``baseline`` has it, in the order of the ids.
 
-    Informative facts are never compared.  Unsupported is an answer: the platform
-    lacks the thing.  Blocked, timed out, broken and unstable are none.
+    Informative facts are never compared: the baseline says which these are, and the
+    report for what the baseline does not know.  That a probe failed is told of any.
+    Unsupported is an answer: the platform lacks the thing.  Blocked, timed out, broken
+    and unstable are none.
     """
     changes = []
     for id in sorted({*baseline.facts, *report.facts}):
         old, new = baseline.get(id), report.get(id)
-        if INFORMATIVE in (old and old.scope, new and new.scope):
-            continue
         kind = _kind(old, new)
-        if kind:
+        informative = (old or new).scope == INFORMATIVE  # type: ignore[union-attr]
+        if kind and (kind == FAULT or not informative):
             changes.append(Change(kind, id, old, new))
     return changes
 
 
 def _kind(old: Optional[Fact], new: Optional[Fact]) -> str:
-    if old is None:
-        return NEW
     if new is None:
         return GONE
     if new.status in FAULTS:
         return FAULT
+    if old is None:
+        return NEW
     if not _answered(old):
         return NEW if _answered(new) else ""
     if not _answered(new):
@@ -171,13 +183,15 @@ def judge(
             changes[at] = Change(old.kind, old.id, old.old, old.new, allowance.reason)
         elif wanted is None or allowance.fact in wanted:
             complaints.append(f"an allowed difference no longer matches: {allowance}")
-    known = {fact.id for fact in baseline if _answered(fact)}
+    known = {fact.id for fact in baseline if _answered(fact) and fact.scope != INFORMATIVE}
     unasked = not any(fact.id in known and _answered(fact) for fact in report)
     return Verdict(baseline, report, changes, complaints, unasked)
 
 
 def _matches(allowance: Allowance, change: Change) -> bool:
-    return (allowance.fact, allowance.was, allowance.now) == (change.id, change.was, change.now)
+    # That a probe fails is nothing to get used to.
+    same_answers = (allowance.was, allowance.now) == (change.was, change.now)
+    return allowance.fact == change.id and same_answers and change.kind != FAULT
 
 
 def allowed_path(baseline: Union[str, os.PathLike[str]]) -> str:
@@ -191,8 +205,8 @@ def load_allowances(path: Union[str, os.PathLike[str]]) -> list[Allowance]:
     Raises ReportError, one line, for anything else that is not such a file.
     """
     try:
-        with open(path, "rb") as file:
-            document = json.loads(file.read())
+        with open(path, "rb", opener=open_at_once) as file:
+            document = json.loads(file.read(LARGEST_FILE))
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -234,15 +248,27 @@ def _allowance(path: Union[str, os.PathLike[str]], number: int, entry: Any) -> A
 
 
 def approve(
-    baseline: Optional[Report], report: Report, reason: str, today: datetime.date
+    baseline: Optional[Report],
+    report: Report,
+    reason: str,
+    today: datetime.date,
+    asked: Iterable[str] = (),
 ) -> Report:
     """``report`` as the new baseline: with the reason, and those of the baselines before it.
 
-    Raises ReportError where a probe failed: what was not measured is not recorded.
+    Raises ReportError where a probe failed, where nothing was measured, and where one of
+    the facts ``asked`` for is missing: what was not measured is not recorded.
     """
     faults = [fact.id for fact in report if fact.status in FAULTS]
     if faults:
         raise ReportError(f"not recorded: {', '.join(faults)} could not be measured reliably")
+    missing = [id for id in asked if id not in report.facts]
+    if missing:
+        raise ReportError(
+            f"not recorded: the report is a part, it lacks {len(missing)} facts, {missing[0]} first"
+        )
+    if not any(_answered(fact) for fact in report):
+        raise ReportError("not recorded: nothing was measured")
     before = baseline.later.get("approvals", []) if baseline else []
     changed = [f"{c.id}: {c.was} -> {c.now}" for c in compare(baseline, report)] if baseline else []
     approval = {"date": today.isoformat(), "reason": reason, "changes": changed}

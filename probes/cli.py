@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from . import renderings
-from .fact import FAULTS, Report, ReportError, write_whole
+from .fact import FAULTS, Report, ReportError, printable, write_whole
 
 if TYPE_CHECKING:
     from .probe import Probe
@@ -36,6 +36,7 @@ class _Stop(Exception):
 
 def main(arguments: Optional[list[str]] = None) -> int:
     """Run one command; its exit status."""
+    _open_standard_descriptors()
     try:
         options = _parser().parse_args(arguments)
         status: int = options.run(options)
@@ -57,9 +58,23 @@ def main(arguments: Optional[list[str]] = None) -> int:
         return _said(ENVIRONMENT, f"{where}{error.strerror or error}")
 
 
+def _open_standard_descriptors() -> None:
+    """Descriptors 0, 1 and 2 are open from here on: else a file of ours would come to be one."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            # Output that was closed is full: whoever writes to it is told.
+            path = "/dev/full" if number == 1 and os.path.exists("/dev/full") else os.devnull
+            with contextlib.suppress(OSError):
+                descriptor = os.open(path, os.O_RDWR)
+                if descriptor != number:
+                    os.dup2(descriptor, number)
+                    os.close(descriptor)
+            setattr(sys, name, open(number, mode, closefd=False))
+
+
 def _said(status: int, line: str) -> int:
     with contextlib.suppress(OSError):
-        print(f"probes: {line}", file=sys.stderr)
+        print(f"probes: {printable(line)}", file=sys.stderr)
     # What could not be written once is not tried again at exit.
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -201,14 +216,20 @@ def _add_format(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None
 
 
 def _positive(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
     if not 1 <= number <= 10000:
         raise argparse.ArgumentTypeError(f"{text} is not between 1 and 10000")
     return number
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from None
     if not 0 < number <= 86400:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 86400 seconds")
     return number
@@ -288,6 +309,8 @@ def _gate(options: argparse.Namespace) -> int:
     from . import verdict
     from .probe import catalogue
 
+    if options.against and (options.only or options.skip):
+        raise _Stop(USAGE, "--only and --skip choose what is measured; --against measures nothing")
     if options.update:
         return _update(options)
     if options.reason:
@@ -328,14 +351,14 @@ def _update(options: argparse.Namespace) -> int:
     )
     if old:
         found = baselines.judge(old, report)
-        _write(None, verdict.render("text", found, catalogue(), _style(options)))
+        _write(None, verdict.changes(found, catalogue(), _style(options)))
     reason = (options.reason or "").strip()
     if not reason and sys.stdin.isatty() and sys.stderr.isatty():
         print("Why is this the behaviour to expect? ", end="", file=sys.stderr, flush=True)
         reason = sys.stdin.readline().strip()
     if not reason:
         raise _Stop(USAGE, "--update needs --reason TEXT: it is kept in the baseline")
-    approved = baselines.approve(old, report, reason, datetime.date.today())
+    approved = baselines.approve(old, report, reason, datetime.date.today(), catalogue())
     approved.save(options.baseline)
     print(f"probes: wrote {options.baseline}", file=sys.stderr)
     return 0
@@ -389,8 +412,11 @@ def _progress() -> Iterator[Optional[Callable[[int, int, str], None]]]:
         yield None
         return
 
+    columns = _columns(2)
+
     def told(done: int, total: int, id: str) -> None:
-        print(f"\r{done}/{total} {id:.50}\x1b[K", end="", file=sys.stderr, flush=True)
+        line = f"{done}/{total} {id}"[: columns - 1]
+        print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
     try:
         yield told
@@ -398,12 +424,20 @@ def _progress() -> Iterator[Optional[Callable[[int, int, str], None]]]:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
+def _columns(descriptor: int) -> int:
+    """How wide the terminal is; ``$COLUMNS`` if it says."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isascii() and said.isdigit() and int(said):
+        return int(said)
+    return os.get_terminal_size(descriptor).columns or 80
+
+
 def _style(options: argparse.Namespace) -> renderings.Style:
     to_file = getattr(options, "output", None) is not None
     terminal = sys.stdout.isatty() and not to_file
     columns = None
     if terminal:
-        columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(1).columns or 80
+        columns = _columns(1)
     colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return renderings.Style(
         width=columns, colour=colour, verbose=getattr(options, "verbose", False)

@@ -47,6 +47,8 @@ def run(
                 ],
                 # Python ignores them; other programs expect them.
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+                # A group of its own: what it started is killed with it.
+                setpgroup=0,
             )
         finally:
             os.close(writing)
@@ -56,7 +58,7 @@ def run(
             while True:
                 left = None if give_up is None else max(0.0, give_up - time.monotonic())
                 if not select.select([output], [], [], left)[0]:
-                    os.kill(pid, signal.SIGKILL)
+                    os.killpg(pid, signal.SIGKILL)
                     break
                 data = output.read(65536)
                 if not data:
@@ -64,7 +66,7 @@ def run(
                 said += data
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.killpg(pid, signal.SIGKILL)
             raise
         finally:
             _, status = os.waitpid(pid, 0)

@@ -17,8 +17,12 @@ def command() -> tuple[str, ...]:
     """``$CC`` if it is set, else the first of cc, gcc and clang.  Empty where there is none."""
     candidates = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]
     for candidate in candidates:
-        words = shlex.split(candidate)
-        if words and any(os.access(os.path.join(f, words[0]), os.X_OK) for f in os.get_exec_path()):
+        try:
+            words = shlex.split(candidate)
+        except ValueError:  # A quote that is never closed.
+            words = []
+        paths = [os.path.join(folder, words[0]) for folder in os.get_exec_path()] if words else []
+        if any(os.path.isfile(path) and os.access(path, os.X_OK) for path in paths):
             return tuple(words)
     return ()
 
@@ -40,7 +44,10 @@ def run(source: str, *flags: str) -> str:
     Raises Blocked without a compiler, Unsupported where it refuses the program.
     """
     _build(source, *flags, "-o", "asked")
-    status, said = run_command(["./asked"])
+    try:
+        status, said = run_command(["./asked"])
+    except PermissionError:
+        raise Blocked("the scratch file system runs no programs: set TMPDIR elsewhere") from None
     if status:
         raise RuntimeError(f"the compiled program {ending(status)}")
     return said
@@ -69,13 +76,24 @@ def constant(expression: str, header: str, *flags: str) -> int:
 def _build(source: str, *arguments: str) -> None:
     if not command():
         raise Blocked("needs a C compiler: install cc, gcc or clang, or set CC")
+    status, said = _compiled(source, *arguments)
+    if not status and os.path.exists(arguments[-1]):
+        return
+    why = next((line for line in said.splitlines() if "error" in line), "it said nothing")
+    # Is it this program that it does not take, or any?
+    status, _ = _compiled("#include <stdio.h>\nint main(void) { return 0; }\n", "-o", "any")
+    if status or not os.path.exists("any"):
+        raise Blocked(f"the C compiler {command()[0]} does not work here: {why}")
+    flags = " ".join(arguments[: arguments.index("-o")])
+    raise Unsupported(f"the C compiler refuses it with {flags or 'no flags'}: {why}")
+
+
+def _compiled(source: str, *arguments: str) -> tuple[int, str]:
+    """The wait status of the compiler for ``source``, and what it said."""
     with open("asked.c", "w", encoding="ascii") as file:
         file.write(source)
     status, said = run_command([*command(), *arguments, "asked.c"], errors_too=True)
-    if status:
-        for number in (errno.ENOSPC, errno.EDQUOT):
-            if os.strerror(number) in said:
-                raise OSError(number, os.strerror(number))
-        why = next((line for line in said.splitlines() if "error" in line), "it said nothing")
-        flags = " ".join(arguments[: arguments.index("-o")])
-        raise Unsupported(f"the C compiler refuses it with {flags or 'no flags'}: {why}")
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        if status and os.strerror(number) in said:
+            raise OSError(number, os.strerror(number))
+    return status, said

@@ -388,7 +388,7 @@ class Report:
         """
         name = printable(os.fsdecode(path))
         try:
-            with open(path, "rb", opener=_open_at_once) as file:
+            with open(path, "rb", opener=open_at_once) as file:
                 text = file.read(LARGEST_FILE + 1)
         except (OSError, ValueError) as error:
             raise ReportError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
@@ -400,7 +400,7 @@ class Report:
             raise ReportError(f"{name}: {error}") from None
 
 
-def _open_at_once(path: str, flags: int) -> int:
+def open_at_once(path: str, flags: int) -> int:
     """Open a file; a FIFO that nobody writes to is empty, not a reason to wait for ever."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
     os.set_blocking(descriptor, True)

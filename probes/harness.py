@@ -155,10 +155,19 @@ def fork(function: Callable[[Channel], Any]) -> Child:
 
 
 def out_of_room(error: BaseException) -> Optional[Blocked]:
-    """Why a probe cannot be answered that met a full scratch file system unasked, else None."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Blocked("the scratch file system is full: make room, or set TMPDIR to another")
-    return None
+    """Why a probe cannot be answered that met a limit of this machine unasked, else None."""
+    why = _LIMITS.get(error.errno or 0) if isinstance(error, OSError) else None
+    return Blocked(why) if why else None
+
+
+_FULL = "the scratch file system is full: make room, or set TMPDIR to another"
+_LIMITS = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EMFILE: "too few open files are allowed: raise ulimit -n",
+    errno.ENFILE: "the system has too many open files",
+    errno.EFBIG: "too short files are allowed: raise ulimit -f",
+}
 
 
 def answer(function: Callable[[], Any]) -> Any:
@@ -236,6 +245,8 @@ def state(pid: int) -> str:
             return ""
         finally:
             os.close(descriptor)
+    if libc.LINUX:
+        raise Blocked("needs /proc to see where a process is: mount it")
     _, listed = command.run(["ps", "-o", "stat=", "-p", str(pid)])
     return listed.strip()[:1]
 

@@ -318,8 +318,9 @@ def sigaction(signum: int, handler: Any = None, flags: int = 0, mask: Iterable[i
     ``handler`` is an address, SIG_DFL, SIG_IGN or a ctypes callback (which the
     caller keeps alive).
     """
-    if _MIPS:
-        raise Unsupported("the layout of MIPS's struct sigaction is not written down here")
+    if _MIPS or sys.platform == SYSTEM:
+        here = "MIPS" if _MIPS else SYSTEM
+        raise Unsupported(f"the layout of {here}'s struct sigaction is not written down here")
     old = Sigaction()
     new = None
     if handler is not None:

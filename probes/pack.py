@@ -16,7 +16,7 @@ _MAIN = b"""\
 import sys
 
 try:
-    from probes.cli import main
+    from probes.__main__ import main
 except SyntaxError:
     sys.stderr.write("probes: needs Python 3.9 or newer; this is %d.%d\\n" % sys.version_info[:2])
     sys.exit(3)
@@ -42,7 +42,7 @@ def pack(path: str) -> int:
         add("__main__.py", _MAIN)
         for name, data in sorted(_sources()):
             add(name, data)
-    write_whole(path, buffer.getvalue())
+    write_whole("/dev/stdout" if path == "-" else path, buffer.getvalue())
     if os.path.isfile(path):
         os.chmod(path, os.stat(path).st_mode | 0o111)
     return len(buffer.getvalue())

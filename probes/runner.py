@@ -98,6 +98,7 @@ def run(
     with runner.prepared():
         limit = DEADLINE * runner.slowness() if deadline is None else deadline
         samples = runner.ask(_grouped(probes.values()) * repeat, limit)
+    runner.stop_if_asked()
     return {id: _agreed(samples[id]) for id in probes}
 
 
@@ -111,6 +112,8 @@ class _Runner:
         self.free: list[str] = []
         """Scratch folders of probes that left them as they found them."""
         self.reaper = False
+        self.asked_to_stop = 0
+        """The signal that asked for the end, if one did."""
 
     @contextlib.contextmanager
     def prepared(self) -> Iterator[None]:
@@ -125,30 +128,30 @@ class _Runner:
             signum: signal.signal(signum, handler)
             for signum, handler in (
                 (signal.SIGCHLD, lambda *_: None),
-                (signal.SIGTERM, _terminated),
-                (signal.SIGHUP, _terminated),
+                (signal.SIGINT, self._stop),
+                (signal.SIGTERM, self._stop),
+                (signal.SIGHUP, self._stop),
             )
-            # nohup(1) asked for SIGHUP to stay ignored.
+            # nohup(1) asked for SIGHUP to stay ignored, and a shell for SIGINT in the background.
             if signum == signal.SIGCHLD or signal.getsignal(signum) != signal.SIG_IGN
         }
         old_mask = signal.pthread_sigmask(
             signal.SIG_UNBLOCK, {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
         )
-        self.folder = _scratch_folder()
         old_environment = dict(os.environ)
-        # Here and not in each probe: fewer pages to copy.
-        os.environ.update(TZ="UTC", LC_ALL="C", HOME=self.folder, TMPDIR=self.folder)
-        self.changed = _dispositions()
-        self.pid = os.getpid()
         try:
+            self.folder = _scratch_folder()
+            # Here and not in each probe: fewer pages to copy.
+            os.environ.update(TZ="UTC", LC_ALL="C", HOME=self.folder, TMPDIR=self.folder)
+            self.changed = _dispositions()
+            self.pid = os.getpid()
             yield
         finally:
-            # Once: a second Ctrl-C must not leave half of it undone.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
             for running in list(self.running.values()):
                 self._end(running)
             self._end_strays()
-            _remove(self.folder)
+            if self.folder:
+                _remove(self.folder)
             os.environ.clear()
             os.environ.update(old_environment)
             signal.set_wakeup_fd(old_wake)
@@ -157,6 +160,21 @@ class _Runner:
             os.close(ended)
             os.close(wake)
             signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
+
+    def _stop(self, signum: int, frame: object) -> None:
+        """Ask for the end.
+
+        No exception from here: it could come between a child's end and the note of it.
+        The byte that the signal wrote wakes the loop, which looks.
+        """
+        self.asked_to_stop = signum
+
+    def stop_if_asked(self) -> None:
+        """Raise KeyboardInterrupt, or SystemExit with 128 + the signal, if one asked for it."""
+        if self.asked_to_stop == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.asked_to_stop:
+            raise SystemExit(128 + self.asked_to_stop)
 
     def slowness(self) -> float:
         """How many times slower than CALIBRATED this machine makes and reaps a child, or 1."""
@@ -178,6 +196,7 @@ class _Runner:
         with selectors.DefaultSelector() as selector:
             selector.register(self.ended, selectors.EVENT_READ)
             while True:
+                self.stop_if_asked()
                 while waiting and len(self.running) < self.jobs:
                     started = self._start(waiting.pop(), limit)
                     selector.register(started.answer, selectors.EVENT_READ, started)
@@ -434,10 +453,6 @@ def _agreed(facts: list[Fact]) -> Fact:
     reason = f"{len(facts)} times asked, it answered {said}"
     first = facts[0]
     return Fact(first.id, UNSTABLE, None, first.scope, None, reason, first.milliseconds)
-
-
-def _terminated(signum: int, frame: object) -> None:
-    raise SystemExit(128 + signum)
 
 
 def _drain(descriptor: int) -> None:

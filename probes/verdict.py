@@ -22,7 +22,8 @@ def headline(verdict: Verdict) -> str:
     failing = verdict.failing(*FAILING)
     allowed = sum(bool(change.allowed_because) for change in verdict.changes)
     new = len(verdict.failing(NEW))
-    parts = [f"{len(verdict.report)} facts"]
+    number = len(verdict.report)
+    parts = [f"{number} {'fact' if number == 1 else 'facts'}"]
     for kind, words in _KINDS.items():
         number = sum(change.kind == kind for change in failing)
         if number:
@@ -35,7 +36,7 @@ def headline(verdict: Verdict) -> str:
         parts.append(f"{new} new")
     if verdict.unasked:
         parts.append("nothing the baseline knows could be measured")
-    elif not failing and not verdict.complaints:
+    elif not (failing or verdict.complaints or allowed or new):
         parts.append("unchanged")
     passed = "gate passed" if verdict.status == 0 else "gate FAILED"
     return f"{passed}: {', '.join(parts)}"
@@ -55,19 +56,25 @@ def line(change: Change, probes: Probes) -> str:
     parts = [f"{says}: {change.why_not}" if change.why_not else says]
     probe = probes.get(change.id)
     if probe and change.kind in (DRIFT, LOST, GONE):
-        parts.append(f"Advice: {probe.advice} See {probe.reference}.")
+        parts.append(f"Advice: {probe.advice} See {probe.reference}")
     if change.allowed_because:
         parts.append(f"Allowed: {change.allowed_because}")
     return "; ".join(parts)
 
 
-def _text(verdict: Verdict, probes: Probes, style: Style) -> str:
-    from .renderings import bold, safe
+def changes(verdict: Verdict, probes: Probes, style: Style) -> str:
+    """A line a change, and nothing of what comes of them."""
+    from .renderings import safe
 
     lines = [safe(line(change, probes)) for change in verdict.changes]
     lines += map(safe, verdict.complaints)
-    lines.append(bold(headline(verdict), style))
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _text(verdict: Verdict, probes: Probes, style: Style) -> str:
+    from .renderings import bold
+
+    return changes(verdict, probes, style) + bold(headline(verdict), style) + "\n"
 
 
 def _json(verdict: Verdict, probes: Probes, style: Style) -> str:

@@ -112,8 +112,10 @@ def test_what_agrees_is_never_named_and_what_differs_always(before: Report, afte
     named = {change.id for change in compare(before, after)}
     for id in {*before.facts, *after.facts}:
         old, new = before.get(id), after.get(id)
-        if INFORMATIVE in (old and old.scope, new and new.scope):
-            assert id not in named
+        known = old or new
+        assert known
+        if known.scope == INFORMATIVE:
+            assert (id in named) == (new is not None and new.status in FAULTS)
         elif old and new and (old.status, type(old.value), old.value) == (
             new.status, type(new.value), new.value
         ):  # fmt: skip
@@ -243,6 +245,27 @@ def test_approval_keeps_the_reasons_and_what_changed() -> None:
         {"date": "2026-11-22", "reason": "first look", "changes": []},
         {"date": "2026-11-22", "reason": "kernel 7", "changes": ["a.b: yes -> no"]},
     ]
+
+
+def test_the_baseline_says_what_is_informative() -> None:
+    """A report from elsewhere cannot declare all it says to be of no account."""
+    assert judge(one(True), one(False, scope=INFORMATIVE), today=TODAY).status == 1
+    assert judge(one(1, scope=INFORMATIVE), one(2, scope=INFORMATIVE), today=TODAY).status == 3
+
+
+def test_a_fault_is_one_though_the_baseline_does_not_know_the_fact() -> None:
+    old = Report(HERE, {**one(True).facts})
+    new = Report(HERE, {**old.facts, "c.d": Fact("c.d", BROKEN, None, reason="because")})
+    assert judge(old, new, today=TODAY).status == 4
+    allowed = Allowance("c.d", "absent", "broken", "used to it", TODAY)
+    assert judge(old, new, [allowed], TODAY).status == 1
+
+
+def test_a_part_of_a_report_is_not_approved() -> None:
+    with pytest.raises(ReportError, match="lacks 1 facts"):
+        approve(None, one(True), "because", TODAY, asked=["a.b", "c.d"])
+    with pytest.raises(ReportError, match="nothing was measured"):
+        approve(None, one(status=BLOCKED), "because", TODAY)
 
 
 @pytest.mark.parametrize("status", FAULTS)

@@ -100,6 +100,18 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_descriptors_are_no_accident(closed: str, baseline: Path, tmp_path: Path) -> None:
+    def status(command: str) -> int:
+        lab = f"{sys.executable} -m probes {command} {closed}"
+        return subprocess.run(["sh", "-c", lab], cwd=ROOT, check=False, timeout=60).returncode
+
+    output = tmp_path / "report.json"
+    assert status(f"report {FEW} --json -o {output}") == 0
+    assert Report.load(output)[ID].measured
+    assert status(f"gate {baseline} {FEW}") == (3 if ">&-" in closed.split() else 0)
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a /dev/full")
 @pytest.mark.parametrize("command", ["report " + FEW, "list", f"explain {ID}"])
 def test_a_full_disk_is_one_line(command: str) -> None:
@@ -261,7 +273,7 @@ def test_diff_all_shows_the_rest_too(baseline: Path) -> None:
 def test_gate_passes_what_is_unchanged(baseline: Path) -> None:
     done = run_lab("gate", str(baseline), FEW)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "gate passed: 1 facts, unchanged\n"
+    assert done.stdout == "gate passed: 1 fact, unchanged\n"
 
 
 def test_gate_names_a_drift_with_what_to_do(baseline: Path, drifted: Path) -> None:
@@ -274,7 +286,7 @@ def test_gate_names_a_drift_with_what_to_do(baseline: Path, drifted: Path) -> No
         assert re.match(rf"{ID}: (yes -> no|no -> yes) \(configured, drift\)", line)
         assert "Set IPV6_V6ONLY" in line
         assert "RFC 3493" in line
-        assert headline == "gate FAILED: 1 facts, 1 changed"
+        assert headline == "gate FAILED: 1 fact, 1 changed"
 
 
 def test_gate_formats(baseline: Path, drifted: Path, tmp_path: Path) -> None:
@@ -316,8 +328,11 @@ def test_gate_honours_what_is_allowed(baseline: Path, drifted: Path) -> None:
     assert run_lab("gate", str(copy), "--against", str(baseline)).returncode == 2
 
 
-def test_update_shows_asks_and_writes(baseline: Path, drifted: Path, tmp_path: Path) -> None:
+def test_update_shows_asks_and_writes(here: Report, tmp_path: Path) -> None:
     path = tmp_path / "new.json"
+    baseline = tmp_path / "baseline.json"
+    here.save(baseline)
+    drifted = with_value(baseline, tmp_path / "drifted.json", not here[ID].value)
     arguments = ["gate", str(path), "--update", "--against", str(drifted)]
     done = run_lab(*arguments)
     assert (done.returncode, path.exists()) == (2, False)
@@ -335,8 +350,21 @@ def test_update_shows_asks_and_writes(baseline: Path, drifted: Path, tmp_path: P
     done = run_lab(*arguments)
     assert done.returncode == 0
     assert ID in done.stdout
+    assert "gate" not in done.stdout
     assert [a["reason"] for a in Report.load(path).later["approvals"]] == ["first", "second"]
     assert run_lab("gate", str(path), "--against", str(baseline)).returncode == 0
+
+
+def test_update_records_no_part_of_a_report(baseline: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new.json"
+    done = run_lab("gate", str(path), "--update", "--reason", "x", "--against", str(baseline))
+    assert (done.returncode, path.exists()) == (2, False)
+    assert "the report is a part" in done.stderr
+
+
+def test_choosing_from_a_report_that_is_there_is_refused(baseline: Path) -> None:
+    done = run_lab("gate", str(baseline), "--against", str(baseline), FEW)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
 def test_gate_refuses_another_platform(baseline: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -180,6 +181,28 @@ def test_interrupted_in_the_middle(lab: Lab, signum: signal.Signals, status: int
     assert err.count("\n") <= 1
     assert "Traceback" not in err
     lab.assert_nothing_left()
+
+
+@needs_linux
+def test_interrupted_at_any_moment(lab: Lab) -> None:
+    """From the start of Python to the last line, whatever is under way then."""
+    alone = time.monotonic()
+    lab.report("--only=signals", "--only=hostile.well_behaved", status=0)
+    alone = time.monotonic() - alone
+    for share in range(30):
+        with lab.start("--only=signals", "--only=hostile.well_behaved") as running:
+            time.sleep(alone * share / 30)
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate()
+        if running.returncode == 130:
+            assert (out, err) in (
+                ("", ""),
+                ("", "probes: interrupted; nothing is left running\n"),
+            )
+        elif running.returncode:
+            # Python itself, before or after the lab.
+            assert not re.search(r"/probes/(?!__(init|main)__)", err), err
+        lab.assert_nothing_left()
 
 
 @needs_linux

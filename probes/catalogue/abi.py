@@ -175,7 +175,7 @@ def sa_flags_offset() -> int:
     reference="POSIX XBD <signal.h>; sigaction(2)",
     light=True,
 )
-def struct_sigaction_bytes() -> int:
+def sigaction_fills_bytes() -> int:
     """How far into a struct sigaction does sigaction() write?
 
     sizeof is more where the end is padding, or a field the library leaves alone:

@@ -135,7 +135,7 @@ def inherited_flag(setting: _Setting) -> bool:
         "inherits_linger": LINGER,
     },
     matters="A daemon that sets {row} on its listener alone runs without it where it is not kept.",
-    advice="Set {row} on every accepted socket.",
+    advice="Set {row} on every accepted socket, to the value you mean.",
     reference="accept(2); tcp(7), socket(7) Linux; getsockopt(2) FreeBSD",
     light=True,
 )

@@ -30,13 +30,7 @@ def _signal_flags(*flags: str) -> str:
     matters="The same source restarts its calls on one system and loses its handler on another.",
     advice="Install handlers by sigaction() with sa_flags set to what you mean.",
     reference="signal(2) Portability Linux; signal(3) FreeBSD",
-    documented={
-        "linux-glibc": "SA_RESTART",
-        "freebsd": "SA_RESTART",
-        "netbsd": "SA_RESTART",
-        "openbsd": "SA_RESTART",
-        "macos": "SA_RESTART",
-    },
+    documented={"linux-glibc": "SA_RESTART", "freebsd": "SA_RESTART"},
 )
 def signal_flags() -> str:
     """Which flags has signal() in a program built by plain cc?"""

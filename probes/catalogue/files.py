@@ -19,7 +19,7 @@ from typing import Any, Callable
 from .. import harness, libc
 from ..fact import CONFIGURED
 from ..harness import Channel
-from ..probe import Sample, Unsupported, probe
+from ..probe import Blocked, Sample, Unsupported, probe
 
 
 def _position(descriptor: int) -> int:
@@ -614,7 +614,11 @@ def sticky_file_by_user() -> str:
     def owner() -> str:
         if os.geteuid() == 0:
             user = harness.second_uid()
-            os.fchown(descriptor, user, user)
+            try:
+                os.fchown(descriptor, user, user)
+            except OSError as error:
+                # A user namespace without that id, or root without CAP_CHOWN.
+                raise Blocked(f"root may not give a file away here ({error.strerror})") from None
             harness.become(user)
         try:
             os.fchmod(descriptor, 0o1600)

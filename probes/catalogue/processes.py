@@ -235,7 +235,7 @@ def no_new_privs() -> bool:
 
 @probe(
     matters="A daemon that dropped root can be made to take it back.",
-    advice="Drop by setresuid, then try to return and stop if that works.",
+    advice="Drop by setresuid, or setuid where there is none; try to return, and stop if it works.",
     reference="setresuid(2)",
     documented={"linux": True, "freebsd": True, "openbsd": True},
 )

@@ -204,6 +204,20 @@ def siginterrupt_interrupts() -> bool:
 
 
 @probe(
+    matters="A handler that was made interruptible has other flags than its installer gave it.",
+    advice="Say it to sigaction: give sa_flags what you mean.",
+    reference="POSIX.1-2008 XSH siginterrupt (obsolescent); siginterrupt(3)",
+    documented={"posix": "none"},
+)
+def siginterrupt_flags() -> str:
+    """Which flags has a handler with SA_RESTART after siginterrupt(sig, 1)?"""
+    deliveries = Deliveries(SIGUSR1)
+    deliveries.install(libc.SA_RESTART)
+    libc.call("siginterrupt", SIGUSR1, 1)
+    return libc.flag_names(libc.sigaction(SIGUSR1).flags)
+
+
+@probe(
     matters="A handler installed later by signal() is interruptible on one system only.",
     advice="Say it to sigaction: leave SA_RESTART out at every installation.",
     reference="siginterrupt(3); sysdeps/posix/signal.c glibc: _sigintr",

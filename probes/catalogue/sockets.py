@@ -375,11 +375,11 @@ def first_that_binds() -> str:
 def first_that_binds_serves() -> str:
     """Whom does getaddrinfo's first address that binds serve?"""
     with _first_that_binds() as listening:
-        served = {
-            name
-            for name, host in (("IPv4", LOOPBACK), ("IPv6", LOOPBACK6))
-            if _accepted(listening, host)
-        }
+        # An IPv4 socket has no way to serve IPv6, on a machine without it too.
+        asked = {"IPv4": LOOPBACK}
+        if listening.family == socket.AF_INET6:
+            asked["IPv6"] = LOOPBACK6
+        served = {name for name, host in asked.items() if _accepted(listening, host)}
     return "both" if len(served) == 2 else f"{''.join(served) or 'nobody'} alone"
 
 

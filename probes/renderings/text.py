@@ -91,7 +91,7 @@ class Layout:
         marks = [self._mark(fact) for fact in self.report]
         legends = (
             (DIFFERS, YELLOW, "differs from what the platform documents"),
-            (FAULT, RED, "the lab's own fault: please report it"),
+            (FAULT, RED, "the lab failed to measure it: try a longer --deadline, or report it"),
         )
         for mark, colour, meaning in legends:
             if mark in marks:
@@ -99,7 +99,8 @@ class Layout:
                 yield f"{painted(mark, colour, self.style)} {first}"
                 yield from ("  " + line for line in rest)
         yield from self.title(summary(self.report))
-        yield from self._wrapped("more of a fact or a family: python3 -m probes explain ID", 0)
+        more = "more: python3 -m probes list (every ID), explain ID, explain FAMILY"
+        yield from self._wrapped(more, 0)
 
     # A fact ------------------------------------------------------------------------------
 

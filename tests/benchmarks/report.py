@@ -32,7 +32,7 @@ ASKED_IN_C = {
     "abi.off_t_bits": 'printf("%d", (int)(8 * sizeof(off_t)));',
     "abi.char_signed": 'printf("%d", (char)-1 < 0);',
     "abi.byte_order": 'int one = 1; printf("%d", *(char *)&one);',
-    "abi.struct_sigaction_bytes": 'printf("%d", (int)sizeof(struct sigaction));',
+    "abi.sigaction_fills_bytes": 'printf("%d", (int)sizeof(struct sigaction));',
     "abi.sigset_t_bytes": 'printf("%d", (int)sizeof(sigset_t));',
     "abi.page_size": 'printf("%ld", sysconf(_SC_PAGESIZE));',
     "abi.time_after_2038": 'time_t t = (time_t)2147483648LL; printf("%d", gmtime(&t)->tm_year);',

@@ -73,7 +73,7 @@ WORLDS = {
             return done;
         }
         """,
-        {"abi.struct_sigaction_bytes": "140"},
+        {"abi.sigaction_fills_bytes": "140"},
     ),
     "char is unsigned": (
         r"""
@@ -176,7 +176,7 @@ def test_sigaction_fills_its_struct_but_for_the_end(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     declared = compiler.constant("sizeof(struct sigaction)", "signal.h")
-    filled = here["abi.struct_sigaction_bytes"].value
+    filled = here["abi.sigaction_fills_bytes"].value
     assert isinstance(filled, int)
     assert declared - 12 <= filled <= declared
 

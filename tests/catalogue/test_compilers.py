@@ -52,5 +52,23 @@ def test_a_compiler_that_refuses_is_no_answer(tmp_path: Path) -> None:
     header = tmp_path / "broken.h"
     header.write_text("#error broken\n")
     report = measure("--only=compilers", environment={"CC": f"{CC} -include {header}"})
-    assert {fact.status for fact in report} == {"unsupported"}
+    assert {fact.status for fact in report} == {"blocked"}
     assert all("#error broken" in fact.reason for fact in report)
+
+
+@pytest.mark.parametrize("command", ["false", "true", '"', "/"])
+def test_a_compiler_that_does_not_work_is_no_answer(command: str) -> None:
+    report = measure("--only=compilers", environment={"CC": command})
+    assert {fact.status for fact in report} == {"blocked"}
+
+
+def test_a_compiler_that_lacks_a_flag_is_unsupported(tmp_path: Path) -> None:
+    fussy = tmp_path / "fussy"
+    fussy.write_text(
+        '#!/bin/sh\ncase "$*" in *-std=c99*) echo "error: no such" >&2; exit 1;; esac\n'
+        f'exec {CC} "$@"\n'
+    )
+    fussy.chmod(0o755)
+    report = measure("--only=compilers", environment={"CC": str(fussy)})
+    assert report["compilers.signal_flags"].measured
+    assert report["compilers.signal_flags_strict"].status == "unsupported"

@@ -128,6 +128,7 @@ sighandler_t bsd_signal(int signum, sighandler_t handler) {
     "siginterrupt() does nothing": (
         CALLS + "int siginterrupt(int signum, int flag) { return 0; }",
         {
+            "signals.siginterrupt_flags": ("none", "SA_RESTART"),
             "signals.siginterrupt_interrupts": ("yes", "no"),
             "signals.siginterrupt_outlives_signal": ("yes", "no"),
         },
@@ -344,6 +345,7 @@ def test_what_a_c_library_lacks_is_said_to_be_missing(here: Report, tmp_path: Pa
         "signals.realtime_fifo",
         "signals.sigtimedwait_takes_pending",
         "signals.signal_descriptor",
+        "signals.siginterrupt_flags",
         "signals.siginterrupt_interrupts",
         "signals.siginterrupt_outlives_signal",
         "restarts.sigwaitinfo",

@@ -58,9 +58,9 @@ strangers
   yes          strangers.from_elsewhere
 
 * differs from what the platform documents (2)
-! the lab's own fault: please report it (3)
+! the lab failed to measure it: try a longer --deadline, or report it (3)
 13 measured, 1 unsupported, 1 blocked, 1 timed out, 1 broken, 1 unstable; 0.8 s
-more of a fact or a family: python3 -m probes explain ID
+more: python3 -m probes list (every ID), explain ID, explain FAMILY
 """
 
 IN_A_PIPE = """\

@@ -24,9 +24,13 @@ def measure(
     process with threads, handlers and descriptors of its own would measure those.
     ``jobs`` probes run at once, each for ``deadline`` seconds at most, ``repeat`` times.
 
-    Raises LookupError where a pattern matches nothing, ReportError where the lab
-    itself failed.  A probe's failure is a fact with that status, not an exception.
+    Raises LookupError where a pattern matches nothing, ValueError for a number that
+    cannot be, ReportError where the lab itself failed.  A probe's failure is a fact with
+    that status, not an exception.
     """
+    if isinstance(only, str) or isinstance(skip, str):
+        raise TypeError("only and skip are lists of globs, such as ['signals.*']")
+
     import subprocess  # Dear to import, and of no use to the command line.
 
     options = [f"--only={glob}" for glob in only] + [f"--skip={glob}" for glob in skip]
@@ -49,4 +53,5 @@ def measure(
     if lab.returncode in (0, 3, 4) and lab.stdout:
         return Report.loads(lab.stdout)
     said = lab.stderr.strip().rpartition("\n")[2] or f"the lab exited with {lab.returncode}"
-    raise (LookupError if lab.returncode == 2 else ReportError)(said)
+    usage = LookupError if "matches" in said or "nothing is left" in said else ValueError
+    raise (usage if lab.returncode == 2 else ReportError)(said)
