@@ -114,6 +114,7 @@ sighandler_t bsd_signal(int signum, sighandler_t handler) {
                    to.sa_flags |= SA_RESETHAND | SA_NODEFER;"""
         ),
         {
+            "signals.siginterrupt_flags": ("none", "SA_NODEFER|SA_RESETHAND"),
             "signals.sigaction_flags_0_flags": ("none", "SA_NODEFER|SA_RESETHAND"),
             "signals.sigaction_flags_0_stays": ("yes", "no"),
             "signals.sigaction_flags_0_blocks_itself": ("yes", "no"),

@@ -145,7 +145,6 @@ def test_a_server_that_works_on_one_system_serves_ipv6_alone_on_another(
             "net.ipv6.conf.all.disable_ipv6=1",
             {
                 "sockets.ipv6_loopback": ("yes", "no"),
-                "sockets.first_that_binds_serves": ("IPv4 alone", "blocked"),
             },
         ),
         ("net.core.somaxconn=100", {"sockets.backlog_clamp": ("4096", "100")}),
@@ -271,7 +270,6 @@ int socket(int family, int type, int protocol) {
             "sockets.bind_v6_first_v6only": ("ok", "unsupported"),
             "sockets.bind_v4_first_v6only_reuseaddr": ("ok", "unsupported"),
             "sockets.bind_v6_first_v6only_reuseaddr": ("ok", "unsupported"),
-            "sockets.first_that_binds_serves": ("IPv4 alone", "unsupported"),
         },
     ),
     "addresses are written in capitals": (
