@@ -1,0 +1,319 @@
+"""The command line: serve · chat · key · settings · status · selftest.
+
+Exit statuses: 0 as expected; 1 a check failed; 2 usage or unreadable input; 3 this
+machine or its state does not allow it; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from . import config as configuration
+from .errors import Refused
+
+if TYPE_CHECKING:
+    from probes import Report
+
+    from .settings import Settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    try:
+        options = _parser().parse_args(arguments)
+        status: int = options.run(options)
+        sys.stdout.flush()
+        return status
+    except Refused as refused:
+        return _said(refused.status, str(refused))
+    except KeyboardInterrupt:
+        return _said(130, "interrupted")
+    except BrokenPipeError:
+        return _said(141, "")
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _said(3, f"{where}{error.strerror or error}")
+
+
+def _said(status: int, line: str) -> int:
+    with contextlib.suppress(OSError):
+        if line:
+            print(f"papaya: {line}", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="papaya", description="A self-hosted chat service, configured by measured facts."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    serve = commands.add_parser("serve", help="run the service")
+    serve.set_defaults(run=_serve)
+    serve.add_argument("--config", metavar="FILE", help="papaya.toml; options win over it")
+    serve.add_argument(
+        "--foreground", action="store_false", dest="daemon", default=None,
+        help="stay in the foreground, as supervisors want it (default)",
+    )  # fmt: skip
+    _add_config_options(serve)
+
+    chat = commands.add_parser("chat", help="join a chat")
+    chat.add_argument("server", metavar="HOST[:PORT]", nargs="?", help="default: client.toml's")
+    chat.add_argument("--key", metavar="FILE", help="file with the key")
+    chat.add_argument("--name", help="the name you go by (default: your login name)")
+    chat.add_argument("--plain", action="store_true", help="lines in, lines out")
+    chat.add_argument(
+        "--once", action="store_true",
+        help="with --plain: end when every line came back; status 1 if one did not",
+    )  # fmt: skip
+    chat.set_defaults(run=_chat)
+
+    key = commands.add_parser("key", help="make a key")
+    actions = key.add_subparsers(metavar="ACTION", required=True)
+    new = actions.add_parser("new", help="write a new key to a file only you can read")
+    new.add_argument("file", metavar="FILE")
+    new.set_defaults(run=_new_key)
+
+    settings = commands.add_parser("settings", help="what is chosen here, and by which facts")
+    settings.add_argument("--report", metavar="FILE", help="facts of another host")
+    settings.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    settings.add_argument("--json", action="store_true", help="as JSON")
+    settings.set_defaults(run=_settings)
+
+    selftest = commands.add_parser("selftest", help="does the chat work on this machine?")
+    selftest.add_argument("--engine", help="this one alone (default: all)")
+    selftest.add_argument("--json", action="store_true", help="as JSON")
+    selftest.set_defaults(run=_selftest)
+
+    load = commands.add_parser("load", help="put a load on a server, and check every delivery")
+    load.add_argument("server", metavar="HOST[:PORT]")
+    load.add_argument("--key", metavar="FILE", required=True, help="file with the key")
+    load.add_argument("--clients", type=int, default=64, metavar="N", help="default: 64")
+    load.add_argument("--messages", type=int, default=50, metavar="N", help="of each client")
+    load.add_argument("--size", type=int, default=64, metavar="BYTES", help="of a message")
+    load.add_argument(
+        "--rate", type=float, metavar="N", help="messages a second in all (default: all at once)"
+    )
+    load.add_argument("--json", action="store_true", help="as JSON")
+    load.set_defaults(run=_load)
+
+    status = commands.add_parser("status", help="the counters of a running service, as JSON")
+    status.add_argument("socket", metavar="SOCKET", help="its status socket, LOG.status")
+    status.set_defaults(run=_status)
+    return parser
+
+
+def _add_config_options(parser: argparse.ArgumentParser) -> None:
+    """An option for every entry of the configuration."""
+    for name, entry in configuration.FIELDS.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name in ("listen", "set"):
+            metavar = "NAME=VALUE" if name == "set" else "ADDRESS"
+            parser.add_argument(flag, action="append", metavar=metavar, help=entry.metadata["help"])
+        elif entry.type == "bool":
+            parser.add_argument(
+                flag, action="store_true", default=None, help=entry.metadata["help"]
+            )
+        else:
+            kind = {"int": int, "float": float}.get(str(entry.type), str)
+            what = {int: "N", float: "SECONDS"}.get(kind, name.upper().replace("MAX_", ""))
+            parser.add_argument(flag, type=kind, metavar=what, help=entry.metadata["help"])
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """The configuration's entries that were given as options."""
+    given = {n: v for n in configuration.FIELDS if (v := getattr(options, n)) is not None}
+    if "set" in given:
+        given["set"] = _pairs(given["set"])
+    return given
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    pairs = dict(word.partition("=")[::2] for word in words)
+    if not all(pairs.values()):
+        raise Refused("--set takes NAME=VALUE, such as lock=ofd")
+    return pairs
+
+
+# Facts ---------------------------------------------------------------------------------------
+
+
+def _report(path: str) -> Report:
+    """The facts in a file, or those that settings need, measured now."""
+    import probes
+
+    from .settings import NEEDED
+
+    try:
+        return probes.Report.load(path) if path else probes.measure(only=NEEDED)
+    except probes.ReportError as error:
+        raise Refused(str(error)) from None
+
+
+def _chosen(path: str, forced: dict[str, str]) -> Settings:
+    from .settings import Settings
+
+    return Settings.from_report(_report(path), forced)
+
+
+def _settings(options: argparse.Namespace) -> int:
+    settings = _chosen(options.report or "", _pairs(options.set))
+    if options.json:
+        document = {
+            c.name: {
+                "question": c.question,
+                "value": c.value,
+                "because": c.because,
+                "facts": dict(c.facts),
+            }
+            for c in settings.choices.values()
+        }
+        print(json.dumps(document, indent=1))
+        return 0
+    width = max(len(name) for name in settings.choices)
+    for choice in settings.choices.values():
+        print(f"{choice.name.ljust(width)}  {choice.value}")
+        print(f"{'':{width}}    {choice.because}")
+        for id, answer in choice.facts.items():
+            print(f"{'':{width}}    {id}: {answer}")
+    return 0
+
+
+# The service ---------------------------------------------------------------------------------
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from . import daemon, engines, journal, key
+    from .board import Board
+    from .chat import Chat
+    from .listener import listen, names
+    from .service import Service
+
+    config = configuration.load(options.config, _given(options))
+    engine = engines.load(config.engine)
+    secret = key.load(config.key)
+    say = journal.opened(config.syslog or config.daemon)
+    settings = _chosen(config.report, dict(config.set))
+    listeners = listen(config.listen, settings["listen"])
+    telling = None
+    if config.daemon:
+        journal.announce([f"listening on {name}" for name in names(listeners)])
+        telling = daemon.detach(settings["daemon"])
+    pid_file = None
+    try:
+        pid_file = daemon.write_pid(config.pid_file) if config.pid_file else None
+        if config.user:
+            daemon.give_up_root(config.user, settings["privileges"])
+        for choice in settings.choices.values():
+            facts = ", ".join(f"{id}: {answer}" for id, answer in choice.facts.items())
+            say(f"setting {choice.name}: {choice.value}; {choice.because} ({facts})")
+        slots = config.max_clients + config.early_drop[2]
+        service = Service(Chat(config, settings, secret, Board(slots), say), listeners, engine)
+
+        def ready() -> None:
+            say(f"serving on {', '.join(names(listeners))} with the engine {config.engine}")
+            if telling is not None:
+                daemon.tell(telling, daemon.READY)
+            else:
+                journal.announce([f"listening on {name}" for name in names(listeners)])
+
+        # The children share this process's memory as long as nobody writes to it.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        service.serve(ready)
+    except Refused as refused:
+        if telling is not None:
+            daemon.tell(telling, str(refused).encode())
+        raise
+    finally:
+        if pid_file is not None:
+            daemon.remove_pid(config.pid_file, pid_file)
+    return 0
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from .client import connection, plain
+
+    if options.once and not options.plain:
+        raise Refused("--once goes with --plain")
+    who = connection.account(vars(options))
+    if options.plain:
+        return plain.run(who, options.once)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Refused("this is no terminal: add --plain, for pipes and scripts")
+    try:
+        from .client import screen
+    except ImportError as missing:
+        raise Refused(
+            f"the terminal interface needs {missing.name}: pip install 'papaya-lab[chat]', "
+            "or chat with --plain",
+            3,
+        ) from None
+    return screen.run(who)
+
+
+def _new_key(options: argparse.Namespace) -> int:
+    from . import key
+
+    key.new(options.file)
+    print(f"papaya: wrote {options.file}", file=sys.stderr)
+    return 0
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    from . import selftest
+
+    results = {}
+    for name in selftest.chosen(options.engine):
+        if sys.stderr.isatty():
+            print(f"\r{name} …\x1b[K", end="", file=sys.stderr, flush=True)
+        results.update(selftest.run([name]))
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    passed = selftest.passed(results)
+    if options.json:
+        print(json.dumps({"passed": passed, "engines": results}, indent=1))
+    else:
+        for name, checks in results.items():
+            for check, outcome in checks.items():
+                print(f"{name}: {check}: {'ok' if outcome is True else outcome}")
+    return 0 if passed else 1
+
+
+def _load(options: argparse.Namespace) -> int:
+    from . import key, load
+    from .client.connection import split_server
+
+    if min(options.clients, options.messages, options.size) < 1:
+        raise Refused("--clients, --messages and --size are 1 or more")
+    result = load.run(
+        split_server(options.server), key.load(options.key), clients=options.clients,
+        messages=options.messages, size=options.size, rate=options.rate,
+    )  # fmt: skip
+    if options.json:
+        print(json.dumps(result.as_json(), indent=1))
+    else:
+        for name, value in result.as_json().items():
+            print(f"{name:12} {value:.3f}" if isinstance(value, float) else f"{name:12} {value}")
+    return 0 if result.perfect else 1
+
+
+def _status(options: argparse.Namespace) -> int:
+    from . import status
+
+    print(json.dumps(status.ask(options.socket), indent=1))
+    return 0

@@ -1,0 +1,167 @@
+"""Who one is, how the server is reached, and what it says."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import random
+import re
+import socket
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .. import key as keys
+from ..config import DEFAULT_PORT, split_address
+from ..errors import Refused
+from ..wire import clean, untimed
+
+ENTRIES = ("server", "key", "name")
+CONFIG = "~/.config/papaya/client.toml"
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where to connect, with which key, under which name."""
+
+    host: str
+    port: int
+    key: bytes
+    name: str
+
+    def line(self, text: str) -> bytes:
+        """What is sent to say ``text``; empty where nothing would be left of it."""
+        cleaned = clean(text.encode("utf-8", "replace"))
+        return clean(f"{self.name}: ".encode()) + b" " + cleaned + b"\n" if cleaned else b""
+
+
+def account(given: Mapping[str, str | None]) -> Account:
+    """The account from what is given, else the environment, else ``client.toml``.
+
+    ``PAPAYA_SERVER``, ``PAPAYA_KEY`` (the key's file) and ``PAPAYA_NAME``.  Raises Refused.
+    """
+    path = os.path.expanduser(CONFIG)
+    entries = _entries(path)
+    found = {
+        name: given.get(name) or os.environ.get(f"PAPAYA_{name.upper()}") or entries.get(name)
+        for name in ENTRIES
+    }
+    for name, option in (("server", "HOST[:PORT]"), ("key", "--key FILE")):
+        if not found[name]:
+            raise Refused(f'no {name}: give {option}, or {name} = "…" in {CONFIG}')
+    host, port = split_server(str(found["server"]))
+    name = str(found["name"] or os.environ.get("LOGNAME") or os.environ.get("USER") or "anonymous")
+    name = clean(name.encode("utf-8", "replace")).decode().replace(":", "").strip()
+    if not name:
+        raise Refused("an empty name: give another --name")
+    return Account(host, port, keys.load(os.path.expanduser(str(found["key"]))), name)
+
+
+def _entries(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            entries = tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Refused(f"{path}: no TOML: {error}") from None
+    for name, value in entries.items():
+        if name not in ENTRIES or not isinstance(value, str):
+            raise Refused(f"{path}: {name}: there are {', '.join(ENTRIES)}, each a text")
+    return entries
+
+
+def split_server(server: str) -> tuple[str, int]:
+    """``HOST``, ``HOST:PORT``, ``[ADDRESS]:PORT`` or an IPv6 address alone."""
+    if server.count(":") > 1 and not server.startswith("["):
+        return server, DEFAULT_PORT
+    if server.startswith("[") and server.endswith("]"):
+        return server[1:-1], DEFAULT_PORT
+    if ":" not in server:
+        return server, DEFAULT_PORT
+    host, port = split_address(server)
+    return host or "localhost", port
+
+
+def connect(who: Account, timeout: float = 10) -> socket.socket:
+    """A connection that has sent the key: each address of the host is tried in turn.
+
+    Raises OSError of the last.
+    """
+    connected = socket.create_connection((who.host, who.port), timeout=timeout)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connected.sendall(who.key)
+    return connected
+
+
+@dataclass(frozen=True)
+class Message:
+    """A line the server sent, fit to be shown."""
+
+    time: datetime | None
+    """None from the original's server, and for what the server says to us alone."""
+    name: str
+    text: str
+    raw: bytes
+    """Without its time: what its sender sent."""
+
+    @property
+    def notice(self) -> bool:
+        """Whether the server says it to us alone."""
+        return not self.name and self.raw.startswith(b"* ")
+
+
+class Incoming:
+    """Cuts what the server sends into messages."""
+
+    def __init__(self) -> None:
+        self.begun = b""
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that ``data`` completes."""
+        # The original's server ends a line with a NUL where it overwrote the line feed.
+        *whole, self.begun = re.split(rb"[\n\0]", self.begun + data)
+        return [message(line) for line in whole if line]
+
+
+def message(line: bytes) -> Message:
+    """One line as a message."""
+    stamp, rest = untimed(line.decode("utf-8", "replace"))
+    at = datetime.fromisoformat(stamp).astimezone() if stamp else None
+    raw = line[len(stamp) + 1 :] if stamp else line
+    name, colon, text = rest.partition(": ")
+    if not colon or rest.startswith("* ") or len(name) > 64:
+        name, text = "", rest
+    return Message(at, shown(name), shown(text), raw)
+
+
+def shown(text: str) -> str:
+    """``text`` with every character a terminal might obey shown as its escape."""
+    return "".join(c if c.isprintable() or c == "\t" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return codecs.encode(character, "unicode_escape").decode()
+
+
+class Backoff:
+    """How long to wait before connecting again: longer each time, and never all at once."""
+
+    def __init__(self, first: float = 0.5, most: float = 30) -> None:
+        self.first, self.most = first, most
+        self.tries = 0
+
+    def next(self) -> float:
+        """Seconds until the next try."""
+        seconds: float = min(self.most, self.first * 2 ** min(self.tries, 20))
+        self.tries += 1
+        return seconds * random.uniform(0.5, 1)
+
+    def worked(self) -> None:
+        """It did."""
+        self.tries = 0

@@ -1,0 +1,219 @@
+"""The chat on a whole terminal.
+
+On textual and not on prompt_toolkit: scrollback, resizing and a driver for tests come
+with it, where prompt_toolkit has the better line editor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import zlib
+from collections import deque
+from typing import ClassVar
+
+from rich.text import Text
+from textual import work
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Input, RichLog, Static
+
+from .connection import Account, Backoff, Incoming, Message
+
+_COLOURS = (
+    "cyan", "green", "yellow", "magenta", "bright_blue", "bright_red",
+    "bright_cyan", "bright_green", "bright_yellow", "bright_magenta",
+)  # fmt: skip
+_KEPT = 5000
+_REMEMBERED = 1000
+
+
+class _Line(Input):
+    """The line one types, with those typed before on the arrow keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "older", show=False),
+        Binding("down", "newer", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(placeholder="say something", id="line")
+        self.typed: list[str] = []
+        self.at = 0
+        self.draft = ""
+
+    def keep(self, text: str) -> None:
+        """Remember a line that was sent."""
+        self.typed.append(text)
+        self.at = len(self.typed)
+
+    def action_older(self) -> None:
+        """The one before."""
+        if self.at == len(self.typed):
+            self.draft = self.value
+        self._go(self.at - 1)
+
+    def action_newer(self) -> None:
+        """The one after, or what was begun."""
+        self._go(self.at + 1)
+
+    def _go(self, at: int) -> None:
+        if 0 <= at <= len(self.typed):
+            self.at = at
+            self.value = self.typed[at] if at < len(self.typed) else self.draft
+            self.cursor_position = len(self.value)
+
+
+class _Log(RichLog):
+    """What was said."""
+
+    def on_mouse_scroll_up(self) -> None:
+        """The wheel."""
+        self.app.call_after_refresh(self.app.looked)  # type: ignore[attr-defined]
+
+    on_mouse_scroll_down = on_mouse_scroll_up
+
+
+class Screen(App[int]):
+    """The chat: what was said, one line to say something, the status."""
+
+    CSS = """
+    RichLog { height: 1fr; }
+    #line { height: 3; }
+    #status { height: 1; background: $panel; }
+    """
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "quit", "quit", priority=True),
+        Binding("ctrl+d", "quit", "quit", priority=True),
+        Binding("pageup", "scroll(-1)", show=False, priority=True),
+        Binding("pagedown", "scroll(1)", show=False, priority=True),
+    ]
+
+    def __init__(self, who: Account) -> None:
+        super().__init__()
+        self.who = who
+        self.writer: asyncio.StreamWriter | None = None
+        self.unread = 0
+        self.following = True
+        """Whether the end of the chat is looked at.  The log itself lags in a burst of lines."""
+        self.state = "connecting"
+        self.seen: deque[tuple[object, bytes]] = deque(maxlen=_REMEMBERED)
+
+    def compose(self) -> ComposeResult:
+        """What is on the screen."""
+        yield _Log(id="log", wrap=True, markup=False, highlight=False, max_lines=_KEPT)
+        yield _Line()
+        yield Static(id="status", markup=False)
+
+    def on_mount(self) -> None:
+        """Begin."""
+        self.query_one(RichLog).can_focus = False
+        self.query_one(_Line).focus()
+        self._say_status()
+        self._stay_connected()
+
+    # The server ---------------------------------------------------------------------------
+
+    @work
+    async def _stay_connected(self) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                # Each address of the host is tried, none is waited for long.
+                reader, self.writer = await asyncio.open_connection(
+                    self.who.host, self.who.port, happy_eyeballs_delay=0.25
+                )
+                self.writer.write(self.who.key)
+                self._become("connected")
+                heard = await self._listen(reader, backoff)
+                why = "the server closed the connection" if heard else "refused; is the key right?"
+            except OSError as error:
+                why = os.strerror(error.errno) if error.errno else str(error)
+            if self.writer:
+                self.writer.close()
+                self.writer = None
+            seconds = backoff.next()
+            self._become(f"{why}; connecting again in {seconds:.0f} s")
+            await asyncio.sleep(seconds)
+
+    async def _listen(self, reader: asyncio.StreamReader, backoff: Backoff) -> bool:
+        """Show what comes until no more comes; whether anything did."""
+        incoming = Incoming()
+        heard = False
+        # On joining the server says the last lines again: those that were seen are not news.
+        before = set(self.seen)
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if not heard:
+                    backoff.worked()
+                heard = True
+                for message in incoming.feed(data):
+                    if (message.time, message.raw) not in before:
+                        self._show(message)
+        return heard
+
+    def _become(self, state: str) -> None:
+        self.state = state
+        self._say_status()
+
+    # The screen ---------------------------------------------------------------------------
+
+    def _show(self, message: Message) -> None:
+        self.seen.append((message.time, message.raw))
+        log = self.query_one(RichLog)
+        text = Text()
+        if message.time:
+            text.append(f"{message.time:%H:%M} ", style="dim")
+        if message.name:
+            text.append(message.name, style=f"bold {colour(message.name)}")
+            text.append(" ")
+        text.append(message.text, style="dim italic" if message.notice else "")
+        log.write(text, scroll_end=self.following)
+        if not self.following:
+            self.unread += 1
+            self._say_status()
+
+    def _say_status(self) -> None:
+        unread = f" · {self.unread} unread below" if self.unread else ""
+        server = f"{self.who.host} port {self.who.port}"
+        self.query_one("#status", Static).update(
+            f" {self.who.name} at {server} · {self.state}{unread}"
+        )
+
+    def action_scroll(self, pages: int) -> None:
+        """Look back, or forward again."""
+        log = self.query_one(RichLog)
+        log.scroll_relative(y=pages * max(1, log.size.height - 1), animate=False)
+        self.call_after_refresh(self.looked)
+
+    def looked(self) -> None:
+        """The user has scrolled."""
+        self.following = self.query_one(RichLog).is_vertical_scroll_end
+        if self.following:
+            self.unread = 0
+            self._say_status()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Send the line; it is shown when it comes back."""
+        line = self.who.line(event.value)
+        if not line:
+            return
+        if self.writer is None:
+            self._become("not connected: the line is kept until it can be sent")
+            return
+        self.writer.write(line)
+        field = self.query_one(_Line)
+        field.keep(event.value)
+        field.value = ""
+
+
+def colour(name: str) -> str:
+    """The same colour for a name on every screen."""
+    return _COLOURS[zlib.crc32(name.encode()) % len(_COLOURS)]
+
+
+def run(who: Account) -> int:
+    """Chat until the user leaves; the exit status."""
+    return Screen(who).run() or 0

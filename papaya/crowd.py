@@ -1,0 +1,152 @@
+"""Many clients in one process: what `pool` and `coroutines` do for each of them.
+
+Nothing here waits.  Who owns a crowd says which sockets can be read and written, and
+is asked by `Owner` to watch for room to write and to let a client go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .chat import Chat, Session, WrongKey
+from .place import Behind
+from .service import LATE, LEFT, STALLED, WRONG
+from .wire import notice
+
+
+@dataclass(eq=False)
+class Client:
+    """One connection.  ``id`` is the owner's."""
+
+    id: int
+    socket: socket.socket
+    session: Session
+    since: float
+    """When it connected, or when the socket took no more."""
+    welcome: bool = False
+    waiting: bool = False
+    """Whether the socket takes no more for now."""
+    unsent: bytes = b""
+    notices: list[bytes] = field(default_factory=list)
+
+
+class Owner(Protocol):
+    """What a crowd asks of the loop it runs in."""
+
+    def watch_writing(self, client: Client, wanted: bool) -> None:
+        """Call `Crowd.send` when the socket takes more; or no longer."""
+
+    def welcomed(self, client: Client) -> None:
+        """The client sent the key."""
+
+    def gone(self, client: Client, why: str) -> None:
+        """The client is to be forgotten; ``why`` is as for `Service.gone`."""
+
+
+class Crowd:
+    """The clients of one process, by id."""
+
+    def __init__(self, chat: Chat, owner: Owner, ring: Callable[[], None]) -> None:
+        self.chat = chat
+        self.owner = owner
+        self.ring = ring
+        self.log = chat.log()
+        # Read once and sent to each: the setting `send` is about a process a client.
+        self.reader = chat.reader(sendfile=False)
+        self.clients: dict[int, Client] = {}
+
+    def add(self, id: int, connected: socket.socket) -> Client:
+        """A client that has not sent its key yet."""
+        session = Session(self.chat, self.log, self.ring, lambda: self.reader)
+        client = Client(id, connected, session, time.monotonic())
+        self.clients[id] = client
+        return client
+
+    def take(self, client: Client, data: bytes) -> None:
+        """What the client sent; nothing when it sends no more."""
+        if not data:
+            client.session.end()
+            self.send(client)
+            self.drop(client, LEFT)
+            return
+        try:
+            number = client.session.feed(data)
+        except WrongKey:
+            self.drop(client, WRONG)
+            return
+        if client.session.place and not client.welcome:
+            client.welcome = True
+            self.owner.welcomed(client)
+            self.send(client)
+        if number:
+            client.notices.append(notice(self.chat.notice(number)))
+            self.send(client)
+
+    def receive(self, client: Client) -> None:
+        """The socket can be read."""
+        try:
+            data = client.socket.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self.take(client, data)
+
+    def send_all(self) -> None:
+        """There are new lines."""
+        for client in list(self.clients.values()):
+            if not client.waiting:
+                self.send(client)
+
+    def send(self, client: Client) -> None:
+        """Send what is new, as far as the socket takes it."""
+        place = client.session.place
+        if place is None or client.id not in self.clients:
+            return
+        try:
+            while True:
+                if client.unsent:
+                    client.unsent = client.unsent[client.socket.send(client.unsent) :]
+                    continue
+                place.advance(client.socket)
+                if not client.notices:
+                    break
+                # Only where a line has ended: no client is to get it in the middle of one.
+                client.unsent = client.notices.pop(0)
+        except BlockingIOError:
+            if not client.waiting:
+                client.waiting = True
+                self.owner.watch_writing(client, True)
+            client.since = time.monotonic()
+            return
+        except (OSError, Behind):
+            self.drop(client, LEFT)
+            return
+        if client.waiting:
+            client.waiting = False
+            self.owner.watch_writing(client, False)
+
+    def drop_late(self) -> None:
+        """Drop who did not send the key in time, and who took nothing for too long."""
+        config, now = self.chat.config, time.monotonic()
+        for client in list(self.clients.values()):
+            if not client.welcome and now - client.since > config.auth_timeout:
+                self.drop(client, LATE)
+            elif client.waiting and now - client.since > config.send_timeout:
+                self.drop(client, STALLED)
+
+    def drop(self, client: Client, why: str) -> None:
+        """Let it go."""
+        if self.clients.pop(client.id, None):
+            with contextlib.suppress(OSError):
+                client.socket.shutdown(socket.SHUT_WR)
+            self.owner.gone(client, why)
+
+    def quiet(self) -> bool:
+        """Whether everybody was sent everything."""
+        return not any(client.waiting for client in self.clients.values())

@@ -1,0 +1,211 @@
+"""The paper's engine: two processes a client.
+
+*Child RECV* takes what the client sends, appends it to the log and multicasts.  *Child
+SEND*, its child, waits for the multicast and sends what is new in the log.  The kernel
+schedules them, and one that fails takes nobody along.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from dataclasses import dataclass
+
+from ..board import NOTICE, SENDER, Board
+from ..chat import Session, WrongKey
+from ..multicast import RING, Group, ringer, waiter
+from ..place import Behind, Place
+from ..processes import close_all_but, die_with_parent, fork
+from ..service import LATE, LEFT, STALLED, WRONG, Engine, Service, Visitor
+from ..wire import notice
+
+_CODES = {3: WRONG, 4: LATE, 5: LEFT, 6: STALLED}
+"""What a child's exit status tells its parent; any other is LEFT too."""
+_CODE = {why: code for code, why in _CODES.items()}
+
+
+@dataclass
+class _Client:
+    slot: int
+    visitor: Visitor
+
+
+class Fork(Engine):
+    """A process cluster a client."""
+
+    blocking = True
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self.clients: dict[int, _Client] = {}
+        """By the process id of the Child RECV."""
+        self.free = list(range(self.chat.board.slots))
+
+    def start(self) -> None:
+        settings = self.chat.settings
+        self.group = Group(self.chat.say)
+        self._ring = ringer(settings["multicast"], self.group.id, self.chat.board)
+        # A Child RECV writes its process id here once its client has sent the key.
+        self.reports, self.report = os.pipe()
+        os.set_blocking(self.reports, False)
+        self.service.watch(self.reports, self.hear)
+
+    def ring(self) -> None:
+        self._ring()
+
+    # The daemon -----------------------------------------------------------------------------
+
+    def take(self, accepted: socket.socket, visitor: Visitor) -> None:
+        slot = self.free.pop()
+        daemon = os.getpid()
+        try:
+            pid = fork(lambda: self._receive(accepted, slot, daemon), self.chat.say)
+        except OSError:
+            self.free.append(slot)
+            raise
+        self.clients[pid] = _Client(slot, visitor)
+        accepted.close()
+
+    def hear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self.reports, 4096):
+                for (pid,) in struct.iter_unpack("i", data):
+                    if not self.service.welcomed(self.clients[pid].visitor):
+                        os.kill(pid, signal.SIGTERM)
+
+    def reap(self, pid: int, status: int) -> None:
+        self.hear()  # It may have said so before it ended.
+        client = self.clients.pop(pid, None)
+        if client is None:
+            return
+        board = self.chat.board
+        sender = board.slot(client.slot, SENDER)
+        if sender:
+            # Its Child RECV was killed; where the platform ends it for that, it is gone already.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(sender, signal.SIGKILL)
+        board.set_slot(client.slot, SENDER, 0)
+        board.set_slot(client.slot, NOTICE, 0)
+        self.free.append(client.slot)
+        why = _CODES.get(os.waitstatus_to_exitcode(status), LEFT)
+        self.service.gone(client.visitor, why)
+
+    def drain(self) -> None:
+        for pid in self.clients:
+            os.kill(pid, signal.SIGTERM)
+
+    def idle(self) -> bool:
+        return not self.clients
+
+    def kill(self) -> None:
+        for pid in self.clients:
+            os.kill(pid, signal.SIGKILL)
+        self.group.end()
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.wait()
+
+    # Child RECV -----------------------------------------------------------------------------
+
+    def _receive(self, client: socket.socket, slot: int, daemon: int) -> int:
+        """Take what the client sends until it sends no more; the exit status."""
+        chat = self.chat
+        close_all_but(client.fileno(), self.report, self.group.life)
+        ended, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+            signal.signal(signum, signal.SIG_IGN)
+        die_with_parent(chat.settings["orphans"], daemon, signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGCHLD})
+        # A poll and not a handler: a signal just before the read would not end the wait for it.
+        poller = select.poll()
+        for descriptor in (client.fileno(), ended, self.group.life):
+            poller.register(descriptor, select.POLLIN)
+        sendfile = chat.settings["send"] == "sendfile"
+        session = Session(chat, chat.log(), self._ring, lambda: chat.reader(sendfile))
+        until = time.monotonic() + chat.config.auth_timeout
+        sender = 0
+        more = True
+        while more:
+            left = None if sender else max(0.0, until - time.monotonic()) * 1000
+            ready = dict(poller.poll(left))
+            if not ready:
+                return _CODE[LATE]
+            ending = ended in ready or self.group.life in ready
+            try:
+                # What came before the end is taken before it ends.
+                more = _take(client, session, slot) and not ending
+            except WrongKey:
+                return _CODE[WRONG]
+            if session.place and not sender:
+                os.write(self.report, struct.pack("i", os.getpid()))
+                sender = self._fork_sender(client, slot, session.place)
+        if not sender:
+            return _CODE[LEFT]
+        session.end()
+        return _end_sender(sender, chat.board, slot)
+
+    def _fork_sender(self, client: socket.socket, slot: int, place: Place) -> int:
+        receiver = os.getpid()
+        return fork(lambda: self._send(client, slot, place, receiver), self.chat.say)
+
+    # Child SEND -----------------------------------------------------------------------------
+
+    def _send(self, client: socket.socket, slot: int, place: Place, receiver: int) -> int:
+        """Send the client what is new in the log, each time the multicast comes."""
+        chat = self.chat
+        self.group.join()
+        chat.board.set_slot(slot, SENDER, os.getpid())
+        die_with_parent(chat.settings["orphans"], receiver, signal.SIGKILL)
+        wait = waiter(chat.settings["wait"])
+        board = chat.board
+        try:
+            while True:
+                place.advance(client)
+                number = board.slot(slot, NOTICE)
+                if number:
+                    board.set_slot(slot, NOTICE, 0)
+                    client.sendall(notice(chat.notice(number)))
+                if wait() == signal.SIGTERM:
+                    place.advance(client)
+                    return 0
+        except BlockingIOError:
+            return _CODE[STALLED]
+        except (OSError, Behind):
+            return _CODE[LEFT]
+
+
+def _take(client: socket.socket, session: Session, slot: int) -> bool:
+    """Take what has come; False when the client sends no more."""
+    try:
+        data = client.recv(65536, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    number = session.feed(data)
+    if number:
+        board = session.chat.board
+        board.set_slot(slot, NOTICE, number)
+        sender = board.slot(slot, SENDER)
+        if sender:
+            os.kill(sender, RING)
+    return bool(data)
+
+
+def _end_sender(sender: int, board: Board, slot: int) -> int:
+    """Have the Child SEND send the last and end; the exit status for both."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(sender, signal.SIGTERM)
+    _, status = os.waitpid(sender, 0)
+    board.set_slot(slot, SENDER, 0)
+    return max(0, os.waitstatus_to_exitcode(status))
+
+
+ENGINE = Fork

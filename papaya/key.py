@@ -1,0 +1,66 @@
+"""The key: 128 hexadecimal digits in a file that nobody else can read."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import secrets
+import stat
+
+from .errors import Refused
+
+LENGTH = 128
+"""Characters a key has; 64 random bytes."""
+
+
+def new(path: str) -> None:
+    """Write a new key to ``path``, which must not exist, with mode 0600."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise Refused(f"{path}: is there already; remove it first to make a new key") from None
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}", 3) from None
+    try:
+        os.fchmod(descriptor, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(LENGTH // 2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        os.unlink(path)
+        raise Refused(f"{path}: {error.strerror}", 3) from None
+
+
+def load(path: str) -> bytes:
+    """The key in ``path``.
+
+    Raises Refused where it cannot be read, is no key, or others than its owner could
+    have read it.
+    """
+    try:
+        # Not blocking: a FIFO of that name is refused below, not waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}; papaya key new FILE makes a key") from None
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise Refused(f"{path}: no regular file")
+        if found.st_mode & 0o077:
+            raise Refused(
+                f"{path}: others can read or write it (mode {found.st_mode & 0o777:04o}); "
+                f"chmod 600 {path}, and make a new key if they may have"
+            )
+        if found.st_uid not in (os.geteuid(), 0):
+            raise Refused(f"{path}: belongs to user {found.st_uid}; chown it to yourself")
+        text = file.read(LENGTH + 2)
+    if not re.fullmatch(rb"[0-9a-fA-F]{%d}\r?\n?" % LENGTH, text):
+        raise Refused(f"{path}: not {LENGTH} hexadecimal digits; papaya key new FILE makes a key")
+    return text[:LENGTH]
+
+
+def same(given: bytes, key: bytes) -> bool:
+    """Whether ``given`` is the key, in a time that does not depend on where they differ."""
+    return hmac.compare_digest(given, key)

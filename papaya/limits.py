@@ -1,0 +1,104 @@
+"""Who may connect: early drop without a key, back-off after wrong ones, a most of clients."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import time
+from collections.abc import Callable
+
+_LONGEST_BACKOFF = 3600.0
+_KEPT = 10000
+
+
+class Limits:
+    """Counts connections and remembers which addresses sent wrong keys.
+
+    ``early_drop`` is START, RATE and FULL: from START connections without a key on, a new
+    one is dropped with RATE percent, rising to all of them at FULL, as sshd's MaxStartups.
+    """
+
+    def __init__(
+        self,
+        early_drop: tuple[int, int, int],
+        max_clients: int,
+        backoff: float,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.start, self.rate, self.full = early_drop
+        self.max_clients = max_clients
+        self.backoff = backoff
+        self.clock = clock
+        self.chance = chance
+        self.waiting = 0
+        self.clients = 0
+        self.refused = 0
+        self.wrong: dict[str, tuple[int, float]] = {}
+        """By source: how many wrong keys, and until when it waits."""
+
+    def refuses(self, host: str) -> str:
+        """Why a new connection from ``host`` is refused, or nothing; one not refused is waiting."""
+        why = self._why(host)
+        if why:
+            self.refused += 1
+        else:
+            self.waiting += 1
+        return why
+
+    def _why(self, host: str) -> str:
+        if self.waiting + self.clients >= self.max_clients + self.full:
+            return "too many connections"
+        if self.clients >= self.max_clients:
+            return "too many clients"
+        _, until = self.wrong.get(source(host), (0, 0.0))
+        if self.clock() < until:
+            return "wrong key before"
+        if self._drops():
+            return "too many connections without a key"
+        return ""
+
+    def _drops(self) -> bool:
+        if self.waiting < self.start:
+            return False
+        if self.waiting >= self.full:
+            return True
+        share = (self.waiting - self.start) / (self.full - self.start)
+        return self.chance() * 100 < self.rate + (100 - self.rate) * share
+
+    def welcomed(self) -> bool:
+        """One that waited sent the key; False if there is no room for another client."""
+        if self.clients >= self.max_clients:
+            return False
+        self.waiting -= 1
+        self.clients += 1
+        return True
+
+    def failed(self, host: str, wrong_key: bool) -> None:
+        """One that waited left without a key, or sent a wrong one."""
+        self.waiting -= 1
+        if not wrong_key:
+            return
+        self.refused += 1
+        if not self.backoff:
+            return
+        if len(self.wrong) >= _KEPT:
+            now = self.clock()
+            self.wrong = {s: w for s, w in self.wrong.items() if w[1] > now - _LONGEST_BACKOFF}
+        times, _ = self.wrong.get(source(host), (0, 0.0))
+        wait = min(_LONGEST_BACKOFF, self.backoff * 2 ** min(times, 30))
+        self.wrong[source(host)] = (times + 1, self.clock() + wait)
+
+    def left(self) -> None:
+        """A client left."""
+        self.clients -= 1
+
+
+def source(host: str) -> str:
+    """What an address is counted as: itself, or the /64 of an IPv6 one, which is one customer's."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((int(address), 64), strict=False).network_address)
+    return host

@@ -1,0 +1,105 @@
+"""Reading the log: how far a client has been sent it.
+
+A client has no queue of its own: the log is the queue, and a place in it is all that
+is kept of a client that reads slowly.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from .board import COMMITTED, GENERATION, Board
+from .log import after_newline, open_current
+
+_MOST = 1 << 20
+_READ = 1 << 16
+
+
+class Behind(Exception):
+    """The client is so far behind that the log was moved away twice: it missed lines."""
+
+
+class _File:
+    """One file the log has been, open as long as a client is at it."""
+
+    def __init__(self, path: str, board: Board) -> None:
+        self.descriptor = -1
+        self.descriptor, self.generation, self.base = open_current(path, board)
+
+    def __del__(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
+class Reader:
+    """The log as one process reads it for its clients.  Made in that process, after the fork."""
+
+    def __init__(self, path: str, board: Board, sendfile: bool) -> None:
+        self.path = path
+        self.board = board
+        self.sendfile = sendfile
+        self.file = _File(path, board)
+        self.read_at: tuple[_File, int] | None = None
+        self.read = b""
+
+    def join(self, history: int) -> Place:
+        """The place of a client that has just come: ``history`` lines before the end."""
+        self.refresh()
+        end = self.board[COMMITTED]
+        start = after_newline(self.file.descriptor, end, history + 1) if history else end
+        return Place(self, self.file, start)
+
+    def refresh(self) -> None:
+        """Go on to the file the log is now."""
+        if self.board[GENERATION] != self.file.generation:
+            self.file = _File(self.path, self.board)
+
+    def chunk(self, file: _File, offset: int, most: int) -> bytes:
+        """Up to ``most`` bytes at ``offset``, read once for all clients that are there."""
+        if self.read_at != (file, offset):
+            # No byte that is not committed: it might be another by the time it is.
+            self.read = os.pread(file.descriptor, min(_READ, most), offset)
+            self.read_at = (file, offset)
+        return self.read[:most]
+
+
+class Place:
+    """Where one client is in the log."""
+
+    __slots__ = ("file", "offset", "reader")
+
+    def __init__(self, reader: Reader, file: _File, offset: int) -> None:
+        self.reader = reader
+        self.file = file
+        self.offset = offset
+
+    def advance(self, to: socket.socket) -> None:
+        """Send all that is new.
+
+        Raises BlockingIOError when the socket takes no more for now, another OSError when
+        the client is gone, and `Behind` when it missed lines.
+        """
+        board = self.reader.board.numbers
+        while True:
+            end = board[COMMITTED]
+            if board[GENERATION] == self.file.generation:
+                # Nothing to send where somebody cut the file: the next writer will see it.
+                if self.offset >= end or not self._send(to, end - self.offset):
+                    return
+            elif not self._send(to, _MOST):
+                # No more is written to this file, and this was its end: on to the next.
+                self.reader.refresh()
+                if self.reader.file.generation - self.file.generation > 2:
+                    raise Behind
+                self.file = self.reader.file
+                self.offset = self.file.base
+
+    def _send(self, to: socket.socket, most: int) -> int:
+        if self.reader.sendfile:
+            sent = os.sendfile(to.fileno(), self.file.descriptor, self.offset, min(most, _MOST))
+        else:
+            data = self.reader.chunk(self.file, self.offset, most)
+            sent = to.send(data) if data else 0
+        self.offset += sent
+        return sent

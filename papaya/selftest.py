@@ -1,0 +1,187 @@
+"""Does the chat work on this machine?  The essential scenario, with the standard library alone.
+
+A server with each engine on a port of its own, over IPv4 and, where there is one, IPv6:
+many clients at once, a wrong key, a client that stops reading, and an end with SIGTERM
+that leaves every line in the log.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from . import engines, key
+from .load import Load
+
+CLIENTS, MESSAGES = 8, 25
+
+
+class Server:
+    """A ``papaya serve`` of our own, in a folder of its own."""
+
+    def __init__(self, folder: str, *options: str, before: Sequence[str] = ()) -> None:
+        self.folder = folder
+        self.key_path = os.path.join(folder, "key")
+        self.log_path = os.path.join(folder, "chat.log")
+        if not os.path.exists(self.key_path):
+            key.new(self.key_path)
+        self.key = key.load(self.key_path)
+        self.errors_path = os.path.join(folder, "errors")
+        listening = [] if "--listen" in options else ["--listen", "127.0.0.1:0"]
+        command = [*before, sys.executable, "-m", "papaya", "serve"]
+        command += ["--key", self.key_path, "--log", self.log_path, *listening, *options]
+        with open(self.errors_path, "ab") as errors:
+            self.process = subprocess.Popen(
+                command,
+                cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        self.addresses: list[tuple[str, int]] = []
+        assert self.process.stdout
+        wanted = max(1, sum(option == "--listen" for option in options))
+        while len(self.addresses) < wanted:
+            line = self.process.stdout.readline()
+            if not line:
+                self.process.wait()
+                raise RuntimeError(f"the server did not start: {self.errors().strip()}")
+            found = re.fullmatch(r"listening on \[?(.*?)\]?:(\d+)\n", line)
+            assert found, line
+            self.addresses.append((found[1], int(found[2])))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The first it listens on."""
+        return self.addresses[0]
+
+    def errors(self) -> str:
+        """What it said on standard error."""
+        with open(self.errors_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def log(self) -> bytes:
+        """The chat's log as it is."""
+        with open(self.log_path, "rb") as file:
+            return file.read()
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        """End it; its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signum)
+        status = self.process.wait(timeout=30)
+        if self.process.stdout:
+            self.process.stdout.close()
+        return status
+
+
+@contextmanager
+def served(*options: str) -> Iterator[Server]:
+    """A server for the time being."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(folder, *options)
+        try:
+            yield server
+        finally:
+            server.stop(signal.SIGKILL)
+
+
+Results = dict[str, dict[str, bool | str]]
+
+
+def run(names: list[str]) -> Results:
+    """Every check, by engine; each is true, or says what went wrong."""
+    return {name: {check: _told(ask, name) for check, ask in _CHECKS.items()} for name in names}
+
+
+def passed(results: Results) -> bool:
+    """Whether all of them are true."""
+    return all(outcome is True for checks in results.values() for outcome in checks.values())
+
+
+def _told(ask: Callable[[str], None], engine: str) -> bool | str:
+    try:
+        ask(engine)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return True
+
+
+def _check(condition: object, what: object) -> None:
+    if not condition:
+        raise AssertionError(what)
+
+
+def _everybody_gets_everything(engine: str) -> None:
+    with served("--engine", engine, *_both_families()) as server:
+        for address in server.addresses:
+            with Load(address, server.key) as load:
+                load.join(CLIENTS)
+                result = load.exchange(MESSAGES)
+                _check(result.perfect, result)
+
+
+def _both_families() -> list[str]:
+    try:
+        with socket.socket(socket.AF_INET6) as asked:
+            asked.bind(("::1", 0))
+    except OSError:
+        return ["--listen", "127.0.0.1:0"]
+    return ["--listen", "127.0.0.1:0", "--listen", "[::1]:0"]
+
+
+def _a_wrong_key_is_refused(engine: str) -> None:
+    with served("--engine", engine) as server:
+        with socket.create_connection(server.address, timeout=10) as stranger:
+            stranger.sendall(b"0" * key.LENGTH + b"x: let me in\n")
+            _check(stranger.recv(100) == b"", "it was let in")
+        until = time.monotonic() + 10
+        while "wrong key" not in server.errors():
+            _check(time.monotonic() < until, "not a word of it")
+            time.sleep(0.01)
+        _check(server.log() == b"", "its line is in the log")
+
+
+def _who_does_not_read_delays_nobody(engine: str) -> None:
+    with served("--engine", engine) as server, Load(server.address, server.key) as load:
+        deaf, *_ = load.join(CLIENTS)
+        deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        load.stop_reading(deaf)
+        result = load.exchange(4 * MESSAGES, size=4000)
+        _check(result.perfect, result)
+
+
+def _an_end_leaves_every_line(engine: str) -> None:
+    with served("--engine", engine) as server, Load(server.address, server.key) as load:
+        load.join(CLIENTS)
+        result = load.exchange(MESSAGES)
+        started = time.monotonic()
+        _check(server.stop() == 0, server.errors())
+        _check(time.monotonic() - started < 2, "it took more than 2 s")
+        log = server.log()
+        _check(log.count(b"\n") == result.sent + CLIENTS and log.endswith(b"\n"), log[-200:])
+
+
+_CHECKS = {
+    "everybody gets everything": _everybody_gets_everything,
+    "a wrong key is refused": _a_wrong_key_is_refused,
+    "who does not read delays nobody": _who_does_not_read_delays_nobody,
+    "an end leaves every line in the log": _an_end_leaves_every_line,
+}
+
+
+def chosen(engine: str | None) -> list[str]:
+    """The engines to check: the one, or all."""
+    if engine is None:
+        return engines.names()
+    engines.load(engine)
+    return [engine]

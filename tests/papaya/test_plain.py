@@ -1,0 +1,150 @@
+"""The plain client: for pipes and scripts."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from papaya.key import LENGTH
+from papaya.selftest import Server
+from tests.papaya.conftest import Serve
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def chat(
+    *arguments: str, said: str = "", home: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("PAPAYA_")}
+    return subprocess.run(
+        [sys.executable, "-m", "papaya", "chat", *arguments],
+        input=said, cwd=ROOT, env={**clean, "HOME": str(home), **environment},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def server_of(server: Server) -> str:
+    return f"{server.address[0]}:{server.address[1]}"
+
+
+@pytest.mark.parametrize(
+    "text", ["hi\n", "hi", "two\nlines\n", "a\tb \x1b[2J ü \x07\n", "", "\n\n"]
+)
+def test_once_ends_when_every_line_came_back(text: str, serve: Serve, tmp_path: Path) -> None:
+    server = serve("--engine", "coroutines")
+    done = chat(
+        server_of(server), "--plain", "--once", "--key", server.key_path, "--name", "ann",
+        said=text, home=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert server.log().count(b" ann: ") == done.stdout.count(" ann: ")
+    assert "\x1b" not in done.stdout
+    assert bool(done.stdout) == bool(text.strip())
+
+
+def test_account_from_the_environment_and_the_file(serve: Serve, tmp_path: Path) -> None:
+    server = serve("--engine", "coroutines")
+    folder = tmp_path / ".config" / "papaya"
+    folder.mkdir(parents=True)
+    (folder / "client.toml").write_text(
+        f'server = "{server_of(server)}"\nkey = "{server.key_path}"\nname = "file"\n'
+    )
+    assert " file: a\n" in chat("--plain", "--once", said="a", home=tmp_path).stdout
+    done = chat("--plain", "--once", said="b", home=tmp_path, PAPAYA_NAME="env")
+    assert " env: b\n" in done.stdout
+    done = chat("--plain", "--once", "--name", "given", said="c", home=tmp_path, PAPAYA_NAME="env")
+    assert " given: c\n" in done.stdout
+
+
+def test_a_line_that_does_not_come_back_is_status_1(serve: Serve, tmp_path: Path) -> None:
+    server = serve("--max-line", "20")
+    done = chat(
+        server_of(server), "--plain", "--once", "--key", server.key_path, said="x" * 100,
+        home=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "papaya: a line was refused: it is longer than 20 bytes\n"
+    wrong = tmp_path / "wrong"
+    wrong.write_text("0" * LENGTH)
+    wrong.chmod(0o600)
+    done = chat(
+        server_of(server), "--plain", "--once", "--key", str(wrong), said="x", home=tmp_path
+    )
+    assert done.returncode == 1
+    assert "is the key right?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--plain"], "no server: give HOST[:PORT]"),
+        (["host:port", "--plain", "--key", "/nonexistent"], "'host:port' is no address"),
+        (["localhost", "--plain"], "no key: give --key FILE"),
+        (["localhost", "--plain", "--key", "/nonexistent"], "/nonexistent: No such file"),
+        (["localhost", "--once"], "--once goes with --plain"),
+    ],
+)
+def test_a_wrong_word_is_one_line_and_status_2(
+    arguments: list[str], said: str, tmp_path: Path
+) -> None:
+    done = chat(*arguments, home=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_nobody_there_is_status_1(tmp_path: Path, serve: Serve) -> None:
+    server = serve()
+    address = server_of(server)
+    server.stop()
+    done = chat(address, "--plain", "--once", "--key", server.key_path, said="x", home=tmp_path)
+    assert done.returncode == 1
+    assert "Connection refused" in done.stderr
+
+
+def test_the_original_server_is_understood(tmp_path: Path) -> None:
+    """papayaChat 1.0: no time before a line, and a NUL where its line feed was."""
+    key = tmp_path / "key"
+    key.write_text("ab" * 64)
+    key.chmod(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def original() -> None:
+            client, _ = listening.accept()
+            with client:
+                given = b""
+                while len(given) < LENGTH:
+                    given += client.recv(1)
+                client.sendall(b"bob: earlier\nbob: later\0")
+                line = b""
+                while not line.endswith(b"\n"):
+                    line += client.recv(4096)
+                client.sendall(line[:-1] + b"\0")
+                client.recv(1)
+
+        serving = threading.Thread(target=original)
+        serving.start()
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        done = chat(
+            address, "--plain", "--once", "--key", str(key), "--name", "ann", said="hi",
+            home=tmp_path,
+        )  # fmt: skip
+        serving.join()
+    assert (done.returncode, done.stdout) == (0, "bob: earlier\nbob: later\nann: hi\n")
+
+
+def test_the_original_client_is_served(serve: Serve) -> None:
+    """papayaChat 1.0 sends the key and each line as it is typed, and shows what comes as text."""
+    server = serve()
+    with socket.create_connection(server.address, timeout=20) as client:
+        client.sendall(server.key)
+        client.sendall(b"ann: hi\n")
+        heard = b""
+        while not heard.endswith(b"Z ann: hi\n"):
+            heard += client.recv(4096)

@@ -1,0 +1,563 @@
+"""The service as clients meet it, with every engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from papaya import engines
+from papaya.key import LENGTH
+from papaya.load import Load
+from papaya.selftest import Server
+from papaya.status import ask
+from tests.papaya.conftest import Serve, check_streams, descendants, settle, until
+from tests.worlds import needs_linux, needs_root
+
+ENGINES = engines.names()
+every_engine = pytest.mark.parametrize("engine", ENGINES)
+
+
+def loaded(server: Server, address: tuple[str, int] | None = None) -> Load:
+    return Load(address or server.address, server.key)
+
+
+# Everybody gets everything -------------------------------------------------------------------
+
+
+@every_engine
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_64_clients_that_all_talk_at_once(engine: str, host: str, serve: Serve) -> None:
+    server = serve("--engine", engine, "--listen", f"{host}:0")
+    with loaded(server) as load:
+        load.join(64)
+        result = load.exchange(50)
+        assert result.delivered == 204_800
+        assert result.perfect, result
+        check_streams(load, server.log)
+
+
+@every_engine
+def test_one_port_for_both_families(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine, "--listen", ":0", "--listen", ":0")
+    port = server.addresses[0][1]
+    with loaded(server, ("127.0.0.1", port)) as load:
+        load.join(2)
+        load.address = ("::1", port)
+        load.join(2)
+        assert load.exchange(5).perfect
+
+
+@every_engine
+def test_one_that_stops_reading_delays_nobody(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine, "--send-timeout", "3")
+    with loaded(server) as load:
+        deaf, *_ = load.join(64)
+        deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        load.stop_reading(deaf)
+        result = load.exchange(40, size=4000)
+        assert result.perfect, result
+        check_streams(load, server.log)
+        # And it does not stay for ever.
+        until(lambda: "took nothing for 3 s" in server.errors())
+        load.exchange(1)
+        assert ask(server.log_path + ".status")["clients"] == 63
+
+
+@every_engine
+def test_clients_that_come_and_go(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine)
+    with loaded(server) as load, loaded(server) as guests:
+        load.join(16)
+
+        def meanwhile(sent: int) -> None:
+            if sent % 100 == 0:
+                guests.join(2)
+                for guest in guests.members[:-2]:
+                    guests._close(guest)
+                    guest.socket.close()
+
+        result = load.exchange(60, meanwhile=meanwhile)
+        assert result.perfect, result
+        check_streams(load, server.log)
+
+
+@every_engine
+@pytest.mark.parametrize("size", [1, 4096])
+def test_messages_of_the_least_and_the_most_bytes(engine: str, size: int, serve: Serve) -> None:
+    server = serve("--engine", engine)
+    with loaded(server) as load:
+        load.join(4)
+        lines = [b"%c" % letter * size for letter in b"abcdefghij"]
+        for member in load.members:
+            for line in lines:
+                load.say(member, line + b"\n")
+        until(lambda: server.log().count(b"\n") == 44, load)
+        settle(load, server.log)
+        said = [line[21:] for line in server.log().splitlines() if b"hello" not in line]
+        assert sorted(said) == sorted(4 * lines)
+        check_streams(load, server.log)
+
+
+@every_engine
+def test_a_longer_line_is_refused_and_its_sender_told(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine, "--max-line", "100")
+    with loaded(server) as load:
+        load.join(2)
+        talker, other = load.members
+        load.say(
+            talker, b"x" * 100_000 + b"\nname: short\n" + b"y" * 101 + b"\n" + b"z" * 100 + b"\n"
+        )
+        until(lambda: b"z" * 100 + b"\n" in b"".join(talker.chunks), load)
+        until(lambda: b"* a line was refused" in b"".join(talker.chunks), load)
+        until(lambda: b"z" * 100 + b"\n" in b"".join(other.chunks), load)
+        assert b"* " not in b"".join(other.chunks)
+        assert [line[21:] for line in server.log().splitlines()][-2:] == [
+            b"name: short",
+            b"z" * 100,
+        ]
+        check_streams(load, server.log)
+
+
+@pytest.mark.parametrize("engine", ["pool", "coroutines"])
+def test_a_thousand_that_only_listen(engine: str, serve: Serve) -> None:
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    server = serve("--engine", engine, "--max-clients", "1100")
+    with loaded(server) as load:
+        members = load.join(1000)
+        result = load.exchange(5, senders=members[:2])
+        assert result.delivered == 10_000
+        assert result.perfect, result
+
+
+@every_engine
+def test_a_client_joins_with_the_last_lines(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine, "--history", "3")
+    with loaded(server) as load:
+        (first,) = load.join(1)
+        for number in range(5):
+            load.say(first, b"a: %d\n" % number)
+        until(lambda: len(first.lines()) == 6, load)
+        (second,) = load.join(1)
+        assert [line[21:] for line in second.lines()[:3]] == [b"a: 2", b"a: 3", b"a: 4"]
+
+
+# Garbage ---------------------------------------------------------------------------------------
+
+
+@every_engine
+def test_garbage_hurts_nobody(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine)
+    with loaded(server) as load:
+        (witness,) = load.join(1)
+
+        @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(st.binary(max_size=6000), st.booleans())
+        def garbage(data: bytes, abrupt: bool) -> None:
+            with socket.create_connection(server.address) as client:
+                client.sendall(server.key + data)
+                if abrupt:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+        garbage()
+        load.exchange(1)
+        until(lambda: ask(server.log_path + ".status")["clients"] == 1)
+        load.exchange(1)
+        check_streams(load, server.log)
+        for line in server.log().decode().split("\n"):  # Strictly UTF-8.
+            assert not [c for c in line if unicodedata.category(c) == "Cc" and c != "\t"]
+        assert witness.closed is False
+
+
+# Keys ------------------------------------------------------------------------------------------
+
+
+@every_engine
+def test_a_key_in_many_parts_and_a_wrong_one(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine, "--backoff", "0")
+    with socket.create_connection(server.address, timeout=20) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(LENGTH):
+            client.sendall(server.key[at : at + 1])
+        client.sendall("\nann: grüezi\n".encode())
+        assert client.recv(1000).endswith("ann: grüezi\n".encode())
+    for wrong in (b"0" * LENGTH, server.key[:-1] + b"x", b"GET / HTTP/1.1\r\n" * 20):
+        with socket.create_connection(server.address, timeout=20) as client:
+            client.sendall(wrong + b"eve: hello\n")
+            assert _ended(client)
+    until(lambda: server.errors().count("refused 127.0.0.1 port") == 3)
+    assert b"eve" not in server.log()
+
+
+def _ended(client: socket.socket) -> bool:
+    try:
+        return client.recv(1000) == b""
+    except ConnectionResetError:
+        return True
+
+
+@every_engine
+def test_whoever_sends_no_key_is_let_go(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine, "--auth-timeout", "0.5")
+    with socket.create_connection(server.address, timeout=20) as client:
+        client.sendall(server.key[:-1])
+        assert _ended(client)
+    until(lambda: "no key in time" in server.errors())
+
+
+@every_engine
+def test_an_address_with_wrong_keys_waits_longer_each_time(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine, "--backoff", "60")
+    with socket.create_connection(server.address, timeout=20) as client:
+        client.sendall(b"0" * LENGTH)
+        assert _ended(client)
+    until(lambda: "wrong key" in server.errors())
+    with socket.create_connection(server.address, timeout=20) as client:
+        assert _ended(client)
+    until(lambda: "wrong key before" in server.errors())
+
+
+@every_engine
+def test_500_connections_that_never_send_a_key(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine, "--auth-timeout", "6", "--max-unauthenticated", "10:30:50")
+    with loaded(server) as load:
+        load.join(8)
+        silent = [socket.create_connection(server.address, timeout=20) for _ in range(500)]
+        result = load.exchange(20)
+        assert result.perfect, result
+        counters = ask(server.log_path + ".status")
+        assert counters["waiting"] <= 50  # type: ignore[operator]
+        assert counters["refused"] >= 300  # type: ignore[operator]
+        if sys.platform == "linux":
+            assert sum(map(len, descendants(server.process.pid).values())) <= 2 * 8 + 1 + 50
+        for connection in silent:
+            connection.settimeout(20)
+            assert _ended(connection)
+            connection.close()
+        until(lambda: ask(server.log_path + ".status")["waiting"] == 0)
+        load.join(1)
+        check_streams(load, server.log)
+
+
+@every_engine
+def test_no_more_clients_than_allowed(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine, "--max-clients", "3")
+    with loaded(server) as load:
+        load.join(3)
+        with socket.create_connection(server.address, timeout=20) as client:
+            client.sendall(server.key)
+            assert _ended(client)
+        assert load.exchange(3).perfect
+        assert ask(server.log_path + ".status")["clients"] == 3
+
+
+# Ends ------------------------------------------------------------------------------------------
+
+
+@every_engine
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_time_with_every_line(engine: str, signum: int, serve: Serve) -> None:
+    server = serve("--engine", engine)
+    with loaded(server) as load:
+        deaf, *_ = load.join(8)
+        deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        load.stop_reading(deaf)
+        result = load.exchange(30, size=2000)
+        assert result.perfect
+        before = descendants(server.process.pid) if sys.platform == "linux" else {}
+        started = time.monotonic()
+        assert server.stop(signum) == 0
+        assert time.monotonic() - started < 2
+        assert server.log().count(b"\n") == 8 + 8 * 30 - 30
+        assert not any(os.path.exists(f"/proc/{pid}") for pid in before)
+        assert not os.path.exists(server.log_path + ".status")
+
+
+@needs_linux
+@every_engine
+def test_killed_it_leaves_no_orphan_and_no_torn_line(
+    engine: str, serve: Serve, tmp_path: Path
+) -> None:
+    server = serve("--engine", engine)
+    with loaded(server) as load:
+        load.join(16)
+        victims = [pid for pids in descendants(server.process.pid).values() for pid in pids]
+
+        def kill(sent: int) -> None:
+            if sent == 200:
+                os.kill(server.process.pid, signal.SIGKILL)
+
+        load.exchange(40, meanwhile=kill, timeout=10)
+        server.stop(signal.SIGKILL)
+        until(lambda: not any(_runs(pid) for pid in victims))
+        delivered = {line for member in load.members for line in member.lines()}
+    with open(server.log_path, "ab") as log:
+        log.write(b"2026-11-23T00:00:00Z torn")
+    again = serve("--engine", engine)
+    assert "cut 25 bytes" in again.errors()
+    lines = again.log().splitlines()
+    assert again.log().endswith(b"\n")
+    assert delivered <= set(lines)
+    with loaded(again) as load:
+        load.join(2)
+        assert load.exchange(2).perfect
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@needs_linux
+@pytest.mark.parametrize("orphans", ["prctl", "pipe"])
+@pytest.mark.parametrize("which", ["Child RECV", "Child SEND"])
+def test_a_child_that_is_killed_takes_one_client_along(
+    which: str, orphans: str, serve: Serve
+) -> None:
+    server = serve("--set", f"orphans={orphans}")
+    with loaded(server) as load:
+        load.join(16)
+        below = descendants(server.process.pid)
+        receivers = [pid for pid in below[server.process.pid] if below[pid]]
+        assert len(receivers) == 16
+        receiver = random.choice(receivers)
+        victim = receiver if which == "Child RECV" else below[receiver][0]
+
+        def kill(sent: int) -> None:
+            if sent == 100:
+                os.kill(victim, signal.SIGKILL)
+
+        load.exchange(30, meanwhile=kill, timeout=3)
+        assert sum(member.closed for member in load.members) == 1
+        until(lambda: not _runs(receiver) and not any(map(_runs, below[receiver])))
+        assert load.exchange(5).perfect
+        check_streams(load, server.log)
+        until(lambda: ask(server.log_path + ".status")["clients"] == 15)
+
+
+@needs_linux
+def test_a_worker_that_is_killed_is_replaced(serve: Serve) -> None:
+    server = serve("--engine", "pool", "--workers", "2")
+    with loaded(server) as load:
+        load.join(8)
+        keeper = os.getpgid(descendants(server.process.pid)[server.process.pid][0])
+        workers = [p for p in descendants(server.process.pid)[server.process.pid] if p != keeper]
+        os.kill(workers[0], signal.SIGKILL)
+        until(lambda: sum(member.closed for member in load.members) == 4, load)
+        load.join(4)
+        assert load.exchange(5).perfect
+        assert "another takes its place" in server.errors()
+
+
+# The log -----------------------------------------------------------------------------------------
+
+
+@every_engine
+def test_rotation_loses_nothing(engine: str, serve: Serve, tmp_path: Path) -> None:
+    server = serve("--engine", engine)
+    with loaded(server) as load:
+        load.join(8)
+        names: list[Path] = []
+
+        def whole() -> bytes:
+            return b"".join(name.read_bytes() for name in names) + server.log()
+
+        def rotate(sent: int) -> None:
+            if sent % 100 == 0 and len(names) < 3:
+                name = tmp_path / f"chat.log.{len(names)}"
+                os.rename(server.log_path, name)
+                names.append(name)
+                if len(names) == 2:
+                    # logrotate renames and tells later: in between a client may come.
+                    load.join(1)
+                server.process.send_signal(signal.SIGHUP)
+                until(lambda: os.path.exists(server.log_path), load)
+                # Whoever is two files behind is let go: wait, as there are days in between.
+                settle(load, whole)
+
+        result = load.exchange(50, meanwhile=rotate)
+        assert result.delivered == result.owed, result
+        assert result.perfect, result
+        check_streams(load, whole)
+
+
+@needs_linux
+@needs_root
+@every_engine
+def test_a_log_on_a_disk_that_fills(engine: str, serve: Serve, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = f'mount -t tmpfs -o size=256k tmpfs {small} && exec "$@"'
+    before = ("unshare", "-m", "--propagation", "private", "sh", "-c", mount, "sh")
+    server = serve("--engine", engine, "--log", str(small / "chat.log"), before=before)
+    inside = Path(f"/proc/{server.process.pid}/root{small}/chat.log")
+    with loaded(server) as load:
+        talker, *_ = load.join(4)
+        for number in range(400):
+            load.say(talker, b"n: %03d %s\n" % (number, b"x" * 990))
+        until(lambda: b"* a line was refused" in b"".join(talker.chunks), load)
+        until(lambda: not talker.unsent, load)
+        load.say(talker, b"n: the end\n")
+        until(lambda: b"n: the end" in inside.read_bytes(), load)
+        log = inside.read_bytes()
+        assert 200_000 < len(log) <= 256 * 1024
+        assert log.endswith(b"\n")
+        settle(load, inside.read_bytes)
+        check_streams(load, inside.read_bytes)
+        assert "lines not kept: No space left on device" in server.errors()
+        # As soon as there is room again it goes on.
+        os.truncate(inside, 0)
+        load.say(talker, b"n: room\n")
+        until(lambda: all(b"n: room\n" in b"".join(m.chunks) for m in load.members), load)
+
+
+def test_every_line_is_on_the_disk_before_it_is_delivered(serve: Serve) -> None:
+    server = serve("--durability", "data")
+    with loaded(server) as load:
+        load.join(4)
+        assert load.exchange(5).perfect
+        check_streams(load, server.log)
+
+
+# Settings ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "forced",
+    [
+        "lock=flock", "lock=ofd", "lock=fcntl",
+        "wait=sigwait", "wait=sigtimedwait", "wait=wakeup descriptor",
+        "multicast=killpg", "multicast=one by one",
+        "send=sendfile", "send=pread and send",
+        "orphans=pipe",
+        "listen=a socket a family", "listen=one dual-stack socket",
+    ],
+)  # fmt: skip
+@every_engine
+def test_it_runs_with_every_choice_this_host_can_honour(
+    engine: str, forced: str, serve: Serve
+) -> None:
+    if sys.platform != "linux" and forced in ("lock=ofd", "wait=sigtimedwait"):
+        pytest.skip("this platform may have no such thing")
+    count = 1 if "dual" in forced else 2
+    server = serve("--engine", engine, "--set", forced, *count * ("--listen", ":0"))
+    with loaded(server, ("127.0.0.1", server.addresses[0][1])) as load:
+        load.join(4)
+        load.address = ("::1", server.addresses[0][1])
+        load.join(4)
+        result = load.exchange(20)
+        assert result.perfect, result
+        check_streams(load, server.log)
+
+
+def test_what_the_facts_rule_out_is_refused(serve: Serve) -> None:
+    with pytest.raises(RuntimeError, match="parent_death_signal is prctl"):
+        serve("--set", "orphans=procctl")
+    with pytest.raises(RuntimeError, match="no setting 'lok'"):
+        serve("--set", "lok=ofd")
+    with pytest.raises(RuntimeError, match="'flock', 'ofd', 'fcntl'"):
+        serve("--set", "lock=mutex")
+
+
+# The daemon --------------------------------------------------------------------------------------
+
+
+def test_status_and_usr2_tell_the_counters(serve: Serve) -> None:
+    server = serve()
+    path = server.log_path + ".status"
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    with loaded(server) as load:
+        load.join(3)
+        load.exchange(2)
+        done = subprocess.run(
+            [sys.executable, "-m", "papaya", "status", path],
+            stdout=subprocess.PIPE, text=True, check=True,
+        )  # fmt: skip
+        counters = json.loads(done.stdout)
+        assert (counters["clients"], counters["lines"], counters["refused"]) == (3, 9, 0)
+        assert counters["bytes"] == len(server.log())
+        server.process.send_signal(signal.SIGUSR2)
+        until(lambda: '"lines": 9' in server.errors())
+
+
+def test_a_second_one_on_the_same_log_or_port_is_refused(serve: Serve, tmp_path: Path) -> None:
+    server = serve()
+    with pytest.raises(RuntimeError, match="another papaya is running with this log"):
+        serve()
+    other = str(tmp_path / "other.log")
+    taken = f"127.0.0.1:{server.address[1]}"
+    with pytest.raises(RuntimeError, match="Address already in use: another program listens"):
+        serve("--log", other, "--listen", taken)
+
+
+def test_it_becomes_a_daemon(facts: Path, tmp_path: Path) -> None:
+    """And says with its exit status that it did, once clients may come."""
+    key, pid_file, log = tmp_path / "key", tmp_path / "pid", tmp_path / "chat.log"
+    papaya = [sys.executable, "-m", "papaya"]
+    subprocess.run([*papaya, "key", "new", str(key)], check=True, capture_output=True)
+    start = [
+        *papaya, "serve", "--daemon", "--listen", "127.0.0.1:0", "--key", str(key),
+        "--log", str(log), "--pid-file", str(pid_file), "--report", str(facts),
+    ]  # fmt: skip
+    done = subprocess.run(start, stdout=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert done.returncode == 0
+    port = int(done.stdout.rpartition(":")[2])
+    pid = int(pid_file.read_text())
+    try:
+        with Load(("127.0.0.1", port), key.read_bytes().strip()) as load:
+            load.join(2)
+            assert load.exchange(2).perfect
+        assert os.getsid(pid) not in (pid, os.getsid(0))
+        again = subprocess.run(
+            [*start, "--status", str(tmp_path / "s")], capture_output=True, text=True, check=False
+        )
+        assert again.returncode == 3
+        assert again.stderr == f"papaya: {pid_file}: papaya is running already, as process {pid}\n"
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    until(lambda: not pid_file.exists())
+    until(lambda: not os.path.exists(f"/proc/{pid}"))
+
+
+@needs_linux
+@needs_root
+@every_engine
+def test_root_is_given_up_for_good(engine: str, facts: Path, serve: Serve, tmp_path: Path) -> None:
+    os.chmod(facts, 0o644)
+    run = tmp_path / "run"
+    run.mkdir()
+    os.chown(run, 65534, 65534)
+    for parent in tmp_path.parents:
+        if parent != Path("/") and os.stat(parent).st_uid == 0 and str(parent) != "/tmp":
+            os.chmod(parent, 0o711)
+    os.chmod(tmp_path, 0o711)
+    server = serve("--engine", engine, "--user", "nobody", "--log", str(run / "chat.log"))
+    with loaded(server) as load:
+        load.join(2)
+        assert load.exchange(2).perfect
+        pids = descendants(server.process.pid)
+        for pid in (server.process.pid, *(p for below in pids.values() for p in below)):
+            status = dict(
+                line.split(":\t", 1)
+                for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+                if ":\t" in line
+            )
+            assert status["Uid"].split() == ["65534"] * 4
+            assert status["CapEff"].strip("0") == ""
+            assert status["NoNewPrivs"] == "1"
