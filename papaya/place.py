@@ -40,6 +40,7 @@ class Reader:
         self.board = board
         self.sendfile = sendfile
         self.file = _File(path, board)
+        self.told = board[COMMITTED]
         self.read_at: tuple[_File, int] | None = None
         self.read = b""
 
@@ -54,6 +55,15 @@ class Reader:
         """Go on to the file the log is now."""
         if self.board[GENERATION] != self.file.generation:
             self.file = _File(self.path, self.board)
+
+    def news(self) -> tuple[int, bytes]:
+        """What was committed since it was asked for last, and where that is in the file."""
+        self.refresh()
+        start, end = self.told, self.board[COMMITTED]
+        if not 0 < end - start <= _READ:
+            start = end
+        self.told = end
+        return start, os.pread(self.file.descriptor, end - start, start) if end > start else b""
 
     def chunk(self, file: _File, offset: int, most: int) -> bytes:
         """Up to ``most`` bytes at ``offset``, read once for all clients that are there."""

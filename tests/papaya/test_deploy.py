@@ -1,0 +1,78 @@
+"""What is installed beside the program."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from papaya import config
+from tests.test_readme import checkout, section
+from tests.worlds import ROOT
+
+__all__ = ["checkout"]  # A fixture.
+
+DEPLOY = Path(config.__file__).parent / "deploy"
+
+
+def checked(*command: str) -> str:
+    """What a tool says; where it is missing the test says so."""
+    if not shutil.which(command[0]):
+        pytest.skip(f"needs {command[0]}")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_systemd_unit_is_sound() -> None:
+    assert checked("systemd-analyze", "verify", str(DEPLOY / "papaya.service")) == ""
+
+
+def test_the_systemd_unit_leaves_little_open() -> None:
+    said = checked("systemd-analyze", "security", "--offline=yes", str(DEPLOY / "papaya.service"))
+    level = re.search(r"Overall exposure level for papaya.service: ([\d.]+)", said)
+    assert level
+    assert float(level[1]) < 2
+
+
+def test_the_rc_script_is_plain_sh() -> None:
+    checked("sh", "-n", str(DEPLOY / "papaya.rc"))
+    # Its variables are read by /etc/rc.subr, which is FreeBSD's.
+    checked("shellcheck", "-s", "sh", "-e", "SC1091,SC2034,SC2154", str(DEPLOY / "papaya.rc"))
+
+
+def test_the_sample_configuration_says_the_defaults() -> None:
+    loaded = config.load(str(DEPLOY / "papaya.toml"), {})
+    default = config.load(None, {"key": loaded.key, "log": loaded.log, "listen": [":7722"]})
+    assert loaded == default
+
+
+def test_fail2ban_reads_what_the_service_says() -> None:
+    text = (DEPLOY / "fail2ban-papaya.conf").read_text()
+    pattern = text.partition("failregex = ")[2].splitlines()[0].replace("<HOST>", r"(?P<host>\S+)")
+    found = re.search(pattern, "papaya: refused 2001:db8::1 port 4711: wrong key")
+    assert found
+    assert found["host"] == "2001:db8::1"
+    assert re.search(pattern, "Nov 23 host papaya[12]: refused 192.0.2.1 port 1: wrong key")
+    assert not re.search(pattern, "papaya: refused 192.0.2.1 port 1: too many connections")
+
+
+def test_from_nothing_to_chatting(checkout: Path) -> None:
+    """All but the terminal and what it needs: that is tests/papaya/test_screen.py."""
+    (commands,) = section("Chat: papaya", "sh")
+    shutil.copytree(ROOT / "papaya", checkout / "papaya")
+    run = [line for line in commands.splitlines() if ".chat/" not in line]
+    assert len(run) == 3
+    # A port of its own; and the client waits for the server as a person would.
+    script = "\n".join(run).replace(":7722", "127.0.0.1:0").replace("python3", sys.executable)
+    script = script.replace(" &\n", " > out &\nwhile ! grep -q listening out; do sleep 0.1; done\n")
+    script = script.replace("localhost", "$(sed s/.*on.// out)") + "; s=$?; kill $!; wait; exit $s"
+    done = subprocess.run(
+        ["sh", "-ec", script], cwd=checkout, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(" ann: hello\n")
