@@ -122,12 +122,16 @@ class Service:
     def serve(self, ready: Callable[[], None]) -> None:
         """Everything, until SIGTERM or SIGINT.  ``ready`` is called once clients may come."""
         _allow_descriptors(self.chat.board.slots)
-        with signals_blocked():
-            cut = self.log.begin()
-            if cut:
-                self.say(f"{self.log.path}: cut {cut} bytes of a line that was not finished")
-            self._handle_signals()
-            self.engine.start()
+        try:
+            with signals_blocked():
+                cut = self.log.begin()
+                if cut:
+                    self.say(f"{self.log.path}: cut {cut} bytes of a line that was not finished")
+                self._handle_signals()
+                self.engine.start()
+        except BaseException:
+            self.status.close()
+            raise
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED - {signal.SIGUSR1})
         try:
             for listener in self.listeners:
