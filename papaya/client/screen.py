@@ -27,6 +27,8 @@ _COLOURS = (
 )  # fmt: skip
 _KEPT = 5000
 _REMEMBERED = 1000
+_PATIENCE = 20
+"""Seconds a connection may take."""
 
 
 class _Line(Input):
@@ -121,16 +123,18 @@ class Screen(App[int]):
         backoff = Backoff()
         while True:
             try:
-                # Each address of the host is tried, none is waited for long.
-                reader, self.writer = await asyncio.open_connection(
-                    self.who.host, self.who.port, happy_eyeballs_delay=0.25
-                )
+                # Each address of the host in turn, and not side by side: asyncio's race of them
+                # fails under the eager tasks of textual (CPython 3.12 and 3.13).
+                async with asyncio.timeout(_PATIENCE):
+                    reader, self.writer = await asyncio.open_connection(
+                        self.who.host, self.who.port
+                    )
                 self.writer.write(self.who.key)
                 self._become("connected")
                 heard = await self._listen(reader, backoff)
                 why = "the server closed the connection" if heard else "refused; is the key right?"
             except OSError as error:
-                why = os.strerror(error.errno) if error.errno else str(error)
+                why = os.strerror(error.errno) if error.errno else str(error) or "no answer"
             if self.writer:
                 self.writer.close()
                 self.writer = None

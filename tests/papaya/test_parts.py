@@ -132,27 +132,35 @@ def test_a_short_write_is_cut_back_to_whole_lines(
     assert path.read_bytes().endswith(b" d\n")
 
 
+WRITERS = """
+import os, sys
+from papaya.board import COMMITTED, LINES, Board
+from papaya.log import LOCKS, Log
+
+path, lock = sys.argv[1:]
+board = Board(1)
+Log(path, board, LOCKS[lock]).begin()
+for number in range(4):
+    if not os.fork():
+        log = Log(path, board, LOCKS[lock])
+        for _ in range(250):
+            log.append([b"%d" % number])
+        os._exit(0)
+for _ in range(4):
+    os.wait()
+print(board[LINES], board[COMMITTED])
+"""
+
+
 @pytest.mark.parametrize("lock", sorted(LOCKS))
 def test_each_lock_keeps_processes_apart(lock: str, tmp_path: Path) -> None:
     path = tmp_path / "log"
-    board = Board(1)
-    opened(path, board, lock)
-    children = []
-    for number in range(4):
-        pid = os.fork()
-        if not pid:
-            try:
-                mine = Log(str(path), board, LOCKS[lock])
-                for _ in range(250):
-                    mine.append([b"%d" % number])
-            finally:
-                os._exit(0)
-        children.append(pid)
-    for pid in children:
-        os.waitpid(pid, 0)
-    assert board[LINES] == 1000
+    done = subprocess.run(
+        [sys.executable, "-c", WRITERS, str(path), lock],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["1000", str(path.stat().st_size)]
     assert path.read_bytes().count(b"\n") == 1000
-    assert board[COMMITTED] == path.stat().st_size
 
 
 def test_without_a_lock_they_are_not(tmp_path: Path) -> None:
