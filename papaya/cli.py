@@ -259,10 +259,10 @@ def _serve(options: argparse.Namespace) -> int:
             else:
                 journal.announce([f"listening on {name}" for name in names(listeners)])
 
-        # The children share this process's memory as long as nobody writes to it.
+        # The children share this process's memory as long as nobody writes to it, and what is
+        # frozen no collection writes to.
         gc.collect()
         gc.freeze()
-        gc.disable()
         service.serve(ready)
     except Refused as refused:
         if telling is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import os
 import re
-import secrets
 import stat
 
 from .errors import Refused
@@ -16,6 +15,8 @@ LENGTH = 128
 
 def new(path: str) -> None:
     """Write a new key to ``path``, which must not exist, with mode 0600."""
+    import secrets  # It imports random, whose handler of fork() costs every child memory.
+
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:

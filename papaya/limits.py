@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
-import random
+import os
+import socket
 import time
 from collections.abc import Callable
 
 _LONGEST_BACKOFF = 3600.0
 _KEPT = 10000
+_MAPPED = bytes(10) + b"\xff\xff"
 
 
 class Limits:
@@ -24,7 +25,7 @@ class Limits:
         max_clients: int,
         backoff: float,
         clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = lambda: os.urandom(1)[0] / 256,
     ) -> None:
         self.start, self.rate, self.full = early_drop
         self.max_clients = max_clients
@@ -96,9 +97,9 @@ class Limits:
 
 def source(host: str) -> str:
     """What an address is counted as: itself, or the /64 of an IPv6 one, which is one customer's."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((int(address), 64), strict=False).network_address)
-    return host
+    if ":" not in host:
+        return host
+    address = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    if address.startswith(_MAPPED):
+        return socket.inet_ntop(socket.AF_INET, address[len(_MAPPED) :])
+    return socket.inet_ntop(socket.AF_INET6, address[:8] + bytes(8))

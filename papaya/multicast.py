@@ -8,6 +8,7 @@ which is enough, as a sender sends all that is new.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import signal
@@ -15,7 +16,7 @@ from collections.abc import Callable
 
 from .board import Board
 from .journal import Say
-from .processes import close_all_but, fork
+from .processes import close_all_but, fork, sigwait
 
 RING = signal.SIGUSR1
 
@@ -43,9 +44,9 @@ def waiter(how: str) -> Callable[[], int]:
 
     To be made in the process that waits, with both blocked.
     """
-    signals = {RING, signal.SIGTERM}
+    signals = {int(RING), int(signal.SIGTERM)}
     if how == "sigwait":
-        return lambda: signal.sigwait(signals)
+        return functools.partial(sigwait, signals)
     if how == "sigtimedwait":
 
         def timed() -> int:
@@ -57,7 +58,7 @@ def waiter(how: str) -> Callable[[], int]:
     return _by_descriptor(signals)
 
 
-def _by_descriptor(signals: set[signal.Signals]) -> Callable[[], int]:
+def _by_descriptor(signals: set[int]) -> Callable[[], int]:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)

@@ -92,10 +92,10 @@ class Place:
         """
         board = self.reader.board.numbers
         while True:
-            end = board[COMMITTED]
+            left = board[COMMITTED] - self.offset
             if board[GENERATION] == self.file.generation:
                 # Nothing to send where somebody cut the file: the next writer will see it.
-                if self.offset >= end or not self._send(to, end - self.offset):
+                if left <= 0 or not self._send(to, left):
                     return
             elif not self._send(to, _MOST):
                 # No more is written to this file, and this was its end: on to the next.

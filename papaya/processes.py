@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
 from probes import libc
 
 from .journal import Say
 
 HANDLED = frozenset(
-    {
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-        signal.SIGTERM,
-        signal.SIGINT,
-        signal.SIGHUP,
-        signal.SIGCHLD,
-    }
+    map(
+        int,
+        (
+            signal.SIGUSR1,
+            signal.SIGUSR2,
+            signal.SIGTERM,
+            signal.SIGINT,
+            signal.SIGHUP,
+            signal.SIGCHLD,
+        ),
+    )
 )
 """Every signal the service knows what to do with; blocked around each fork."""
 
-
-@contextlib.contextmanager
-def signals_blocked() -> Iterator[None]:
-    """None of `HANDLED` comes in between."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+# What the signal module wraps these in makes enums of what they return.  A child that runs that
+# writes to dozens of pages it would else share with its parent, and a sender does so for each line.
+pthread_sigmask: Callable[[int, Iterable[int]], set[int]] = getattr(
+    signal.pthread_sigmask, "__wrapped__", signal.pthread_sigmask
+)
+sigwait: Callable[[Iterable[int]], int] = getattr(signal.sigwait, "__wrapped__", signal.sigwait)
 
 
 def fork(child: Callable[[], int], say: Say) -> int:
@@ -40,7 +39,8 @@ def fork(child: Callable[[], int], say: Say) -> int:
 
     It begins with `HANDLED` blocked, and no handler of its parent's is told of anything.
     """
-    with signals_blocked():
+    before = pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    try:
         pid = os.fork()
         if not pid:
             code = 1
@@ -51,6 +51,8 @@ def fork(child: Callable[[], int], say: Say) -> int:
                 say(f"a process failed: {type(error).__name__}: {error}")
             finally:
                 os._exit(code)
+    finally:
+        pthread_sigmask(signal.SIG_SETMASK, before)
     return pid
 
 

@@ -24,7 +24,7 @@ from .chat import Chat
 from .limits import Limits
 from .listener import Acceptor, prepare
 from .log import Log
-from .processes import HANDLED, signals_blocked
+from .processes import HANDLED, pthread_sigmask
 from .status import StatusSocket
 
 STOP_SECONDS = 1.5
@@ -123,16 +123,16 @@ class Service:
         """Everything, until SIGTERM or SIGINT.  ``ready`` is called once clients may come."""
         _allow_descriptors(self.chat.board.slots)
         try:
-            with signals_blocked():
-                cut = self.log.begin()
-                if cut:
-                    self.say(f"{self.log.path}: cut {cut} bytes of a line that was not finished")
-                self._handle_signals()
-                self.engine.start()
+            pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+            cut = self.log.begin()
+            if cut:
+                self.say(f"{self.log.path}: cut {cut} bytes of a line that was not finished")
+            self._handle_signals()
+            self.engine.start()
         except BaseException:
             self.status.close()
             raise
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED - {signal.SIGUSR1})
+        pthread_sigmask(signal.SIG_UNBLOCK, HANDLED - {signal.SIGUSR1})
         try:
             for listener in self.listeners:
                 self.watch(listener, self._accept_from(listener))

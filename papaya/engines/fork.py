@@ -20,7 +20,7 @@ from ..board import NOTICE, SENDER, Board
 from ..chat import Session, WrongKey
 from ..multicast import RING, Group, ringer, waiter
 from ..place import Behind, Place
-from ..processes import close_all_but, die_with_parent, fork
+from ..processes import close_all_but, die_with_parent, fork, pthread_sigmask
 from ..service import LATE, LEFT, STALLED, WRONG, Engine, Service, Visitor
 from ..wire import notice
 
@@ -62,9 +62,8 @@ class Fork(Engine):
 
     def take(self, accepted: socket.socket, visitor: Visitor) -> None:
         slot = self.free.pop()
-        daemon = os.getpid()
         try:
-            pid = fork(lambda: self._receive(accepted, slot, daemon), self.chat.say)
+            pid = fork(lambda: self._receive(accepted, slot), self.chat.say)
         except OSError:
             self.free.append(slot)
             raise
@@ -112,17 +111,15 @@ class Fork(Engine):
 
     # Child RECV -----------------------------------------------------------------------------
 
-    def _receive(self, client: socket.socket, slot: int, daemon: int) -> int:
+    def _receive(self, client: socket.socket, slot: int) -> int:
         """Take what the client sends until it sends no more; the exit status."""
         chat = self.chat
         close_all_but(client.fileno(), self.report, self.group.life)
         ended, wake = os.pipe()
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
-            signal.signal(signum, signal.SIG_IGN)
-        die_with_parent(chat.settings["orphans"], daemon, signal.SIGTERM)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGCHLD})
+        # The daemon's handlers of these do nothing but wake; the others it handles stay blocked.
+        pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGCHLD))
         # A poll and not a handler: a signal just before the read would not end the wait for it.
         poller = select.poll()
         for descriptor in (client.fileno(), ended, self.group.life):
@@ -165,15 +162,16 @@ class Fork(Engine):
         die_with_parent(chat.settings["orphans"], receiver, signal.SIGKILL)
         wait = waiter(chat.settings["wait"])
         board = chat.board
+        advance, notice_of, ring = place.advance, board.slot, int(RING)
         try:
             while True:
-                place.advance(client)
-                number = board.slot(slot, NOTICE)
+                advance(client)
+                number = notice_of(slot, NOTICE)
                 if number:
                     board.set_slot(slot, NOTICE, 0)
                     client.sendall(notice(chat.notice(number)))
-                if wait() == signal.SIGTERM:
-                    place.advance(client)
+                if wait() != ring:
+                    advance(client)
                     return 0
         except BlockingIOError:
             return _CODE[STALLED]

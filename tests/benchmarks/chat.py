@@ -2,9 +2,10 @@
 
     python3 tests/benchmarks/chat.py [--seconds N] [--clients N]
 
-Every engine of papaya and a bare asyncio broadcast server under the same load one
-after the other: each client sends lines of 64 bytes, 100 a second in all.  CPU is
-that of every process of the server, as the scheduler has counted it
+Every engine of papaya, ngircd (where it is installed) and a bare asyncio broadcast
+server under the same load one after the other: each client sends lines of 64 bytes,
+100 a second in all.  ngircd does not send a line back to who said it, and keeps none.
+CPU is that of every process of the server, as the scheduler has counted it
 (/proc/PID/schedstat, Linux); PSS likewise.
 """
 
@@ -15,9 +16,13 @@ import asyncio
 import contextlib
 import os
 import secrets
+import selectors
+import shutil
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,11 +81,17 @@ def measure(
         result = load.exchange(options.seconds * 100 // options.clients, rate=100.0)
         used = cpu_seconds(below) - before
         memory = (pss_kib(below) - alone) / options.clients
-    print(
-        f"{name:22} {1e6 * used / max(1, result.delivered):8.1f} {result.p50 or 0:8.2f}"
-        f" {result.p99 or 0:8.2f} {memory:10.0f} {1000 * first:9.1f} {len(below):6}"
-        f" {result.lost:6} {'yes' if result.same_order else 'NO':>6}"
-    )
+    row(
+        name, 1e6 * used / max(1, result.delivered), result.p50 or 0, result.p99 or 0, memory,
+        1000 * first, len(below), result.lost, "yes" if result.same_order else "NO",
+    )  # fmt: skip
+
+
+def row(name: str, *figures: float | str) -> None:
+    """Print one."""
+    forms = ("8.1f", "8.2f", "8.2f", "10.0f", "9.1f", "6", "6", ">6")
+    cells = [f"{figure:{form}}" for figure, form in zip(figures, forms, strict=True)]
+    print(f"{name:22} {' '.join(cells)}", flush=True)
 
 
 # Peers ------------------------------------------------------------------------------------
@@ -129,6 +140,102 @@ async def _broadcast(listening: socket.socket) -> None:
     await server.serve_forever()
 
 
+@contextlib.contextmanager
+def ngircd(program: str) -> Iterator[tuple[tuple[str, int], int]]:
+    """An IRC server in C, one process; no penalty for who says much, no limit on connections."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write(
+            "[Global]\nName = irc.example.net\nInfo = benchmark\nListen = 127.0.0.1\n"
+            f"Ports = {port}\n[Limits]\nMaxConnections = 0\nMaxConnectionsIP = 0\n"
+            "MaxPenaltyTime = 0\n[Options]\nDNS = no\nIdent = no\nPAM = no\n"
+        )
+        file.flush()
+        server = subprocess.Popen(
+            [program, "--nodaemon", "--config", file.name], stdout=subprocess.DEVNULL
+        )
+        try:
+            until = time.monotonic() + 10
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    break
+                except ConnectionRefusedError:
+                    if server.poll() is not None or time.monotonic() > until:
+                        raise
+                    time.sleep(0.01)
+            yield ("127.0.0.1", port), server.pid
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _joined(address: tuple[str, int], number: int) -> socket.socket:
+    """A client in the channel."""
+    made = socket.create_connection(address)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    made.sendall(b"NICK c%d\r\nUSER c 0 * :c\r\nJOIN #c\r\n" % number)
+    came = b""
+    while b" 366 " not in came:
+        came += made.recv(65536)
+    made.setblocking(False)
+    return made
+
+
+def measure_irc(address: tuple[str, int], pid: int, options: argparse.Namespace) -> None:
+    """Print ngircd's row; each line says when it was due."""
+    alone = pss_kib(processes(pid))
+    started = time.monotonic()
+    clients = [_joined(address, 0)]
+    first = time.monotonic() - started
+    clients += [_joined(address, n) for n in range(1, options.clients)]
+    selector = selectors.DefaultSelector()
+    for client in clients:
+        selector.register(client, selectors.EVENT_READ, bytearray())
+    below = processes(pid)
+    before = cpu_seconds(below)
+    late: list[float] = []
+    orders: dict[object, list[bytes]] = {}
+
+    def take(seconds: float) -> None:
+        for key, _ in selector.select(max(0.0, seconds)):
+            key.data.extend(key.fileobj.recv(1 << 18))  # type: ignore[union-attr]
+            now = time.monotonic()
+            *lines, rest = bytes(key.data).split(b"\r\n")
+            key.data[:] = rest
+            for line in lines:
+                if b" PRIVMSG #c :" in line:
+                    text = line.partition(b" PRIVMSG #c :")[2]
+                    late.append(now - float(text.split()[0]))
+                    orders.setdefault(key.fd, []).append(text)
+
+    sent = options.seconds * 100
+    start = time.monotonic()
+    for number in range(sent):
+        due = start + number / 100
+        while (left := due - time.monotonic()) > 0:
+            take(left)
+        text = (b"%.6f " % due).ljust(62, b"x")
+        clients[number % len(clients)].sendall(b"PRIVMSG #c :" + text + b"\r\n")
+    owed = sent * (len(clients) - 1)
+    until = time.monotonic() + 10
+    while len(late) < owed and time.monotonic() < until:
+        take(until - time.monotonic())
+    used = cpu_seconds(below) - before
+    memory = (pss_kib(below) - alone) / len(clients)
+    late.sort()
+    everything = sorted({text for said in orders.values() for text in said})
+    same = all(said == [t for t in everything if t in set(said)] for said in orders.values())
+    row(
+        "ngircd", 1e6 * used / max(1, len(late)), 1000 * late[len(late) // 2],
+        1000 * late[int(0.99 * len(late))], memory, 1000 * first, len(below), owed - len(late),
+        "yes" if same else "NO",
+    )  # fmt: skip
+    for client in clients:
+        client.close()
+
+
 def main() -> None:
     """Print all figures."""
     parser = argparse.ArgumentParser(description="what does a delivery cost?")
@@ -145,6 +252,12 @@ def main() -> None:
     for name in engines.names():
         with served("--engine", name) as server:
             measure(f"papaya {name}", server.address, server.key, server.process.pid, options)
+    program = shutil.which("ngircd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program:
+        with ngircd(program) as (address, pid):
+            measure_irc(address, pid, options)
+    else:
+        print("ngircd                 not installed here")
     with bare_asyncio() as (address, pid):
         measure("bare asyncio", address, secrets.token_hex(64).encode(), pid, options)
 
