@@ -72,13 +72,17 @@ class Board:
 
     # Slots ---------------------------------------------------------------------------------
 
+    def number_of(self, slot: int, number: int) -> int:
+        """Where a slot has ``SENDER``, the process that sends to its client, or ``NOTICE``."""
+        return _SLOTS + _SLOT_NUMBERS * slot + number
+
     def slot(self, slot: int, number: int) -> int:
-        """``SENDER``, the process that sends to the slot's client, or ``NOTICE`` for it."""
-        return self.numbers[_SLOTS + _SLOT_NUMBERS * slot + number]
+        """What a slot has there."""
+        return self.numbers[self.number_of(slot, number)]
 
     def set_slot(self, slot: int, number: int, value: int) -> None:
-        """See `slot`."""
-        self.numbers[_SLOTS + _SLOT_NUMBERS * slot + number] = value
+        """See `number_of`."""
+        self.numbers[self.number_of(slot, number)] = value
 
     def senders(self) -> list[int]:
         """The process ids in all slots."""

@@ -9,6 +9,11 @@ from collections.abc import Callable, Iterable
 
 from probes import libc
 
+try:
+    import _signal  # type: ignore[import-not-found, unused-ignore]
+except ImportError:  # Not CPython.
+    import signal as _signal
+
 from .journal import Say
 
 HANDLED = frozenset(
@@ -26,12 +31,10 @@ HANDLED = frozenset(
 )
 """Every signal the service knows what to do with; blocked around each fork."""
 
-# What the signal module wraps these in makes enums of what they return.  A child that runs that
-# writes to dozens of pages it would else share with its parent, and a sender does so for each line.
-pthread_sigmask: Callable[[int, Iterable[int]], set[int]] = getattr(
-    signal.pthread_sigmask, "__wrapped__", signal.pthread_sigmask
-)
-sigwait: Callable[[Iterable[int]], int] = getattr(signal.sigwait, "__wrapped__", signal.sigwait)
+# What the signal module wraps these in makes enums of what they return: 12 us a line and sender,
+# and dozens of pages that a child would else share with its parent.
+pthread_sigmask: Callable[[int, Iterable[int]], set[int]] = _signal.pthread_sigmask
+sigwait: Callable[[Iterable[int]], int] = _signal.sigwait
 
 
 def fork(child: Callable[[], int], say: Say) -> int:

@@ -7,6 +7,7 @@ time.  What is the same for all is here: signals, limits, rotation, status, the 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import resource
 import selectors
@@ -135,7 +136,7 @@ class Service:
         pthread_sigmask(signal.SIG_UNBLOCK, HANDLED - {signal.SIGUSR1})
         try:
             for listener in self.listeners:
-                self.watch(listener, self._accept_from(listener))
+                self.watch(listener, functools.partial(self._accept, listener))
             self.watch(self.wake, self._signals)
             self.watch(self.status.socket, self._tell)
             ready()
@@ -219,24 +220,16 @@ class Service:
 
     # Connections --------------------------------------------------------------------------
 
-    def _accept_from(self, listener: socket.socket) -> Callable[[], None]:
-        def accept() -> None:
-            # A few at a time: whoever connects in masses does not keep the rest waiting.
-            for _ in range(16):
-                if not self._accept(listener):
-                    return
-
-        return accept
-
-    def _accept(self, listener: socket.socket) -> bool:
+    def _accept(self, listener: socket.socket) -> None:
+        """One at a time: whoever connects in masses does not keep the rest waiting."""
         found = self.acceptor.accept(listener)
         if found is None:
-            return False
+            return
         if isinstance(found, str):
             if found != self.short:
                 self.say(f"a connection was refused: {found}")
             self.short = found
-            return False
+            return
         self.short = ""
         accepted, visitor = found[0], Visitor(*found[1:])
         self.engine.hear()  # Who of those that waited has sent the key by now?
@@ -244,7 +237,7 @@ class Service:
         if why:
             accepted.close()
             self._refused(visitor, why)
-            return True
+            return
         try:
             prepare(accepted, self.engine.blocking, self.chat.config.send_timeout)
             self.engine.take(accepted, visitor)
@@ -253,7 +246,6 @@ class Service:
             accepted.close()
             self.limits.failed(visitor.host, False)
             self.say(f"{visitor} could not be served: {error.strerror}")
-        return True
 
     def welcomed(self, visitor: Visitor) -> bool:
         """It sent the key; False where there is no room for another client."""
