@@ -1,0 +1,65 @@
+"""The ways to a platform, a file each, named after it.
+
+Each has a ``WAY``, a subclass of `Way`.  In `cells.toml` a way is written
+``name:argument``; what the argument is the way says.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+Say = Callable[[str], None]
+"""Says what is being done, a line each, while it is done."""
+
+
+class Unavailable(Exception):
+    """The platform cannot be brought up: the one reason, and what would make it possible."""
+
+
+class Way(ABC):
+    """One way to one platform.  Made anew for each run; only one thread uses it."""
+
+    label = ""
+    """What a user reads, ``vagrant/libvirt``; the class's own name where it is empty."""
+
+    def __init__(self, argument: str, folder: str, say: Say) -> None:
+        """``folder`` is there for the run, and its own; it is removed after `down`."""
+        self.argument = argument
+        self.folder = folder
+        self.say = say
+
+    @abstractmethod
+    def lacks(self) -> str:
+        """Why it cannot run here and what would make it possible, in a line; empty if it can.
+
+        It finds out, in a few seconds at most, and leaves nothing behind.
+        """
+
+    @abstractmethod
+    def up(self) -> str:
+        """Bring the platform up; the execnet gateway specification.
+
+        Raises `Unavailable`.  Whatever it began `down` ends, also when this raised or
+        was interrupted.
+        """
+
+    @abstractmethod
+    def down(self) -> None:
+        """Take it down; nothing of it is left.  Harmless before `up`, and twice."""
+
+
+def names() -> list[str]:
+    """All ways there are."""
+    files = (name.removesuffix(".py") for name in os.listdir(__path__[0]) if name.endswith(".py"))
+    return sorted(name for name in files if not name.startswith("_"))
+
+
+def load(name: str) -> type[Way]:
+    """The way of that name.  Raises LookupError where there is none."""
+    if name not in names():
+        raise LookupError(f"no way {name!r}: there are {', '.join(names())}")
+    way: type[Way] = importlib.import_module(f"{__name__}.{name}").WAY
+    return way

@@ -1,0 +1,46 @@
+"""This host, with the Python that runs the matrix, or another of it: ``here``, ``here:PYTHON``."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+from . import Unavailable, Way
+
+
+class Here(Way):
+    """``PYTHON`` is a program, ``python3.9``; ``oldest`` is the oldest that the lab runs on."""
+
+    label = "here"
+
+    def lacks(self) -> str:
+        try:
+            self._python()
+        except Unavailable as error:
+            return str(error)
+        return ""
+
+    def up(self) -> str:
+        return f"popen//python={self._python()}"
+
+    def down(self) -> None:
+        pass
+
+    def _python(self) -> str:
+        if not self.argument:
+            return sys.executable
+        names = [f"python3.{n}" for n in range(9, 12)]
+        for name in names if self.argument == "oldest" else [self.argument]:
+            # What is on the path may be a stub of a version manager that runs nothing.
+            if (path := shutil.which(name)) and _runs(path):
+                return path
+        wanted = names[0] if self.argument == "oldest" else self.argument
+        raise Unavailable(f"no {wanted} that runs on the path: install it")
+
+
+def _runs(path: str) -> bool:
+    return not subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode
+
+
+WAY = Here
