@@ -1,0 +1,168 @@
+"""The command line: run · doctor · baseline.
+
+Exit statuses: 0 as expected; 1 a gate or a selftest failed; 2 usage or unreadable input;
+3 a platform could not be brought up; 4 a probe broke or timed out; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import sys
+import tempfile
+from dataclasses import asdict
+from typing import NoReturn
+
+from probes import Report
+from probes import baseline as baselines
+from probes.fact import ReportError
+
+from . import cell as cells
+from . import ways
+from .errors import Refused
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    try:
+        options = _parser().parse_args(arguments)
+        status: int = options.run(options)
+        sys.stdout.flush()
+        return status
+    except Refused as refused:
+        return _said(refused.status, str(refused))
+    except ReportError as error:
+        return _said(2, str(error))
+    except KeyboardInterrupt:
+        return _said(130, "interrupted")
+    except BrokenPipeError:
+        return _said(141, "")
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _said(3, f"{where}{error.strerror or error}")
+
+
+def _said(status: int, line: str) -> int:
+    with contextlib.suppress(OSError):
+        if line:
+            print(f"matrix: {line}", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="matrix", description="The lab and papaya on every platform.")
+    parser.add_argument("--cells", metavar="FILE", help="cells of your own beside ours")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="measure cells, hold them against their baselines")
+    run.add_argument("cells_to_run", metavar="CELL", nargs="+")
+    run.add_argument("--jobs", type=int, default=2, metavar="N", help="cells at once (default: 2)")
+    run.add_argument("--results", default="results", metavar="DIR", help="default: results")
+    run.add_argument("--keep", action="store_true", help="leave the platforms up")
+    run.add_argument("--no-selftest", action="store_true", help="measure alone")
+    run.add_argument(
+        "--allow-missing", action="store_true", help="a platform that is not to be had is SKIPPED"
+    )
+    run.add_argument("--json", action="store_true", help="as JSON")
+    run.set_defaults(run=_run)
+
+    doctor = commands.add_parser("doctor", help="which cells can run here, and what is missing")
+    doctor.add_argument("cells_to_run", metavar="CELL", nargs="*")
+    doctor.add_argument("--json", action="store_true", help="as JSON")
+    doctor.set_defaults(run=_doctor)
+
+    baseline = commands.add_parser("baseline", help="record what a cell was just measured to be")
+    baseline.add_argument("cell", metavar="CELL")
+    baseline.add_argument("--results", default="results", metavar="DIR", help="default: results")
+    baseline.add_argument(
+        "--import", dest="report", metavar="REPORT", help="a report brought from elsewhere"
+    )
+    baseline.add_argument("--reason", required=True, help="why this is to be expected; it is kept")
+    baseline.set_defaults(run=_baseline)
+    return parser
+
+
+# Running ------------------------------------------------------------------------------------
+
+
+def _run(options: argparse.Namespace) -> int:
+    from .run import DOWN, Outcome, Plan, run_all, status_of
+
+    if options.jobs < 1:
+        raise Refused("--jobs is 1 or more")
+    chosen = cells.chosen(cells.load(options.cells), options.cells_to_run)
+    width = max(len(one.name) for one in chosen)
+
+    def done(outcome: Outcome) -> None:
+        if options.json:
+            return
+        skipped = options.allow_missing and outcome.status == DOWN
+        mark = "SKIPPED " if skipped else "" if outcome.status == 0 else "FAILED "
+        way = f"{outcome.way}  " if outcome.way else ""
+        print(f"{outcome.cell.ljust(width)}  {way}{mark}{outcome.line}", flush=True)
+        for change in outcome.changes:
+            print(f"{'':{width}}  {change}", flush=True)
+        if outcome.seconds and not outcome.why:
+            spent = ", ".join(f"{step} {s:.1f}" for step, s in outcome.seconds.items())
+            print(f"{'':{width}}  seconds: {spent}", flush=True)
+
+    plan = Plan(os.path.abspath(options.results), options.keep, not options.no_selftest)
+    outcomes = run_all(chosen, plan, options.jobs, done)
+    if options.json:
+        document = [{**asdict(o), "line": o.line} for o in outcomes]
+        print(json.dumps(document, indent=1))
+    return status_of(outcomes, options.allow_missing)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    found = cells.load(options.cells)
+    chosen = cells.chosen(found, options.cells_to_run or list(found))
+    rows = []
+    for one in chosen:
+        for name, argument in one.ways:
+            with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
+                lacks = ways.load(name)(argument, folder, lambda line: None).lacks()
+            way = f"{name}:{argument}" if argument else name
+            rows.append({"cell": one.name, "way": way, "runs": not lacks, "lacks": lacks})
+            if not options.json:
+                mark = "yes" if not lacks else f"no   {lacks}"
+                print(f"{one.name:18} {way:20} {mark}", flush=True)
+    if options.json:
+        print(json.dumps(rows, indent=1))
+    able = {row["cell"] for row in rows if row["runs"]}
+    return 0 if all(one.name in able for one in chosen) else 3
+
+
+# Baselines ----------------------------------------------------------------------------------
+
+
+def _baseline(options: argparse.Namespace) -> int:
+    cell = cells.chosen(cells.load(options.cells), [options.cell])[0]
+    path = options.report or os.path.join(options.results, cell.name, "report.json")
+    if not options.report and not os.path.exists(path):
+        raise Refused(f"{path}: not there; measure first: python3 -m matrix run {cell.name}")
+    report = Report.load(path)
+    if cell.platform not in ("", *report.environment.names):
+        raise Refused(f"{path}: a report of {report.environment}, which is no {cell.title}")
+    if not options.report and report.later.get("cell") != cell.name:
+        raise Refused(f"{path}: was not measured as the cell {cell.name}")
+    old = Report.load(cell.baseline) if os.path.exists(cell.baseline) else None
+    if old:
+        for change in baselines.compare(old, report):
+            print(change)
+    came = {"imported_from": os.path.basename(path)} if options.report else {}
+    today = datetime.date.today()
+    approved = baselines.approve(old, report, options.reason, today, list(old.facts) if old else [])
+    approved.with_later(**came).save(cell.baseline)
+    print(f"matrix: wrote {os.path.relpath(cell.baseline)}: {report.environment}", file=sys.stderr)
+    return 0

@@ -1,0 +1,118 @@
+"""A platform that is up: measure it, and see whether the chat works there, over execnet."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from typing import Any
+
+import execnet
+
+from probes import Report
+from probes.fact import ReportError
+
+from . import archive, far
+from .errors import Refused
+
+_MOST_CLOCK_OFF = 300
+"""Seconds the far clock may be wrong: more, and its times and certificates mean nothing."""
+
+
+class Platform:
+    """The far end of a gateway; to be closed."""
+
+    def __init__(self, specification: str, errors: str) -> None:
+        """``errors`` is the file that takes what the far end says outside the channel.
+
+        Raises Refused where there is no Python that could answer.
+        """
+        self.group = execnet.Group()
+        try:
+            gateway = self.group.makegateway(_with_errors_to(specification, errors))
+            self.channel = gateway.remote_exec(far)
+            greeting = self._receive(60)
+        except (execnet.HostNotFound, EOFError, OSError, ReferenceError):
+            self.close()
+            raise Refused(f"no Python answered there{_last_line(errors)}", 3) from None
+        except BaseException:
+            self.close()
+            raise
+        self.python = str(greeting["python"])
+        off = greeting["clock"] - time.time()
+        if abs(off) > _MOST_CLOCK_OFF:
+            self.close()
+            raise Refused(f"its clock is {off:+.0f} s off: set it (NTP, or date as root)", 3)
+
+    def send(self) -> None:
+        """Send the lab and papaya."""
+        self._ask({"archive": archive.packed()}, 120)
+
+    def measure(self, deadline: float) -> Report:
+        """Every fact.  Raises Refused where the lab itself fails there."""
+        arguments = ["probes", "report", "--format", "json"]
+        answer = self._ask({"run": arguments, "seconds": deadline}, deadline + 60)
+        if answer["status"] is None:
+            raise Refused(f"the lab did not end there within {deadline:.0f} s", 3)
+        try:
+            return Report.loads(answer["out"])
+        except ReportError:
+            said = _gist(answer["errors"]) or f"status {answer['status']}"
+            raise Refused(f"the lab failed there: {said}", 3) from None
+
+    def selftest(self, engine: str, deadline: float) -> dict[str, Any]:
+        """`papaya selftest` of one engine: every check with True or what went wrong."""
+        arguments = ["papaya", "selftest", "--engine", engine, "--json"]
+        answer = self._ask({"run": arguments, "seconds": deadline}, deadline + 60)
+        if answer["status"] is None:
+            return {"selftest": f"did not end within {deadline:.0f} s"}
+        try:
+            found: dict[str, Any] = json.loads(answer["out"])["engines"][engine]
+            return found
+        except (ValueError, KeyError):
+            return {"selftest": _gist(answer["errors"]) or f"status {answer['status']}"}
+
+    def close(self) -> None:
+        """Let the far end remove what it has, and end."""
+        self.group.terminate(timeout=10)
+
+    def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        try:
+            self.channel.send(request)
+            return self._receive(seconds)
+        except (EOFError, OSError):
+            raise Refused("it went away in the middle", 3) from None
+        except self.channel.TimeoutError:
+            raise Refused(f"it did not answer for {seconds:.0f} s", 3) from None
+        except self.channel.RemoteError as error:
+            raise Refused(f"it failed there: {_gist(str(error))}", 3) from None
+
+    def _receive(self, seconds: float) -> dict[str, Any]:
+        answer: dict[str, Any] = self.channel.receive(seconds)
+        if "error" in answer:
+            raise Refused(str(answer["error"]), 3)
+        return answer
+
+
+def _with_errors_to(specification: str, path: str) -> str:
+    """The same gateway with its standard error in a file, and not among our lines."""
+    kind, slash, rest = specification.partition("//python=")
+    if not kind.startswith("popen") or not slash:
+        return specification
+    command = f"exec {rest} \"$@\" 2>>{shlex.quote(path)}"
+    return f"popen//python=sh -c {shlex.quote(command)} sh"
+
+
+def _last_line(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            gist = _gist(file.read())
+    except OSError:
+        gist = ""
+    return f": {gist}" if gist else ""
+
+
+def _gist(text: str) -> str:
+    """The last line of it that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else ""

@@ -1,0 +1,314 @@
+"""Cells side by side: each in a process of its own, brought up, measured, gated, taken down.
+
+A process and not a thread: an interrupt reaches each where it is, and what it began it
+takes down itself.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import papaya.engines
+from probes import Report
+from probes import baseline as baselines
+from probes.fact import FAULTS, ReportError
+
+from . import ways
+from .cell import Cell
+from .errors import Refused
+from .platform import Platform
+
+Say = Callable[[str], None]
+
+FAILED, DOWN, FAULTY, INTERRUPTED = 1, 3, 4, 130
+
+
+@dataclass
+class Outcome:
+    """What came of one cell."""
+
+    cell: str
+    status: int = 0
+    way: str = ""
+    platform: str = ""
+    facts: int = 0
+    changes: list[str] = field(default_factory=list)
+    """A line each that is not as the baseline has it, and not allowed."""
+    baseline: str = ""
+    """How the baseline was compared: empty where it was."""
+    selftest: dict[str, dict[str, Any]] = field(default_factory=dict)
+    why: str = ""
+    """Why it did not get to the end."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Where the time went: up, send, measure, selftest, down."""
+
+    @property
+    def line(self) -> str:
+        """What a user reads of it."""
+        if self.why:
+            return f"{self.why}"
+        passed = sum(_passes(checks) for checks in self.selftest.values())
+        parts = [f"{self.facts} facts"]
+        parts.append(self.baseline or f"{len(self.changes)} changed")
+        if self.selftest:
+            parts.append(f"selftest {passed}/{len(self.selftest)}")
+        return ", ".join([*parts, _duration(sum(self.seconds.values()))])
+
+
+def _passes(checks: dict[str, Any]) -> bool:
+    return bool(checks) and all(outcome is True for outcome in checks.values())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How cells are run."""
+
+    results: str
+    """The folder whose ``CELL/`` takes report, selftest and log."""
+    keep: bool = False
+    """Leave the platform up."""
+    selftest: bool = True
+    deadline: float = 600.0
+    """Seconds the lab, and each selftest, may take there."""
+
+
+def run_all(
+    cells: list[Cell], plan: Plan, jobs: int, done: Callable[[Outcome], None]
+) -> list[Outcome]:
+    """Run them, ``jobs`` at once; ``done`` is called with each as it ends.
+
+    An interrupt is passed on to all, and what they began is taken down; then the
+    outcomes of those that ended, or were interrupted, come back.
+    """
+    context = multiprocessing.get_context("fork")
+    left = list(cells)
+    running: dict[Any, tuple[Cell, Any]] = {}
+    outcomes = []
+    stopping = False
+
+    def stop(signum: int, frame: object) -> None:
+        nonlocal stopping
+        stopping = True
+        for _, process in running.values():
+            if process.pid:
+                os.kill(process.pid, signal.SIGINT)
+
+    before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        while running or (left and not stopping):
+            while left and len(running) < jobs and not stopping:
+                cell = left.pop(0)
+                near, other = context.Pipe(duplex=False)
+                process = context.Process(target=_in_a_process, args=(cell, plan, other))
+                process.start()
+                other.close()
+                running[near] = cell, process
+            for near in wait(list(running), timeout=0.5):
+                assert isinstance(near, Connection)
+                cell, process = running.pop(near)
+                try:
+                    outcome = Outcome(**near.recv())
+                except EOFError:
+                    outcome = Outcome(cell.name, DOWN, why="its process died")
+                process.join()
+                near.close()
+                outcomes.append(outcome)
+                done(outcome)
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+    return outcomes
+
+
+def _in_a_process(cell: Cell, plan: Plan, told: Connection) -> None:
+    # Of its own: an interrupt at the terminal comes once, from our parent, and not at each
+    # program that is just at work.
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    told.send(asdict(run(cell, plan)))
+    told.close()
+
+
+def run(cell: Cell, plan: Plan) -> Outcome:
+    """Bring it up, measure, compare, take it down."""
+    outcome = Outcome(cell.name)
+    folder = os.path.join(plan.results, cell.name)
+    os.makedirs(folder, exist_ok=True)
+    for name in ("report.json", "selftest.json"):
+        # What an earlier run left is not to be taken for this one's.
+        _remove(os.path.join(folder, name))
+    with open(os.path.join(folder, "log"), "w", encoding="utf-8") as log:
+
+        def say(line: str) -> None:
+            stamp = time.strftime("%H:%M:%S")
+            print(f"{stamp} {line}", file=log, flush=True)
+            print(f"{cell.name}: {line}", file=sys.stderr, flush=True)
+
+        scratch = tempfile.mkdtemp(prefix=f"matrix-{cell.name}-")
+        try:
+            _run(cell, plan, outcome, folder, scratch, say)
+        except Refused as refused:
+            outcome.status, outcome.why = refused.status, str(refused)
+        except KeyboardInterrupt:
+            outcome.status, outcome.why = INTERRUPTED, "interrupted"
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            outcome.status, outcome.why = DOWN, f"{where}{error.strerror or error}"
+        if not plan.keep:
+            shutil.rmtree(scratch, ignore_errors=True)
+        print(f"{time.strftime('%H:%M:%S')} {outcome.line}", file=log)
+    return outcome
+
+
+def _run(
+    cell: Cell, plan: Plan, outcome: Outcome, folder: str, scratch: str, say: Say
+) -> None:
+    way = None
+    try:
+        with _timed(outcome, "up"):
+            for way, specification in _tried(cell, scratch, say):
+                break
+        assert way is not None
+        outcome.way = way.label or type(way).__name__.lower()
+        errors = os.path.join(folder, "errors")
+        _remove(errors)
+        _ask(cell, plan, outcome, folder, Platform(specification, errors), say)
+    finally:
+        # One interrupt is enough to end it; a second does not keep it from cleaning up.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with _timed(outcome, "down"):
+            if way is not None and not plan.keep:
+                way.down()
+
+
+def _tried(cell: Cell, scratch: str, say: Say) -> Iterator[tuple[ways.Way, str]]:
+    """The first way that works, brought up, with its gateway."""
+    reasons = []
+    for name, argument in cell.ways:
+        way = ways.load(name)(argument, scratch, say)
+        lacks = way.lacks()
+        if lacks:
+            reasons.append(lacks)
+            say(f"not by {name}: {lacks}")
+            continue
+        try:
+            specification = way.up()
+        except ways.Unavailable as error:
+            way.down()
+            reasons.append(str(error))
+            say(f"not by {name}: {error}")
+            continue
+        except BaseException:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            way.down()
+            raise
+        yield way, specification
+        return
+    raise Refused(reasons[0], DOWN)
+
+
+def _ask(
+    cell: Cell, plan: Plan, outcome: Outcome, folder: str, platform: Platform, say: Say
+) -> None:
+    try:
+        with _timed(outcome, "send"):
+            platform.send()
+        with _timed(outcome, "measure"):
+            say("measures")
+            report = platform.measure(plan.deadline).with_later(
+                cell=cell.name, way=outcome.way
+            )
+            report.save(os.path.join(folder, "report.json"))
+            outcome.platform = str(report.environment)
+            outcome.facts = len(report)
+        _gate(cell, outcome, report)
+        if plan.selftest:
+            with _timed(outcome, "selftest"):
+                _selftest(plan, outcome, platform, say)
+            with open(os.path.join(folder, "selftest.json"), "w", encoding="utf-8") as file:
+                json.dump(outcome.selftest, file, indent=1)
+    finally:
+        platform.close()
+
+
+def _gate(cell: Cell, outcome: Outcome, report: Report) -> None:
+    """Hold the report against the cell's baseline."""
+    faults = [fact.id for fact in report if fact.status in FAULTS]
+    if faults:
+        outcome.status = FAULTY
+    if not os.path.exists(cell.baseline):
+        outcome.baseline = "no baseline" + (f", {len(faults)} failed" if faults else "")
+        outcome.changes = [f"{id}: {report[id].status}: {report[id].reason}" for id in faults]
+        return
+    try:
+        verdict = baselines.judge(
+            Report.load(cell.baseline),
+            report,
+            baselines.load_allowances(baselines.allowed_path(cell.baseline)),
+        )
+    except ReportError as error:
+        raise Refused(str(error), FAILED) from None
+    failing = verdict.failing(baselines.DRIFT, baselines.LOST, baselines.GONE, baselines.FAULT)
+    outcome.changes = [
+        *(f"{c.kind}: {c.id}: {c.was} -> {c.now}" + (f" ({c.why_not})" if c.why_not else "")
+          for c in failing),
+        *verdict.complaints,
+    ]  # fmt: skip
+    outcome.status = verdict.status
+
+
+def _selftest(plan: Plan, outcome: Outcome, platform: Platform, say: Say) -> None:
+    if tuple(map(int, platform.python.split("."))) < (3, 11):
+        say(f"no selftest: papaya needs Python 3.11, and this is {platform.python}")
+        return
+    for engine in papaya.engines.names():
+        say(f"selftest of {engine}")
+        checks = outcome.selftest[engine] = platform.selftest(engine, plan.deadline)
+        if not _passes(checks):
+            outcome.status = FAILED
+            outcome.changes += [
+                f"selftest: {engine}: {check}: {said}"
+                for check, said in checks.items()
+                if said is not True
+            ]
+
+
+def status_of(outcomes: list[Outcome], allow_missing: bool) -> int:
+    """The exit status of all: a failed gate or selftest weighs more than a missing platform."""
+    statuses = {o.status for o in outcomes if not (allow_missing and o.status == DOWN)}
+    order = (INTERRUPTED, FAILED, FAULTY, DOWN, 2)
+    return next((status for status in order if status in statuses), 0)
+
+
+@contextmanager
+def _timed(outcome: Outcome, step: str) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        outcome.seconds[step] = outcome.seconds.get(step, 0.0) + time.monotonic() - started
+
+
+def _remove(path: str) -> None:
+    if os.path.lexists(path):
+        os.unlink(path)

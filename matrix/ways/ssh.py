@@ -1,0 +1,57 @@
+"""A host one reaches by ssh: ``ssh:me@box``, or any name of ``~/.ssh/config``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from . import Unavailable, Way
+
+_OPTIONS = (
+    # No question that nobody would answer, and an end where nobody answers.
+    "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=15",
+)  # fmt: skip
+
+
+class Ssh(Way):
+    """The argument is what ssh takes, options and all: ``-p 2222 me@box``."""
+
+    def lacks(self) -> str:
+        if not shutil.which("ssh"):
+            return "no ssh: install an OpenSSH client"
+        try:
+            self._python()
+        except Unavailable as error:
+            return str(error)
+        return ""
+
+    def up(self) -> str:
+        errors = os.path.join(self.folder, "ssh")
+        options = f"{' '.join(_OPTIONS)} -E {errors} {self.argument}"
+        return f"ssh={options}//python={self._python()}"
+
+    def down(self) -> None:
+        pass  # The host is not ours.
+
+    def _python(self) -> str:
+        # FreeBSD's package gives python3.11, and python3 only with another package.
+        names = ["python3", *(f"python3.{minor}" for minor in range(15, 8, -1))]
+        script = " ".join(f"command -v {name} ||" for name in names) + " exit 44"
+        command = ["ssh", "-T", *_OPTIONS, *self.argument.split(), script]
+        try:
+            asked = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=60, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise Unavailable(f"ssh {self.argument}: no answer within 60 s") from None
+        if asked.returncode == 44:
+            raise Unavailable(f"{self.argument}: no Python 3 there: install it, 3.9 or newer")
+        if asked.returncode:
+            said = asked.stderr.strip().splitlines()[-1:] or [f"status {asked.returncode}"]
+            raise Unavailable(f"ssh {self.argument}: {said[0]}")
+        return asked.stdout.split()[0]
+
+
+WAY = Ssh
