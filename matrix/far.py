@@ -39,12 +39,12 @@ def answer(channel, folder, request):  # type: ignore[no-untyped-def]
         with zipfile.ZipFile(io.BytesIO(request["archive"])) as archive:
             archive.extractall(folder)
         return {"folder": folder}
-    return run(channel, folder, request["run"], request["seconds"])
+    return run(channel, folder, request["run"], request["seconds"], request.get("keep", "out"))
 
 
-def run(channel, folder, arguments, seconds):  # type: ignore[no-untyped-def]
-    """Run a module of the archive; its status and what it said."""
-    out, errors = (os.path.join(folder, name) for name in ("out", "errors"))
+def run(channel, folder, arguments, seconds, keep):  # type: ignore[no-untyped-def]
+    """Run a module of the archive; its status and what it said, which ``keep`` has after it."""
+    out, errors = (os.path.join(folder, name) for name in (keep, "errors"))
     # A file and not a pipe: what it leaves running cannot keep us waiting.
     with open(out, "wb+") as said, open(errors, "wb+") as wrong:
         process = subprocess.Popen(

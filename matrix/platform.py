@@ -51,7 +51,8 @@ class Platform:
     def measure(self, deadline: float) -> Report:
         """Every fact.  Raises Refused where the lab itself fails there."""
         arguments = ["probes", "report", "--format", "json"]
-        answer = self._ask({"run": arguments, "seconds": deadline}, deadline + 60)
+        request = {"run": arguments, "seconds": deadline, "keep": "report.json"}
+        answer = self._ask(request, deadline + 60)
         if answer["status"] is None:
             raise Refused(f"the lab did not end there within {deadline:.0f} s", 3)
         try:
@@ -61,8 +62,11 @@ class Platform:
             raise Refused(f"the lab failed there: {said}", 3) from None
 
     def selftest(self, engine: str, deadline: float) -> dict[str, Any]:
-        """`papaya selftest` of one engine: every check with True or what went wrong."""
-        arguments = ["papaya", "selftest", "--engine", engine, "--json"]
+        """`papaya selftest` of one engine, by the report of `measure`.
+
+        Every check with True or what went wrong.
+        """
+        arguments = ["papaya", "selftest", "--engine", engine, "--report", "report.json", "--json"]
         answer = self._ask({"run": arguments, "seconds": deadline}, deadline + 60)
         if answer["status"] is None:
             return {"selftest": f"did not end within {deadline:.0f} s"}

@@ -98,9 +98,18 @@ def served(*options: str) -> Iterator[Server]:
 Results = dict[str, dict[str, bool | str]]
 
 
-def run(names: list[str]) -> Results:
-    """Every check, by engine; each is true, or says what went wrong."""
-    return {name: {check: _told(ask, name) for check, ask in _CHECKS.items()} for name in names}
+def run(names: list[str], report: str) -> Results:
+    """Every check, by engine; each is true, or says what went wrong.
+
+    The servers make their settings from the facts in the file ``report``.
+    """
+    return {
+        name: {
+            check: _told(ask, ["--engine", name, "--report", report])
+            for check, ask in _CHECKS.items()
+        }
+        for name in names
+    }
 
 
 def passed(results: Results) -> bool:
@@ -108,9 +117,9 @@ def passed(results: Results) -> bool:
     return all(outcome is True for checks in results.values() for outcome in checks.values())
 
 
-def _told(ask: Callable[[str], None], engine: str) -> bool | str:
+def _told(ask: Callable[[list[str]], None], options: list[str]) -> bool | str:
     try:
-        ask(engine)
+        ask(options)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return True
@@ -121,8 +130,8 @@ def _check(condition: object, what: object) -> None:
         raise AssertionError(what)
 
 
-def _everybody_gets_everything(engine: str) -> None:
-    with served("--engine", engine, *_both_families()) as server:
+def _everybody_gets_everything(options: list[str]) -> None:
+    with served(*options, *_both_families()) as server:
         for address in server.addresses:
             with Load(address, server.key) as load:
                 load.join(CLIENTS)
@@ -139,8 +148,8 @@ def _both_families() -> list[str]:
     return ["--listen", "127.0.0.1:0", "--listen", "[::1]:0"]
 
 
-def _a_wrong_key_is_refused(engine: str) -> None:
-    with served("--engine", engine) as server:
+def _a_wrong_key_is_refused(options: list[str]) -> None:
+    with served(*options) as server:
         with socket.create_connection(server.address, timeout=10) as stranger:
             stranger.sendall(b"0" * key.LENGTH + b"x: let me in\n")
             _check(stranger.recv(100) == b"", "it was let in")
@@ -151,8 +160,8 @@ def _a_wrong_key_is_refused(engine: str) -> None:
         _check(server.log() == b"", "its line is in the log")
 
 
-def _who_does_not_read_delays_nobody(engine: str) -> None:
-    with served("--engine", engine) as server, Load(server.address, server.key) as load:
+def _who_does_not_read_delays_nobody(options: list[str]) -> None:
+    with served(*options) as server, Load(server.address, server.key) as load:
         deaf, *_ = load.join(CLIENTS)
         deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         load.stop_reading(deaf)
@@ -160,8 +169,8 @@ def _who_does_not_read_delays_nobody(engine: str) -> None:
         _check(result.perfect, result)
 
 
-def _an_end_leaves_every_line(engine: str) -> None:
-    with served("--engine", engine) as server, Load(server.address, server.key) as load:
+def _an_end_leaves_every_line(options: list[str]) -> None:
+    with served(*options) as server, Load(server.address, server.key) as load:
         load.join(CLIENTS)
         result = load.exchange(MESSAGES)
         started = time.monotonic()

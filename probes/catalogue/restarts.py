@@ -103,7 +103,10 @@ def _write_terminal() -> Blocking:
     terminal = _terminal()
     # As by Ctrl-S.  Without it Linux moves what was written on to the other side at a
     # time of its own, and a terminal that was full has room again.
-    termios.tcflow(terminal, termios.TCOOFF)
+    try:
+        termios.tcflow(terminal, termios.TCOOFF)
+    except termios.error as error:  # gVisor: ENOTTY.
+        raise Unsupported(f"a terminal's output cannot be held here: {error.args[1]}") from None
     harness.fill(terminal)
     return _write(terminal)
 
