@@ -48,7 +48,7 @@ def run(channel, folder, arguments, seconds, keep):  # type: ignore[no-untyped-d
     # A file and not a pipe: what it leaves running cannot keep us waiting.
     with open(out, "wb+") as said, open(errors, "wb+") as wrong:
         process = subprocess.Popen(
-            [sys.executable, "-B", "-m"] + arguments,
+            [sys.executable, "-B", "-m", *arguments],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=said,

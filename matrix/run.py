@@ -179,15 +179,11 @@ def run(cell: Cell, plan: Plan) -> Outcome:
     return outcome
 
 
-def _run(
-    cell: Cell, plan: Plan, outcome: Outcome, folder: str, scratch: str, say: Say
-) -> None:
+def _run(cell: Cell, plan: Plan, outcome: Outcome, folder: str, scratch: str, say: Say) -> None:
     way = None
     try:
         with _timed(outcome, "up"):
-            for way, specification in _tried(cell, scratch, say):
-                break
-        assert way is not None
+            way, specification = _brought_up(cell, scratch, say)
         outcome.way = way.label or type(way).__name__.lower()
         errors = os.path.join(folder, "errors")
         _remove(errors)
@@ -201,7 +197,7 @@ def _run(
                 way.down()
 
 
-def _tried(cell: Cell, scratch: str, say: Say) -> Iterator[tuple[ways.Way, str]]:
+def _brought_up(cell: Cell, scratch: str, say: Say) -> tuple[ways.Way, str]:
     """The first way that works, brought up, with its gateway."""
     reasons = []
     for name, argument in cell.ways:
@@ -222,8 +218,7 @@ def _tried(cell: Cell, scratch: str, say: Say) -> Iterator[tuple[ways.Way, str]]
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             way.down()
             raise
-        yield way, specification
-        return
+        return way, specification
     raise Refused(reasons[0], DOWN)
 
 
@@ -235,9 +230,7 @@ def _ask(
             platform.send()
         with _timed(outcome, "measure"):
             say("measures")
-            report = platform.measure(plan.deadline).with_later(
-                cell=cell.name, way=outcome.way
-            )
+            report = platform.measure(plan.deadline).with_later(cell=cell.name, way=outcome.way)
             report.save(os.path.join(folder, "report.json"))
             outcome.platform = str(report.environment)
             outcome.facts = len(report)

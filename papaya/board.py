@@ -13,8 +13,8 @@ import os
 import signal
 from collections.abc import Callable
 
-GENERATION, INODE, BASE, COMMITTED, LINES, BYTES, REPAIRED, DAEMON = range(8)
-_SLOTS = 8
+GENERATION, INODE, BASE, COMMITTED, LINES, BYTES, REPAIRED, DAEMON, FILLED = range(9)
+_SLOTS = 9
 _WIDTH = 8
 SENDER, NOTICE = range(2)
 _SLOT_NUMBERS = 2
@@ -26,7 +26,7 @@ class Board:
     ``generation`` counts the files the log has been, twice each: it is odd while the
     numbers that describe the file are being changed.  ``base`` is where this file's
     lines begin that no earlier client has seen; ``committed`` is where its whole lines
-    end, which never move again.
+    end, which never move again.  ``filled`` counts the files before this one that got lines.
     """
 
     def __init__(self, slots: int) -> None:
@@ -52,12 +52,12 @@ class Board:
     def __setitem__(self, number: int, value: int) -> None:
         self.numbers[number] = value
 
-    def file(self) -> tuple[int, int, int]:
-        """Generation, inode and base of the file the log is now, all of one moment."""
+    def file(self) -> tuple[int, int, int, int]:
+        """Generation, inode, base and filled of the file the log is now, all of one moment."""
         numbers = self.numbers
         while True:
             generation = numbers[GENERATION]
-            found = generation, numbers[INODE], numbers[BASE]
+            found = generation, numbers[INODE], numbers[BASE], numbers[FILLED]
             if not generation % 2 and numbers[GENERATION] == generation:
                 return found
 
@@ -65,6 +65,7 @@ class Board:
         """The log is another file from now on.  Only under the lock of the one it was."""
         numbers = self.numbers
         numbers[GENERATION] += 1
+        numbers[FILLED] += numbers[COMMITTED] != numbers[BASE]
         numbers[INODE] = inode
         numbers[BASE] = base
         numbers[COMMITTED] = base

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .board import Board
 from .config import Config
+from .errors import Refused
 from .key import LENGTH, same
 from .log import LOCKS, Log, Moved
 from .place import Place, Reader
@@ -98,6 +99,8 @@ class Session:
             kept, why = self.log.append(lines)
         except Moved:
             kept, why = 0, "it was renamed, and the daemon does not go on with a new one"
+        except (Refused, OSError) as error:
+            kept, why = 0, str(error)
         if kept:
             self.ring()
         if kept == len(lines):

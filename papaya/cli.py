@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit status."""
+    # Started with one of them closed, it would have another thing opened under its number.
+    while (opened := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(opened)
     try:
         options = _parser().parse_args(arguments)
         status: int = options.run(options)
@@ -250,7 +254,8 @@ def _serve(options: argparse.Namespace) -> int:
         for choice in settings.choices.values():
             facts = ", ".join(f"{id}: {answer}" for id, answer in choice.facts.items())
             say(f"setting {choice.name}: {choice.value}; {choice.because} ({facts})")
-        slots = config.max_clients + config.early_drop[2]
+        # One a client, or one a worker of `pool`.
+        slots = max(config.max_clients + config.early_drop[2], config.workers, os.cpu_count() or 1)
         service = Service(Chat(config, settings, secret, Board(slots), say), listeners, engine)
 
         def ready() -> None:
@@ -265,9 +270,9 @@ def _serve(options: argparse.Namespace) -> int:
         gc.collect()
         gc.freeze()
         service.serve(ready)
-    except Refused as refused:
+    except (Refused, OSError) as error:
         if telling is not None:
-            daemon.tell(telling, str(refused).encode())
+            daemon.tell(telling, str(error).encode())
         raise
     finally:
         if pid_file is not None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .chat import Chat, Session, WrongKey
+from .errors import Refused
+from .log import Moved
 from .place import Behind
 from .service import LATE, LEFT, STALLED, WRONG
 from .wire import notice
@@ -31,6 +33,8 @@ class Client:
     welcome: bool = False
     waiting: bool = False
     """Whether the socket takes no more for now."""
+    leaving: bool = False
+    """Whether it sends no more, and is let go once it has everything."""
     unsent: bytes = b""
     notices: list[bytes] = field(default_factory=list)
 
@@ -69,23 +73,34 @@ class Crowd:
 
     def take(self, client: Client, data: bytes) -> None:
         """What the client sent; nothing when it sends no more."""
-        if not data:
-            client.session.end()
-            self.send(client)
-            self.drop(client, LEFT)
-            return
         try:
+            if not data:
+                client.session.end()
+                client.leaving = True
+                if client.welcome:
+                    self.owner.watch_writing(client, client.waiting)
+                    self.send(client)
+                else:
+                    self.drop(client, LEFT)
+                return
             number = client.session.feed(data)
         except WrongKey:
             self.drop(client, WRONG)
+            return
+        except (Refused, Moved, OSError) as error:
+            self.chat.say(f"{self.chat.config.log}: {error}; a client is let go for it")
+            self.drop(client, LEFT)
             return
         if client.session.place and not client.welcome:
             client.welcome = True
             self.owner.welcomed(client)
             self.send(client)
         if number:
-            client.notices.append(notice(self.chat.notice(number)))
-            self.send(client)
+            said = notice(self.chat.notice(number))
+            if said not in client.notices:
+                client.notices.append(said)
+            if not client.waiting:
+                self.send(client)
 
     def receive(self, client: Client) -> None:
         """The socket can be read."""
@@ -99,7 +114,10 @@ class Crowd:
 
     def send_all(self) -> None:
         """There are new lines."""
-        start, data = self.reader.news()
+        try:
+            start, data = self.reader.news()
+        except (Refused, Moved, OSError):
+            start, data = -1, b""  # `send` says of each client what it is.
         end = start + len(data)
         behind = []
         for client in self.clients.values():
@@ -124,6 +142,7 @@ class Crowd:
         place = client.session.place
         if place is None or client.id not in self.clients:
             return
+        before = place.file, place.offset, len(client.unsent), len(client.notices)
         try:
             while True:
                 if client.unsent:
@@ -135,15 +154,19 @@ class Crowd:
                 # Only where a line has ended: no client is to get it in the middle of one.
                 client.unsent = client.notices.pop(0)
         except BlockingIOError:
+            after = place.file, place.offset, len(client.unsent), len(client.notices)
+            if not client.waiting or after != before:
+                client.since = time.monotonic()
             if not client.waiting:
                 client.waiting = True
                 self.owner.watch_writing(client, True)
-            client.since = time.monotonic()
             return
-        except (OSError, Behind):
+        except (OSError, Behind, Refused, Moved):
             self.drop(client, LEFT)
             return
-        if client.waiting:
+        if client.leaving:
+            self.drop(client, LEFT)
+        elif client.waiting:
             client.waiting = False
             self.owner.watch_writing(client, False)
 

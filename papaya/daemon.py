@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import errno
 import fcntl
-import grp
 import os
 import pwd
 import sys
@@ -96,7 +95,7 @@ def give_up_root(user: str, how: str) -> None:
             return
         raise Refused(f"only root can become {user!r}: start as root, or leave --user out")
     try:
-        os.setgroups([g.gr_gid for g in grp.getgrall() if user in g.gr_mem] or [entry.pw_gid])
+        os.initgroups(user, entry.pw_gid)
         if how == "setresuid":
             os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
             os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)

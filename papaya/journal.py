@@ -19,7 +19,11 @@ def to_standard_error(line: str) -> None:
 
 def to_syslog(line: str) -> None:
     """``papaya[PID]: line`` with the facility daemon."""
+    # Opened and closed each time: the C library keeps the descriptor's number, and a child that
+    # closes what it inherited may have given that to another thing by its first line.
+    syslog.openlog("papaya", syslog.LOG_PID, syslog.LOG_DAEMON)
     syslog.syslog(_one_line(line))
+    syslog.closelog()
 
 
 def _one_line(line: str) -> str:
@@ -28,10 +32,7 @@ def _one_line(line: str) -> str:
 
 def opened(use_syslog: bool) -> Say:
     """The one that is asked for."""
-    if use_syslog:
-        syslog.openlog("papaya", syslog.LOG_PID, syslog.LOG_DAEMON)
-        return to_syslog
-    return to_standard_error
+    return to_syslog if use_syslog else to_standard_error
 
 
 def notify(state: str) -> None:

@@ -49,7 +49,11 @@ def load(path: str) -> bytes:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise Refused(f"{path}: no regular file")
-        if found.st_mode & 0o077:
+        # systemd lets a unit's user read a credential by an access control list, which shows as
+        # the mode of the group (systemd.exec(5), LoadCredential=).
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        is_credential = credentials and os.path.dirname(os.path.abspath(path)) == credentials
+        if found.st_mode & (0o037 if is_credential else 0o077):
             raise Refused(
                 f"{path}: others can read or write it (mode {found.st_mode & 0o777:04o}); "
                 f"chmod 600 {path}, and make a new key if they may have"

@@ -7,7 +7,9 @@ import socket
 import time
 from collections.abc import Callable
 
-_LONGEST_BACKOFF = 3600.0
+_LONGEST_BACKOFF = 60.0
+_FORGOTTEN = 600.0
+"""Seconds after the end of its wait that a source's wrong keys are forgotten."""
 _KEPT = 10000
 _MAPPED = bytes(10) + b"\xff\xff"
 
@@ -67,8 +69,10 @@ class Limits:
         share = (self.waiting - self.start) / (self.full - self.start)
         return self.chance() * 100 < self.rate + (100 - self.rate) * share
 
-    def welcomed(self) -> bool:
+    def welcomed(self, host: str) -> bool:
         """One that waited sent the key; False if there is no room for another client."""
+        # Behind one address there may be one with an old key and others with the right one.
+        self.wrong.pop(source(host), None)
         if self.clients >= self.max_clients:
             return False
         self.waiting -= 1
@@ -83,12 +87,14 @@ class Limits:
         self.refused += 1
         if not self.backoff:
             return
+        now = self.clock()
+        times, until = self.wrong.pop(source(host), (0, 0.0))
+        if until < now - _FORGOTTEN:
+            times = 0
         if len(self.wrong) >= _KEPT:
-            now = self.clock()
-            self.wrong = {s: w for s, w in self.wrong.items() if w[1] > now - _LONGEST_BACKOFF}
-        times, _ = self.wrong.get(source(host), (0, 0.0))
+            del self.wrong[next(iter(self.wrong))]  # Who sent its last the longest ago.
         wait = min(_LONGEST_BACKOFF, self.backoff * 2 ** min(times, 30))
-        self.wrong[source(host)] = (times + 1, self.clock() + wait)
+        self.wrong[source(host)] = (times + 1, now + wait)
 
     def left(self) -> None:
         """A client left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -13,7 +14,8 @@ from .errors import Refused
 
 _BACKLOG = 128
 
-_TRANSIENT = {errno.ECONNABORTED, errno.EPROTO, errno.EAGAIN, errno.EINTR}
+_OURS = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
+"""What accept() says of our listener; all else it says of one connection (accept(2) Linux)."""
 _SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -113,25 +115,28 @@ class Acceptor:
         try:
             accepted, address = listener.accept()
         except OSError as error:
-            if error.errno in _TRANSIENT:
-                return None
-            if error.errno not in _SHORT:
+            if error.errno in _OURS:
                 raise
+            if error.errno not in _SHORT:
+                return None
             self._shed(listener)
             return error.strerror or str(error)
         return accepted, *_host_port(address)
 
     def _shed(self, listener: socket.socket) -> None:
-        os.close(self.spare)
-        try:
+        if self.spare >= 0:
+            os.close(self.spare)
+        self.spare = -1
+        with contextlib.suppress(OSError):
             listener.accept()[0].close()
-        except OSError:
-            pass
-        finally:
+        # Another may have taken it meanwhile.
+        with contextlib.suppress(OSError):
             self.spare = self._open()
 
 
-def _host_port(address: tuple[str, int]) -> tuple[str, int]:
+def _host_port(address: tuple[str, int] | None) -> tuple[str, int]:
+    if not address:  # It left before it could be asked for.
+        return "", 0
     host, port = address[:2]
     # A dual-stack listener's IPv4 clients, as everybody writes them.
     return host.removeprefix("::ffff:") if "." in host else host, port
@@ -144,8 +149,10 @@ def prepare(accepted: socket.socket, blocking: bool, send_timeout: float) -> Non
     accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if blocking:
-        # A struct timeval is two numbers of either width: see how wide it is here.
-        width = len(accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 64)) // 2
-        microseconds = int(send_timeout * 1_000_000)
-        timeval = [n.to_bytes(width, sys.byteorder) for n in divmod(microseconds, 1_000_000)]
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, b"".join(timeval))
+        length = len(accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 64))
+        # 16 bytes; 8 with a time_t of 32 bits; 12 where that is 64 bits wide and a long is not.
+        seconds_width = 4 if length == 8 else 8
+        seconds, rest = divmod(int(send_timeout * 1_000_000), 1_000_000)
+        timeval = seconds.to_bytes(seconds_width, sys.byteorder)
+        timeval += rest.to_bytes(length - seconds_width, sys.byteorder)
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)

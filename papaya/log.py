@@ -41,6 +41,8 @@ LOCKS: dict[str, Lock] = {"flock": _flock, "ofd": _ofd, "fcntl": _fcntl}
 """By the value of the setting ``lock``."""
 
 _CHUNK = 1 << 16
+# macOS has no fdatasync() that Python offers.
+_fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
 def open_log(path: str) -> int:
@@ -56,8 +58,8 @@ class Moved(Exception):
     """The log was renamed, and the daemon has not gone on with a new one."""
 
 
-def open_current(path: str, board: Board) -> tuple[int, int, int]:
-    """The file the log is now, opened anew, with its generation and its base.
+def open_current(path: str, board: Board) -> tuple[int, int, int, int]:
+    """The file the log is now, opened anew, with its generation, its base and its filled.
 
     Where its name is another file's already, the daemon is asked to go on with that one,
     as SIGHUP would.  Raises `Moved` where it does not.
@@ -65,10 +67,10 @@ def open_current(path: str, board: Board) -> tuple[int, int, int]:
     until = time.monotonic() + 2
     asked = -1
     while True:
-        generation, inode, base = board.file()
+        generation, inode, base, filled = board.file()
         descriptor = open_log(path)
         if os.fstat(descriptor).st_ino == inode:
-            return descriptor, generation, base
+            return descriptor, generation, base, filled
         os.close(descriptor)
         if board[GENERATION] != generation:
             continue
@@ -118,7 +120,7 @@ class Log:
             try:
                 end = start + os.write(self.descriptor, data)
                 if self.durable:
-                    os.fdatasync(self.descriptor)
+                    _fdatasync(self.descriptor)
             except OSError as error:
                 os.ftruncate(self.descriptor, start)
                 return 0, error.strerror or str(error)
@@ -165,7 +167,7 @@ class Log:
         """Take the lock of the file the log is now."""
         while True:
             if self.descriptor < 0:
-                self.descriptor, self.generation, _ = open_current(self.path, self.board)
+                self.descriptor, self.generation, *_ = open_current(self.path, self.board)
             self.lock(self.descriptor, True)
             if self.board[GENERATION] == self.generation:
                 return
@@ -192,6 +194,8 @@ class Log:
         whole, lines, at = committed, 0, committed
         while at < end:
             data = os.pread(self.descriptor, _CHUNK, at)
+            if not data:
+                break  # Somebody cuts it just now.
             if b"\n" in data:
                 whole = at + data.rindex(b"\n") + 1
                 lines += data.count(b"\n")

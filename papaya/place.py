@@ -17,7 +17,7 @@ _READ = 1 << 16
 
 
 class Behind(Exception):
-    """The client is so far behind that the log was moved away twice: it missed lines."""
+    """The client is so far behind that a file came and went in between: it missed lines."""
 
 
 class _File:
@@ -25,7 +25,8 @@ class _File:
 
     def __init__(self, path: str, board: Board) -> None:
         self.descriptor = -1
-        self.descriptor, self.generation, self.base = open_current(path, board)
+        self.descriptor, self.generation, self.base, self.filled = open_current(path, board)
+        self.inode = os.fstat(self.descriptor).st_ino
 
     def __del__(self) -> None:
         if self.descriptor >= 0:
@@ -46,8 +47,11 @@ class Reader:
 
     def join(self, history: int) -> Place:
         """The place of a client that has just come: ``history`` lines before the end."""
-        self.refresh()
-        end = self.board[COMMITTED]
+        while True:
+            self.refresh()
+            end = self.board[COMMITTED]
+            if self.board[GENERATION] == self.file.generation:
+                break  # Else it may be the end of another file.
         start = after_newline(self.file.descriptor, end, history + 1) if history else end
         return Place(self, self.file, start)
 
@@ -77,12 +81,14 @@ class Reader:
 class Place:
     """Where one client is in the log."""
 
-    __slots__ = ("file", "offset", "reader")
+    __slots__ = ("file", "has_all", "offset", "reader")
 
     def __init__(self, reader: Reader, file: _File, offset: int) -> None:
         self.reader = reader
         self.file = file
         self.offset = offset
+        self.has_all = False
+        """Whether it had all there was when it was looked at last."""
 
     def advance(self, to: socket.socket) -> None:
         """Send all that is new.
@@ -96,16 +102,25 @@ class Place:
             if board[GENERATION] == self.file.generation:
                 # Nothing to send where somebody cut the file: the next writer will see it.
                 if left <= 0 or not self._send(to, left):
+                    self.has_all = True
                     return
-            elif not self._send(to, _MOST):
-                # No more is written to this file, and this was its end: on to the next.
-                self.reader.refresh()
-                if self.reader.file.generation - self.file.generation > 2:
+                continue
+            self.reader.refresh()
+            new = self.reader.file
+            # Cut (copytruncate), it has the same inode, and what it had is gone.
+            if new.inode == self.file.inode:
+                if not self.has_all:
                     raise Behind
-                self.file = self.reader.file
-                self.offset = self.file.base
+            elif self._send(to, _MOST):
+                continue
+            # No more is written to the old file, and this was its end: on to the next.
+            if new.filled - self.file.filled > 1:
+                raise Behind
+            self.file = new
+            self.offset = new.base
 
     def _send(self, to: socket.socket, most: int) -> int:
+        self.has_all = False
         if self.reader.sendfile:
             sent = os.sendfile(to.fileno(), self.file.descriptor, self.offset, min(most, _MOST))
         else:

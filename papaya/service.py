@@ -22,6 +22,7 @@ from typing import Any
 from . import journal
 from .board import BYTES, LINES, REPAIRED
 from .chat import Chat
+from .errors import Refused
 from .limits import Limits
 from .listener import Acceptor, prepare
 from .log import Log
@@ -116,6 +117,7 @@ class Service:
         self.selector = selectors.DefaultSelector()
         self.started = time.monotonic()
         self.ending = False
+        self.failed = ""
         self.short = ""
 
     # Life ---------------------------------------------------------------------------------
@@ -144,6 +146,13 @@ class Service:
             self.engine.run()
         finally:
             self._end()
+        if self.failed:
+            raise Refused(self.failed, 3)
+
+    def fail(self, why: str) -> None:
+        """End, as it cannot be mended from within; a supervisor may start it anew."""
+        self.failed = why
+        self.ending = True
 
     def watch(self, source: Any, callback: Callable[[], None]) -> None:
         """Call back when the source can be read."""
@@ -213,8 +222,13 @@ class Service:
             self.engine.reap(pid, status)
 
     def rotate(self) -> None:
-        """Go on with another file where the log was renamed."""
-        if self.log.rotate():
+        """Go on with another file where the log was renamed; with the old one if it cannot be."""
+        try:
+            moved = self.log.rotate()
+        except (Refused, OSError) as error:
+            self.say(f"{self.log.path}: no new file ({error}); the old one is written to still")
+            return
+        if moved:
             self.say(f"{self.log.path}: goes on in a new file")
             self.engine.ring()
 
@@ -249,7 +263,7 @@ class Service:
 
     def welcomed(self, visitor: Visitor) -> bool:
         """It sent the key; False where there is no room for another client."""
-        visitor.welcome = self.limits.welcomed()
+        visitor.welcome = self.limits.welcomed(visitor.host)
         return visitor.welcome
 
     def gone(self, visitor: Visitor, why: str) -> None:
@@ -287,7 +301,9 @@ class Service:
         }
 
     def _tell(self) -> None:
-        self.status.tell(self.counters())
+        found = self.acceptor.accept(self.status.socket)
+        if isinstance(found, tuple):
+            self.status.tell(found[0], self.counters())
 
 
 def _allow_descriptors(clients: int) -> None:

@@ -190,7 +190,11 @@ SETTINGS = (
             Option(
                 "sendfile",
                 "one call moves them, from an explicit offset",
-                {"files.sendfile_to_socket": True, "files.sendfile_keeps_offset": True},
+                {
+                    "files.python_has_sendfile": True,
+                    "files.sendfile_to_socket": True,
+                    "files.sendfile_keeps_offset": True,
+                },
             ),
             Option("pread and send", "every Unix has both, with an explicit offset", {}),
         ),

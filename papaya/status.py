@@ -46,13 +46,11 @@ class StatusSocket:
             os.unlink(self.path)
             self.socket.bind(self.path)
 
-    def tell(self, counters: dict[str, object]) -> None:
-        """Send them to one that connected."""
-        with contextlib.suppress(OSError):
-            connected, _ = self.socket.accept()
-            with connected:
-                connected.setblocking(False)
-                connected.send(self.text(counters).encode())
+    def tell(self, connected: socket.socket, counters: dict[str, object]) -> None:
+        """Send them to one that connected, and close it."""
+        with connected, contextlib.suppress(OSError):
+            connected.setblocking(False)
+            connected.send(self.text(counters).encode())
 
     def close(self) -> None:
         """Remove it, unless it is another's by now."""

@@ -16,7 +16,7 @@ NOTICE = b"* "
 """What a line begins with that the server says to one client alone."""
 
 _CONTROLS = bytes(set(range(0x20)) - {0x09} | {0x7F})
-_TIMED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (.*)", re.DOTALL)
+_TIMED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (.*)", re.DOTALL | re.ASCII)
 _C1 = dict.fromkeys(range(128, 160))
 
 

@@ -113,7 +113,8 @@ class Message:
     @property
     def notice(self) -> bool:
         """Whether the server says it to us alone."""
-        return not self.name and self.raw.startswith(b"* ")
+        # With a time it is in the log: another's line that looks like one.
+        return self.time is None and not self.name and self.raw.startswith(b"* ")
 
 
 class Incoming:
@@ -132,7 +133,12 @@ class Incoming:
 def message(line: bytes) -> Message:
     """One line as a message."""
     stamp, rest = untimed(line.decode("utf-8", "replace"))
-    at = datetime.fromisoformat(stamp).astimezone() if stamp else None
+    at = None
+    if stamp:
+        try:
+            at = datetime.fromisoformat(stamp).astimezone()
+        except (ValueError, OverflowError):  # No such day, or none that this machine can show.
+            stamp, rest = None, f"{stamp} {rest}"
     raw = line[len(stamp) + 1 :] if stamp else line
     name, colon, text = rest.partition(": ")
     if not colon or rest.startswith("* ") or len(name) > 64:

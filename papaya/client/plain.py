@@ -12,26 +12,32 @@ import socket
 import sys
 import time
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 from .connection import Account, Backoff, Incoming, Message, connect
 
 ONCE_SECONDS = 10.0
 """How long a line may take to come back."""
+_QUIET = 0.3
+"""Seconds without a line after which the history, that comes at once, has come."""
 
 
 def run(who: Account, once: bool) -> int:
     """Chat until standard input ends (``once``), or until it is interrupted; the exit status."""
+    # What others say is shown in any locale.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     talk = _Talk(who, once)
     backoff = Backoff()
     while True:
+        started = time.monotonic()
         try:
             connected = connect(who)
         except OSError as error:
             _warn(f"{who.host} port {who.port}: {error.strerror or error}")
         else:
             with connected:
-                status = talk.over(connected, backoff)
+                status = talk.over(connected, time.monotonic() - started, backoff)
             if status is not None:
                 return status
             _warn(
@@ -53,60 +59,91 @@ class _Talk:
         self.typed = b""
         self.ended = False
         self.heard = False
+        self.unsent: list[bytes] = []
         self.owed: Counter[bytes] = Counter()
         """Lines that were sent and have not come back."""
+        self.newest: datetime | None = None
+        """The time of the last line of the history."""
 
-    def over(self, server: socket.socket, backoff: Backoff) -> int | None:
-        """Talk over one connection; the exit status, or None where the server closed it."""
+    def over(self, server: socket.socket, connecting: float, backoff: Backoff) -> int | None:
+        """Talk over one connection; the exit status, or None where the server closed it.
+
+        ``connecting`` is how long it took to connect, in seconds.
+        """
         incoming = Incoming()
         self.heard = False
+        if self.owed:
+            _warn(f"{sum(self.owed.values())} lines may be lost: they did not come back")
+            self.owed.clear()
         server.settimeout(ONCE_SECONDS)
-        until = time.monotonic() + ONCE_SECONDS
+        # A line of the history may be the same as one of ours, and is no acknowledgement: nothing
+        # is sent before it has come.  An empty log has none, which only time tells.
+        history = self.once
+        until = time.monotonic() + (max(1.0, 4 * connecting) if history else 0)
         while True:
-            if self.once and self.ended and not self.owed:
+            if self.once and self.ended and not self.owed and not self.unsent:
                 return 0
-            waiting = until - time.monotonic() if self.once and self.ended else None
+            waiting = until - time.monotonic() if history or (self.once and self.ended) else None
             if waiting is not None and waiting <= 0:
-                _warn(f"{sum(self.owed.values())} lines did not come back")
-                return 1
+                if not history:
+                    _warn(f"{sum(self.owed.values())} lines did not come back")
+                    return 1
+                history = False
+                until = time.monotonic() + ONCE_SECONDS
+                continue
             sources: list[Any] = [server] if self.ended else [server, 0]
-            ready, _, _ = select.select(sources, [], [], waiting)
-            try:
-                if 0 in ready:
-                    self._send_typed(server)
-                    until = time.monotonic() + ONCE_SECONDS
-                if server in ready:
-                    data = server.recv(65536)
-                    if not data:
-                        return None
-                    self.heard = True
-                    backoff.worked()
-                    for message in incoming.feed(data):
-                        if self._hear(message):
-                            return 1
-            except OSError:
+            if self.unsent and not history and not self._send(server):
                 return None
+            if 0 in (ready := select.select(sources, [], [], waiting)[0]):
+                self._read_typed()
+                until = until if history else time.monotonic() + ONCE_SECONDS
+            if server in ready:
+                try:
+                    data = server.recv(65536)
+                except OSError:
+                    return None
+                if not data:
+                    return None
+                self.heard = True
+                backoff.worked()
+                for message in incoming.feed(data):
+                    if self._hear(message, history):
+                        return 1
+                until = time.monotonic() + (_QUIET if history else ONCE_SECONDS)
 
-    def _send_typed(self, server: socket.socket) -> None:
-        data = os.read(0, 65536)
+    def _read_typed(self) -> None:
+        try:
+            data = os.read(0, 65536)
+        except OSError:  # The terminal is gone.
+            data = b""
         self.ended = not data
         *lines, self.typed = (self.typed + data).split(b"\n")
         if self.ended and self.typed:
             lines, self.typed = [self.typed], b""
-        for text in lines:
-            line = self.who.line(text.decode("utf-8", "replace"))
-            if line:
-                self.owed[line[:-1]] += 1
-                server.sendall(line)
+        made = (self.who.line(text.decode("utf-8", "replace")) for text in lines)
+        self.unsent += [line for line in made if line]
 
-    def _hear(self, message: Message) -> bool:
+    def _send(self, server: socket.socket) -> bool:
+        """Send what was typed; False where the server is gone, which leaves it unsent."""
+        while self.unsent:
+            try:
+                server.sendall(self.unsent[0])
+            except OSError:
+                return False
+            self.owed[self.unsent.pop(0)[:-1]] += 1
+        return True
+
+    def _hear(self, message: Message, history: bool) -> bool:
         """Show it; whether it says that a line of ours was refused and all is over."""
         if message.notice:
             _warn(message.text.removeprefix("* "))
             return self.once
-        if self.owed[message.raw] > 0:
-            self.owed[message.raw] -= 1
-        self.owed += Counter()  # Without those that came back.
+        if history:
+            self.newest = message.time or self.newest
+        elif not (message.time and self.newest and message.time < self.newest):
+            if self.owed[message.raw] > 0:
+                self.owed[message.raw] -= 1
+            self.owed += Counter()  # Without those that came back.
         at = f"{message.time:%Y-%m-%d %H:%M:%S} " if message.time else ""
         name = f"{message.name}: " if message.name else ""
         sys.stdout.write(f"{at}{name}{message.text}\n")

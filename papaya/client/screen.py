@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import zlib
 from collections import deque
 from typing import ClassVar
@@ -129,6 +130,8 @@ class Screen(App[int]):
                     reader, self.writer = await asyncio.open_connection(
                         self.who.host, self.who.port
                     )
+                connected = self.writer.get_extra_info("socket")
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 self.writer.write(self.who.key)
                 self._become("connected")
                 heard = await self._listen(reader, backoff)

@@ -70,12 +70,14 @@ class Coroutines(Engine):
 
     async def _serve(self, client: Client) -> None:
         """Take what the client sends until it sends no more."""
-        while client.id in self.crowd.clients:
+        while client.id in self.crowd.clients and not client.leaving:
             try:
                 data = await self.loop.sock_recv(client.socket, 65536)
             except OSError:
                 data = b""
             self.crowd.take(client, data)
+            # There may be more at once, and more: the others are to have their turn.
+            await asyncio.sleep(0)
 
     async def _catch_up(self, client: Client) -> None:
         """Send to a client that took no more, each time it takes more, until it has all."""
@@ -100,8 +102,9 @@ class Coroutines(Engine):
 
     def watch_writing(self, client: Client, wanted: bool) -> None:
         tasks = self.tasks[client.id]
-        del tasks[1:]  # The one before is over: it was it that found the client to have all.
-        if wanted:
+        if not wanted:
+            del tasks[1:]  # It is over: it was it that found the client to have all.
+        elif len(tasks) == 1:
             tasks.append(self.loop.create_task(self._catch_up(client)))
 
     def welcomed(self, client: Client) -> None:

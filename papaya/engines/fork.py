@@ -79,6 +79,8 @@ class Fork(Engine):
 
     def reap(self, pid: int, status: int) -> None:
         self.hear()  # It may have said so before it ended.
+        if pid == self.group.id:
+            self.service.fail("the process that leads the senders was killed")
         client = self.clients.pop(pid, None)
         if client is None:
             return
@@ -128,7 +130,7 @@ class Fork(Engine):
         session = Session(chat, chat.log(), self._ring, lambda: chat.reader(sendfile))
         until = time.monotonic() + chat.config.auth_timeout
         sender = 0
-        more = True
+        came = more = True
         while more:
             left = None if sender else max(0.0, until - time.monotonic()) * 1000
             ready = dict(poller.poll(left))
@@ -137,15 +139,17 @@ class Fork(Engine):
             ending = ended in ready or self.group.life in ready
             try:
                 # What came before the end is taken before it ends.
-                more = _take(client, session, slot) and not ending
+                came = _take(client, session, slot)
             except WrongKey:
                 return _CODE[WRONG]
+            more = came and not ending
             if session.place and not sender:
                 os.write(self.report, struct.pack("i", os.getpid()))
                 sender = self._fork_sender(client, slot, session.place)
         if not sender:
             return _CODE[LEFT]
-        session.end()
+        if not came:
+            session.end()
         return _end_sender(sender, chat.board, slot)
 
     def _fork_sender(self, client: socket.socket, slot: int, place: Place) -> int:
@@ -157,21 +161,24 @@ class Fork(Engine):
     def _send(self, client: socket.socket, slot: int, place: Place, receiver: int) -> int:
         """Send the client what is new in the log, each time the multicast comes."""
         chat = self.chat
+        # Not the log as the Child RECV has it open: its lock would outlive it.
+        close_all_but(client.fileno(), place.file.descriptor)
         self.group.join()
         chat.board.set_slot(slot, SENDER, os.getpid())
         die_with_parent(chat.settings["orphans"], receiver, signal.SIGKILL)
         wait, ring = waiter(chat.settings["wait"]), int(RING)
         board = chat.board
         numbers, noted = board.numbers, board.number_of(slot, NOTICE)
-        sendfile, out = os.sendfile, client.fileno()
+        out = client.fileno()
         generation = descriptor = -1
+        ended = False
         try:
             while True:
                 # What `Place.advance` does, without its calls: nearly every line goes this way,
                 # and what a process that was just woken calls for the first time is dear.
                 left = numbers[COMMITTED] - place.offset
                 if 0 < left < 65536 and numbers[GENERATION] == generation:
-                    place.offset += sendfile(out, descriptor, place.offset, left)
+                    place.offset += os.sendfile(out, descriptor, place.offset, left)
                 if numbers[COMMITTED] != place.offset or numbers[GENERATION] != generation:
                     place.advance(client)
                     if place.reader.sendfile:
@@ -179,9 +186,9 @@ class Fork(Engine):
                 if number := numbers[noted]:
                     numbers[noted] = 0
                     client.sendall(notice(chat.notice(number)))
-                if wait() != ring:
-                    place.advance(client)
+                if ended:
                     return 0
+                ended = wait() != ring
         except BlockingIOError:
             return _CODE[STALLED]
         except (OSError, Behind):

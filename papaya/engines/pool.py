@@ -22,6 +22,7 @@ from ..processes import close_all_but, die_with_parent, fork
 from ..service import LEFT, Engine, Service, Visitor
 
 WELCOME = "welcome"
+_SHORT_LIVES = 8
 
 
 @dataclass
@@ -29,6 +30,7 @@ class _Worker:
     number: int
     pid: int
     channel: socket.socket
+    since: float
     heard: bytes = b""
     visitors: dict[int, Visitor] = field(default_factory=dict)
 
@@ -42,6 +44,8 @@ class Pool(Engine):
         """By process id."""
         self.last = 0
         self.draining = False
+        self.short_lives = 0
+        """Workers in a row that lived less than a second."""
 
     def start(self) -> None:
         self.group = Group(self.chat.say)
@@ -60,7 +64,7 @@ class Pool(Engine):
         pid = fork(lambda: _Loop(self, theirs, number, daemon).run(), self.chat.say)
         theirs.close()
         ours.setblocking(False)
-        worker = _Worker(number, pid, ours)
+        worker = _Worker(number, pid, ours, time.monotonic())
         self.workers[pid] = worker
         self.service.watch(ours, lambda: self._hear(worker))
 
@@ -95,9 +99,12 @@ class Pool(Engine):
         if word != WELCOME:
             self.service.gone(worker.visitors.pop(id), word)
         elif not self.service.welcomed(worker.visitors[id]):
-            worker.channel.send(b"%d\n" % -id)
+            with contextlib.suppress(OSError):  # It ended this moment.
+                worker.channel.send(b"%d\n" % -id)
 
     def reap(self, pid: int, status: int) -> None:
+        if pid == self.group.id:
+            self.service.fail("the process that leads the workers was killed")
         worker = self.workers.get(pid)
         if worker is None:
             return
@@ -108,8 +115,14 @@ class Pool(Engine):
         self.chat.board.set_slot(worker.number, SENDER, 0)
         for visitor in worker.visitors.values():
             self.service.gone(visitor, LEFT)
-        if not self.draining:
-            self.chat.say(f"worker {worker.number} ended ({status}); another takes its place")
+        if self.draining:
+            return
+        self.chat.say(f"worker {worker.number} ended ({status}); another takes its place")
+        lived = time.monotonic() - worker.since
+        self.short_lives = self.short_lives + 1 if lived < 1 else 0
+        if self.short_lives > _SHORT_LIVES:
+            self.service.fail("workers end as soon as they begin")
+        else:
             self._start_worker(worker.number)
 
     def drain(self) -> None:
@@ -197,7 +210,11 @@ class _Loop:
                 if -id in self.crowd.clients:
                     self.crowd.drop(self.crowd.clients[-id], LEFT)
                 continue
-            connected = socket.socket(fileno=next(given))
+            descriptor = next(given, None)
+            if descriptor is None:  # No room for it among our open files.
+                self.channel.sendall(f"{id} {LEFT}\n".encode())
+                continue
+            connected = socket.socket(fileno=descriptor)
             connected.setblocking(False)
             client = self.crowd.add(id, connected)
             self.selector.register(connected, selectors.EVENT_READ, client)
@@ -211,7 +228,7 @@ class _Loop:
     # What the crowd asks for ------------------------------------------------------------------
 
     def watch_writing(self, client: Client, wanted: bool) -> None:
-        reading = 0 if self.ending else selectors.EVENT_READ
+        reading = 0 if self.ending or client.leaving else selectors.EVENT_READ
         self._watch(client, reading | (selectors.EVENT_WRITE if wanted else 0))
 
     def _watch(self, client: Client, events: int) -> None:

@@ -188,6 +188,18 @@ def rename_over_open() -> bool:
 
 # sendfile -------------------------------------------------------------------------
 
+
+@probe(
+    matters="A Python daemon that calls os.sendfile fails at its first line on OpenBSD and NetBSD.",
+    advice="Fall back to os.pread and socket.send where os.sendfile is missing.",
+    reference="Python library reference: os.sendfile",
+    light=True,
+)
+def python_has_sendfile() -> bool:
+    """Has Python os.sendfile?"""
+    return hasattr(os, "sendfile")
+
+
 DATA = b"0123456789"
 
 

@@ -258,6 +258,28 @@ def test_backoff_doubles_and_ends() -> None:
         now += 0.2
 
 
+def test_a_right_key_forgives_and_time_forgets() -> None:
+    now = 0.0
+    limits = Limits((10, 30, 20), 1000, 2, clock=lambda: now)
+
+    def wrong() -> None:
+        assert not limits.refuses("192.0.2.1")
+        limits.failed("192.0.2.1", wrong_key=True)
+
+    wrong()
+    now += 2.1
+    wrong()
+    now += 4.1
+    assert not limits.refuses("192.0.2.1")
+    assert limits.welcomed("192.0.2.1")
+    assert not limits.wrong
+    wrong()
+    now += 2.1 + 600
+    wrong()
+    now += 2.1  # The second in a row would wait 4 s.
+    assert not limits.refuses("192.0.2.1")
+
+
 @pytest.mark.parametrize(
     ("host", "counted"),
     [
@@ -292,6 +314,7 @@ LINUX = {
     "groups.killpg_spares_foreign": True, "locks.flock_second_open_conflicts": True,
     "locks.flock_blocks": True, "locks.ofd_exists": True, "locks.ofd_second_open_conflicts": True,
     "locks.fcntl_inherited_by_fork": False, "files.offset_shared_by_new_open": False,
+    "files.python_has_sendfile": True,
     "files.sendfile_to_socket": True, "files.sendfile_keeps_offset": True,
     "signals.sigchld_default_leaves_zombies": True, "processes.parent_death_signal": "prctl",
     "processes.parent_death_pipe": True, "signals.sigpipe_ignored_gives": "EPIPE",
@@ -306,7 +329,8 @@ FREEBSD = {
 OPENBSD = {
     **FREEBSD, "sockets.v4mapped_dual": False, "processes.parent_death_signal": None,
     "signals.python_has_sigtimedwait": None, "signals.sigtimedwait_takes_pending": None,
-    "files.sendfile_to_socket": None, "files.sendfile_keeps_offset": None,
+    "files.python_has_sendfile": False, "files.sendfile_to_socket": None,
+    "files.sendfile_keeps_offset": None,
 }  # fmt: skip
 
 
@@ -343,6 +367,7 @@ def test_settings_of_each_kind_of_platform() -> None:
         ({"locks.flock_second_open_conflicts": False}, "lock", "ofd"),
         ({"locks.flock_blocks": False, "locks.ofd_exists": None}, "lock", "fcntl"),
         ({"files.sendfile_to_socket": None}, "send", "pread and send"),
+        ({"files.python_has_sendfile": False}, "send", "pread and send"),
         ({"groups.double_fork_is_session_leader": True}, "daemon", "setsid"),
         ({"processes.setresuid_drops_for_good": None}, "privileges", "setuid"),
     ],

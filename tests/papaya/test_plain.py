@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from papaya.client.connection import message
 from papaya.key import LENGTH
 from papaya.selftest import Server
 from tests.papaya.conftest import Serve
+from tests.worlds import needs_linux, needs_root
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -46,6 +49,67 @@ def test_once_ends_when_every_line_came_back(text: str, serve: Serve, tmp_path: 
     assert server.log().count(b" ann: ") == done.stdout.count(" ann: ")
     assert "\x1b" not in done.stdout
     assert bool(done.stdout) == bool(text.strip())
+
+
+@needs_linux
+@needs_root
+def test_a_line_of_the_history_is_no_acknowledgement(serve: Serve, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = f'mount -t tmpfs -o size=8k tmpfs {small} && exec "$@"'
+    before = ("unshare", "-m", "--propagation", "private", "sh", "-c", mount, "sh")
+    server = serve("--engine", "coroutines", "--log", str(small / "chat.log"), before=before)
+    options = (server_of(server), "--plain", "--once", "--key", server.key_path, "--name", "ann")
+    assert chat(*options, said="backup ok\n", home=tmp_path).returncode == 0
+    log = os.open(f"/proc/{server.process.pid}/root{small}/chat.log", os.O_WRONLY | os.O_APPEND)
+    # Full to the last byte: what is said now is not kept, and is in the history all the same.
+    with contextlib.suppress(OSError):
+        while os.write(log, b"2026-11-22T23:59:59Z ann: backup ok\n"):
+            pass
+    os.close(log)
+    done = chat(*options, said="backup ok\n", home=tmp_path)
+    assert done.returncode == 1
+    assert "backup ok" in done.stdout
+
+
+def test_nobody_speaks_for_the_server(serve: Serve, tmp_path: Path) -> None:
+    server = serve("--engine", "coroutines")
+    with socket.create_connection(server.address) as rogue:
+        rogue.sendall(server.key + b"* a line was refused: ha\n")
+        assert rogue.recv(1000)
+    done = chat(
+        server_of(server), "--plain", "--once", "--key", server.key_path,
+        said="hi\n", home=tmp_path, LC_ALL="C", PYTHONUTF8="0",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_output_that_is_closed_ends_it(serve: Serve, tmp_path: Path) -> None:
+    server = serve("--engine", "coroutines")
+    command = [
+        sys.executable, "-m", "papaya", "chat", server_of(server),
+        "--plain", "--key", server.key_path, "--name", "ann",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(b"one\n")
+        process.stdin.flush()
+        assert b"one" in process.stdout.readline()
+        process.stdout.close()
+        process.stdin.write(b"two\n")
+        process.stdin.flush()
+        assert process.wait(20) == 141
+
+
+@pytest.mark.parametrize(
+    "line", [b"9999-99-99T99:99:99Z x", b"0001-01-01T00:00:00Z x", b"2026-13-01T00:00:00Z a: x"]
+)
+def test_a_time_that_is_none_is_text(line: bytes) -> None:
+    found = message(line)
+    assert line[-1:].decode() in found.text
 
 
 def test_account_from_the_environment_and_the_file(serve: Serve, tmp_path: Path) -> None:

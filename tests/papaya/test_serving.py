@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -381,6 +382,8 @@ def test_rotation_loses_nothing(engine: str, serve: Serve, tmp_path: Path) -> No
 
         def rotate(sent: int) -> None:
             if sent % 100 == 0 and len(names) < 3:
+                # Whoever is two files behind is let go: wait, as there are days in between.
+                settle(load, whole)
                 name = tmp_path / f"chat.log.{len(names)}"
                 os.rename(server.log_path, name)
                 names.append(name)
@@ -389,13 +392,65 @@ def test_rotation_loses_nothing(engine: str, serve: Serve, tmp_path: Path) -> No
                     load.join(1)
                 server.process.send_signal(signal.SIGHUP)
                 until(lambda: os.path.exists(server.log_path), load)
-                # Whoever is two files behind is let go: wait, as there are days in between.
-                settle(load, whole)
 
         result = load.exchange(50, meanwhile=rotate)
         assert result.delivered == result.owed, result
         assert result.perfect, result
         check_streams(load, whole)
+
+
+@every_engine
+def test_a_rotation_that_fails_ends_nothing(engine: str, serve: Serve, tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    server = serve("--engine", engine, "--log", str(folder / "chat.log"))
+    with loaded(server) as load:
+        load.join(2)
+        # Another thing has the log's name: the old file is written to still.
+        os.rename(folder / "chat.log", tmp_path / "old")
+        (folder / "chat.log").mkdir()
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: "the old one is written to still" in server.errors(), load)
+        assert load.exchange(5).perfect
+        (folder / "chat.log").rmdir()
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: "goes on in a new file" in server.errors(), load)
+        assert load.exchange(5).perfect
+
+
+@every_engine
+def test_one_that_says_much_at_once_delays_nobody(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine, "--max-line", "65536")
+    with loaded(server) as load:
+        flood, other = load.join(2)
+        load.stop_reading(flood)
+        said = b"f: " + b"x" * 60000 + b"\n"
+        flood.socket.setblocking(True)
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(flood.socket.sendall, said * 1500)
+            load.say(other, b"other: now\n")
+            until(lambda: b"other: now" in b"".join(other.chunks), load)
+            assert not done.done()
+            server.process.kill()
+            with pytest.raises(OSError):  # noqa: PT011 (reset, or a broken pipe)
+                done.result()
+
+
+@every_engine
+def test_who_sends_no_more_is_sent_everything(engine: str, serve: Serve, tmp_path: Path) -> None:
+    log = tmp_path / "chat.log"
+    before = b"2026-11-22T23:59:59Z x: %s\n" % (b"y" * 900) * 9000
+    log.write_bytes(before)
+    server = serve("--engine", engine, "--log", str(log), "--history", "9000")
+    with socket.create_connection(server.address) as client:
+        client.sendall(server.key + b"me: last\n")
+        client.shutdown(socket.SHUT_WR)
+        got = b""
+        client.settimeout(20)
+        while data := client.recv(1 << 20):
+            got += data
+    assert got.startswith(before)
+    assert got.endswith(b" me: last\n")
 
 
 @needs_linux
