@@ -250,10 +250,10 @@ def load(paths: Sequence[str], folder: str = "") -> Named:
     # Beside a baseline may lie the differences that are allowed: no report.
     recorded = (
         path
-        for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.json")))
+        for path in glob.glob(os.path.join(glob.escape(folder), "*.json"))
         if not path.endswith(".allowed.json")
     )
-    paths = list(dict.fromkeys(paths)) or list(recorded)
+    paths = list(dict.fromkeys(paths)) or sorted(recorded, key=lambda p: p.removesuffix(".json"))
     if not paths:
         raise ReportError(
             "no report to show: `python3 -m probes report --format json -o here.json` measures one"

@@ -154,7 +154,8 @@ def _cell(cell: Cell, group: int | None) -> dict[str, object]:
         "reason": fact.reason if fact else "",
         "raw": "" if fact is None or fact.raw is None else json.dumps(fact.raw),
     }
-    return {name: value for name, value in told.items() if value not in (None, "", False)}
+    # What is empty is left out; group 0 is not.
+    return {name: value for name, value in told.items() if value or name == "group"}
 
 
 def _safe(value: object) -> object:

@@ -83,14 +83,14 @@ def _cell(column: Column, cell: Cell, group: int | None, at: int) -> str:
     shape = ""
     if group is not None:
         shape = (HOLLOW if documented else FULL)[min(group, len(FULL) - 1)]
-        shape = f'<span class="shape" aria-hidden="true">{shape}</span> '
+        shape = f'<span class="shape" aria-hidden="true">{shape}</span>&nbsp;'
     aside = ""
     if documented:
         kinds.append("documented")
         aside = ' <span class="unseen">documented, not measured</span>'
     elif cell.breaks_promise:
         aside = (
-            ' <strong class="breaks" aria-hidden="true">!</strong>'
+            '&nbsp;<strong class="breaks" aria-hidden="true">!</strong>'
             ' <span class="unseen">not what is documented</span>'
         )
     return (

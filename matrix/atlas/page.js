@@ -22,7 +22,7 @@
   function isDifferent(fact, seen) {
     if (fact.scope === "informative") return false;
     const answers = fact.cells.map((cell) => cell.group)
-      .filter((group, at) => group !== undefined && seen[at]);
+      .filter((group, at) => group !== null && seen[at]);
     return new Set(answers).size > 1;
   }
 
@@ -81,7 +81,7 @@
   function evidence(cell, column) {
     const item = document.createElement("li");
     const first = make("div", "", "first");
-    const documented = cell.status === "documented", known = cell.group !== undefined;
+    const documented = cell.status === "documented", known = cell.group !== null;
     const at = Math.min(cell.group, FULL.length - 1);
     const shape = known ? `${(documented ? HOLLOW : FULL)[at]} ` : "";
     const answer = make("span", shape + cell.answer, "answer",
@@ -137,6 +137,9 @@
     const around = neighbours();
     element("previous").disabled = !around[0];
     element("next").disabled = !around[1];
+    if (!panel.contains(document.activeElement) || document.activeElement.disabled) {
+      element("question").focus();
+    }
   }
 
   // The facts before and after the one that is open, among those seen.
