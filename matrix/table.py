@@ -36,8 +36,8 @@ from probes.probe import Probe, catalogue, same
 from probes.renderings import Style, bold, safe
 from probes.renderings.markdown import escape
 from probes.renderings.markdown import row as markdown_row
+from probes.renderings.text import LONGEST_ANSWER, pad, wrap
 from probes.renderings.text import columns as width_of
-from probes.renderings.text import pad, wrap
 
 MEASURED_HERE = "measured here"
 RECORDED = "recorded"
@@ -229,10 +229,14 @@ def _cell(id: str, probe: Probe | None, column: Column) -> Cell:
 # What there is to show -----------------------------------------------------------------
 
 
-def is_here(platform: Platform) -> bool:
-    """Whether ``platform`` is this one: the same kernel, C library, width and confinement."""
+def measured_here(reports: Named) -> list[str]:
+    """The names of those from this platform: its kernel, C library, width and confinement."""
     mine = describe("")
-    return all(getattr(platform, name) == getattr(mine, name) for name in _SAME_PLATFORM)
+    return [
+        name
+        for name, report in reports
+        if all(getattr(report.environment, at) == getattr(mine, at) for at in _SAME_PLATFORM)
+    ]
 
 
 _SAME_PLATFORM = (
@@ -299,21 +303,27 @@ def assemble(options: argparse.Namespace) -> Table:
             raise ReportError(
                 f"nothing is documented for {name!r}: there are {', '.join(sorted(known))}"
             )
-    here = [name for name, report in reports if is_here(report.environment)]
-    return columns(reports, list(dict.fromkeys(names)), here=here, stands_for=missing)
+    names = list(dict.fromkeys(names))
+    return columns(reports, names, here=measured_here(reports), stands_for=missing)
 
 
 # Renderings ----------------------------------------------------------------------------
 
 
 def to_text(table: Table, total: int, style: Style) -> str:
-    """For people: a line a fact, or, where the terminal is too narrow, its answers by value."""
+    """For people: a line a fact; what a terminal is too narrow for, answer by answer."""
     marks = [_marked(letter(at), column) for at, column in enumerate(table.columns)]
     rows = [[_shown(cell) for cell in row.cells] for row in table.rows]
-    widths = [max(map(width_of, texts)) for texts in zip(marks, *rows, strict=True)]
+    # One long answer does not make its column wide.
+    widths = [
+        max(width for width in map(width_of, texts) if width <= LONGEST_ANSWER)
+        for texts in zip(marks, *rows, strict=True)
+    ]
     ids = max((len(row.id) for row in table.rows), default=0)
     line = ids + 2 + sum(width + 2 for width in widths)
     narrow = style.width is not None and line > style.width
+    asked = max((width_of(safe(row.question)) for row in table.rows), default=0)
+    beside = style.width is None or line + asked <= style.width
     lines = list(_legend(table, marks, style))
     if rows and not narrow:
         lines += ["", " " * (ids + 2) + _padded(marks, widths).rstrip()]
@@ -321,10 +331,15 @@ def to_text(table: Table, total: int, style: Style) -> str:
     for family, group in table.families():
         lines += ["", bold(family, style)]
         for row in group:
-            if narrow:
+            long = any(width_of(text) > LONGEST_ANSWER for text in texts[row.id])
+            if narrow or (long and style.width is not None):
                 lines += _block(row, marks, texts[row.id], style)
             else:
-                lines += _line(row, _padded(texts[row.id], widths), ids, style)
+                text = f"{pad(row.id, ids)}  {_padded(texts[row.id], widths)}"
+                question = safe(row.question) if row.probe else ""
+                lines.append((text + question * beside).rstrip())
+                if question and not beside:
+                    lines += _indented(question, 4, style)
     lines.append("")
     for each in _ending(table, total):
         lines += [each] if style.width is None else wrap(each, style.width)
@@ -346,7 +361,7 @@ def _shown(cell: Cell) -> str:
 
 
 def _padded(texts: Sequence[str], widths: Sequence[int]) -> str:
-    return "".join(pad(text, width + 2) for text, width in zip(texts, widths, strict=True))
+    return "".join(pad(text, width) + "  " for text, width in zip(texts, widths, strict=True))
 
 
 def _legend(table: Table, marks: Sequence[str], style: Style) -> Iterator[str]:
@@ -367,27 +382,21 @@ def _legend(table: Table, marks: Sequence[str], style: Style) -> Iterator[str]:
             yield from wrap(f"{mark} {column.kind}, {text}", style.width or 0)
 
 
-def _line(row: Row, answers: str, ids: int, style: Style) -> Iterator[str]:
-    text = f"{pad(row.id, ids)}  {answers}"
-    asked = safe(row.question) if row.probe else ""
-    if style.width is None or width_of(text) + width_of(asked) <= style.width:
-        yield f"{text}{asked}".rstrip()
-        return
-    yield text.rstrip()
-    yield from ("    " + line for line in wrap(asked, style.width - 4))
-
-
 def _block(row: Row, marks: Sequence[str], texts: Sequence[str], style: Style) -> Iterator[str]:
     """The question, then each answer with the platforms that give it."""
-    assert style.width is not None
     yield row.id
     if row.probe:
-        yield from ("  " + line for line in wrap(safe(row.question), style.width - 2))
+        yield from _indented(safe(row.question), 4, style)
     given: dict[str, list[str]] = {}
     for mark, text in zip(marks, texts, strict=True):
         given.setdefault(text, []).append(mark)
     answers = ";  ".join(f"{text}: {' '.join(those)}" for text, those in given.items())
-    yield from ("    " + line for line in wrap(answers, style.width - 4))
+    yield from _indented(answers, 8, style)
+
+
+def _indented(text: str, indent: int, style: Style) -> list[str]:
+    lines = [text] if style.width is None else wrap(text, style.width - indent)
+    return [" " * indent + line for line in lines]
 
 
 def _ending(table: Table, total: int) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from matrix import atlas
-from matrix.atlas.grid import groups
+from matrix.atlas.grid import FULL, HOLLOW, groups
 from matrix.table import Table, columns
 from probes import Report
 from tests.matrix.reports import ELSEWHERE, FREEBSD, changed, host
@@ -59,6 +59,16 @@ def test_groups_put_what_is_measured_most_first(table: Table) -> None:
     row = next(row for row in table.rows if row.id == ID)
     # here: no, bsd: yes, odd: HARM, freebsd: (yes), openbsd: (yes)
     assert groups(row) == [1, 0, 2, 0, 0]
+
+
+def test_an_answer_is_told_without_colour(table: Table) -> None:
+    row = re.search(rf'<tr[^>]* id="{ID}".*?</tr>', atlas.page(table), re.S)
+    assert row
+    cells = re.findall(r"<td.*?</td>", row[0], re.S)
+    shapes = [re.findall(f"[{FULL}{HOLLOW}]", cell) for cell in cells]
+    assert shapes == [["◆"], ["●"], ["▲"], ["○"], ["○"]]
+    told = ["documented, not measured" in cell for cell in cells]
+    assert told == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize("make", [atlas.page, lambda table: atlas.plain(table, 7)])

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from matrix import table as tables
 from matrix.table import (
@@ -23,7 +25,9 @@ from matrix.table import (
 from probes import Report, ReportError
 from probes.probe import catalogue
 from probes.renderings import Style
+from tests import strategies
 from tests.matrix.reports import ELSEWHERE, FREEBSD, changed, host, saved
+from tests.strategies import lightly
 
 ID = "sockets.v6only_default"
 FORMATS = ["text", *tables.FORMATS]
@@ -209,6 +213,16 @@ def test_words_of_a_report_mean_nothing_to_who_shows_them(linux: Report, name: s
     assert "\u202e" not in text
     if name in ("html", "markdown"):
         assert "<script>alert" not in text
+
+
+@lightly
+@given(st.lists(strategies.reports, max_size=3), st.sampled_from(FORMATS), st.booleans())
+def test_any_report_can_be_shown(reports: list[Report], name: str, everything: bool) -> None:
+    named = [(f"{at}\udcff<b>", report) for at, report in enumerate(reports)]
+    for style in (Style(), Style(width=60)):
+        text = render(name, columns(named, ["freebsd"]), everything, style)
+        text.encode()
+        assert text.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize("name", FORMATS)
