@@ -520,6 +520,10 @@ def _add_reports(command: argparse.ArgumentParser) -> None:
         help="a column of what this platform documents, such as freebsd; any number of times "
         "(default: every system without a report)",
     )  # fmt: skip
+    command.add_argument(
+        "--measured", action="store_const", const=[], dest="documented",
+        help="no column of what is documented alone",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:

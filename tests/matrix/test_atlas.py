@@ -276,6 +276,30 @@ def test_a_link_opens_its_fact_and_history_works(visit: Callable[..., Visit]) ->
     here.expect(NEXT)
 
 
+def test_back_closes_what_a_click_opened(visit: Callable[..., Visit]) -> None:
+    here = visit()
+    page = here.open()
+    page.click(f"a[href='#{ID}']")
+    here.expect(ID)
+    page.go_back()
+    here.expect("")
+    assert "#" not in page.url
+    page.go_forward()
+    here.expect(ID)
+
+
+def test_a_focused_row_is_not_below_the_head_of_the_table(visit: Callable[..., Visit]) -> None:
+    here = visit(viewport={"width": 1000, "height": 600})
+    page = here.open()
+    page.uncheck("#differs")
+    page.locator("tr.fact a").first.focus()
+    page.keyboard.press("End")
+    head = page.locator("thead").bounding_box()
+    for _ in range(30):
+        page.keyboard.press("ArrowUp")
+        assert page.locator("a:focus").bounding_box()["y"] >= head["y"] + head["height"]
+
+
 def test_a_link_to_a_fact_that_is_filtered_out_opens_it(
     visit: Callable[..., Visit], table: Table
 ) -> None:

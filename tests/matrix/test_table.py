@@ -294,6 +294,14 @@ def test_no_report_at_all_says_how_to_get_one(tmp_path: Path) -> None:
         tables.load([], str(tmp_path))
 
 
+def test_measured_columns_alone(
+    tmp_path: Path, linux: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = saved(linux, tmp_path / "one.json")
+    assert run("table", path, "--measured", "--format", "json") == 0
+    assert [c["name"] for c in json.loads(capsys.readouterr().out)["columns"]] == ["one"]
+
+
 def test_unknown_documented_name_is_refused(tmp_path: Path, linux: Report) -> None:
     path = saved(linux, tmp_path / "one.json")
     with pytest.raises(ReportError, match=r"'beos': there are .*freebsd"):
