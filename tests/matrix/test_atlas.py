@@ -243,6 +243,8 @@ def test_a_click_opens_question_advice_and_evidence(visit: Callable[..., Visit])
     assert "Set IPV6_V6ONLY on every AF_INET6 socket" in told
     assert "RFC 3493" in told
     evidence = page.locator(".evidence li").all_inner_texts()
+    shown = page.locator(".evidence .answer").all_inner_texts()
+    assert shown == ["◆ no", "● yes", f"▲ {HARM}", "○ yes", "○ yes"]
     assert "measured here" in evidence[0]
     assert "at 2026-11-23T12:00:00Z" in evidence[0]
     assert "recorded" in evidence[1]
