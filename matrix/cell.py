@@ -77,7 +77,9 @@ def _cell(path: str, name: str, table: Any) -> Cell:
         raise Refused(f"{where}: its name names files, so letters, digits, '-', '_' and '.' only")
     unknown = sorted(set(table) - {"title", "platform", "ways"})
     if unknown:
-        raise Refused(f"{where} has the unknown {', '.join(unknown)}; there are title, ways, platform")
+        raise Refused(
+            f"{where} has the unknown {', '.join(unknown)}; there are title, ways, platform"
+        )
     said = table.get("ways")
     if not isinstance(said, list) or not said or not all(isinstance(way, str) for way in said):
         raise Refused(f'{where} has no ways = ["NAME:ARGUMENT", …]')

@@ -103,7 +103,7 @@ def _with_errors_to(specification: str, path: str) -> str:
     kind, slash, rest = specification.partition("//python=")
     if not kind.startswith("popen") or not slash:
         return specification
-    command = f"exec {rest} \"$@\" 2>>{shlex.quote(path)}"
+    command = f'exec {rest} "$@" 2>>{shlex.quote(path)}'
     return f"popen//python=sh -c {shlex.quote(command)} sh"
 
 

@@ -53,7 +53,7 @@ def to_text(reports: Named, rows: Sequence[Row], everything: bool, style: Style)
 
     shown = [row for row in rows if everything or row.differs]
     differing = sum(row.differs for row in rows)
-    letters = [_letter(number) for number in range(len(reports))]
+    letters = [letter(number) for number in range(len(reports))]
     lines = [
         f"{letter}  {safe(path)}: {safe(str(report.environment))}"
         for letter, (path, report) in zip(letters, reports)
@@ -94,7 +94,7 @@ def to_json(reports: Named, rows: Sequence[Row], everything: bool) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
-def _letter(number: int) -> str:
+def letter(number: int) -> str:
     """A, B, … Z, AA, AB, …"""
     letters = ""
     while number >= 0:

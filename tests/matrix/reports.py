@@ -1,0 +1,64 @@
+"""Reports for the table: this host's, and made ones that differ from it where a test says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from probes import Report
+from probes.environment import describe
+from probes.fact import MEASURED, Value
+from probes.probe import catalogue
+
+FREEBSD = {
+    "system": "FreeBSD", "release": "14.1-RELEASE", "machine": "amd64", "libc": "freebsd",
+    "libc_version": "1400097", "distribution": "", "version": "FreeBSD 14.1", "container": "",
+    "hypervisor": "", "pointer_bits": 64,
+}  # fmt: skip
+ELSEWHERE = {"release": "6.1.0-made", "container": "", "hypervisor": ""}
+
+
+def host() -> Report:
+    """What this host documents, every fact measured; only the environment is really this one's."""
+    platform = describe("")
+    promises = {id: probe.documented_for(platform) for id, probe in catalogue().items()}
+    facts = {
+        id: {
+            "status": MEASURED,
+            "value": promise[1] if (promise := promises[id]) else True,
+            "scope": probe.scope,
+            "milliseconds": 1.0,
+        }
+        for id, probe in catalogue().items()
+    }
+    document = {
+        "schema": 1,
+        "environment": platform.to_json(),
+        "facts": facts,
+        "seconds": 1.0,
+        "measured_at": "2026-11-23T12:00:00Z",
+    }
+    return Report.from_json(document)
+
+
+def changed(
+    report: Report,
+    environment: dict[str, Any],
+    values: Mapping[str, Value] | None = None,
+    facts: dict[str, dict[str, Any]] | None = None,
+    **later: Any,
+) -> Report:
+    """The same report from another platform, with other answers; ``facts`` replaces whole ones."""
+    document = json.loads(report.dumps())
+    document["environment"].update(environment)
+    for id, value in (values or {}).items():
+        document["facts"][id]["value"] = value
+    document["facts"].update(facts or {})
+    return Report.from_json({**document, **later})
+
+
+def saved(report: Report, path: Path) -> str:
+    report.save(path)
+    return str(path)

@@ -1,0 +1,308 @@
+"""table: which rows differ, and that a promise is never taken for a measurement."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matrix import table as tables
+from matrix.table import (
+    DOCUMENTED,
+    DOCUMENTED_ONLY,
+    MEASURED_HERE,
+    NOT_KNOWN,
+    RECORDED,
+    Table,
+    columns,
+    render,
+)
+from probes import Report, ReportError
+from probes.probe import catalogue
+from probes.renderings import Style
+from tests import strategies
+from tests.matrix.reports import ELSEWHERE, FREEBSD, changed, host, saved
+from tests.strategies import lightly
+
+ID = "sockets.v6only_default"
+FORMATS = ["text", *tables.FORMATS]
+
+
+@pytest.fixture(scope="module")
+def linux() -> Report:
+    return changed(host(), {})
+
+
+@pytest.fixture(scope="module")
+def freebsd(linux: Report) -> Report:
+    return changed(linux, FREEBSD, {ID: True, "locks.flock_conflicts_with_fcntl": True})
+
+
+def run(*arguments: str) -> int:
+    """``python -m matrix`` with these arguments."""
+    parser = argparse.ArgumentParser()
+    tables.add_to(parser.add_subparsers(required=True))
+    options = parser.parse_args(arguments)
+    status: int = options.run(options)
+    return status
+
+
+def row(table: Table, id: str) -> tables.Row:
+    return next(row for row in table.rows if row.id == id)
+
+
+# Which rows differ ---------------------------------------------------------------------
+
+
+def test_rows_that_differ_are_just_those_that_were_changed(linux: Report) -> None:
+    values = {ID: "changed", "locks.flock_second_open_conflicts": "changed"}
+    table = columns([("a", linux), ("b", changed(linux, ELSEWHERE, values))], [])
+    assert [row.id for row in table.differing().rows] == sorted(values)
+    assert len(table.rows) == len(catalogue())
+
+
+def test_true_is_not_one(linux: Report) -> None:
+    ones = changed(linux, ELSEWHERE, {ID: 1}), changed(linux, ELSEWHERE, {ID: True})
+    assert row(columns([("a", ones[0]), ("b", ones[1])], []), ID).differs
+
+
+def test_informative_facts_differ_freely(linux: Report) -> None:
+    other = changed(linux, ELSEWHERE, {"abi.page_size": 16384})
+    assert linux["abi.page_size"].scope == "informative"
+    assert not columns([("a", linux), ("b", other)], []).differing().rows
+
+
+@pytest.mark.parametrize(
+    ("status", "differs"),
+    [("unsupported", True), ("blocked", False), ("timed out", False), ("broken", False)],
+)
+def test_only_what_tells_of_the_platform_differs(linux: Report, status: str, differs: bool) -> None:
+    fact = {"status": status, "value": None, "scope": "inherent", "reason": "said so"}
+    other = changed(linux, ELSEWHERE, facts={ID: fact})
+    found = row(columns([("a", linux), ("b", other)], []), ID)
+    assert found.differs == differs
+    assert found.cells[1].answer == status
+
+
+def test_a_fact_that_a_report_lacks_is_unknown_and_differs_from_nothing(linux: Report) -> None:
+    few = Report(linux.environment, {id: f for id, f in linux.facts.items() if id != ID})
+    found = row(columns([("a", linux), ("b", few)], []), ID)
+    assert found.cells[1].status == NOT_KNOWN
+    assert found.cells[1].answer == "?"
+    assert not found.differs
+
+
+def test_a_fact_of_another_catalogue_is_shown_last_in_its_family(linux: Report) -> None:
+    fact = {"status": "measured", "value": 7, "scope": "inherent"}
+    table = columns([("a", changed(linux, ELSEWHERE, facts={"sockets.aaa": fact}))], [])
+    assert [row.id for row in table.rows if row.family == "sockets"][-1] == "sockets.aaa"
+    assert row(table, "sockets.aaa").question == "sockets.aaa"
+
+
+# What is documented --------------------------------------------------------------------
+
+
+def test_a_documented_value_is_never_shown_as_measured(linux: Report) -> None:
+    table = columns([("here", linux)], ["freebsd", "openbsd"], here=["here"])
+    assert [column.kind for column in table.columns] == [
+        MEASURED_HERE, DOCUMENTED_ONLY, DOCUMENTED_ONLY,
+    ]  # fmt: skip
+    for found in table.rows:
+        assert found.cells[0].status == "measured"
+        assert {cell.status for cell in found.cells[1:]} <= {DOCUMENTED, NOT_KNOWN}
+        assert all(cell.fact is None for cell in found.cells[1:])
+    assert row(table, ID).cells[1].status == DOCUMENTED
+    document = json.loads(render("json", table, everything=True))
+    statuses = {
+        (cell or {}).get("status") for found in document["rows"] for cell in found["cells"][1:]
+    }
+    assert statuses == {DOCUMENTED, None}
+    for name in ("text", "markdown"):
+        text = render(name, table, everything=True)
+        line = next(line for line in text.splitlines() if line.startswith((ID, f"| {ID}")))
+        assert line.count("(yes)") == 2, line
+
+
+def test_a_report_lacking_a_fact_is_not_filled_from_the_manual(linux: Report) -> None:
+    few = Report(linux.environment, {})
+    assert {c.status for r in columns([("few", few)], []).rows for c in r.cells} == {NOT_KNOWN}
+
+
+def test_posix_is_no_platforms_own_word() -> None:
+    probe = catalogue()["signals.unknown_sa_flags_accepted"]
+    only_posix = next(
+        p for p in catalogue().values() if "posix" in p.documented and "openbsd" not in p.documented
+    )
+    assert "openbsd" not in probe.documented
+    table = columns([], ["openbsd", "posix"])
+    assert [cell.status for cell in row(table, only_posix.id).cells] == [NOT_KNOWN, DOCUMENTED]
+
+
+@pytest.mark.parametrize(
+    ("name", "id", "value"),
+    [("freebsd", "abi.long_bits", 64), ("freebsd-32", "abi.long_bits", 32)],
+)
+def test_documented_width(name: str, id: str, value: int) -> None:
+    assert row(columns([], [name]), id).cells[0].value == value
+
+
+def test_what_breaks_its_promise_is_marked(freebsd: Report) -> None:
+    wrong = changed(freebsd, {}, {ID: False})
+    assert row(columns([("bsd", wrong)], []), ID).cells[0].breaks_promise
+    assert not row(columns([("bsd", freebsd)], []), ID).cells[0].breaks_promise
+    assert re.search(rf"^{ID} +no !", render("text", columns([("b", wrong)], []), True), re.M)
+
+
+# Renderings ----------------------------------------------------------------------------
+
+
+def test_text_tells_where_each_column_is_from(linux: Report, freebsd: Report) -> None:
+    text = render(
+        "text",
+        columns([("here", linux), ("bsd", freebsd)], ["netbsd"], here=["here"]),
+    )
+    assert re.search(r"^A\* +measured here +here: ", text, re.M)
+    assert re.search(r"^B +recorded +bsd: FreeBSD 14.1-RELEASE amd64, 64-bit", text, re.M)
+    assert re.search(r"^\(C\) +documented only +netbsd: ", text, re.M)
+    assert re.search(r"^ +A\* +B +\(C\)$", text, re.M)
+    assert re.search(rf"^{ID} +\w+ !? +yes +\(yes\) +Does a fresh AF_INET6", text, re.M)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_text_keeps_to_the_terminal(linux: Report, freebsd: Report, width: int) -> None:
+    table = columns([("here", linux), ("bsd", freebsd)], ["macos", "netbsd"], here=["here"])
+    text = render("text", table, style=Style(width=width))
+    ids = max(len(row.id) for row in table.rows)
+    assert max(map(len, text.splitlines())) <= max(width, ids)
+
+
+def test_markdown_has_as_many_cells_in_each_line(linux: Report, freebsd: Report) -> None:
+    text = render("markdown", columns([("a|b", linux), ("bsd", freebsd)], ["macos"]), True)
+    for block in text.split("\n\n"):
+        lines = [line for line in block.splitlines() if line.startswith("|")]
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) <= 1
+    assert r"a\|b (recorded)" in text
+
+
+def test_json_tells_all(linux: Report, freebsd: Report) -> None:
+    document = json.loads(render("json", columns([("a", linux), ("b", freebsd)], ["netbsd"])))
+    found = next(each for each in document["rows"] if each["id"] == ID)
+    assert found["differs"]
+    assert found["cells"][1] == {
+        "status": "measured", "value": True, "documented": {"name": "freebsd", "value": True},
+    }  # fmt: skip
+    assert found["cells"][2]["status"] == "documented"
+    assert document["facts"] == len(catalogue())
+    assert [column["kind"] for column in document["columns"]] == [
+        RECORDED, RECORDED, DOCUMENTED_ONLY,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_words_of_a_report_mean_nothing_to_who_shows_them(linux: Report, name: str) -> None:
+    harm = "\x1b[2J</td></script><script>alert(1)</script>\u202e\ud800"
+    bad = changed(linux, {"distribution": harm}, {ID: harm}, way=harm)
+    text = render(name, columns([(harm, bad)], ["freebsd"]), everything=True)
+    text.encode()
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    if name in ("html", "markdown"):
+        assert "<script>alert" not in text
+
+
+@lightly
+@given(st.lists(strategies.reports, max_size=3), st.sampled_from(FORMATS), st.booleans())
+def test_any_report_can_be_shown(reports: list[Report], name: str, everything: bool) -> None:
+    named = [(f"{at}\udcff<b>", report) for at, report in enumerate(reports)]
+    for style in (Style(), Style(width=60)):
+        text = render(name, columns(named, ["freebsd"]), everything, style)
+        text.encode()
+        assert text.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_rows_is_no_fault(linux: Report, name: str) -> None:
+    assert render(name, columns([("a", linux)], []))
+
+
+# The command ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_command_writes_each_format(tmp_path: Path, linux: Report, name: str) -> None:
+    path = saved(linux, tmp_path / "one.json")
+    output = tmp_path / "table"
+    assert run("table", path, "--format", name, "-o", str(output)) == 0
+    assert ID in output.read_text()
+
+
+def test_command_knows_a_report_of_this_host(
+    tmp_path: Path, linux: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = saved(linux, tmp_path / "mine.json")
+    other = saved(changed(linux, ELSEWHERE), tmp_path / "other.json")
+    assert run("table", mine, other, "--format", "json") == 0
+    kinds = {c["name"]: c["kind"] for c in json.loads(capsys.readouterr().out)["columns"]}
+    assert kinds["mine"] == MEASURED_HERE
+    assert kinds["other"] == RECORDED
+    assert kinds["freebsd"] == DOCUMENTED_ONLY
+
+
+def test_a_measured_system_has_no_documented_column(
+    tmp_path: Path, freebsd: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [
+        saved(freebsd, tmp_path / f"{name}.json") for name in ("freebsd", "freebsd13", "freebsd15")
+    ]
+    assert run("table", *paths, "--format", "json") == 0
+    document = json.loads(capsys.readouterr().out)
+    documented = [c["name"] for c in document["columns"] if c["kind"] == DOCUMENTED_ONLY]
+    assert documented == ["linux", "macos", "netbsd", "openbsd"]
+
+
+def test_columns_of_one_file_name_are_told_apart(tmp_path: Path, linux: Report) -> None:
+    (tmp_path / "a").mkdir()
+    paths = [saved(linux, tmp_path / "x.json"), saved(linux, tmp_path / "a" / "x.json")]
+    assert len({name for name, _ in tables.load(paths)}) == 2
+
+
+def test_without_a_report_it_takes_the_baselines(tmp_path: Path, linux: Report) -> None:
+    saved(linux, tmp_path / "debian12.json")
+    (tmp_path / "debian12.allowed.json").write_text('{"allowed": []}')
+    assert [name for name, _ in tables.load([], str(tmp_path))] == ["debian12"]
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"schema": 99}', "[]"])
+def test_bad_input_is_one_clear_line(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "bad.json"
+    if content is not None:
+        path.write_text(content)
+    for command in ("table", "atlas"):
+        with pytest.raises(ReportError) as raised:
+            run(command, str(path))
+        assert "bad.json" in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
+def test_no_report_at_all_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match="probes report"):
+        tables.load([], str(tmp_path))
+
+
+def test_measured_columns_alone(
+    tmp_path: Path, linux: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = saved(linux, tmp_path / "one.json")
+    assert run("table", path, "--measured", "--format", "json") == 0
+    assert [c["name"] for c in json.loads(capsys.readouterr().out)["columns"]] == ["one"]
+
+
+def test_unknown_documented_name_is_refused(tmp_path: Path, linux: Report) -> None:
+    path = saved(linux, tmp_path / "one.json")
+    with pytest.raises(ReportError, match=r"'beos': there are .*freebsd"):
+        run("table", path, "--documented", "beos")
