@@ -6,7 +6,7 @@ import os
 import platform as host
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import ways
@@ -26,11 +26,13 @@ class Cell:
     title: str = ""
     platform: str = ""
     """As the catalogue names it in what platforms document."""
+    baselines: str = BASELINES
+    """The folder of recorded reports."""
 
     @property
     def baseline(self) -> str:
         """The file with its recorded report, which may not be there."""
-        return os.path.join(BASELINES, f"{recorded_as(self.name)}.json")
+        return os.path.join(self.baselines, f"{recorded_as(self.name)}.json")
 
 
 def recorded_as(name: str) -> str:
@@ -48,10 +50,15 @@ def recorded_as(name: str) -> str:
     return f"{release.get('ID', 'linux')}{version}-{machine}"
 
 
-def load(path: str | None = None) -> dict[str, Cell]:
-    """The cells by name; those of the file ``path`` win over ours.  Raises Refused."""
+def load(path: str | None = None, baselines: str | None = None) -> dict[str, Cell]:
+    """The cells by name; those of the file ``path`` win over ours.  Raises Refused.
+
+    ``baselines`` is a folder of recorded reports in place of ours.
+    """
     cells = _read(os.path.join(HOME, "cells.toml"))
-    return {**cells, **(_read(path) if path else {})}
+    cells |= _read(path) if path else {}
+    folder = baselines or BASELINES
+    return {name: replace(cell, baselines=folder) for name, cell in cells.items()}
 
 
 def _read(path: str) -> dict[str, Cell]:

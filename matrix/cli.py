@@ -1,4 +1,4 @@
-"""The command line: run · doctor · baseline.
+"""The command line: run · doctor · baseline · table · atlas.
 
 Exit statuses: 0 as expected; 1 a gate or a selftest failed; 2 usage or unreadable input;
 3 a platform could not be brought up; 4 a probe broke or timed out; 130 interrupted.
@@ -21,7 +21,7 @@ from probes import baseline as baselines
 from probes.fact import ReportError
 
 from . import cell as cells
-from . import ways
+from . import table, ways
 from .errors import Refused
 
 
@@ -62,6 +62,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="matrix", description="The lab and papaya on every platform.")
     parser.add_argument("--cells", metavar="FILE", help="cells of your own beside ours")
+    parser.add_argument("--baselines", metavar="DIR", help="recorded reports in place of ours")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="measure cells, hold them against their baselines")
@@ -89,6 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     baseline.add_argument("--reason", required=True, help="why this is to be expected; it is kept")
     baseline.set_defaults(run=_baseline)
+
+    table.add_to(commands)
     return parser
 
 
@@ -100,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.jobs < 1:
         raise Refused("--jobs is 1 or more")
-    chosen = cells.chosen(cells.load(options.cells), options.cells_to_run)
+    chosen = cells.chosen(cells.load(options.cells, options.baselines), options.cells_to_run)
     width = max(len(one.name) for one in chosen)
 
     def done(outcome: Outcome) -> None:
@@ -125,7 +128,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    found = cells.load(options.cells)
+    found = cells.load(options.cells, options.baselines)
     chosen = cells.chosen(found, options.cells_to_run or list(found))
     rows = []
     for one in chosen:
@@ -147,7 +150,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _baseline(options: argparse.Namespace) -> int:
-    cell = cells.chosen(cells.load(options.cells), [options.cell])[0]
+    cell = cells.chosen(cells.load(options.cells, options.baselines), [options.cell])[0]
     path = options.report or os.path.join(options.results, cell.name, "report.json")
     if not options.report and not os.path.exists(path):
         raise Refused(f"{path}: not there; measure first: python3 -m matrix run {cell.name}")
@@ -163,6 +166,7 @@ def _baseline(options: argparse.Namespace) -> int:
     came = {"imported_from": os.path.basename(path)} if options.report else {}
     today = datetime.date.today()
     approved = baselines.approve(old, report, options.reason, today, list(old.facts) if old else [])
+    os.makedirs(cell.baselines, exist_ok=True)
     approved.with_later(**came).save(cell.baseline)
     print(f"matrix: wrote {os.path.relpath(cell.baseline)}: {report.environment}", file=sys.stderr)
     return 0

@@ -26,7 +26,7 @@ def serve(channel):  # type: ignore[no-untyped-def]
         channel.send({"python": "%d.%d" % sys.version_info[:2], "clock": time.time()})
         for request in channel:
             try:
-                channel.send(answer(channel, folder, request))
+                channel.send(answer(channel, folder, request))  # type: ignore[no-untyped-call]
             except OSError as error:
                 channel.send({"error": "%s: %s" % (error.filename or folder, error.strerror)})
     finally:
@@ -39,7 +39,8 @@ def answer(channel, folder, request):  # type: ignore[no-untyped-def]
         with zipfile.ZipFile(io.BytesIO(request["archive"])) as archive:
             archive.extractall(folder)
         return {"folder": folder}
-    return run(channel, folder, request["run"], request["seconds"], request.get("keep", "out"))
+    arguments, seconds, keep = request["run"], request["seconds"], request.get("keep", "out")
+    return run(channel, folder, arguments, seconds, keep)  # type: ignore[no-untyped-call]
 
 
 def run(channel, folder, arguments, seconds, keep):  # type: ignore[no-untyped-def]
@@ -77,4 +78,4 @@ def run(channel, folder, arguments, seconds, keep):  # type: ignore[no-untyped-d
 
 
 if __name__ == "__channelexec__":
-    serve(channel)  # type: ignore[name-defined] # noqa: F821
+    serve(channel)  # type: ignore[name-defined, no-untyped-call] # noqa: F821

@@ -116,20 +116,20 @@ def run_all(
         while running or (left and not stopping):
             while left and len(running) < jobs and not stopping:
                 cell = left.pop(0)
-                near, other = context.Pipe(duplex=False)
-                process = context.Process(target=_in_a_process, args=(cell, plan, other))
+                heard, telling = context.Pipe(duplex=False)
+                process = context.Process(target=_in_a_process, args=(cell, plan, telling))
                 process.start()
-                other.close()
-                running[near] = cell, process
-            for near in wait(list(running), timeout=0.5):
-                assert isinstance(near, Connection)
-                cell, process = running.pop(near)
+                telling.close()
+                running[heard] = cell, process
+            for ready in wait(list(running), timeout=0.5):
+                channel: Any = ready
+                cell, process = running.pop(channel)
                 try:
-                    outcome = Outcome(**near.recv())
+                    outcome = Outcome(**channel.recv())
                 except EOFError:
                     outcome = Outcome(cell.name, DOWN, why="its process died")
                 process.join()
-                near.close()
+                channel.close()
                 outcomes.append(outcome)
                 done(outcome)
     finally:

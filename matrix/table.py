@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Any
 
 from probes.comparison import UNKNOWN, letter
 from probes.environment import describe
@@ -496,7 +497,7 @@ def render(name: str, table: Table, everything: bool = False, style: Style | Non
 # The commands --------------------------------------------------------------------------
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_to(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``table`` and ``atlas``, each with its ``run``."""
     table = commands.add_parser("table", help="facts by platforms: the rows that differ")
     table.set_defaults(run=run)

@@ -22,6 +22,8 @@ from . import engines, key
 from .load import Load
 
 CLIENTS, MESSAGES = 8, 25
+_LONGEST_LOG = 90
+"""The address of a Unix socket has 104 bytes on the BSDs and macOS, whose TMPDIR is deep."""
 
 
 class Server:
@@ -37,11 +39,16 @@ class Server:
         self.errors_path = os.path.join(folder, "errors")
         listening = [] if "--listen" in options else ["--listen", "127.0.0.1:0"]
         command = [*before, sys.executable, "-m", "papaya", "serve"]
-        command += ["--key", self.key_path, "--log", self.log_path, *listening, *options]
+        command += ["--key", self.key_path, "--log", self.log_path, *listening]
+        if len(os.fsencode(self.log_path)) > _LONGEST_LOG:
+            command += ["--status", "status"]
+        home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH", "")]))
         with open(self.errors_path, "ab") as errors:
             self.process = subprocess.Popen(
-                command,
-                cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                [*command, *options],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -54,7 +61,8 @@ class Server:
             line = self.process.stdout.readline()
             if not line:
                 self.process.wait()
-                raise RuntimeError(f"the server did not start: {self.errors().strip()}")
+                said = self.errors().strip().rpartition("\n")[2]
+                raise RuntimeError(f"the server did not start: {said}")
             found = re.fullmatch(r"listening on \[?(.*?)\]?:(\d+)\n", line)
             assert found, line
             self.addresses.append((found[1], int(found[2])))

@@ -32,7 +32,7 @@ class StatusSocket:
 
     def _bind(self) -> None:
         try:
-            self.socket.bind(self.path)
+            self.socket.bind(_address(self.path))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
@@ -44,7 +44,7 @@ class StatusSocket:
                 raise Refused(f"{self.path}: another papaya is running with this log", 3) from None
             # What one left that was killed.
             os.unlink(self.path)
-            self.socket.bind(self.path)
+            self.socket.bind(_address(self.path))
 
     def tell(self, connected: socket.socket, counters: dict[str, object]) -> None:
         """Send them to one that connected, and close it."""
@@ -65,11 +65,16 @@ class StatusSocket:
         return json.dumps(counters) + "\n"
 
 
+def _address(path: str) -> str:
+    """The path as a socket's address, which has no more than 104 bytes on the BSDs and macOS."""
+    return min(path, os.path.relpath(path), key=len)
+
+
 def _answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
         asked.settimeout(5)
         try:
-            asked.connect(path)
+            asked.connect(_address(path))
         except ConnectionRefusedError:
             return False
         except OSError:
@@ -82,7 +87,7 @@ def ask(path: str) -> dict[str, object]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
         asked.settimeout(5)
         try:
-            asked.connect(path)
+            asked.connect(_address(path))
             said = b""
             while data := asked.recv(65536):
                 said += data

@@ -431,7 +431,7 @@ def test_one_that_says_much_at_once_delays_nobody(engine: str, serve: Serve) -> 
             load.say(other, b"other: now\n")
             until(lambda: b"other: now" in b"".join(other.chunks), load)
             assert not done.done()
-            server.process.kill()
+            server.stop(signal.SIGKILL)
             with pytest.raises(OSError):  # noqa: PT011 (reset, or a broken pipe)
                 done.result()
 

@@ -1,0 +1,1 @@
+"""What is built here, as nobody publishes it: a file each."""

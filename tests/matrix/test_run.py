@@ -1,0 +1,254 @@
+"""Cells for real: this host, brought up, measured, gated, taken down; and what can go wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from matrix import far
+from probes import Report
+from tests.papaya.conftest import descendants
+from tests.worlds import needs_linux
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Workplace:
+    """A folder with cells, results and baselines of its own, and the command run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cells = folder / "cells.toml"
+        self.scratch = folder / "scratch"
+        self.scratch.mkdir()
+        self.command = [
+            sys.executable, "-m", "matrix",
+            "--cells", str(self.cells), "--baselines", str(folder / "baselines"),
+        ]  # fmt: skip
+        self.environment = {**os.environ, "TMPDIR": str(self.scratch)}
+
+    def cell(self, name: str, *ways: str) -> None:
+        """One more cell."""
+        with self.cells.open("a") as file:
+            file.write(f"[cell.{name}]\nways = {json.dumps(ways)}\n")
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run it to its end; nothing of it is left in the scratch folder."""
+        done = subprocess.run(
+            [*self.command, *arguments],
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False,
+            stdin=subprocess.DEVNULL, timeout=120,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        assert os.listdir(self.scratch) == []
+        return done
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`matrix run`."""
+        return self("run", "--results", str(self.folder / "results"), *arguments)
+
+    def results(self, cell: str) -> Path:
+        """Where a cell's results are."""
+        return self.folder / "results" / cell
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path)
+
+
+def test_a_host_is_measured_recorded_and_gated(work: Workplace) -> None:
+    work.cell("box", "here")
+    done = work.run("box")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no baseline, selftest 3/3" in done.stdout
+    assert "box: measures" in done.stderr
+    report = Report.load(work.results("box") / "report.json")
+    assert (report.later["cell"], report.later["way"]) == ("box", "here")
+    selftest = json.loads((work.results("box") / "selftest.json").read_text())
+    assert set(selftest) == {"coroutines", "fork", "pool"}
+
+    results = ("--results", str(work.folder / "results"))
+    assert work("baseline", "box", *results, "--reason", "as it is").returncode == 0
+    again = work.run("--no-selftest", "box")
+    assert (again.returncode, "0 changed" in again.stdout) == (0, True), again.stdout
+
+    # Another world, as far as the baseline knows.
+    path = work.folder / "baselines" / "box.json"
+    document = json.loads(path.read_text())
+    document["facts"]["locks.flock_shared_by_fork"]["value"] = False
+    path.write_text(json.dumps(document))
+    changed = work.run("--no-selftest", "box")
+    assert changed.returncode == 1
+    assert "drift: locks.flock_shared_by_fork: no -> yes" in changed.stdout
+
+
+def test_what_is_missing_is_said_and_never_passes(work: Workplace) -> None:
+    work.cell("none", "here:python9.9")
+    missing = work.run("none")
+    assert missing.returncode == 3
+    assert "no python9.9 that runs on the path: install it" in missing.stdout
+    skipped = work.run("--allow-missing", "none")
+    assert skipped.returncode == 0
+    assert "SKIPPED" in skipped.stdout
+    doctor = work("doctor", "none")
+    assert (doctor.returncode, "no python9.9" in doctor.stdout) == (3, True)
+    as_json = json.loads(work("doctor", "--json", "none").stdout)
+    assert as_json[0]["runs"] is False
+
+
+def test_the_second_way_is_taken_where_the_first_lacks_something(work: Workplace) -> None:
+    work.cell("box", "here:python9.9", "here")
+    done = work.run("--no-selftest", "box")
+    assert done.returncode == 0
+    assert "not by here: no python9.9" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("#!/bin/sh\nexit 7\n", "no python-bad that runs"),
+        (
+            "#!/bin/sh\n[ \"$2\" = '' ] && exit 0\necho 'cannot start' >&2\nexit 7\n",
+            "no Python answered there: cannot start",
+        ),
+    ],
+)
+def test_a_python_that_does_not_answer(work: Workplace, script: str, said: str) -> None:
+    bad = work.folder / "python-bad"
+    bad.write_text(script)
+    bad.chmod(0o755)
+    work.environment["PATH"] = f"{work.folder}:{os.environ['PATH']}"
+    work.cell("box", "here:python-bad")
+    done = work.run("box")
+    assert done.returncode == 3
+    assert said in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[cell.x]\nways = []\n", "has no ways"),
+        ('[cell.x]\nways = ["teleport:mars"]\n', "no way 'teleport'"),
+        ('[cell.x]\nways = ["here"]\nfoo = 1\n', "unknown foo"),
+        ('[cell."a/b"]\nways = ["here"]\n', "names files"),
+        ("cell = 3\n", "a cell is a table"),
+        ("= 3\n", "Invalid"),
+    ],
+)
+def test_cells_that_are_none(work: Workplace, text: str, said: str) -> None:
+    work.cells.write_text(text)
+    done = work.run("x")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_usage(work: Workplace) -> None:
+    work.cell("box", "here")
+    assert work.run("nobody").returncode == 2
+    assert "no cell 'nobody'" in work.run("nobody").stderr
+    assert work.run("--jobs", "0", "box").returncode == 2
+    assert work("baseline", "box", "--reason", "x").returncode == 2
+
+
+def test_a_baseline_brought_from_elsewhere(work: Workplace) -> None:
+    work.cell("box", "here")
+    assert work.run("--no-selftest", "box").returncode == 0
+    report = work.results("box") / "report.json"
+    done = work("baseline", "box", "--import", str(report), "--reason", "measured there")
+    assert done.returncode == 0, done.stderr
+    recorded = Report.load(work.folder / "baselines" / "box.json")
+    assert recorded.later["imported_from"] == "report.json"
+    # A cell of another platform takes none of ours.
+    work.cells.write_text('[cell.bsd]\nways = ["here"]\nplatform = "freebsd"\n')
+    refused = work("baseline", "bsd", "--import", str(report), "--reason", "x")
+    assert refused.returncode == 2
+    assert "which is no bsd" in refused.stderr
+
+
+# What goes wrong in the middle -----------------------------------------------------------------
+
+
+def _until_it_measures(
+    work: Workplace, then: Callable[[subprocess.Popen[str]], None]
+) -> tuple[int, str]:
+    with subprocess.Popen(
+        [*work.command, "run", "--results", str(work.folder / "results"), "box"],
+        cwd=ROOT, env=work.environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr
+        assert process.stdout
+        while "measures" not in process.stderr.readline():
+            pass
+        then(process)
+        said = process.stdout.read()
+        status = process.wait(60)
+    until = time.monotonic() + 20
+    # The far end removes its own, a moment after the near end is gone.
+    while os.listdir(work.scratch):
+        assert time.monotonic() < until, os.listdir(work.scratch)
+        time.sleep(0.01)
+    return status, said
+
+
+@needs_linux
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_takes_everything_down(work: Workplace, signum: int) -> None:
+    work.cell("box", "here")
+    below: list[int] = []
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        below.extend(descendants(process.pid))
+        process.send_signal(signum)
+
+    status, said = _until_it_measures(work, interrupt)
+    assert status == 130
+    assert "interrupted" in said
+    until = time.monotonic() + 20
+    while left := [pid for pid in below if _lives(pid)]:
+        assert time.monotonic() < until, left
+        time.sleep(0.01)
+
+
+@needs_linux
+def test_a_platform_that_dies_in_the_middle(work: Workplace) -> None:
+    work.cell("box", "here")
+
+    def kill(process: subprocess.Popen[str]) -> None:
+        (cell,) = descendants(process.pid)[process.pid]
+        (far_end,) = descendants(process.pid)[cell]
+        os.kill(far_end, signal.SIGKILL)
+        # Nobody is left to remove what it had.
+        for path in work.scratch.glob("matrix-*"):
+            if path.name != "matrix-box":
+                subprocess.run(["rm", "-rf", str(path)], check=False)
+
+    status, said = _until_it_measures(work, kill)
+    assert status == 3
+    assert "it went away in the middle" in said
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_what_a_guest_runs_is_plain() -> None:
+    """No shell of Linux's, no /proc: FreeBSD has neither."""
+    assert far.__file__
+    text = Path(far.__file__).read_text()
+    for word in ("bash", "/proc", "shell=True", "os.system"):
+        assert word not in text
