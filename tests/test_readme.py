@@ -85,5 +85,5 @@ def test_ten_lines_make_a_probe(checkout: Path) -> None:
 
 
 def test_the_map_of_the_code_names_what_exists() -> None:
-    for name in re.findall(r"`((?:probes|papaya)/[\w./]+|tests/)`", README):
+    for name in re.findall(r"`((?:probes|papaya|matrix)/[\w./]+|tests/)`", README):
         assert (ROOT / name).exists(), name

@@ -252,3 +252,27 @@ def test_what_a_guest_runs_is_plain() -> None:
     text = Path(far.__file__).read_text()
     for word in ("bash", "/proc", "shell=True", "os.system"):
         assert word not in text
+
+
+def test_the_readme_commands_run(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = text.partition("## Other platforms: matrix")[2].partition("```sh\n")[2]
+    commands = block.partition("```")[0].splitlines()[1:]  # The first makes the environment.
+    assert len(commands) == 4
+    for line in commands:
+        command = line.partition("#")[0].replace(".matrix/bin/python", sys.executable).strip()
+        if " -o " in command:
+            before, _, after = command.partition(" -o ")
+            command = f"{before} -o {tmp_path}/{after}"
+        elif " run " in command:
+            # Whatever this host is, its own baseline is none yet.
+            command = command.replace(
+                "matrix run", f"matrix --baselines {tmp_path} run --results {tmp_path}/results"
+            )
+        done = subprocess.run(
+            ["sh", "-ec", command], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        # Not every platform can be had here, and the doctor says so.
+        assert done.returncode in ((0, 3) if "doctor" in command else (0,)), done.stderr
+    assert (tmp_path / "facts.md").stat().st_size > 1000
+    assert (tmp_path / "atlas.html").stat().st_size > 10000
