@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from papaya.errors import Refused
+
 from . import ways
-from .errors import Refused
 
 HOME = os.path.dirname(os.path.abspath(__file__))
 BASELINES = os.path.join(HOME, "baselines")

@@ -7,60 +7,36 @@ Exit statuses: 0 as expected; 1 a gate or a selftest failed; 2 usage or unreadab
 from __future__ import annotations
 
 import argparse
-import contextlib
 import datetime
 import json
 import os
 import sys
 import tempfile
 from dataclasses import asdict
-from typing import NoReturn
 
+from papaya.command import Parser, guarded
+from papaya.errors import Refused
 from probes import Report
 from probes import baseline as baselines
 from probes.fact import ReportError
 
 from . import cell as cells
 from . import table, ways
-from .errors import Refused
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit status."""
-    try:
+
+    def run() -> int:
         options = _parser().parse_args(arguments)
         status: int = options.run(options)
-        sys.stdout.flush()
         return status
-    except Refused as refused:
-        return _said(refused.status, str(refused))
-    except ReportError as error:
-        return _said(2, str(error))
-    except KeyboardInterrupt:
-        return _said(130, "interrupted")
-    except BrokenPipeError:
-        return _said(141, "")
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _said(3, f"{where}{error.strerror or error}")
 
-
-def _said(status: int, line: str) -> int:
-    with contextlib.suppress(OSError):
-        if line:
-            print(f"matrix: {line}", file=sys.stderr)
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return status
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+    return guarded("matrix", run, (ReportError,))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="matrix", description="The lab and papaya on every platform.")
+    parser = Parser(prog="matrix", description="The lab and papaya on every platform.")
     parser.add_argument("--cells", metavar="FILE", help="cells of your own beside ours")
     parser.add_argument("--baselines", metavar="DIR", help="recorded reports in place of ours")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -9,11 +9,11 @@ from typing import Any
 
 import execnet
 
+from papaya.errors import Refused
 from probes import Report
 from probes.fact import ReportError
 
 from . import archive, far
-from .errors import Refused
 
 _MOST_CLOCK_OFF = 300
 """Seconds the far clock may be wrong: more, and its times and certificates mean nothing."""

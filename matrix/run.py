@@ -21,13 +21,13 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import papaya.engines
+from papaya.errors import Refused
 from probes import Report
 from probes import baseline as baselines
 from probes.fact import FAULTS, ReportError
 
 from . import ways
 from .cell import Cell
-from .errors import Refused
 from .platform import Platform
 
 Say = Callable[[str], None]

@@ -7,14 +7,14 @@ machine or its state does not allow it; 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from . import config as configuration
+from .command import Parser, guarded
 from .errors import Refused
 
 if TYPE_CHECKING:
@@ -29,38 +29,17 @@ def main(arguments: list[str] | None = None) -> int:
     while (opened := os.open(os.devnull, os.O_RDWR)) < 3:
         pass
     os.close(opened)
-    try:
+
+    def run() -> int:
         options = _parser().parse_args(arguments)
         status: int = options.run(options)
-        sys.stdout.flush()
         return status
-    except Refused as refused:
-        return _said(refused.status, str(refused))
-    except KeyboardInterrupt:
-        return _said(130, "interrupted")
-    except BrokenPipeError:
-        return _said(141, "")
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _said(3, f"{where}{error.strerror or error}")
 
-
-def _said(status: int, line: str) -> int:
-    with contextlib.suppress(OSError):
-        if line:
-            print(f"papaya: {line}", file=sys.stderr)
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return status
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+    return guarded("papaya", run)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="papaya", description="A self-hosted chat service, configured by measured facts."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
