@@ -125,7 +125,8 @@ END
 # What a guest of minutes need not do.
 chroot . systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \\
     e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-networkd-wait-online.service \\
-    getty-static.service getty@tty1.service systemd-pstore.service
+    getty-static.service getty@tty1.service systemd-pstore.service systemd-logind.service \\
+    modprobe@dm_mod.service sys-kernel-debug.mount sys-kernel-tracing.mount
 
 mkdir -p boot/grub
 cat >boot/grub/grub.cfg <<END
@@ -216,7 +217,7 @@ def build(say: Say, force: bool = False) -> Box:
 
     Raises `Unavailable`.
     """
-    with _alone("debian32"):
+    with alone("debian32"):
         if not force and (box := built()):
             return box
         if reason := lacks():
@@ -235,7 +236,7 @@ def rootfs(say: Say) -> str:
     Of the cache, or unpacked there.  Raises `Unavailable`.
     """
     path = cache("debian32-root")
-    with _alone("debian32-root"):
+    with alone("debian32-root"):
         # It is renamed into place when it is whole.
         if _read(os.path.join(path, _RECIPE)) == _recipe():
             return path
@@ -263,12 +264,13 @@ def _sign(folder: str) -> None:
 
 
 def _recipe() -> str:
-    """Changes when what is built would: with this file, ext4.py, and the mirror."""
-    digest = hashlib.sha256(os.environ.get("MATRIX_MIRROR", "").encode())
-    for path in (__file__, ext4.__file__):
-        with open(path, "rb") as file:
-            digest.update(file.read())
-    return f"{digest.hexdigest()} {_epoch()}"
+    """Changes when what is built would."""
+    parts = (PACKAGES, _LEFT_OUT, _BEFORE, _AFTER, _VAGRANTFILE, MEGABYTES, UUID, _epoch())
+    mirror = os.environ.get("MATRIX_MIRROR", "")
+    digest = hashlib.sha256(repr((parts, mirror)).encode())
+    with open(ext4.__file__, "rb") as file:
+        digest.update(file.read())
+    return digest.hexdigest()
 
 
 def _read(path: str) -> str:
@@ -292,7 +294,7 @@ def _which(name: str) -> str | None:
 
 
 @contextlib.contextmanager
-def _alone(name: str) -> Iterator[None]:
+def alone(name: str) -> Iterator[None]:
     """Who builds the same meanwhile is waited for."""
     path = cache(name) + ".lock"
     try:
