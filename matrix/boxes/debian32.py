@@ -1,69 +1,514 @@
-"""Debian 12 for i386: the root folder that ``chroot:debian32`` enters."""
+"""Debian 12 for i386: a disk with its own 32-bit kernel, a Vagrant box of it, a root folder.
+
+Nobody publishes a box of it that is kept, and Debian 13 has no i386 kernel.  It is made of
+Debian's own packages, with mmdebstrap(1), without a loop mount, and as an ordinary user where
+the host gives one subordinate ids (subuid(5)).
+
+Two builds of the same packages are the same, byte for byte: times are those of
+SOURCE_DATE_EPOCH, ids and hash seeds are fixed, what is drawn by lot (host keys, machine id) is
+drawn when a guest starts.  Not the same are builds of different packages: Debian's change with
+a point release of 12, every few months (its updates and security archives are left out for
+this).  ``packages`` in the folder says what is in it; ``MATRIX_MIRROR`` names another mirror,
+of a day that is kept for instance.  And the host's versions of GRUB, mke2fs and qemu-img write
+what they write.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
+import io
+import json
 import os
 import shutil
+import signal
+import struct
 import subprocess
+import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from ..ways import Unavailable
+from matrix.ways import Unavailable
 
-_NEEDS = {"mmdebstrap": "mmdebstrap", "arch-test": "arch-test"}
-"""Program, and the package of Debian and Ubuntu that has it."""
+from . import cache, ext4
+
+Say = Callable[[str], None]
+
+KEY = os.path.join(os.path.dirname(__file__), "insecure_key")
+"""Vagrant's well-known key, that gets into the guest: a secret of nobody's."""
+
+PUBLIC_KEY = (
+    "ssh-rsa AAAAB3NzaC1yc2EAAAABIwAAAQEA6NF8iallvQVp22WDkTkyrtvp9eWW6A8YVr+kz4TjGYe7gHzIw+niNltGE"
+    "FHzD8+v1I2YJ6oXevct1YeS0o9HZyN1Q9qgCgzUFtdOKLv6IedplqoPkcmF0aYet2PkEDo3MlTBckFXPITAMzF8dJSIFo"
+    "9D8HfdOV0IAdx4O7PtixWKn5y2hMNG0zQPyUecp4pzC6kivAIhyfHilFR61RGL+GPXQ2MWZWFYbAGjyiYJnAmCP3NOTd0"
+    "jMZEnDkbUvxhMmBYSdETk1rRgm+R4LOzFUGaHqHDLKLX+FIPKcF96hrucXzcWyLbIbEgE98OHlnVYCzRdK8jlqm8tehUc"
+    "9c9WhQ== vagrant insecure public key"
+)
+
+EPOCH = 1750000000
+UUID = "32323232-6c61-6220-706f-727461626c65"
+MEGABYTES = 1500
+KERNEL_ARGUMENTS = f"root=UUID={UUID} rw console=ttyS0 quiet mitigations=off net.ifnames=0"
+
+# systemd-resolved: so that names can be resolved, on whatever network it finds itself.
+PACKAGES = (
+    "python3,linux-image-686-pae,initramfs-tools,systemd-sysv,systemd-resolved,openssh-server,"
+    "sudo,rsync,iproute2"
+)
+
+# What no virtual machine has, and no probe asks for: half of the size.
+_LEFT_OUT = [
+    *("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*"),
+    *("/usr/share/lintian/*", "/lib/modules/*/kernel/sound/*"),
+    *(
+        f"/lib/modules/*/kernel/drivers/{name}/*"
+        for name in [
+            "gpu",
+            "media",
+            "iio",
+            "infiniband",
+            "staging",
+            "usb",
+            "net/ethernet",
+            "net/wireless",
+        ]
+    ),
+]
+
+# Before the packages: what their scripts read.
+_BEFORE = """\
+mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"
+printf '%s\\n' MODULES=list COMPRESS=gzip >"$1/etc/initramfs-tools/conf.d/papaya-lab"
+printf '%s\\n' virtio_pci virtio_blk virtio_net ext4 \\
+    >"$1/usr/share/initramfs-tools/modules.d/papaya-lab"
+"""
+
+_AFTER = f"""\
+set -e
+cd "$1"
+chroot . useradd --create-home --shell /bin/bash vagrant
+mkdir -m 700 home/vagrant/.ssh
+echo '{PUBLIC_KEY}' >home/vagrant/.ssh/authorized_keys
+chmod 600 home/vagrant/.ssh/authorized_keys
+chroot . chown -R vagrant:vagrant /home/vagrant/.ssh
+echo 'vagrant ALL=(ALL) NOPASSWD: ALL' >etc/sudoers.d/vagrant
+chmod 440 etc/sudoers.d/vagrant
+echo debian32 >etc/hostname
+printf '%s\\n' '127.0.0.1 localhost debian32' '::1 localhost ip6-localhost' >etc/hosts
+echo 'UUID={UUID} / ext4 noatime 0 1' >etc/fstab
+
+# The Ethernet, whatever it is called: an address by DHCP, and one of IPv6.
+cat >etc/systemd/network/ethernet.network <<'END'
+[Match]
+Type=ether
+[Network]
+DHCP=yes
+IPv6AcceptRA=yes
+[DHCPv4]
+ClientIdentifier=mac
+END
+chroot . systemctl --quiet enable systemd-networkd
+
+# A host key of its own for each guest; of the one kind that is quick under emulation, too.
+rm -f etc/ssh/ssh_host_*
+printf '%s\\n' 'HostKey /etc/ssh/ssh_host_ecdsa_key' 'UseDNS no' >etc/ssh/sshd_config.d/lab.conf
+mkdir etc/systemd/system/ssh.service.d
+cat >etc/systemd/system/ssh.service.d/key.conf <<'END'
+[Service]
+Environment=KEY=ssh_host_ecdsa_key
+ExecStartPre=
+ExecStartPre=sh -c 'cd /etc/ssh && [ -s $KEY ] || ssh-keygen -q -t ecdsa -N "" -f $KEY'
+END
+
+# What a guest of minutes need not do.
+chroot . systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \\
+    e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-networkd-wait-online.service \\
+    getty-static.service getty@tty1.service systemd-pstore.service systemd-logind.service \\
+    modprobe@dm_mod.service sys-kernel-debug.mount sys-kernel-tracing.mount
+
+mkdir -p boot/grub
+cat >boot/grub/grub.cfg <<END
+set timeout=0
+menuentry debian32 {{
+    linux /boot/$(ls boot | grep ^vmlinuz-) {KERNEL_ARGUMENTS}
+    initrd /boot/$(ls boot | grep ^initrd.img-)
+}}
+END
+rm -rf usr/share/doc/* var/cache/debconf/*-old var/lib/dpkg/*-old var/backups/* var/log/journal
+rm -f etc/passwd- etc/group- etc/shadow- etc/gshadow- etc/subuid- etc/subgid-
+"""
+
+_VAGRANTFILE = """\
+Vagrant.configure("2") do |config|
+  config.vm.guest = :debian
+  config.ssh.insert_key = false
+  config.vm.synced_folder ".", "/vagrant", disabled: true
+end
+"""
 
 
-def lacks_for_rootfs() -> str:
-    """What is missing to have the root folder; empty if it is there, or can be built."""
-    if os.path.isdir(_root()):
-        return ""
-    missing = [package for program, package in _NEEDS.items() if not shutil.which(program)]
+@dataclass(frozen=True)
+class Box:
+    """What was built; ``sha256`` is that of ``box``."""
+
+    folder: str
+    box: str
+    disk: str
+    kernel: str
+    initrd: str
+    sha256: str
+
+
+_FILES = {"box": "debian32.box", "disk": "disk.qcow2", "kernel": "vmlinuz", "initrd": "initrd.img"}
+_SUMS = "SHA256SUMS"
+
+_PROGRAMS = {
+    "mmdebstrap": "mmdebstrap",
+    "arch-test": "arch-test",
+    "tar": "tar",
+}
+_DISK_PROGRAMS = {
+    "mke2fs": "e2fsprogs",
+    "debugfs": "e2fsprogs",
+    "grub-mkimage": "grub-common",
+    "qemu-img": "qemu-utils",
+}
+_GRUB = "/usr/lib/grub/i386-pc"
+
+
+def lacks() -> str:
+    """What the host lacks to build the box, and the command that gives it; empty if nothing."""
+    return _lacks({**_PROGRAMS, **_DISK_PROGRAMS}, {f"{_GRUB}/boot.img": "grub-pc-bin"})
+
+
+def _lacks(programs: dict[str, str], files: dict[str, str]) -> str:
+    keyring = {"/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring"}
+    missing = {name: package for name, package in programs.items() if not _which(name)}
+    missing |= {p: package for p, package in (files | keyring).items() if not os.path.exists(p)}
     if missing:
-        return f"no {' and no '.join(missing)}: apt-get install {' '.join(missing)}"
+        packages = " ".join(sorted(set(missing.values())))
+        return f"no {', '.join(missing)}: apt-get install {packages}"
+    if os.geteuid() and not _which("newuidmap"):
+        return "an ordinary user needs newuidmap: apt-get install uidmap"
+    runs = subprocess.run(["arch-test", "i386"], capture_output=True, env=_environment())
+    if runs.returncode:
+        return "this kernel runs no i386 programs: apt-get install qemu-user-static"
     return ""
 
 
-def rootfs(say: Callable[[str], None]) -> str:
-    """The root folder, built once and kept in the cache; its path.
+def lacks_for_rootfs() -> str:
+    """The same for the root folder alone; empty too where it is in the cache."""
+    path = os.path.join(cache("debian32-root"), _RECIPE)
+    return "" if os.path.exists(path) else _lacks(_PROGRAMS, {})
 
-    Raises Unavailable where it cannot be built.
-    """
-    root = _root()
-    if os.path.isdir(root):
-        return root
-    say("builds Debian 12 for i386: half a minute, once")
-    os.makedirs(os.path.dirname(root), exist_ok=True)
-    # Whole or not at all: it gets its name when it is finished.
-    begun = tempfile.mkdtemp(prefix="debian32-", dir=os.path.dirname(root))
-    os.chmod(begun, 0o755)  # apt's own user is to get through.
+
+def built() -> Box | None:
+    """The box in the cache, if it is whole and of this recipe."""
+    folder = cache("debian32")
+    paths = {field: os.path.join(folder, name) for field, name in _FILES.items()}
     try:
-        built = os.path.join(begun, "root")
-        # mmdebstrap's unprivileged mode gives the files to ids of a user namespace, which
-        # only it can remove: a tar and bubblewrap would be needed.  As root it is plain.
-        done = subprocess.run(
-            [
-                "mmdebstrap", "--mode=auto", "--architectures=i386",
-                "--variant=minbase", "--include=python3", "bookworm", built,
-            ],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            errors = [line for line in done.stderr.splitlines() if line.startswith("E: ")]
-            said = errors or [f"status {done.returncode}"]
-            raise Unavailable(f"mmdebstrap could not build Debian for i386: {said[0]}")
-        os.chmod(built, 0o755)
-        try:
-            os.rename(built, root)
-        except OSError:
-            # Another run was faster; it is the same.
-            if not os.path.isdir(root):
-                raise
+        with open(os.path.join(folder, _SUMS), encoding="ascii") as file:
+            recorded = file.read()
+        if _read(os.path.join(folder, _RECIPE)) != _recipe() or recorded != _sums(folder):
+            return None
+    except OSError:
+        return None
+    return Box(folder, sha256=recorded.split(maxsplit=1)[0], **paths)
+
+
+def build(say: Say, force: bool = False) -> Box:
+    """The box of the cache, built if it is not there; ``force`` builds it anew.
+
+    Raises `Unavailable`.
+    """
+    with alone("debian32"):
+        if not force and (box := built()):
+            return box
+        if reason := lacks():
+            raise Unavailable(f"the box debian32 cannot be built: {reason}")
+        with _building("debian32") as folder:
+            _build(folder, say)
+    box = built()
+    if not box:
+        raise Unavailable(f"{cache('debian32')}: what was just built is not what it was")
+    return box
+
+
+def rootfs(say: Say) -> str:
+    """The path of an i386 root folder with Python, for chroot(8) and the like.
+
+    Of the cache, or unpacked there.  Raises `Unavailable`.
+    """
+    path = cache("debian32-root")
+    with alone("debian32-root"):
+        # It is renamed into place when it is whole.
+        if _read(os.path.join(path, _RECIPE)) == _recipe():
+            return path
+        if reason := _lacks(_PROGRAMS, {}):
+            raise Unavailable(f"the root folder debian32 cannot be built: {reason}")
+        with _building("debian32-root") as folder:
+            packed = os.path.join(folder, "root.tar")
+            _mmdebstrap(packed, "python3", [], say)
+            # An ordinary user makes no devices; who enters the folder brings the host's.
+            command = ["tar", "-x", "-f", packed, "-C", folder, "--exclude=./dev/*"]
+            subprocess.run(command, check=True)
+            os.unlink(packed)
+            _sign(folder)
+    return path
+
+
+_RECIPE = ".recipe"
+
+
+def _sign(folder: str) -> None:
+    """Say what the finished folder was made by, and let others than its maker in."""
+    with open(os.path.join(folder, _RECIPE), "w", encoding="ascii") as file:
+        file.write(_recipe())
+    os.chmod(folder, 0o755)
+
+
+def _recipe() -> str:
+    """Changes when what is built would."""
+    parts = (PACKAGES, _LEFT_OUT, _BEFORE, _AFTER, _VAGRANTFILE, MEGABYTES, UUID, _epoch())
+    mirror = os.environ.get("MATRIX_MIRROR", "")
+    digest = hashlib.sha256(repr((parts, mirror)).encode())
+    with open(ext4.__file__, "rb") as file:
+        digest.update(file.read())
+    return digest.hexdigest()
+
+
+def _read(path: str) -> str:
+    with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
+        return file.read()
+    return ""
+
+
+def _epoch() -> int:
+    return int(os.environ.get("SOURCE_DATE_EPOCH", EPOCH))
+
+
+def _environment() -> dict[str, str]:
+    """For programs: in /usr/sbin as well, where an ordinary user's path does not lead."""
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    return {**os.environ, "PATH": path, "LC_ALL": "C", "SOURCE_DATE_EPOCH": str(_epoch())}
+
+
+def _which(name: str) -> str | None:
+    return shutil.which(name, path=_environment()["PATH"])
+
+
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Who builds the same meanwhile is waited for."""
+    path = cache(name) + ".lock"
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        file = open(path, "w")
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror}; name a folder in MATRIX_CACHE") from None
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _building(name: str) -> Iterator[str]:
+    """A folder that takes its place in the cache when all went well, and is gone otherwise."""
+    path = cache(name)
+    for left in os.scandir(os.path.dirname(path)):
+        # Of one that was killed: it is ours alone to be here.
+        if left.name.startswith(f".{name}-"):
+            shutil.rmtree(left.path, ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=f".{name}-", dir=os.path.dirname(path))
+    try:
+        yield folder
+        if os.path.lexists(path):
+            old = tempfile.mkdtemp(prefix=f".{name}-", dir=os.path.dirname(path))
+            os.rename(path, old)
+            os.rename(folder, path)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.rename(folder, path)
+    except subprocess.CalledProcessError as error:
+        program = error.cmd if isinstance(error.cmd, str) else error.cmd[0]
+        said = (error.output or "").strip().splitlines() or [f"exit status {error.returncode}"]
+        raise Unavailable(f"{name} cannot be built: {program}: {said[-1]}") from None
+    except OSError as error:
+        raise Unavailable(f"{name} cannot be built: {error}") from None
     finally:
-        shutil.rmtree(begun, ignore_errors=True)
-    return root
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _root() -> str:
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(cache, "papaya-lab", "debian12-i386")
+def _build(folder: str, say: Say) -> None:
+    def path(name: str) -> str:
+        return os.path.join(folder, name)
+
+    packed, raw = path("root.tar"), path("disk.raw")
+    options = [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
+    options += ["--essential-hook=" + _BEFORE, "--customize-hook=" + _AFTER]
+    _mmdebstrap(packed, PACKAGES, options, say)
+    with tarfile.open(packed) as archive:
+        say("debian32: taking kernel, initial RAM disk and the list of packages out")
+        wanted = {"./boot/vmlinuz-": _FILES["kernel"], "./boot/initrd.img-": _FILES["initrd"]}
+        for member in archive:
+            for start, name in wanted.items():
+                if member.isfile() and member.name.startswith(start):
+                    _take(archive, member, path(name))
+            if member.name == "./var/lib/dpkg/status":
+                _take(archive, member, path("status"))
+    with open(path("status"), encoding="utf-8") as status, open(path("packages"), "w") as names:
+        names.writelines(_packages(status))
+    os.unlink(path("status"))
+    say("debian32: writing the disk")
+    with open(raw, "wb") as disk:
+        disk.truncate(MEGABYTES << 20)
+    with _search_path():
+        ext4.make(packed, raw, folder, MEGABYTES, UUID, _epoch())
+    os.unlink(packed)
+    _make_bootable(raw, folder)
+    say("debian32: compressing it")
+    _run(["qemu-img", "convert", "-c", "-O", "qcow2", raw, path(_FILES["disk"])])
+    os.unlink(raw)
+    say("debian32: packing the box")
+    _pack(path(_FILES["disk"]), path(_FILES["box"]))
+    for name in os.listdir(folder):
+        if name not in _FILES.values() and name != "packages":
+            os.unlink(path(name))
+    with open(path(_SUMS), "w", encoding="ascii") as sums:
+        sums.write(_sums(folder))
+    _sign(folder)
+
+
+@contextlib.contextmanager
+def _search_path() -> Iterator[None]:
+    before = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = _environment()["PATH"]
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
+
+
+def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
+    source = archive.extractfile(member)
+    assert source
+    with open(path, "wb") as file:
+        shutil.copyfileobj(source, file)
+
+
+def _packages(status: Iterator[str]) -> Iterator[str]:
+    """``name version`` a line, of dpkg's status file."""
+    name = ""
+    for line in status:
+        if line.startswith("Package: "):
+            name = line.split()[1]
+        elif line.startswith("Version: "):
+            yield f"{name} {line.split()[1]}\n"
+
+
+def _mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say) -> None:
+    """Debian's packages, unpacked and configured, as the tar file ``packed``."""
+    say("debian32: fetching and installing Debian's packages: one to two minutes")
+    # The point release alone; the archives beside it change by the day.
+    point_release = r'sed -i -E "/-(updates|security) /d" "$1/etc/apt/sources.list"'
+    command = ["mmdebstrap", "--architectures=i386", "--variant=minbase", f"--include={packages}"]
+    command += ["--format=tar", "--dpkgopt=force-unsafe-io", f"--setup-hook={point_release}"]
+    command += [*options, "bookworm", packed]
+    if mirror := os.environ.get("MATRIX_MIRROR"):
+        command.append(mirror)
+    heard: list[str] = []
+    with subprocess.Popen(
+        command,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        # Ctrl-C is for us, who let it clean up.
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stderr
+            for line in process.stderr:
+                heard.append(line.rstrip())
+                if line.startswith("I: ") and line.endswith("...\n") and "/" not in line:
+                    say(f"debian32: {line[3:].rstrip()}")
+        except BaseException:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=30)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode:
+        # The first error is the cause, the last says that there was one.
+        errors = [line for line in heard if line.startswith(("E: ", "Err:"))] or heard[-1:]
+        raise subprocess.CalledProcessError(process.returncode, "mmdebstrap", "".join(errors[:1]))
+
+
+def _run(command: Sequence[str]) -> None:
+    subprocess.run(
+        command,
+        check=True,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+
+
+def _make_bootable(disk: str, folder: str) -> None:
+    """One partition, and GRUB before it: boot.img in the first sector, core.img from the next.
+
+    That is what grub-install(8) does, which wants the disk to be a device.  The partition
+    table's form is that of sfdisk(8) with ``start=2048, type=83, bootable``.
+    """
+    core = os.path.join(folder, "core.img")
+    modules = ["biosdisk", "part_msdos", "ext2", "normal", "linux", "configfile", "echo"]
+    prefix = "(hd0,msdos1)/boot/grub"
+    _run(["grub-mkimage", "-O", "i386-pc", "-p", prefix, "-d", _GRUB, "-o", core, *modules])
+    with open(f"{_GRUB}/boot.img", "rb") as file:
+        code = file.read(440)
+    start = ext4.OFFSET // 512
+    no_geometry = b"\xfe\xff\xff"
+    entry = struct.pack(
+        "<B3sB3sII", 0x80, no_geometry, 0x83, no_geometry, start, MEGABYTES * 2048 - start
+    )
+    table = code + struct.pack("<IH", 0x32336264, 0) + entry + bytes(48) + b"\x55\xaa"
+    with open(disk, "r+b") as file, open(core, "rb") as second:
+        file.write(table)
+        file.write(second.read())
+        if file.tell() > ext4.OFFSET:
+            raise OSError("GRUB does not fit before the partition")
+
+
+def _pack(disk: str, box: str) -> None:
+    """A box as vagrant-libvirt wants it, sorted, of nobody's and of one time."""
+    size = -(-MEGABYTES // 1024)
+    metadata = {"provider": "libvirt", "format": "qcow2", "virtual_size": size}
+    texts = {"Vagrantfile": _VAGRANTFILE, "metadata.json": json.dumps(metadata)}
+    with tarfile.open(box, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in sorted(texts):
+            _add(archive, name, io.BytesIO(texts[name].encode()), len(texts[name]))
+        with open(disk, "rb") as file:
+            _add(archive, "box.img", file, os.path.getsize(disk))
+
+
+def _add(archive: tarfile.TarFile, name: str, source: io.BufferedIOBase, size: int) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mtime = size, _epoch()
+    archive.addfile(member, source)
+
+
+def _sums(folder: str) -> str:
+    """As sha256sum(1) writes and checks them."""
+    lines = []
+    for name in [*_FILES.values(), "packages"]:
+        with open(os.path.join(folder, name), "rb") as file:
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
+    return "".join(lines)

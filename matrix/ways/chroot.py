@@ -11,6 +11,8 @@ import shlex
 import shutil
 import subprocess
 
+from matrix.boxes import debian32
+
 from . import Unavailable, Way
 
 _PERSONALITY = {"debian32": ["setarch", "i386"]}
@@ -29,20 +31,10 @@ class Chroot(Way):
             return "only root can chroot: install the package bubblewrap, or run as root"
         if self.argument.startswith("/"):
             return "" if os.path.isdir(self.argument) else f"{self.argument}: no such folder"
-        try:
-            from ..boxes import debian32
-        except ImportError:
-            return "there is nothing to build it with"
-        lacks: str = debian32.lacks_for_rootfs()
-        return lacks
+        return debian32.lacks_for_rootfs()
 
     def up(self) -> str:
-        if self.argument.startswith("/"):
-            folder = self.argument
-        else:
-            from ..boxes import debian32
-
-            folder = debian32.rootfs(self.say)
+        folder = self.argument if self.argument.startswith("/") else debian32.rootfs(self.say)
         command = [*_PERSONALITY.get(self.argument, []), *_entered(folder), "/usr/bin/python3"]
         tried = subprocess.run(
             [*command, "-c", ""], stdin=subprocess.DEVNULL, capture_output=True, text=True,

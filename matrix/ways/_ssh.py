@@ -1,0 +1,49 @@
+"""What the ways share that lead over ssh: a configuration for one guest, and does it answer?"""
+
+from __future__ import annotations
+
+import subprocess
+
+_GUEST = """\
+Host {name}
+    HostName 127.0.0.1
+    Port {port}
+    User vagrant
+    IdentityFile "{key}"
+    IdentitiesOnly yes
+    # Its host key was drawn when it started, and it is on this machine.
+    StrictHostKeyChecking no
+    UserKnownHostsFile /dev/null
+    LogLevel ERROR
+    BatchMode yes
+    ControlPath none
+    ServerAliveInterval 15
+    ServerAliveCountMax 8
+"""
+
+
+def write(config: str, name: str, port: int, key: str) -> None:
+    """The file ``config`` for ssh(1), by which ``name`` is a guest on this machine."""
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(_GUEST.format(name=name, port=port, key=key))
+
+
+def trouble(config: str, name: str, limit: float = 30) -> str:
+    """Why Python does not answer there, in a line; empty if it does.  Asks once."""
+    command = ["ssh", "-F", config, "-o", f"ConnectTimeout={limit:.0f}", name]
+    try:
+        asked = subprocess.run(
+            [*command, "python3 -c 'print(6 * 7)'"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=limit + 10,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"ssh does not come back within {limit + 10:.0f} s"
+    if asked.stdout.strip() == b"42":
+        return ""
+    said = asked.stderr.decode(errors="replace").strip().splitlines()
+    if asked.returncode in (126, 127):
+        return "there is no python3 in the guest"
+    return said[-1] if said else f"ssh: exit status {asked.returncode}"

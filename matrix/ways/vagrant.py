@@ -1,0 +1,222 @@
+"""A machine of the Vagrantfile, by libvirt or else VirtualBox: ``vagrant:MACHINE``.
+
+Vagrant keeps what it knows of the machine in the run's own folder, and libvirt gets a name that
+no other run has, so that runs do not meet, nor the user's own ``vagrant up``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import os
+import re
+import secrets
+import select
+import shutil
+import signal
+import subprocess
+import time
+
+from matrix.boxes import cache, debian32
+
+from . import Unavailable, Way, _kvm, _ssh
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_VIRSH = ("virsh", "-q", "-c", "qemu:///system")
+_LIMIT = 1800.0
+"""Seconds for `vagrant up`: a box may have to be fetched, a guest emulated."""
+
+
+class Vagrant(Way):
+    """The argument is a machine of the Vagrantfile."""
+
+    label = "vagrant"
+
+    def __init__(self, *arguments: object, **more: object) -> None:
+        super().__init__(*arguments, **more)  # type: ignore[arg-type]
+        self._prefix = f"papaya-lab-{os.getpid()}-{secrets.token_hex(3)}-"
+        self._provider = ""
+        self._begun = False
+
+    def lacks(self) -> str:
+        if not os.path.exists(os.path.join(TOP, "Vagrantfile")):
+            return f"no Vagrantfile in {TOP}: run from a clone of the repository"
+        if not shutil.which("vagrant"):
+            return "no vagrant: apt-get install vagrant vagrant-libvirt libvirt-daemon-system"
+        if not shutil.which("ssh"):
+            return "no ssh: apt-get install openssh-client"
+        reasons = [_lacks_libvirt()]
+        provider = "" if reasons[0] else "libvirt"
+        if not provider and self.argument != "debian32":
+            reasons.append(_lacks_virtualbox())
+            provider = "" if reasons[1] else "virtualbox"
+        if not provider:
+            return "; or ".join(reasons)
+        self._provider, self.label = provider, f"vagrant/{provider}"
+        if self.argument == "debian32" and not debian32.built():
+            return debian32.lacks()
+        return ""
+
+    def up(self) -> str:
+        if reason := self.lacks():
+            raise Unavailable(reason)
+        if self.argument == "debian32":
+            self._add(debian32.built() or debian32.build(self.say))
+        self._begun = True
+        self._vagrant("up", self.argument, f"--provider={self._provider}", "--no-color")
+        config = os.path.join(self.folder, "ssh_config")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(self._vagrant("ssh-config", self.argument, quiet=True))
+            # Else a guest that is gone is waited for, for ever.
+            file.write("  BatchMode yes\n  ServerAliveInterval 15\n  ServerAliveCountMax 8\n")
+        if reason := _ssh.trouble(config, self.argument):
+            raise Unavailable(f"the guest is up, but {reason}")
+        return f"ssh_config={config}//ssh={self.argument}//python=python3"
+
+    def down(self) -> None:
+        if not self._begun:
+            return
+        try:
+            self._vagrant("destroy", "-f", self.argument, quiet=True)
+        except Unavailable as error:
+            self.say(f"{self.argument}: {error}")
+        finally:
+            if self._provider == "libvirt":
+                self._forget()
+        self._begun = False
+
+    def _add(self, box: debian32.Box) -> None:
+        """Give the box to Vagrant, if it has none or an older one."""
+        home = os.environ.get("VAGRANT_HOME") or os.path.expanduser("~/.vagrant.d")
+        boxes = os.path.join(home, "boxes", "local-VAGRANTSLASH-debian32")
+        with debian32.alone("debian32"):
+            with contextlib.suppress(OSError):
+                if filecmp.cmp(os.path.join(boxes, "0/libvirt/box.img"), box.disk, shallow=False):
+                    return
+            name = ("--name", "local/debian32", "--provider", "libvirt")
+            self._vagrant("box", "add", "--force", *name, box.box)
+
+    def _forget(self) -> None:
+        """Remove what Vagrant left of the guest: it was interrupted before it noted its name."""
+        listed = _asked(*_VIRSH, "list", "--all", "--name") or ""
+        for name in listed.split():
+            if name.startswith(self._prefix):
+                _asked(*_VIRSH, "destroy", name)
+                _asked(*_VIRSH, "undefine", name, "--remove-all-storage", "--nvram")
+        listed = _asked(*_VIRSH, "vol-list", "default") or ""
+        for name, *_ in map(str.split, filter(str.strip, listed.splitlines())):
+            if name.startswith(self._prefix):
+                _asked(*_VIRSH, "vol-delete", "--pool", "default", name)
+
+    def _vagrant(self, *arguments: str, quiet: bool = False) -> str:
+        """Run it and say its lines; its standard output.  Raises `Unavailable`."""
+        environment = {
+            **os.environ,
+            "VAGRANT_CWD": TOP,
+            "VAGRANT_DOTFILE_PATH": os.path.join(self.folder, "vagrant"),
+            "VAGRANT_CHECKPOINT_DISABLE": "1",
+            "MATRIX_PREFIX": self._prefix,
+            "MATRIX_CACHE": cache(""),
+        }
+        if _kvm.trouble():
+            environment["MATRIX_EMULATED"] = "1"
+        errors_path = os.path.join(self.folder, "vagrant.err")
+        until = time.monotonic() + _LIMIT
+        heard = b""
+        with (
+            open(errors_path, "wb") as errors,
+            subprocess.Popen(
+                ["vagrant", *arguments],
+                env=environment,
+                cwd=TOP,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                # Ctrl-C is for us, who let it finish what it is at.
+                start_new_session=True,
+            ) as process,
+        ):
+            assert process.stdout
+            try:
+                said = 0
+                while some := self._read(process.stdout.fileno(), until):
+                    heard += some
+                    *lines, rest = heard[said:].split(b"\n")
+                    said = len(heard) - len(rest)
+                    for line in lines if not quiet else []:
+                        self._tell(line.decode(errors="replace"))
+                process.wait(timeout=max(1, until - time.monotonic()))
+            except BaseException:
+                _end(process)
+                raise
+        if process.returncode:
+            with open(errors_path, encoding="utf-8", errors="replace") as file:
+                reason = _gist(file.read()) or f"exit status {process.returncode}"
+            raise Unavailable(f"vagrant {arguments[0]}: {reason}")
+        return heard.decode(errors="replace")
+
+    def _read(self, descriptor: int, until: float) -> bytes:
+        if not select.select([descriptor], [], [], max(0.0, until - time.monotonic()))[0]:
+            raise Unavailable(f"vagrant did not finish within {_LIMIT:.0f} s")
+        return os.read(descriptor, 65536)
+
+    def _tell(self, line: str) -> None:
+        # "==> debian32: what it does", and below it settings, indented and many.
+        if found := re.match(r"==> (?:[^:]+: )?(?! --)(.+)", line):
+            self.say(f"{self.argument}: {found[1].strip()}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Vagrant leaves at the first SIGINT when the step it is at is done, at the second at once."""
+    for signum, limit in ((signal.SIGINT, 20), (signal.SIGINT, 10)):
+        process.send_signal(signum)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=limit)
+            break
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _gist(errors: str) -> str:
+    """Vagrant's explanation without its frame, in a line."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    return " ".join(line for line in lines if "warning:" not in line)[:300]
+
+
+def _lacks_libvirt() -> str:
+    if not shutil.which("virsh"):
+        return "no virsh: apt-get install libvirt-clients libvirt-daemon-system vagrant-libvirt"
+    if _asked(*_VIRSH, "version") is None:
+        return "libvirtd does not answer: systemctl start libvirtd, as a user of group libvirt"
+    plugins = _asked("vagrant", "plugin", "list", limit=30)
+    if plugins is not None and "vagrant-libvirt" not in plugins:
+        return "Vagrant has no plugin for libvirt: vagrant plugin install vagrant-libvirt"
+    return ""
+
+
+def _lacks_virtualbox() -> str:
+    if _asked("VBoxManage", "--version") is None:
+        return "no VirtualBox that runs: install virtualbox"
+    return ""
+
+
+def _asked(*command: str, limit: float = 8) -> str | None:
+    """What it says; None where it does not run, fails or hangs."""
+    environment = {**os.environ, "VAGRANT_CHECKPOINT_DISABLE": "1"}
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        asked = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=limit,
+            env=environment,
+            check=False,
+        )
+        if not asked.returncode:
+            return asked.stdout
+    return None
+
+
+WAY = Vagrant
