@@ -7,7 +7,7 @@ differed from itself as much, that is said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -108,11 +108,34 @@ class Analysis:
         starts = self.windows(subject, connections)
         return statistics.cv([[window.exact_percent for window in start] for start in starts])
 
-    def floor(self, percent: float) -> float | None:
+    def variation(self, subject: str, reference: str, connections: int) -> Comparison:
+        """The ratio of how much the use of CPU varies within a start."""
+        return self.compare(subject, reference, connections, lambda cell: cell.cv)
+
+    def ticks(self, subject: str, connections: int) -> float | None:
+        """What the kernel's tick counters said of all processes: the mean of all windows."""
+        starts = self.windows(subject, connections)
+        found = [w.ticks_percent for start in starts for w in start if w.ticks_percent is not None]
+        return sum(found) / len(found) if found else None
+
+    def paper(self, subject: str, connections: int) -> tuple[float, float] | None:
+        """Mean and coefficient of variation as the paper computed them, of all samples.
+
+        Of what top showed, zeros dropped as its script did; None where that was not measured.
+        """
+        starts = self.windows(subject, connections)
+        samples = [w.paper_percent for start in starts for w in start if w.paper_percent]
+        if len(samples) < 2:
+            return None
+        mean = sum(samples) / len(samples)
+        variance = sum((sample - mean) ** 2 for sample in samples) / (len(samples) - 1)
+        return mean, variance**0.5 / mean
+
+    def floor(self, percent: float, zeros: bool = True) -> float | None:
         """The coefficient of variation that a tick clock would show of a constant use."""
         clock = self.run.description.accounting.clock_hz
         cores = max(1, len(self.run.description.cores.server))
-        return statistics.noise_floor(percent, clock, self.design.window, cores)
+        return statistics.noise_floor(percent, clock, self.design.window, cores, zeros)
 
     def compare(
         self, subject: str, reference: str, connections: int, measure: Measure = CPU
@@ -149,8 +172,16 @@ class Analysis:
                 blocks.setdefault(block, {})[count] = value
         return statistics.growth([*blocks.values()])
 
+    def verdicts(self, group: Group) -> list[str]:
+        """Each subject beside the group's first, at the most connections both were measured at."""
+        last = {found.subject: found for found in self.comparisons(group)}
+        return [
+            f"{name} at {plural(found.connections, 'connection')} {self.verdict(found)}."
+            for name, found in last.items()
+        ]
+
     def verdict(self, found: Comparison) -> str:
-        """A comparison in words that its interval supports."""
+        """What its subject does, in words that the interval supports."""
         ratio, other = found.ratio, found.reference
         if ratio is None:
             return f"cannot be compared with {other}: no block has a use of CPU by both"
@@ -160,7 +191,7 @@ class Analysis:
                 f"too few to tell, {FEWEST} are needed"
             )
         if ratio.holds(1):
-            return f"no difference from {other} can be told: {told(ratio)} times its CPU"
+            return f"shows no difference from {other} that can be told: {told(ratio, ' times')} its CPU"
         words = f"uses {told(ratio, ' times')} the CPU of {other}"
         seen = [twin.ratio.value for twin in self.twins if twin.ratio]
         if seen and min(*seen, 1 / max(seen)) <= ratio.value <= max(*seen, 1 / min(seen)):
@@ -176,29 +207,13 @@ def _compared(
     return Comparison(subject, reference, connections, ratio, len(both))
 
 
-# The paper's method ---------------------------------------------------------------------------
-
-
-def by_paper(starts: Sequence[Sequence[Window]]) -> tuple[float, float] | None:
-    """Mean and coefficient of variation as the paper computed them, of all samples.
-
-    Of what top showed, zeros dropped as its script did; None where that was not measured.
-    """
-    samples = [w.paper_percent for start in starts for w in start if w.paper_percent]
-    if len(samples) < 2:
-        return None
-    mean = sum(samples) / len(samples)
-    variance = sum((sample - mean) ** 2 for sample in samples) / (len(samples) - 1)
-    return mean, variance**0.5 / mean
-
-
 # Numbers as they are told ---------------------------------------------------------------------
 
 
 def number(value: float | None) -> str:
     """Three digits that count: ``0.0123``, ``2.10``, ``1,234``; a dash for None."""
     if value is None:
-        return "–"
+        return "-"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     # Alternate form keeps the zeros that count, and a point that does not.
@@ -210,7 +225,7 @@ def number(value: float | None) -> str:
 def told(interval: Interval | None, unit: str = "") -> str:
     """``2.10 (1.90 to 2.40)``; the unit follows the value."""
     if interval is None:
-        return "–"
+        return "-"
     if interval.low is None or interval.high is None:
         return f"{number(interval.value)}{unit}"
     return f"{number(interval.value)}{unit} ({number(interval.low)} to {number(interval.high)})"

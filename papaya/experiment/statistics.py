@@ -181,12 +181,20 @@ def _blocks(count: int, resamples: int, random: np.random.Generator) -> NDArray[
     return ((starts + np.arange(length)) % count).reshape(resamples, -1)[:, :count]
 
 
-def noise_floor(percent: float, clock_hz: int, seconds: float, cores: int = 1) -> float | None:
+def noise_floor(
+    percent: float, clock_hz: int, seconds: float, cores: int = 1, zeros: bool = True
+) -> float | None:
     """The coefficient of variation that a tick clock shows of a use that does not vary at all.
 
     At each tick the process is running or not: n ticks of a window are n draws with the
-    probability p, the share of a core in use; sqrt((1 - p) / (n p)).  None where p is 0.
+    probability p, the share of a core in use; sqrt((1 - p) / (n p)).  Without ``zeros``, that
+    of the windows in which any tick met it.  None where p is 0.
     """
     share = min(1.0, percent / 100 / cores)
     ticks = clock_hz * seconds * cores
-    return math.sqrt((1 - share) / (ticks * share)) if share > 0 and ticks > 0 else None
+    if share <= 0 or ticks <= 0:
+        return None
+    square = (1 - share) / (ticks * share)
+    if not zeros:
+        square = max(0.0, (1 + square) * (1 - (1 - share) ** ticks) - 1)
+    return math.sqrt(square)
