@@ -119,16 +119,21 @@ class Analysis:
         return sum(found) / len(found) if found else None
 
     def paper(self, subject: str, connections: int) -> tuple[float, float] | None:
-        """Mean and coefficient of variation as the paper computed them, of all samples.
+        """Mean and coefficient of variation as the paper computed them, of a start.
 
-        Of what top showed, zeros dropped as its script did; None where that was not measured.
+        Of what top showed, zeros dropped as its script did; mean and variance are averaged
+        over starts, of which the paper had one.  None where that was not measured.
         """
-        starts = self.windows(subject, connections)
-        samples = [w.paper_percent for start in starts for w in start if w.paper_percent]
-        if len(samples) < 2:
+        found = []
+        for start in self.windows(subject, connections):
+            samples = [w.paper_percent for w in start if w.paper_percent]
+            if len(samples) > 1:
+                mean = sum(samples) / len(samples)
+                square = sum((sample - mean) ** 2 for sample in samples)
+                found.append((mean, square / (len(samples) - 1)))
+        if not found:
             return None
-        mean = sum(samples) / len(samples)
-        variance = sum((sample - mean) ** 2 for sample in samples) / (len(samples) - 1)
+        mean, variance = (sum(each) / len(found) for each in zip(*found, strict=True))
         return mean, variance**0.5 / mean
 
     def floor(self, percent: float, zeros: bool = True) -> float | None:
@@ -191,7 +196,8 @@ class Analysis:
                 f"too few to tell, {FEWEST} are needed"
             )
         if ratio.holds(1):
-            return f"shows no difference from {other} that can be told: {told(ratio, ' times')} its CPU"
+            words = f"shows no difference from {other} that can be told"
+            return f"{words}: {told(ratio, ' times')} its CPU"
         words = f"uses {told(ratio, ' times')} the CPU of {other}"
         seen = [twin.ratio.value for twin in self.twins if twin.ratio]
         if seen and min(*seen, 1 / max(seen)) <= ratio.value <= max(*seen, 1 / min(seen)):

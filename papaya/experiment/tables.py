@@ -91,7 +91,8 @@ def use(analysis: Analysis, group: Group) -> Table:
         sd = cv.value * mean.value if cv else None
         rows.append((
             subject.name, str(count), str(len(analysis.cells(subject.name, count))), told(mean),
-            number(None if sd is None else sd**2), number(sd), told(cv), number(analysis.floor(mean.value)),
+            number(None if sd is None else sd**2), number(sd), told(cv),
+            number(analysis.floor(mean.value)),
         ))  # fmt: skip
     return Table(
         f"use-{group.name}",
@@ -200,8 +201,8 @@ def paper_beside_exact(analysis: Analysis) -> Table:
             cv = analysis.cv(subject.name, count)
             rows.append((
                 subject.name, str(count), number(exact.value), number(ticks),
-                number(paper and paper[0]), number(cv.value if cv else None), number(paper and paper[1]),
-                number(analysis.floor(exact.value, zeros=False)),
+                number(paper and paper[0]), number(cv.value if cv else None),
+                number(paper and paper[1]), number(analysis.floor(exact.value, zeros=False)),
             ))  # fmt: skip
     return Table(
         "paper-method",

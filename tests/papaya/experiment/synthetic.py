@@ -148,7 +148,7 @@ def _cell(
     mbit = count * seconds
     messages = int(mbit * 1e6 / 8 / 128)
     deliveries = messages * count if chat else None
-    slow = dice.lognormvariate(0, 0.1) * (0.2 + 0.02 * count)
+    slow = dice.lognormvariate(0, 0.1) * (0.2 + 0.02 * count) * COST[name]
     cell = Cell(
         block=block, subject=name, connections=count, repeat=block, aa=aa, status=OK, why="",
         seconds=seconds, cpu_seconds=used, cpu_percent=mean, cv=spread / mean if mean else None,
