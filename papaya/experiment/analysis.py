@@ -47,6 +47,7 @@ class Analysis:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.design = run.description.design
+        self._intervals: dict[tuple[str, int, Measure], Interval | None] = {}
         self._cells: dict[tuple[str, int, bool], list[Cell]] = {}
         for cell in run.cells:
             if cell.status == OK:
@@ -67,9 +68,18 @@ class Analysis:
         )
         found = [
             Group("sink", "Read and discard", tuple(sink)),
-            Group("chat", "The whole chat, every message to every client", chat),
+            Group("chat", "The whole chat", chat),
         ]
         return [group for group in found if group.subjects]
+
+    @cached_property
+    def left_out(self) -> dict[str, str]:
+        """Subjects that could not be measured here or have not been yet, and why."""
+        missing = dict(self.run.description.left_out)
+        begun = {cell.subject for cell in self.run.cells}
+        for name in self.run.subjects.keys() - begun:
+            missing.setdefault(name, "the run ended before it was measured")
+        return dict(sorted(missing.items()))
 
     def measured(self, group: Group) -> Iterator[tuple[Subject, int]]:
         """Every subject of a group with each number of connections it was measured at."""
@@ -100,13 +110,20 @@ class Analysis:
 
     def interval(self, subject: str, connections: int, measure: Measure = CPU) -> Interval | None:
         """The mean over starts; None where it was not measured."""
-        values = self.values(subject, connections, measure)
-        return statistics.mean([*values.values()]) if values else None
+        key = subject, connections, measure
+        if key not in self._intervals:
+            values = [*self.values(subject, connections, measure).values()]
+            self._intervals[key] = statistics.mean(values) if values else None
+        return self._intervals[key]
 
     def cv(self, subject: str, connections: int) -> Interval | None:
         """How much the use of CPU varies within a start, by the exact windows."""
-        starts = self.windows(subject, connections)
-        return statistics.cv([[window.exact_percent for window in start] for start in starts])
+        key = subject, connections, "cv of windows"
+        if key not in self._intervals:
+            starts = self.windows(subject, connections)
+            exact = [[window.exact_percent for window in start] for start in starts]
+            self._intervals[key] = statistics.cv(exact)
+        return self._intervals[key]
 
     def variation(self, subject: str, reference: str, connections: int) -> Comparison:
         """The ratio of how much the use of CPU varies within a start."""
@@ -158,6 +175,10 @@ class Analysis:
                 if self.cells(name, count) and self.cells(reference, count):
                     yield self.compare(name, reference, count)
 
+    def last(self, group: Group) -> dict[str, Comparison]:
+        """By subject, at the most connections that both were measured at."""
+        return {found.subject: found for found in self.comparisons(group)}
+
     @cached_property
     def twins(self) -> list[Comparison]:
         """A/A: subjects with themselves."""
@@ -179,10 +200,9 @@ class Analysis:
 
     def verdicts(self, group: Group) -> list[str]:
         """Each subject beside the group's first, at the most connections both were measured at."""
-        last = {found.subject: found for found in self.comparisons(group)}
         return [
             f"{name} at {plural(found.connections, 'connection')} {self.verdict(found)}."
-            for name, found in last.items()
+            for name, found in self.last(group).items()
         ]
 
     def verdict(self, found: Comparison) -> str:

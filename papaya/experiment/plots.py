@@ -86,8 +86,9 @@ def by_connections(
     return Plot(
         name,
         title,
-        f"{unit} by the number of connections, both axes logarithmic; mean over starts and its "
-        f"95 % interval. {_ends(panels)}",
+        f"Mean over starts in {unit}, with its 95 % interval, by the number of connections; both "
+        "axes logarithmic. Colour tells the paradigm; hollow and dashed is the paper's own, "
+        f"unequal work. {_ends(panels)}",
         figure,
     )
 
@@ -97,10 +98,9 @@ def ratios(analysis: Analysis) -> Plot | None:
     styles = looks(analysis.subjects)
     panels: list[tuple[Group, list[tuple[str, Interval, Look | None]]]] = []
     for group in analysis.groups:
-        last = {found.subject: found for found in analysis.comparisons(group)}
         rows: list[tuple[str, Interval, Look | None]] = [
             (f"{name}, {found.connections}", found.ratio, styles[name])
-            for name, found in last.items()
+            for name, found in analysis.last(group).items()
             if found.ratio
         ]
         rows.sort(key=lambda row: row[1].value)

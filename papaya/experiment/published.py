@@ -87,7 +87,7 @@ def beside_published(
 
 
 def answers(analysis: Analysis) -> list[str]:
-    """The paper's two questions of CPU, answered from this run, a sentence each.
+    """The paper's two questions of CPU, answered from this run, for equal and unequal work.
 
     At the largest number of connections that both subjects were measured at.
     """
@@ -104,23 +104,25 @@ def answers(analysis: Analysis) -> list[str]:
         line = f"{lead} and {plural(count, 'connection')}, {goes} {analysis.verdict(use)}."
         one, other = published().get((PROCESSES, count)), published().get((GOROUTINES, count))
         if one and other:
-            line += f" Published: {number(other.mean / one.mean)} times."
-        said += [line, *_stability(analysis, analysis.variation(goes, ours, count))]
+            line += f" Published: {number(other.mean / one.mean)} times"
+            line += ", with a part of the processes counted." if one.cut_off else "."
+        line += _stability(analysis.variation(goes, ours, count))
         seen = [analysis.paper(name, count) for name in (ours, goes)]
         if seen[0] and seen[1]:
-            said.append(
-                f"The paper's method would have said of the same runs: {goes} "
-                f"{number(seen[1][0] / seen[0][0])} times the CPU of {ours}, "
-                f"Cv {number(seen[1][1])} and {number(seen[0][1])}."
+            line += (
+                f" The paper's method would have said of the same runs: "
+                f"{number(seen[1][0] / seen[0][0])} times the CPU, and a Cv of "
+                f"{number(seen[1][1])} beside {number(seen[0][1])}."
             )
+        said.append(line)
     return said
 
 
-def _stability(analysis: Analysis, found: Comparison) -> list[str]:
+def _stability(found: Comparison) -> str:
     ratio = found.ratio
     if ratio is None:
-        return []
-    line = f"Its Cv within a start is {told(ratio, ' times')} that of {found.reference}"
+        return ""
+    line = f" Its Cv within a start is {told(ratio, ' times')} that of {found.reference}"
     if ratio.low is None:
-        return [f"{line}; too few starts to tell."]
-    return [f"{line}: no difference can be told." if ratio.holds(1) else f"{line}."]
+        return f"{line}; too few starts to tell."
+    return f"{line}: no difference can be told." if ratio.holds(1) else f"{line}."

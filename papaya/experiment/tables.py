@@ -250,17 +250,12 @@ def refused(analysis: Analysis) -> Table:
 
 def left_out(analysis: Analysis) -> Table:
     """What could not be measured here, and what has not been yet."""
-    missing = dict(analysis.run.description.left_out)
-    ran = {cell.subject for cell in analysis.run.cells}
-    for name in analysis.run.subjects:
-        if name not in ran:
-            missing.setdefault(name, "the run ended before it was measured")
     return Table(
         "left-out",
         "Left out",
         "Subjects that were not measured.",
         ("subject", "reason"),
-        tuple(missing.items()),
+        tuple(analysis.left_out.items()),
         text=2,
     )
 
