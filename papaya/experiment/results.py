@@ -260,7 +260,7 @@ def read_description(folder: str | Path) -> Description:
     path = Path(folder, "run.json")
     try:
         document = json.loads(_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(f"{path}: not JSON: {error}") from None
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
@@ -290,7 +290,7 @@ def _texts(record: Any) -> list[str]:
     return [
         "" if value is None
         else str(int(value)) if isinstance(value, bool)
-        else " ".join(value.split()) if isinstance(value, str)
+        else " ".join(value.split()).encode(errors="replace").decode() if isinstance(value, str)
         else repr(value)
         for value in values
     ]  # fmt: skip
@@ -311,10 +311,13 @@ def _rows(path: Path, kind: type[Record]) -> Iterator[Record]:
     """The records of a CSV file whose lines are whole."""
     hints = typing.get_type_hints(kind)
     text = _text(path)
-    reader = csv.reader(text[: text.rfind("\n") + 1].splitlines())
-    if next(reader, None) != list(hints):
+    try:
+        rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
+    except csv.Error as error:
+        raise Refused(f"{path}: not CSV: {error}") from None
+    if rows[:1] != [list(hints)]:
         raise Refused(f"{path}: line 1: the columns must be {','.join(hints)}")
-    for number, row in enumerate(reader, 2):
+    for number, row in enumerate(rows[1:], 2):
         if len(row) != len(hints):
             raise Refused(f"{path}: line {number}: {len(row)} columns, not {len(hints)}")
         try:
@@ -335,7 +338,7 @@ def _parsed(hint: Any, text: str) -> object:
     if hint is bool:
         return {"0": False, "1": True}[text] if text in ("0", "1") else _not(hint, text)
     value = hint(text)
-    return value if math.isfinite(value) else _not(hint, text)
+    return _not(hint, text) if value in (math.inf, -math.inf) or value != value else value
 
 
 def _not(hint: type, value: object) -> typing.NoReturn:

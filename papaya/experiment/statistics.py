@@ -90,7 +90,9 @@ def bootstrap(
         return Interval(value)
     picks = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
     found = np.sort(statistic(rows[picks]))
-    below = (np.sum(found < value) + np.sum(found <= value)) / (2 * RESAMPLES)
+    # The same values in another order may differ in the last digit, and are a tie.
+    near = 1e-12 * abs(value)
+    below = (np.sum(found < value - near) + np.sum(found <= value + near)) / (2 * RESAMPLES)
     bias = NORMAL.inv_cdf(min(max(float(below), 1 / RESAMPLES), 1 - 1 / RESAMPLES))
     without = statistic(np.array([np.delete(rows, at, 0) for at in range(count)]))
     pulls = without.mean() - without

@@ -39,7 +39,7 @@ def page(
         for at, (words, sentences) in enumerate(answers.items())
     ]
     sections += [(plot.name, plot.title, _figure(plot)) for plot in plots]
-    sections += [(table.name, table.title, _table(table)) for table in tables]
+    sections += [(f"table-{table.name}", table.title, _table(table)) for table in tables]
     sections += [
         ("method", "Method", "".join(f"<p>{escape(each)}</p>" for each in method(analysis))),
         ("host", "Host and run", _facts(facts(analysis))),
@@ -96,8 +96,8 @@ def _table(table: Table) -> str:
         for each, before in zip(table.rows, befores, strict=False)
     )
     text = (
-        f'<div class="wide" tabindex="0" role="region" aria-labelledby="{table.name}">'
-        f'<table aria-labelledby="{table.name}" aria-describedby="{table.name}-told">'
+        f'<div class="wide" tabindex="0" role="region" aria-labelledby="table-{table.name}">'
+        f'<table aria-labelledby="table-{table.name}" aria-describedby="{table.name}-told">'
         f"<thead>{row(table.head, 'th')}</thead><tbody>{body}</tbody></table></div>"
     )
     if len(table.rows) > LONG:
