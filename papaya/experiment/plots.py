@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from .analysis import CPU, Analysis, Group, plural, told
 from .results import CHAT
-from .statistics import Interval
+from .statistics import FEWEST, Interval
 from .style import (
     FAINT,
     GRID,
@@ -55,6 +55,9 @@ def plots(analysis: Analysis) -> list[Plot]:
             by_connections(
                 analysis, "megabit", "CPU by megabit", "µs of CPU a megabit", "us_per_mbit"
             ),
+            by_connections(
+                analysis, "delivery", "CPU by delivery", "µs of CPU a delivery", "us_per_delivery"
+            ),
             ratios(analysis),
             variation(analysis),
             over_time(analysis),
@@ -88,7 +91,7 @@ def by_connections(
         title,
         f"Mean over starts in {unit}, with its 95 % interval, by the number of connections; both "
         "axes logarithmic. Colour tells the paradigm; hollow and dashed is the paper's own, "
-        f"unequal work. {_ends(panels)}",
+        f"unequal work. {_few(panels)}{_ends(panels)}",
         figure,
     )
 
@@ -321,6 +324,16 @@ def _paper(analysis: Analysis, name: str, curve: Curve) -> tuple[list[int], list
     """The Cv that the paper's method saw."""
     found = {n: paper[1] for n in curve if (paper := analysis.paper(name, n)) and paper[1] > 0}
     return [*found], [*found.values()]
+
+
+def _few(panels: Sequence[tuple[Group, dict[str, Curve]]]) -> str:
+    """Why whiskers are missing, where some are."""
+    every = (each for _, curves in panels for curve in curves.values() for each in curve.values())
+    return (
+        f"Where there is no interval, the starts were fewer than {FEWEST}. "
+        if any(each.low is None for each in every)
+        else ""
+    )
 
 
 def _ends(panels: Sequence[tuple[Group, dict[str, Curve]]]) -> str:

@@ -20,7 +20,7 @@ from papaya.experiment.style import COLOURS, INK, PAPER, apart, looks, png, svg
 from tests.papaya.experiment import synthetic
 from tests.papaya.experiment.synthetic import COST, SUBJECTS
 
-EVERY = ["cpu", "megabit", "ratios", "cv", "time", "latency"]
+EVERY = ["cpu", "megabit", "delivery", "ratios", "cv", "time", "latency"]
 DARK = "#14171b"
 # Costs so close to each other that their names would lie upon each other.
 CLOSE = {name: 1 + 0.001 * at for at, name in enumerate(COST)}
@@ -80,7 +80,7 @@ def test_no_word_lies_over_another_or_off_the_paper(
 def test_each_subject_is_named_in_the_plot(drawn: list[Plot], name: str) -> None:
     text = svg(next(plot.figure for plot in drawn if plot.name == name))
     for subject in SUBJECTS.values():
-        if name == "latency" and subject.work != "chat":
+        if name in ("latency", "delivery") and subject.work != "chat":
             continue
         assert subject.name in text
 
@@ -160,6 +160,7 @@ def test_a_first_look_can_be_drawn(tmp_path: Path, repeats: int) -> None:
     assert {"cpu", "megabit", "cv", "time"} <= {plot.name for plot in drawn}
     for plot in drawn:
         assert "c-epoll" in svg(plot.figure)
+    assert "the starts were fewer than 5" in drawn[0].caption
 
 
 def test_a_use_of_nothing_can_be_drawn(tmp_path: Path) -> None:

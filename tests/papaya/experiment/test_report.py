@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_of_it_is_made(folder: Path) -> None:
-    names = ("cpu", "megabit", "ratios", "cv", "time", "latency")
+    names = ("cpu", "megabit", "delivery", "ratios", "cv", "time", "latency")
     expected = {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
     assert {path.name for path in (folder / "plots").iterdir()} == expected
     text = (folder / "tables.md").read_text()
@@ -204,7 +204,7 @@ def test_the_ink_of_the_plots_follows_the_theme(visit: Callable[..., Any], schem
 
 def test_all_plots_and_tables_are_seen(visit: Callable[..., Any]) -> None:
     page = visit()
-    assert page.locator("svg[role=img]:visible").count() == 6
+    assert page.locator("svg[role=img]:visible").count() == 7
     assert page.locator("table").count() >= 12
     assert page.locator("table:visible").count() < page.locator("table").count()
     for summary in page.locator("details summary").all():

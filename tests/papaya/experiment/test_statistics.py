@@ -154,7 +154,7 @@ def test_the_noise_floor_is_what_a_tick_clock_shows(percent: float) -> None:
 
 
 def test_the_noise_floor_explains_the_published_variation() -> None:
-    """FreeBSD's clock of 128 Hz, half a second, a use of 14.7 %: 0.3, and they saw 0.18 to 0.3."""
+    """FreeBSD's clock of 128 Hz, half a second, a use of 14.7 %; the raw files show 0.26."""
     assert statistics.noise_floor(14.7, 128, 0.5) == pytest.approx(0.30, abs=0.005)
 
 
