@@ -7,7 +7,8 @@ as_json("results")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -23,13 +24,14 @@ HEADING = "What do concurrency paradigms cost?"
 
 def write(folder: str | Path, say: Callable[[str], None]) -> None:
     """Make all of it again; ``say`` is told, line by line, what is being done."""
-    analysis = _analysed(folder)
-    from . import style
-    from .method import facts, method, title
-    from .page import page
-    from .plots import plots
-    from .tables import markdown, tables
+    with _extras():
+        from . import style
+        from .method import facts, method, title
+        from .page import page
+        from .plots import plots
+        from .tables import markdown, tables
 
+    analysis = _analysed(folder)
     folder = Path(folder)
     say("computing intervals")
     answers, made = told(analysis), tables(analysis)
@@ -52,9 +54,10 @@ def write(folder: str | Path, say: Callable[[str], None]) -> None:
 
 def terminal(folder: str | Path, out: TextIO) -> None:
     """Draw it where the user is."""
-    analysis = _analysed(folder)
-    from .terminal import draw
+    with _extras():
+        from .terminal import draw
 
+    analysis = _analysed(folder)
     draw(analysis, told(analysis), out)
 
 
@@ -106,17 +109,23 @@ def told(analysis: Analysis) -> dict[str, list[str]]:
     return {heading: sentences for heading, sentences in said.items() if sentences}
 
 
+@contextmanager
+def _extras() -> Iterator[None]:
+    """Around imports of what a bare install does not have."""
+    try:
+        yield
+    except ImportError as error:
+        line = f"a report needs {error.name}: pip install 'papaya-lab[experiment]'"
+        raise Refused(line, 3) from None
+
+
 def _analysed(folder: str | Path) -> Analysis:
+    with _extras():
+        from .analysis import Analysis
+
     run = results.read(folder)
     if not any(cell.status == results.OK for cell in run.cells):
         raise Refused(f"{folder}: no repetition in it counts, so there is nothing to report", 1)
-    try:
-        from . import plots as _plots  # noqa: F401
-        from .analysis import Analysis
-    except ImportError as error:
-        raise Refused(
-            f"a report needs {error.name}: pip install 'papaya-lab[experiment]'", 3
-        ) from None
     return Analysis(run)
 
 

@@ -35,7 +35,7 @@ RC: dict[Any, Any] = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left",
     "legend.frameon": False, "figure.facecolor": PAPER, "axes.facecolor": "none",
     # The same run gives the same file: no ids drawn by lot, and text that is text.
-    "svg.hashsalt": "papaya", "svg.fonttype": "none",
+    "text.parse_math": False, "svg.hashsalt": "papaya", "svg.fonttype": "none",
 }  # fmt: skip
 
 

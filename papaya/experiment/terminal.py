@@ -13,6 +13,9 @@ from typing import Any, TextIO
 from .analysis import CPU, Analysis
 from .method import title
 
+# It has no types.
+plt: Any = importlib.import_module("plotext")
+
 HEIGHT = 22
 LINES = 4
 """More lines than these hide one another: their points alone are drawn."""
@@ -20,7 +23,6 @@ LINES = 4
 
 def draw(analysis: Analysis, answers: Mapping[str, Sequence[str]], out: TextIO) -> None:
     """As wide as the terminal is; in colour where it is one, and ``NO_COLOR`` is not set."""
-    plt: Any = importlib.import_module("plotext")
     terminal = out.isatty()
     width = max(50, shutil.get_terminal_size().columns)
     colour = terminal and not os.environ.get("NO_COLOR")
@@ -36,7 +38,7 @@ def draw(analysis: Analysis, answers: Mapping[str, Sequence[str]], out: TextIO) 
         }
         curves = {name: curve for name, curve in curves.items() if curve}
         if curves:
-            text = _plot(plt, curves, width)
+            text = _plot(curves, width)
             print(f"\n{group.title}: percent of a core by connections", file=out)
             # It ends each line with the code that ends a colour, even where there is none.
             print(text if colour else plt.uncolorize(text), file=out)
@@ -49,7 +51,7 @@ def draw(analysis: Analysis, answers: Mapping[str, Sequence[str]], out: TextIO) 
             )
 
 
-def _plot(plt: Any, curves: Mapping[str, Mapping[int, float]], width: int) -> str:
+def _plot(curves: Mapping[str, Mapping[int, float]], width: int) -> str:
     """Both axes logarithmic; a letter for each line, which tells it without colour."""
     plt.clear_figure()
     plt.plot_size(width, HEIGHT)

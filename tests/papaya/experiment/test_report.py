@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import papaya.experiment
 from papaya.errors import Refused
 from papaya.experiment import report
 from tests.papaya.experiment import synthetic
@@ -87,15 +88,27 @@ def test_a_run_without_a_repetition_that_counts_is_refused(tmp_path: Path) -> No
         assert refused.value.status == 1
 
 
-def test_what_is_not_installed_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("missing", "make"),
+    [
+        ("numpy", report.as_json),
+        ("matplotlib", lambda folder: report.write(folder, print)),
+        ("plotext", lambda folder: report.terminal(folder, sys.stdout)),
+    ],
+)
+def test_what_is_not_installed_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, missing: str, make: Callable[[Path], object]
+) -> None:
+    # As in a process that has imported none of it.
     for name in list(sys.modules):
-        if name.startswith("papaya.experiment.") and not name.endswith((".report", ".results")):
+        if name.startswith(("papaya.experiment.", missing)) and name != report.__name__:
             monkeypatch.delitem(sys.modules, name)
-    for name in ("plots", "analysis"):
-        monkeypatch.delattr(f"papaya.experiment.{name}", raising=False)
-    monkeypatch.setitem(sys.modules, "numpy", None)
-    with pytest.raises(Refused, match=r"needs numpy: pip install 'papaya-lab\[experiment\]'"):
-        report.write(folder, print)
+            monkeypatch.delattr(papaya.experiment, name.rpartition(".")[2], raising=False)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(Refused) as refused:
+        make(folder)
+    line = f"a report needs {missing}: pip install 'papaya-lab[experiment]'"
+    assert (str(refused.value), refused.value.status) == (line, 3)
 
 
 # In a terminal --------------------------------------------------------------------------
