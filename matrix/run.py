@@ -198,20 +198,23 @@ def _run(cell: Cell, plan: Plan, outcome: Outcome, folder: str, scratch: str, sa
 
 
 def _brought_up(cell: Cell, scratch: str, say: Say) -> tuple[ways.Way, str]:
-    """The first way that works, brought up, with its gateway."""
-    reasons = []
+    """The first way that works, brought up, with its gateway.
+
+    Where none does: the way that got furthest says why.
+    """
+    lacking, failed = [], []
     for name, argument in cell.ways:
         way = ways.load(name)(argument, scratch, say)
         lacks = way.lacks()
         if lacks:
-            reasons.append(lacks)
+            lacking.append(lacks)
             say(f"not by {name}: {lacks}")
             continue
         try:
             specification = way.up()
         except ways.Unavailable as error:
             way.down()
-            reasons.append(str(error))
+            failed.append(str(error))
             say(f"not by {name}: {error}")
             continue
         except BaseException:
@@ -219,7 +222,7 @@ def _brought_up(cell: Cell, scratch: str, say: Say) -> tuple[ways.Way, str]:
             way.down()
             raise
         return way, specification
-    raise Refused(reasons[0], DOWN)
+    raise Refused([*failed, *lacking][0], DOWN)
 
 
 def _ask(

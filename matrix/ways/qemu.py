@@ -46,11 +46,11 @@ class Qemu(Way):
             raise Unavailable(reason)
         box = debian32.built()
         if not box:
-            self.say("debian32: there is no box in the cache: building it")
+            self.say("there is no box in the cache: building it")
             box = debian32.build(self.say)
         trouble = _kvm.trouble()
         accel = "tcg,thread=multi" if trouble else "kvm"
-        self.say(f"debian32: starting it, {f'emulated ({trouble})' if trouble else 'with KVM'}")
+        self.say(f"starting it, {f'emulated ({trouble})' if trouble else 'with KVM'}")
         port = self._start(box, accel)
         key = os.path.join(self.folder, "key")
         shutil.copyfile(debian32.KEY, key)
@@ -75,7 +75,7 @@ class Qemu(Way):
 
     def _start(self, box: debian32.Box, accel: str) -> int:
         """Start the guest; the port on which its ssh is reached."""
-        forward = "user,model=virtio-net-pci,ipv6=on,hostfwd=tcp:127.0.0.1:0-:22"
+        forward = "user,model=virtio-net-pci,ipv4=on,ipv6=on,hostfwd=tcp:127.0.0.1:0-:22"
         command = [QEMU, "-accel", accel, "-M", "q35", "-m", "512", "-smp", "2"]
         command += ["-display", "none", "-vga", "none", "-no-reboot", "-snapshot"]
         command += ["-kernel", box.kernel, "-initrd", box.initrd]
@@ -123,11 +123,11 @@ class Qemu(Way):
                 raise Unavailable(f"the guest ended while it started: {self._gist()}")
             reason = _ssh.trouble(config, "debian32")
             if not reason:
-                self.say(f"debian32: up after {time.monotonic() - started:.0f} s")
+                self.say(f"up after {time.monotonic() - started:.0f} s")
                 return
             if time.monotonic() - told >= 5:
                 told = time.monotonic()
-                self.say(f"debian32: starting, {told - started:.0f} s: {self._gist()}")
+                self.say(f"starting, {told - started:.0f} s: {self._gist()}")
             time.sleep(0.25)
         raise Unavailable(f"the guest did not answer within {limit:.0f} s: {reason}")
 

@@ -79,7 +79,7 @@ class Vagrant(Way):
         try:
             self._vagrant("destroy", "-f", self.argument, quiet=True)
         except Unavailable as error:
-            self.say(f"{self.argument}: {error}")
+            self.say(str(error))
         finally:
             if self._provider == "libvirt":
                 self._forget()
@@ -162,8 +162,8 @@ class Vagrant(Way):
 
     def _tell(self, line: str) -> None:
         # "==> debian32: what it does", and below it settings, indented and many.
-        if found := re.match(r"==> (?:[^:]+: )?(?! --)(.+)", line):
-            self.say(f"{self.argument}: {found[1].strip()}")
+        if found := re.match(r"==> [^:]+: (?! )(.+)", line):
+            self.say(found[1].strip())
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
