@@ -52,16 +52,20 @@ UUID = "32323232-6c61-6220-706f-727461626c65"
 MEGABYTES = 1500
 KERNEL_ARGUMENTS = f"root=UUID={UUID} rw console=ttyS0 quiet mitigations=off net.ifnames=0"
 
+# The compiler, as what C's headers and flags make of a source is asked too.
+_MEASURED_BY = "python3,gcc,libc6-dev"
+
 # systemd-resolved: so that names can be resolved, on whatever network it finds itself.
 PACKAGES = (
-    "python3,linux-image-686-pae,initramfs-tools,systemd-sysv,systemd-resolved,openssh-server,"
-    "sudo,rsync,iproute2"
+    f"{_MEASURED_BY},linux-image-686-pae,initramfs-tools,systemd-sysv,systemd-resolved,"
+    "openssh-server,sudo,rsync,iproute2"
 )
 
 # What no virtual machine has, and no probe asks for: half of the size.
 _LEFT_OUT = [
     *("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*"),
     *("/usr/share/lintian/*", "/lib/modules/*/kernel/sound/*"),
+    *("/usr/lib/gcc/*/lto*", "/usr/lib/gcc/*/*san*", "/usr/lib/gcc/*/*g++*"),
     *(
         f"/lib/modules/*/kernel/drivers/{name}/*"
         for name in [
@@ -250,7 +254,7 @@ def rootfs(say: Say) -> str:
             raise Unavailable(f"the root folder debian32 cannot be built: {reason}")
         with _building("debian32-root") as folder:
             packed = os.path.join(folder, "root.tar")
-            _mmdebstrap(packed, "python3", [], say)
+            _mmdebstrap(packed, _MEASURED_BY, [], say)
             # An ordinary user makes no devices; who enters the folder brings the host's.
             command = ["tar", "-x", "-f", packed, "-C", folder, "--exclude=./dev/*"]
             subprocess.run(command, check=True)

@@ -59,8 +59,13 @@ class Qemu(Way):
         _ssh.write(config, "debian32", port, key)
         # Emulation is ten times slower, and a machine may be shared.
         limit = 300.0 if trouble else 90.0
-        self._wait(config, limit)
-        return f"ssh_config={config}//ssh=debian32//python=python3"
+        python = self._wait(config, limit)
+        return f"ssh_config={config}//ssh=debian32//python={python}"
+
+    def kept(self) -> str:
+        assert self._guest
+        config = os.path.join(self.folder, "ssh_config")
+        return f"ssh -F {config} debian32; to end it: kill {self._guest.pid}"
 
     def down(self) -> None:
         guest, self._guest = self._guest, None
@@ -113,18 +118,18 @@ class Qemu(Way):
             raise Unavailable(f"QEMU did not start: {lines[-1]}") from None
         return int(found[1])
 
-    def _wait(self, config: str, limit: float) -> None:
-        """Until Python answers over ssh."""
+    def _wait(self, config: str, limit: float) -> str:
+        """Until Python answers over ssh; the command that runs it."""
         assert self._guest
         started = told = time.monotonic()
         reason = "nobody answers"
         while time.monotonic() - started < limit:
             if self._guest.poll() is not None:
                 raise Unavailable(f"the guest ended while it started: {self._gist()}")
-            reason = _ssh.trouble(config, "debian32")
-            if not reason:
+            python, reason = _ssh.python(config, "debian32")
+            if python:
                 self.say(f"up after {time.monotonic() - started:.0f} s")
-                return
+                return python
             if time.monotonic() - told >= 5:
                 told = time.monotonic()
                 self.say(f"starting, {told - started:.0f} s: {self._gist()}")

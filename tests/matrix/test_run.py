@@ -49,7 +49,8 @@ def test_a_host_is_measured_recorded_and_gated(work: Workplace) -> None:
     path.write_text(json.dumps(document))
     changed = work.run("--no-selftest", "box")
     assert changed.returncode == 1
-    assert "drift: locks.flock_shared_by_fork: no -> yes" in changed.stdout
+    assert "locks.flock_shared_by_fork: no -> yes (inherent, drift)" in changed.stdout
+    assert "papaya's settings it bears on log" in changed.stdout
 
 
 def test_what_is_missing_is_said_and_never_passes(work: Workplace) -> None:
