@@ -17,8 +17,8 @@ Host {name}
     LogLevel ERROR
     BatchMode yes
     ControlPath none
-    ServerAliveInterval 15
-    ServerAliveCountMax 8
+    ServerAliveInterval 10
+    ServerAliveCountMax 4
 """
 
 

@@ -68,7 +68,7 @@ class Vagrant(Way):
         with open(config, "w", encoding="utf-8") as file:
             file.write(self._vagrant("ssh-config", self.argument, quiet=True))
             # Else a guest that is gone is waited for, for ever.
-            file.write("  BatchMode yes\n  ServerAliveInterval 15\n  ServerAliveCountMax 8\n")
+            file.write("  BatchMode yes\n  ServerAliveInterval 10\n  ServerAliveCountMax 4\n")
         python, reason = _ssh.python(config, self.argument)
         if not python:
             raise Unavailable(f"the guest is up, but {reason}")

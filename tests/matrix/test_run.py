@@ -130,6 +130,7 @@ def test_a_baseline_brought_from_elsewhere(work: Workplace) -> None:
     assert done.returncode == 0, done.stderr
     recorded = Report.load(work.folder / "baselines" / "box.json")
     assert recorded.later["imported_from"] == "report.json"
+    assert "brought from report.json" in work("table").stdout
     # A cell of another platform takes none of ours.
     work.cells.write_text('[cell.bsd]\nways = ["here"]\nplatform = "freebsd"\n')
     refused = work("baseline", "bsd", "--import", str(report), "--reason", "x")
