@@ -11,11 +11,12 @@ A row counts when its line is whole: one that a killed run left unfinished is pa
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -189,6 +190,10 @@ class Design:
     seed: int
     paper: bool
     """Whether the paper's method was followed beside the exact one."""
+    chat_rate: float
+    """Messages a second of all clients of a chat together, each fanned out to all."""
+    chat_size: int
+    """Bytes of such a message."""
 
 
 @dataclass(frozen=True)
@@ -279,6 +284,13 @@ def read_cells(folder: str | Path) -> list[Cell]:
         if cell.status == OK and None in (cell.seconds, cell.cpu_seconds, cell.cpu_percent):
             raise Refused(f"{path}: the cell {cell.key} is {OK} and has no CPU time")
     return cells
+
+
+def lines(rows: Iterable[Sequence[str]]) -> str:
+    """Rows as the text that is added to a file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 # Text and records -----------------------------------------------------------------------------
