@@ -35,9 +35,6 @@ class Meter(ABC):
     def read(self) -> int:
         """Nanoseconds so far."""
 
-    def close(self) -> None:
-        """Leave nothing behind; the processes have ended."""
-
 
 class Cgroup(Meter):
     """A control group; made before the server is, which joins it before it is the server."""
@@ -70,6 +67,7 @@ class Cgroup(Meter):
         return int(told["usage_usec"]) * 1000
 
     def close(self) -> None:
+        """Leave nothing behind; the processes have ended."""
         with contextlib.suppress(OSError):
             os.rmdir(self.path)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from ..errors import Refused
@@ -53,6 +52,8 @@ def add_to(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
     from . import report
     from .results import Design
     from .run import Plan, execute

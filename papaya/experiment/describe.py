@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 from probes.environment import describe
 
-from .. import __version__
 from . import accounting, results
 from .results import Accounting, Cores, Description, Design, Host
 from .subjects import Made
@@ -26,7 +25,6 @@ def description(
     """All of it, as it is now."""
     versions = {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "papaya": __version__,
     }
     versions |= {name: each.version for name, each in made.items()}
     return Description(
