@@ -1,4 +1,4 @@
-"""The command line: run · doctor · baseline · table · atlas.
+"""The command line: run · doctor · baseline · box · table · atlas.
 
 Exit statuses: 0 as expected; 1 a gate or a selftest failed; 2 usage or unreadable input;
 3 a platform could not be brought up; 4 a probe broke or timed out; 130 interrupted.
@@ -20,8 +20,8 @@ from probes import Report
 from probes import baseline as baselines
 from probes.fact import ReportError
 
+from . import boxes, table, ways
 from . import cell as cells
-from . import table, ways
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     baseline.add_argument("--reason", required=True, help="why this is to be expected; it is kept")
     baseline.set_defaults(run=_baseline)
+
+    box = commands.add_parser("box", help="build a box that nobody publishes, or find it built")
+    box.add_argument("box", metavar="NAME", help=", ".join(boxes.names()))
+    box.add_argument("--force", action="store_true", help="anew, though it is in the cache")
+    box.add_argument("--json", action="store_true", help="as JSON")
+    box.set_defaults(run=_box)
 
     table.add_to(commands)
     return parser
@@ -122,6 +128,28 @@ def _doctor(options: argparse.Namespace) -> int:
     return 0 if all(one.name in able for one in chosen) else 3
 
 
+def _box(options: argparse.Namespace) -> int:
+    try:
+        module = boxes.load(options.box)
+    except LookupError as error:
+        raise Refused(str(error)) from None
+
+    def say(line: str) -> None:
+        print(f"{options.box}: {line}", file=sys.stderr, flush=True)
+
+    try:
+        made = asdict(module.build(say, options.force))
+    except ways.Unavailable as error:
+        raise Refused(str(error), 3) from None
+    if options.json:
+        print(json.dumps(made, indent=1))
+    else:
+        width = max(map(len, made))
+        for name, value in made.items():
+            print(f"{name.ljust(width)}  {value}")
+    return 0
+
+
 # Baselines ----------------------------------------------------------------------------------
 
 
@@ -138,7 +166,7 @@ def _baseline(options: argparse.Namespace) -> int:
     old = Report.load(cell.baseline) if os.path.exists(cell.baseline) else None
     if old:
         for change in baselines.compare(old, report):
-            print(change)
+            print(f"{change.kind}: {change.id}: {change.was} -> {change.now}")
     came = {"imported_from": os.path.basename(path)} if options.report else {}
     today = datetime.date.today()
     approved = baselines.approve(old, report, options.reason, today, list(old.facts) if old else [])

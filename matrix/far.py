@@ -21,7 +21,12 @@ def serve(channel):  # type: ignore[no-untyped-def]
     if sys.version_info < (3, 9):
         channel.send({"error": "Python %d.%d is too old: the lab needs 3.9" % sys.version_info[:2]})
         return
-    folder = tempfile.mkdtemp(prefix="matrix-")
+    try:
+        folder = tempfile.mkdtemp(prefix="matrix-")
+    except OSError as error:
+        line = "no room for temporary files, its disk is full or may not be written to: %s"
+        channel.send({"error": line % error.strerror})
+        return
     try:
         channel.send({"python": "%d.%d" % sys.version_info[:2], "clock": time.time()})
         for request in channel:

@@ -35,6 +35,9 @@ class Platform:
         except (execnet.HostNotFound, EOFError, OSError, ReferenceError):
             self.close()
             raise Refused(f"no Python answered there{_last_line(errors)}", 3) from None
+        except execnet.RemoteError as error:
+            self.close()
+            raise _failed(error) from None
         except BaseException:
             self.close()
             raise
@@ -89,13 +92,17 @@ class Platform:
         except self.channel.TimeoutError:
             raise Refused(f"it did not answer for {seconds:.0f} s", 3) from None
         except self.channel.RemoteError as error:
-            raise Refused(f"it failed there: {_gist(str(error))}", 3) from None
+            raise _failed(error) from None
 
     def _receive(self, seconds: float) -> dict[str, Any]:
         answer: dict[str, Any] = self.channel.receive(seconds)
         if "error" in answer:
             raise Refused(str(answer["error"]), 3)
         return answer
+
+
+def _failed(error: Exception) -> Refused:
+    return Refused(f"it failed there: {_gist(str(error))}", 3)
 
 
 def _with_errors_to(specification: str, path: str) -> str:

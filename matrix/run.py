@@ -14,17 +14,20 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import papaya.engines
+from papaya import settings
 from papaya.errors import Refused
 from probes import Report
 from probes import baseline as baselines
 from probes.fact import FAULTS, ReportError
+from probes.probe import Probe, catalogue
+from probes.verdict import line
 
 from . import ways
 from .cell import Cell
@@ -195,23 +198,28 @@ def _run(cell: Cell, plan: Plan, outcome: Outcome, folder: str, scratch: str, sa
         with _timed(outcome, "down"):
             if way is not None and not plan.keep:
                 way.down()
+            elif way is not None and (kept := way.kept()):
+                say(f"kept: {kept}")
 
 
 def _brought_up(cell: Cell, scratch: str, say: Say) -> tuple[ways.Way, str]:
-    """The first way that works, brought up, with its gateway."""
-    reasons = []
+    """The first way that works, brought up, with its gateway.
+
+    Where none does: the way that got furthest says why.
+    """
+    lacking, failed = [], []
     for name, argument in cell.ways:
         way = ways.load(name)(argument, scratch, say)
         lacks = way.lacks()
         if lacks:
-            reasons.append(lacks)
+            lacking.append(lacks)
             say(f"not by {name}: {lacks}")
             continue
         try:
             specification = way.up()
         except ways.Unavailable as error:
             way.down()
-            reasons.append(str(error))
+            failed.append(str(error))
             say(f"not by {name}: {error}")
             continue
         except BaseException:
@@ -219,7 +227,7 @@ def _brought_up(cell: Cell, scratch: str, say: Say) -> tuple[ways.Way, str]:
             way.down()
             raise
         return way, specification
-    raise Refused(reasons[0], DOWN)
+    raise Refused([*failed, *lacking][0], DOWN)
 
 
 def _ask(
@@ -262,12 +270,16 @@ def _gate(cell: Cell, outcome: Outcome, report: Report) -> None:
     except ReportError as error:
         raise Refused(str(error), FAILED) from None
     failing = verdict.failing(baselines.DRIFT, baselines.LOST, baselines.GONE, baselines.FAULT)
-    outcome.changes = [
-        *(f"{c.kind}: {c.id}: {c.was} -> {c.now}" + (f" ({c.why_not})" if c.why_not else "")
-          for c in failing),
-        *verdict.complaints,
-    ]  # fmt: skip
+    probes = catalogue() if failing else {}
+    outcome.changes = [*(_drifted(c, probes) for c in failing), *verdict.complaints]
     outcome.status = verdict.status
+
+
+def _drifted(change: baselines.Change, probes: Mapping[str, Probe]) -> str:
+    """What changed, what to do about it, and what of papaya rests on it."""
+    names = [s.name for s in settings.SETTINGS if change.id in s.facts]
+    resting = f"; of papaya's settings it bears on {', '.join(names)}" if names else ""
+    return line(change, probes) + resting
 
 
 def _selftest(plan: Plan, outcome: Outcome, platform: Platform, say: Say) -> None:

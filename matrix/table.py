@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import sys
-import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -40,6 +39,8 @@ from probes.renderings.markdown import row as markdown_row
 from probes.renderings.text import LONGEST_ANSWER, pad, wrap
 from probes.renderings.text import columns as width_of
 
+from . import cell as cells
+
 MEASURED_HERE = "measured here"
 RECORDED = "recorded"
 DOCUMENTED_ONLY = "documented only"
@@ -48,8 +49,6 @@ DOCUMENTED = "documented"
 """Status of a cell that tells what a manual promises."""
 NOT_KNOWN = "unknown"
 """Status of a cell nobody can fill: not measured, and no manual was read."""
-
-FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 Says = tuple[str, Value] | None
 Named = list[tuple[str, Report]]
@@ -175,10 +174,12 @@ def columns(
 
 def _measured_column(name: str, report: Report, here: bool) -> Column:
     way = report.later.get("way")
+    source = report.later.get("imported_from")
+    brought = f"; brought from {source}" if isinstance(source, str) else ""
     return Column(
         name=name,
         kind=MEASURED_HERE if here else RECORDED,
-        description=str(report.environment),
+        description=f"{report.environment}{brought}",
         measured_at=report.measured_at,
         way=way if isinstance(way, str) else "",
         report=report,
@@ -251,7 +252,7 @@ def load(paths: Sequence[str], folder: str = "") -> Named:
 
     Raises ReportError, its message one line.
     """
-    folder = folder or os.path.join(FOLDER, "baselines")
+    folder = folder or cells.BASELINES
     # Beside a baseline may lie the differences that are allowed: no report.
     recorded = (
         path
@@ -271,15 +272,16 @@ def load(paths: Sequence[str], folder: str = "") -> Named:
     return [(name, Report.load(path)) for path, name in zip(paths, names, strict=True)]
 
 
-def unmeasured(reports: Named) -> dict[str, list[str]]:
-    """By documented name, the titles of the cells that none of ``reports`` is of."""
-    with open(os.path.join(FOLDER, "cells.toml"), "rb") as file:
-        cells = tomllib.load(file).get("cell", {})
+def unmeasured(reports: Named, path: str | None = None) -> dict[str, list[str]]:
+    """By documented name, the titles of the cells that none of ``reports`` is of.
+
+    ``path`` is a file with cells beside ours.
+    """
     measured = {name for name, _ in reports}
     found: dict[str, list[str]] = {}
-    for name, cell in cells.items():
-        if name not in measured and cell.get("platform"):
-            found.setdefault(cell["platform"], []).append(cell.get("title", name))
+    for name, cell in cells.load(path).items():
+        if name not in measured and cell.platform:
+            found.setdefault(cell.platform, []).append(cell.title)
     return found
 
 
@@ -291,8 +293,8 @@ def documented_systems() -> list[str]:
 
 def assemble(options: argparse.Namespace) -> Table:
     """The table that the options of ``table`` and ``atlas`` ask for."""
-    reports = load(options.reports)
-    missing = unmeasured(reports)
+    reports = load(options.reports, options.baselines or "")
+    missing = unmeasured(reports, options.cells)
     systems = {report.environment.names[-2] for _, report in reports}
     names = options.documented
     if names is None:

@@ -42,6 +42,11 @@ class Setting:
     told_by: tuple[str, ...] = ()
     """Facts that say why it is set explicitly, and rule nothing out."""
 
+    @property
+    def facts(self) -> set[str]:
+        """All that bear on it, by id."""
+        return {*self.told_by, *(id for option in self.options for id in option.rests_on)}
+
 
 SETTINGS = (
     Setting(
@@ -278,15 +283,7 @@ SETTINGS = (
 
 NAMES = tuple(setting.name for setting in SETTINGS)
 
-NEEDED = tuple(
-    sorted(
-        {
-            id
-            for setting in SETTINGS
-            for id in (*setting.told_by, *(i for o in setting.options for i in o.rests_on))
-        }
-    )
-)
+NEEDED = tuple(sorted({id for setting in SETTINGS for id in setting.facts}))
 """The ids of the facts that settings are made of."""
 
 

@@ -10,19 +10,22 @@ A baseline is a report someone approved.  Beside ``NAME.json`` may lie
 from __future__ import annotations
 
 import datetime
+import fnmatch
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
 from .fact import (
+    CONFIGURED,
     FAULTS,
     INFORMATIVE,
     LARGEST_FILE,
     MEASURED,
     UNSUPPORTED,
     Fact,
+    Platform,
     Report,
     ReportError,
     open_at_once,
@@ -153,12 +156,14 @@ def judge(
     allowances: Iterable[Allowance] = (),
     today: Optional[datetime.date] = None,
     asked: Optional[Iterable[str]] = None,
+    allow: Sequence[str] = (),
 ) -> Verdict:
     """Compare, and take the allowances into account.
 
     ``asked``: the ids that were to be measured, where that is not all of them; what
-    was not asked is neither gone nor an allowance that no longer matches.  Raises
-    ReportError where the two are of different platforms.
+    was not asked is neither gone nor an allowance that no longer matches.  ``allow``:
+    globs of configured facts that may answer otherwise here.  Raises ReportError where
+    the two are of different platforms, and for a glob that is of no configured fact.
     """
     if baseline.environment.key != report.environment.key:
         raise ReportError(
@@ -180,18 +185,78 @@ def judge(
             complaints.append(f"an allowed difference has expired: {allowance}")
         elif at is not None:
             old = changes[at]
-            changes[at] = Change(old.kind, old.id, old.old, old.new, allowance.reason)
+            changes[at] = replace(old, allowed_because=allowance.reason)
         elif wanted is None or allowance.fact in wanted:
             complaints.append(f"an allowed difference no longer matches: {allowance}")
+    for glob in allow:
+        _check_allowed(glob, baseline)
+    for at, change in enumerate(changes):
+        globs = [glob for glob in allow if fnmatch.fnmatchcase(change.id, glob)]
+        if globs and change.scope == CONFIGURED and change.kind == DRIFT:
+            because = change.allowed_because or f"--allow {globs[0]}"
+            changes[at] = replace(change, allowed_because=because)
     known = {fact.id for fact in baseline if _answered(fact) and fact.scope != INFORMATIVE}
     unasked = not any(fact.id in known and _answered(fact) for fact in report)
     return Verdict(baseline, report, changes, complaints, unasked)
+
+
+def _check_allowed(glob: str, baseline: Report) -> None:
+    """What a machine's settings decide may differ from machine to machine, and nothing else."""
+    matching = [fact for fact in baseline if fnmatch.fnmatchcase(fact.id, glob)]
+    if not any(fact.scope == CONFIGURED for fact in matching):
+        what = f"{matching[0].id} is {matching[0].scope}" if matching else "it matches no fact"
+        raise ReportError(
+            f"--allow {glob}: {what}, and only configured facts can be allowed so; "
+            "a difference that is meant goes into NAME.allowed.json"
+        )
 
 
 def _matches(allowance: Allowance, change: Change) -> bool:
     # That a probe fails is nothing to get used to.
     same_answers = (allowance.was, allowance.now) == (change.was, change.now)
     return allowance.fact == change.id and same_answers and change.kind != FAULT
+
+
+def of_cell(name: str, folder: str, here: Platform) -> str:
+    """The baseline of the cell ``name`` in ``folder``; ``auto`` is the one of this platform.
+
+    Of several recorded with different Pythons, the one with this Python, or else the first.
+    Raises ReportError where there is none.
+    """
+    suffix = ".json"
+    try:
+        names = sorted(n[: -len(suffix)] for n in os.listdir(folder) if n.endswith(suffix))
+    except OSError as error:
+        raise ReportError(f"{folder}: {error.strerror}; name a folder in --baselines") from None
+    names = [n for n in names if not n.endswith(".allowed")]
+    if name != "auto":
+        if name in names:
+            return os.path.join(folder, name + suffix)
+        raise ReportError(f"{folder}: no baseline of {name!r}; there are {', '.join(names)}")
+    alike = []
+    for found in names:
+        path = os.path.join(folder, found + suffix)
+        then = Report.load(path).environment
+        if _kind_of(then) == _kind_of(here):
+            alike.append((then.python != here.python, _minor(then) != _minor(here), found, path))
+    if not alike:
+        raise ReportError(
+            f"{folder}: no baseline of this platform, {here}; there are {', '.join(names)}; "
+            "record one: gate --update --reason TEXT FILE"
+        )
+    return min(alike)[-1]
+
+
+def _kind_of(platform: Platform) -> tuple[object, ...]:
+    """What a baseline of the same platform has in common with it, whatever its patches."""
+    # A Linux distribution names its release, and may run on a kernel of another.
+    release = platform.distribution or platform.release.partition(".")[0]
+    kernel = platform.hypervisor if platform.hypervisor == "gvisor" else ""
+    return (platform.key, platform.machine, platform.emulated_32_bit, release, kernel)
+
+
+def _minor(platform: Platform) -> str:
+    return platform.python.rpartition(".")[0]
 
 
 def allowed_path(baseline: Union[str, os.PathLike[str]]) -> str:

@@ -168,7 +168,22 @@ def _gate_options(parser: _Parser) -> None:
 
     _add_choosing(parser)
     _add_measuring(parser)
-    parser.add_argument("baseline", metavar="BASELINE", help="a report someone approved (JSON)")
+    parser.add_argument(
+        "baseline", metavar="BASELINE", nargs="?", help="a report someone approved (JSON)"
+    )
+    parser.add_argument(
+        "--cell", metavar="NAME", help="the recorded baseline NAME; auto: this platform's"
+    )
+    parser.add_argument(
+        "--baselines", metavar="DIR", help="where --cell looks (default: the matrix's)"
+    )
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="configured facts that may answer otherwise here; may be repeated",
+    )
     parser.add_argument("--against", metavar="REPORT", help="compare this report; measure nothing")
     parser.add_argument("--update", action="store_true", help="show the changes, then approve them")
     parser.add_argument("--reason", metavar="TEXT", help="why, kept in the baseline")
@@ -311,12 +326,19 @@ def _gate(options: argparse.Namespace) -> int:
 
     if options.against and (options.only or options.skip):
         raise _Stop(USAGE, "--only and --skip choose what is measured; --against measures nothing")
+    if bool(options.baseline) == bool(options.cell):
+        raise _Stop(USAGE, "gate takes a baseline, or --cell NAME in its place")
+    if options.baselines and not options.cell:
+        raise _Stop(USAGE, "--baselines goes with --cell")
     if options.update:
+        if options.cell:
+            raise _Stop(USAGE, "--update takes the file to write")
         return _update(options)
     if options.reason:
         raise _Stop(USAGE, "--reason goes with --update")
-    baseline = Report.load(options.baseline)
-    allowances = baselines.load_allowances(baselines.allowed_path(options.baseline))
+    path = options.baseline or _of_cell(options)
+    baseline = Report.load(path)
+    allowances = baselines.load_allowances(baselines.allowed_path(path))
     asked = None
     if options.against:
         report = Report.load(options.against)
@@ -324,13 +346,27 @@ def _gate(options: argparse.Namespace) -> int:
         probes = _chosen(options)
         asked = list(probes) if options.only or options.skip else None
         report = _measured(probes, options)
-    found = baselines.judge(baseline, report, allowances, asked=asked)
+    found = baselines.judge(baseline, report, allowances, asked=asked, allow=options.allow)
     text = verdict.render(options.format, found, catalogue(), _style(options))
     _write(options.output, text)
     if options.format == "github":
         summary = verdict.render("markdown", found, catalogue(), _style(options))
         _append_step_summary(summary)
     return found.status
+
+
+def _of_cell(options: argparse.Namespace) -> str:
+    """The file of ``--cell``, which is said where it was found out."""
+    from . import baseline as baselines
+    from .environment import describe
+
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    folder = options.baselines or os.path.join(home, "matrix", "baselines")
+    here = Report.load(options.against).environment if options.against else describe("")
+    path = baselines.of_cell(options.cell, folder, here)
+    if options.cell == "auto":
+        print(f"probes: the baseline is {os.path.relpath(path)}", file=sys.stderr)
+    return path
 
 
 def _update(options: argparse.Namespace) -> int:

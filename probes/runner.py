@@ -304,7 +304,7 @@ class _Runner:
         Each may have children that come to us in turn, so it is done until none is left.
         """
         for _ in range(1000):
-            strays = _children() - set(self.running)
+            strays = [pid for pid in _children() - set(self.running) if _is_child(pid)]
             if not strays:
                 return
             for pid in strays:
@@ -484,11 +484,20 @@ def _most_descriptors() -> int:
     return min(soft, 65536) if soft > 0 else 65536
 
 
+def _is_child(pid: int) -> bool:
+    """Whether it is still our child, running or not: ps lists itself too, which has ended."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def _children() -> set[int]:
-    """Process ids whose parent is this process."""
+    """Process ids whose parent is this process, and that of the ps that lists them."""
     me = os.getpid()
     found = set()
-    if libc.LINUX:
+    if os.path.exists("/proc/self/stat"):
         for name in os.listdir("/proc"):
             if name.isdigit():
                 with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:

@@ -378,6 +378,59 @@ def test_gate_refuses_another_platform(baseline: Path, tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_gate_of_a_cell(baseline: Path, drifted: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "baselines"
+    folder.mkdir()
+
+    def gate(cell: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return run_lab("gate", "--cell", cell, "--baselines", str(folder), *arguments)
+
+    assert "no baseline of this platform" in gate("auto", FEW).stderr
+    document = json.loads(baseline.read_text())
+    # Another system's, another Python's of this one, and this one's own.
+    document["environment"]["python"] = "CPython 3.0.0"
+    (folder / "a.json").write_text(json.dumps(document))
+    document["environment"]["emulated_32_bit"] = not document["environment"]["emulated_32_bit"]
+    (folder / "b.json").write_text(json.dumps(document))
+    done = gate("auto", FEW)
+    assert (done.returncode, "a.json" in done.stderr) == (0, True), done.stderr
+    shutil.copy(drifted, folder / "c.json")
+    done = gate("auto", FEW)
+    assert (done.returncode, "c.json" in done.stderr) == (1, True), done.stderr
+    assert gate("auto", "--against", str(drifted)).returncode == 0
+    assert gate("a", FEW).returncode == 0
+    assert gate("c", FEW).returncode == 1
+    unknown = gate("d", FEW)
+    assert unknown.returncode == 2
+    assert "no baseline of 'd'; there are a, b, c" in unknown.stderr
+
+
+def test_gate_allows_what_is_configured_and_nothing_else(here: Report, tmp_path: Path) -> None:
+    was, inherent = tmp_path / "was.json", "sockets.v4mapped_address"
+    here.save(was)
+    document = json.loads(was.read_text())
+    for id, value in ((ID, not here[ID].value), (inherent, "otherwise")):
+        document["facts"][id]["value"] = value
+    now = tmp_path / "now.json"
+    now.write_text(json.dumps(document))
+    assert (here[ID].scope, here[inherent].scope) == ("configured", "inherent")
+
+    def gate(*allowed: str) -> subprocess.CompletedProcess[str]:
+        return run_lab("gate", str(was), "--against", str(now), *allowed)
+
+    assert f"{ID}: " in gate().stdout
+    done = gate("--allow", "sockets.*")
+    assert done.returncode == 1
+    assert "1 changed, 1 allowed" in done.stdout
+    refused = gate("--allow", inherent)
+    assert refused.returncode == 2
+    assert f"{inherent} is inherent" in refused.stderr
+    assert "it matches no fact" in gate("--allow", "nothing.*").stderr
+    document["facts"][inherent]["value"] = here[inherent].value
+    now.write_text(json.dumps(document))
+    assert gate("--allow", ID).returncode == 0
+
+
 # pack and the library ----------------------------------------------------------------------
 
 

@@ -1,8 +1,27 @@
-"""Boxes that we build, as nobody publishes them, a file each."""
+"""Boxes that we build, as nobody publishes them, a file each.
+
+Each has ``lacks()``, why it cannot be built here; ``built()``, the one in the cache or None; and
+``build(say, force)``, which builds it where it is not there, and gives a dataclass of paths.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
+from types import ModuleType
+
+
+def names() -> list[str]:
+    """All boxes there are."""
+    files = (name.removesuffix(".py") for name in os.listdir(__path__[0]) if name.endswith(".py"))
+    return sorted(name for name in files if not name.startswith("_"))
+
+
+def load(name: str) -> ModuleType:
+    """The box of that name.  Raises LookupError where there is none."""
+    if name not in names():
+        raise LookupError(f"no box {name!r}: there are {', '.join(names())}")
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def cache(name: str) -> str:

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 
 from matrix.ways import Unavailable
 
-from . import cache, ext4
+from . import _ext4, cache
 
 Say = Callable[[str], None]
 
@@ -52,16 +52,20 @@ UUID = "32323232-6c61-6220-706f-727461626c65"
 MEGABYTES = 1500
 KERNEL_ARGUMENTS = f"root=UUID={UUID} rw console=ttyS0 quiet mitigations=off net.ifnames=0"
 
+# The compiler, as what C's headers and flags make of a source is asked too.
+_MEASURED_BY = "python3,gcc,libc6-dev"
+
 # systemd-resolved: so that names can be resolved, on whatever network it finds itself.
 PACKAGES = (
-    "python3,linux-image-686-pae,initramfs-tools,systemd-sysv,systemd-resolved,openssh-server,"
-    "sudo,rsync,iproute2"
+    f"{_MEASURED_BY},linux-image-686-pae,initramfs-tools,systemd-sysv,systemd-resolved,"
+    "openssh-server,sudo,rsync,iproute2"
 )
 
 # What no virtual machine has, and no probe asks for: half of the size.
 _LEFT_OUT = [
     *("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*"),
     *("/usr/share/lintian/*", "/lib/modules/*/kernel/sound/*"),
+    *("/usr/lib/gcc/*/lto*", "/usr/lib/gcc/*/*san*", "/usr/lib/gcc/*/*g++*"),
     *(
         f"/lib/modules/*/kernel/drivers/{name}/*"
         for name in [
@@ -250,7 +254,7 @@ def rootfs(say: Say) -> str:
             raise Unavailable(f"the root folder debian32 cannot be built: {reason}")
         with _building("debian32-root") as folder:
             packed = os.path.join(folder, "root.tar")
-            _mmdebstrap(packed, "python3", [], say)
+            _mmdebstrap(packed, _MEASURED_BY, [], say)
             # An ordinary user makes no devices; who enters the folder brings the host's.
             command = ["tar", "-x", "-f", packed, "-C", folder, "--exclude=./dev/*"]
             subprocess.run(command, check=True)
@@ -274,7 +278,7 @@ def _recipe() -> str:
     parts = (PACKAGES, _LEFT_OUT, _BEFORE, _AFTER, _VAGRANTFILE, MEGABYTES, UUID, _epoch())
     mirror = os.environ.get("MATRIX_MIRROR", "")
     digest = hashlib.sha256(repr((parts, mirror)).encode())
-    with open(ext4.__file__, "rb") as file:
+    with open(_ext4.__file__, "rb") as file:
         digest.update(file.read())
     return digest.hexdigest()
 
@@ -350,7 +354,7 @@ def _build(folder: str, say: Say) -> None:
     options += ["--essential-hook=" + _BEFORE, "--customize-hook=" + _AFTER]
     _mmdebstrap(packed, PACKAGES, options, say)
     with tarfile.open(packed) as archive:
-        say("debian32: taking kernel, initial RAM disk and the list of packages out")
+        say("taking kernel, initial RAM disk and the list of packages out")
         wanted = {"./boot/vmlinuz-": _FILES["kernel"], "./boot/initrd.img-": _FILES["initrd"]}
         for member in archive:
             for start, name in wanted.items():
@@ -361,17 +365,17 @@ def _build(folder: str, say: Say) -> None:
     with open(path("status"), encoding="utf-8") as status, open(path("packages"), "w") as names:
         names.writelines(_packages(status))
     os.unlink(path("status"))
-    say("debian32: writing the disk")
+    say("writing the disk")
     with open(raw, "wb") as disk:
         disk.truncate(MEGABYTES << 20)
     with _search_path():
-        ext4.make(packed, raw, folder, MEGABYTES, UUID, _epoch())
+        _ext4.make(packed, raw, folder, MEGABYTES, UUID, _epoch())
     os.unlink(packed)
     _make_bootable(raw, folder)
-    say("debian32: compressing it")
+    say("compressing it")
     _run(["qemu-img", "convert", "-c", "-O", "qcow2", raw, path(_FILES["disk"])])
     os.unlink(raw)
-    say("debian32: packing the box")
+    say("packing the box")
     _pack(path(_FILES["disk"]), path(_FILES["box"]))
     for name in os.listdir(folder):
         if name not in _FILES.values() and name != "packages":
@@ -410,7 +414,7 @@ def _packages(status: Iterator[str]) -> Iterator[str]:
 
 def _mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say) -> None:
     """Debian's packages, unpacked and configured, as the tar file ``packed``."""
-    say("debian32: fetching and installing Debian's packages: one to two minutes")
+    say("fetching and installing Debian's packages: one to two minutes")
     # The point release alone; the archives beside it change by the day.
     point_release = r'sed -i -E "/-(updates|security) /d" "$1/etc/apt/sources.list"'
     command = ["mmdebstrap", "--architectures=i386", "--variant=minbase", f"--include={packages}"]
@@ -435,7 +439,7 @@ def _mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say) ->
             for line in process.stderr:
                 heard.append(line.rstrip())
                 if line.startswith("I: ") and line.endswith("...\n") and "/" not in line:
-                    say(f"debian32: {line[3:].rstrip()}")
+                    say(line[3:].rstrip())
         except BaseException:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -474,7 +478,7 @@ def _make_bootable(disk: str, folder: str) -> None:
     _run(["grub-mkimage", "-O", "i386-pc", "-p", prefix, "-d", _GRUB, "-o", core, *modules])
     with open(f"{_GRUB}/boot.img", "rb") as file:
         code = file.read(440)
-    start = ext4.OFFSET // 512
+    start = _ext4.OFFSET // 512
     no_geometry = b"\xfe\xff\xff"
     entry = struct.pack(
         "<B3sB3sII", 0x80, no_geometry, 0x83, no_geometry, start, MEGABYTES * 2048 - start
@@ -483,7 +487,7 @@ def _make_bootable(disk: str, folder: str) -> None:
     with open(disk, "r+b") as file, open(core, "rb") as second:
         file.write(table)
         file.write(second.read())
-        if file.tell() > ext4.OFFSET:
+        if file.tell() > _ext4.OFFSET:
             raise OSError("GRUB does not fit before the partition")
 
 

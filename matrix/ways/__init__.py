@@ -46,6 +46,10 @@ class Way(ABC):
         was interrupted.
         """
 
+    def kept(self) -> str:
+        """How a user gets into what was left up, and takes it down; empty if nothing is up."""
+        return ""
+
     @abstractmethod
     def down(self) -> None:
         """Take it down; nothing of it is left.  Harmless before `up`, and twice."""

@@ -46,11 +46,11 @@ class Qemu(Way):
             raise Unavailable(reason)
         box = debian32.built()
         if not box:
-            self.say("debian32: there is no box in the cache: building it")
+            self.say("there is no box in the cache: building it")
             box = debian32.build(self.say)
         trouble = _kvm.trouble()
         accel = "tcg,thread=multi" if trouble else "kvm"
-        self.say(f"debian32: starting it, {f'emulated ({trouble})' if trouble else 'with KVM'}")
+        self.say(f"starting it, {f'emulated ({trouble})' if trouble else 'with KVM'}")
         port = self._start(box, accel)
         key = os.path.join(self.folder, "key")
         shutil.copyfile(debian32.KEY, key)
@@ -59,8 +59,13 @@ class Qemu(Way):
         _ssh.write(config, "debian32", port, key)
         # Emulation is ten times slower, and a machine may be shared.
         limit = 300.0 if trouble else 90.0
-        self._wait(config, limit)
-        return f"ssh_config={config}//ssh=debian32//python=python3"
+        python = self._wait(config, limit)
+        return f"ssh_config={config}//ssh=debian32//python={python}"
+
+    def kept(self) -> str:
+        assert self._guest
+        config = os.path.join(self.folder, "ssh_config")
+        return f"ssh -F {config} debian32; to end it: kill {self._guest.pid}"
 
     def down(self) -> None:
         guest, self._guest = self._guest, None
@@ -75,7 +80,7 @@ class Qemu(Way):
 
     def _start(self, box: debian32.Box, accel: str) -> int:
         """Start the guest; the port on which its ssh is reached."""
-        forward = "user,model=virtio-net-pci,ipv6=on,hostfwd=tcp:127.0.0.1:0-:22"
+        forward = "user,model=virtio-net-pci,ipv4=on,ipv6=on,hostfwd=tcp:127.0.0.1:0-:22"
         command = [QEMU, "-accel", accel, "-M", "q35", "-m", "512", "-smp", "2"]
         command += ["-display", "none", "-vga", "none", "-no-reboot", "-snapshot"]
         command += ["-kernel", box.kernel, "-initrd", box.initrd]
@@ -113,21 +118,21 @@ class Qemu(Way):
             raise Unavailable(f"QEMU did not start: {lines[-1]}") from None
         return int(found[1])
 
-    def _wait(self, config: str, limit: float) -> None:
-        """Until Python answers over ssh."""
+    def _wait(self, config: str, limit: float) -> str:
+        """Until Python answers over ssh; the command that runs it."""
         assert self._guest
         started = told = time.monotonic()
         reason = "nobody answers"
         while time.monotonic() - started < limit:
             if self._guest.poll() is not None:
                 raise Unavailable(f"the guest ended while it started: {self._gist()}")
-            reason = _ssh.trouble(config, "debian32")
-            if not reason:
-                self.say(f"debian32: up after {time.monotonic() - started:.0f} s")
-                return
+            python, reason = _ssh.python(config, "debian32")
+            if python:
+                self.say(f"up after {time.monotonic() - started:.0f} s")
+                return python
             if time.monotonic() - told >= 5:
                 told = time.monotonic()
-                self.say(f"debian32: starting, {told - started:.0f} s: {self._gist()}")
+                self.say(f"starting, {told - started:.0f} s: {self._gist()}")
             time.sleep(0.25)
         raise Unavailable(f"the guest did not answer within {limit:.0f} s: {reason}")
 

@@ -68,10 +68,19 @@ class Vagrant(Way):
         with open(config, "w", encoding="utf-8") as file:
             file.write(self._vagrant("ssh-config", self.argument, quiet=True))
             # Else a guest that is gone is waited for, for ever.
-            file.write("  BatchMode yes\n  ServerAliveInterval 15\n  ServerAliveCountMax 8\n")
-        if reason := _ssh.trouble(config, self.argument):
+            file.write("  BatchMode yes\n  ServerAliveInterval 10\n  ServerAliveCountMax 4\n")
+        python, reason = _ssh.python(config, self.argument)
+        if not python:
             raise Unavailable(f"the guest is up, but {reason}")
-        return f"ssh_config={config}//ssh={self.argument}//python=python3"
+        return f"ssh_config={config}//ssh={self.argument}//python={python}"
+
+    def kept(self) -> str:
+        config = os.path.join(self.folder, "ssh_config")
+        told = " ".join(f"{name}={value}" for name, value in self._environment().items())
+        return (
+            f"ssh -F {config} {self.argument}; "
+            f"to end it: env {told} vagrant destroy -f {self.argument}"
+        )
 
     def down(self) -> None:
         if not self._begun:
@@ -79,7 +88,7 @@ class Vagrant(Way):
         try:
             self._vagrant("destroy", "-f", self.argument, quiet=True)
         except Unavailable as error:
-            self.say(f"{self.argument}: {error}")
+            self.say(str(error))
         finally:
             if self._provider == "libvirt":
                 self._forget()
@@ -108,10 +117,9 @@ class Vagrant(Way):
             if name.startswith(self._prefix):
                 _asked(*_VIRSH, "vol-delete", "--pool", "default", name)
 
-    def _vagrant(self, *arguments: str, quiet: bool = False) -> str:
-        """Run it and say its lines; its standard output.  Raises `Unavailable`."""
-        environment = {
-            **os.environ,
+    def _environment(self) -> dict[str, str]:
+        """What makes a `vagrant` be of this run."""
+        told = {
             "VAGRANT_CWD": TOP,
             "VAGRANT_DOTFILE_PATH": os.path.join(self.folder, "vagrant"),
             "VAGRANT_CHECKPOINT_DISABLE": "1",
@@ -119,7 +127,11 @@ class Vagrant(Way):
             "MATRIX_CACHE": cache(""),
         }
         if _kvm.trouble():
-            environment["MATRIX_EMULATED"] = "1"
+            told["MATRIX_EMULATED"] = "1"
+        return told
+
+    def _vagrant(self, *arguments: str, quiet: bool = False) -> str:
+        """Run it and say its lines; its standard output.  Raises `Unavailable`."""
         errors_path = os.path.join(self.folder, "vagrant.err")
         until = time.monotonic() + _LIMIT
         heard = b""
@@ -127,7 +139,7 @@ class Vagrant(Way):
             open(errors_path, "wb") as errors,
             subprocess.Popen(
                 ["vagrant", *arguments],
-                env=environment,
+                env={**os.environ, **self._environment()},
                 cwd=TOP,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -162,8 +174,8 @@ class Vagrant(Way):
 
     def _tell(self, line: str) -> None:
         # "==> debian32: what it does", and below it settings, indented and many.
-        if found := re.match(r"==> (?:[^:]+: )?(?! --)(.+)", line):
-            self.say(f"{self.argument}: {found[1].strip()}")
+        if found := re.match(r"==> [^:]+: (?! )(.+)", line):
+            self.say(found[1].strip())
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -10,8 +10,10 @@ A row counts when its line is whole: one that a killed run left unfinished is pa
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -184,6 +186,10 @@ class Design:
     seed: int
     paper: bool
     """Whether the paper's method was followed beside the exact one."""
+    chat_rate: float
+    """Messages a second of all clients of a chat together, each fanned out to all."""
+    chat_size: int
+    """Bytes of such a message."""
 
 
 @dataclass(frozen=True)
@@ -274,3 +280,10 @@ def read_cells(folder: str | Path) -> list[Cell]:
         if cell.status == OK and None in (cell.seconds, cell.cpu_seconds, cell.cpu_percent):
             raise Refused(f"{path}: the cell {cell.key} is {OK} and has no CPU time")
     return cells
+
+
+def lines(rows: Iterable[Sequence[str]]) -> str:
+    """Rows as the text that is added to a file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

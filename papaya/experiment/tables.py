@@ -177,8 +177,8 @@ def growth(analysis: Analysis) -> Table:
         "growth",
         "Growth with connections",
         "Percent of a core that a connection more costs: slope of a straight line through all "
-        "numbers of connections, mean over blocks with its 95 % interval. A chat's cost grows with "
-        "the square of its connections, so its slope holds for these alone.",
+        "numbers of connections, mean over blocks with its 95 % interval. Each connection of a "
+        "reader is as much load again; of a chat it is one more client to whom all is sent.",
         ("subject", "% a connection"),
         tuple(
             (subject.name, told(slope))

@@ -479,7 +479,9 @@ def _job_control() -> tuple[int, int]:
         parent.hear()
 
     with harness.fork(subject) as child:
-        os.waitpid(child.pid, os.WUNTRACED)
+        _, status = os.waitpid(child.pid, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            child.status = status
         on_stop = deliveries.count()
         child.kill(SIGCONT)
         # It is told before the child runs on.

@@ -57,6 +57,10 @@ def _listener(host: str, port: int = 0, *options: Option, backlog: int = 8) -> s
     return made
 
 
+STRAGGLING = 0.5
+"""Seconds given to what a stack with threads of its own may still be doing."""
+
+
 def _accepted(listening: socket.socket, host: str) -> Optional[Any]:
     """The address, as the listener reads it, of a client that connects to ``host``.
 
@@ -70,11 +74,10 @@ def _accepted(listening: socket.socket, host: str) -> Optional[Any]:
         except ConnectionRefusedError:
             return None
         fence()
-        listening.setblocking(False)
-        try:
-            server, peer = listening.accept()
-        except BlockingIOError:
+        # There it is by now, but for a network stack with threads of its own (gVisor).
+        if not select.select([listening], [], [], STRAGGLING)[0]:
             return None
+        server, peer = listening.accept()
         harness.reset_on_close(server)
         server.close()
         return peer
@@ -576,7 +579,7 @@ def _fill_backlog() -> tuple[int, str]:
             # Once the fence is back, the kernel has answered the request or has dropped it:
             # one that is unanswered is so for good, as nothing ever leaves the queue.
             fence()
-            if not select.select([], [client], [], 0)[1]:
+            if not select.select([], [client], [], STRAGGLING)[1]:
                 return completed, "waits"
             error = client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if error:

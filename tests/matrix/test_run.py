@@ -18,46 +18,7 @@ from probes import Report
 from tests.papaya.conftest import descendants
 from tests.worlds import needs_linux
 
-ROOT = Path(__file__).parent.parent.parent
-
-
-class Workplace:
-    """A folder with cells, results and baselines of its own, and the command run in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.cells = folder / "cells.toml"
-        self.scratch = folder / "scratch"
-        self.scratch.mkdir()
-        self.command = [
-            sys.executable, "-m", "matrix",
-            "--cells", str(self.cells), "--baselines", str(folder / "baselines"),
-        ]  # fmt: skip
-        self.environment = {**os.environ, "TMPDIR": str(self.scratch)}
-
-    def cell(self, name: str, *ways: str) -> None:
-        """One more cell."""
-        with self.cells.open("a") as file:
-            file.write(f"[cell.{name}]\nways = {json.dumps(ways)}\n")
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run it to its end; nothing of it is left in the scratch folder."""
-        done = subprocess.run(
-            [*self.command, *arguments],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False,
-            stdin=subprocess.DEVNULL, timeout=120,
-        )  # fmt: skip
-        assert "Traceback" not in done.stderr, done.stderr
-        assert os.listdir(self.scratch) == []
-        return done
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`matrix run`."""
-        return self("run", "--results", str(self.folder / "results"), *arguments)
-
-    def results(self, cell: str) -> Path:
-        """Where a cell's results are."""
-        return self.folder / "results" / cell
+from .workplace import ROOT, Workplace
 
 
 @pytest.fixture
@@ -88,7 +49,8 @@ def test_a_host_is_measured_recorded_and_gated(work: Workplace) -> None:
     path.write_text(json.dumps(document))
     changed = work.run("--no-selftest", "box")
     assert changed.returncode == 1
-    assert "drift: locks.flock_shared_by_fork: no -> yes" in changed.stdout
+    assert "locks.flock_shared_by_fork: no -> yes (inherent, drift)" in changed.stdout
+    assert "papaya's settings it bears on log" in changed.stdout
 
 
 def test_what_is_missing_is_said_and_never_passes(work: Workplace) -> None:
@@ -168,6 +130,7 @@ def test_a_baseline_brought_from_elsewhere(work: Workplace) -> None:
     assert done.returncode == 0, done.stderr
     recorded = Report.load(work.folder / "baselines" / "box.json")
     assert recorded.later["imported_from"] == "report.json"
+    assert "brought from report.json" in work("table").stdout
     # A cell of another platform takes none of ours.
     work.cells.write_text('[cell.bsd]\nways = ["here"]\nplatform = "freebsd"\n')
     refused = work("baseline", "bsd", "--import", str(report), "--reason", "x")

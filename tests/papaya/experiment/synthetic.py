@@ -123,7 +123,7 @@ def description(
             subjects=tuple(SUBJECTS[name] for name in subjects),
             connections=tuple(connections),
             mbps=1.0, size=128, seconds=seconds, warmup=5.0, repeats=repeats, window=0.5,
-            seed=1234, paper=paper,
+            seed=1234, paper=paper, chat_rate=100.0, chat_size=64,
         ),
         left_out=left_out,
     )  # fmt: skip
