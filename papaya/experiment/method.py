@@ -33,11 +33,12 @@ def method(analysis: Analysis) -> list[str]:
         else ""
     )
     return [
-        f"Load: each connection sends messages of {design.size} bytes at {design.mbps:g} Mbps "
-        "against a schedule of its own with a random phase (an open loop), so that a slow server "
-        "does not slow the load, and event loops are not flattered by bursts. A start in which "
-        "less than 99 % of the offered rate was reached, or the generator was the bottleneck, is "
-        "refused.",
+        f"Load: each connection sends messages of {design.size} bytes at {design.mbps:g} Mbps; the "
+        f"clients of a chat send {design.chat_rate:g} messages a second of {design.chat_size} "
+        "bytes, all together. Each keeps a schedule of its own with a random phase (an open loop), "
+        "so that a slow server does not slow the load, and event loops are not flattered by "
+        "bursts. A start in which less than 99 % of the offered rate was reached, or the "
+        "generator was the bottleneck, is refused.",
         f"Accounting: {run.accounting.method}, {run.accounting.why}. The server ran on "
         f"{_cores(run.cores.server)}, the load on {_cores(run.cores.load)}.{paper}",
         f"Design: a repetition is a fresh start of the server; {plural(design.repeats, 'block')} "
@@ -64,8 +65,8 @@ def facts(analysis: Analysis) -> dict[str, str]:
         "system": f"{host.system} {host.release}, {host.machine}",
         "processor": f"{host.cpu}, {plural(host.cores, 'core')}",
         "memory": f"{host.memory_kib / 1024:,.0f} MiB",
-        "virtual": host.virtual or "not that is known",
-        "tick": f"{host.hz} Hz",
+        "virtualisation": host.virtual or "not that is known",
+        "kernel's tick": f"{host.hz} Hz",
         "begun": run.started,
         "command": " ".join(run.command),
         **{f"version of {name}": version for name, version in sorted(run.versions.items())},

@@ -13,16 +13,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
-import types
-import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
 
 from ..errors import Refused
+from . import records
 
 SCHEMA = 1
 OK, REFUSED = "ok", "refused"
@@ -30,7 +27,6 @@ EQUAL, ORIGINAL, CHAT = "equal", "original", "chat"
 """The work of a subject: the same in all; the paper's own, unequal; the whole chat."""
 
 Key = tuple[int, str, int, int, bool]
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ class Cell:
 
     def row(self) -> list[str]:
         """Its line of ``cells.csv``."""
-        return _texts(self)
+        return records.texts(self)
 
 
 @dataclass(frozen=True)
@@ -118,7 +114,7 @@ class Window:
 
     def row(self) -> list[str]:
         """Its line of ``windows.csv``."""
-        return _texts(self)
+        return records.texts(self)
 
 
 CELL_COLUMNS = [each.name for each in fields(Cell)]
@@ -248,7 +244,7 @@ def read(folder: str | Path) -> Run:
             raise Refused(f"{folder / 'cells.csv'}: the cell {cell.key} is there twice")
         cells[cell.key] = cell
     windows: dict[Key, list[Window]] = {}
-    for window in _rows(folder / "windows.csv", Window):
+    for window in records.rows(folder / "windows.csv", Window):
         if window.key not in cells:
             continue  # Its repetition was killed before it ended.
         found = windows.setdefault(window.key, [])
@@ -264,20 +260,20 @@ def read_description(folder: str | Path) -> Description:
     """``run.json`` alone."""
     path = Path(folder, "run.json")
     try:
-        document = json.loads(_text(path))
+        document = json.loads(records.text(path))
     except (ValueError, RecursionError) as error:
         raise Refused(f"{path}: not JSON: {error}") from None
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
         raise Refused(f"{path}: schema {SCHEMA} is needed, and this has {schema!r}")
-    description: Description = _typed(Description, document, str(path))
+    description: Description = records.typed(Description, document, str(path))
     return description
 
 
 def read_cells(folder: str | Path) -> list[Cell]:
     """``cells.csv`` alone: what is done."""
     path = Path(folder, "cells.csv")
-    cells = list(_rows(path, Cell))
+    cells = list(records.rows(path, Cell))
     for cell in cells:
         if cell.status not in (OK, REFUSED):
             raise Refused(f"{path}: the status {cell.status!r} is neither {OK} nor {REFUSED}")
@@ -291,87 +287,3 @@ def lines(rows: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-# Text and records -----------------------------------------------------------------------------
-
-
-def _texts(record: Any) -> list[str]:
-    """A record's fields as a file has them; a line break in one would break the line."""
-    values = (getattr(record, each.name) for each in fields(record))
-    return [
-        "" if value is None
-        else str(int(value)) if isinstance(value, bool)
-        else " ".join(value.split()).encode(errors="replace").decode() if isinstance(value, str)
-        else repr(value)
-        for value in values
-    ]  # fmt: skip
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()
-    except FileNotFoundError:
-        raise Refused(f"{path}: no such file; is {path.parent} a results folder?") from None
-    except OSError as error:
-        raise Refused(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise Refused(f"{path}: not UTF-8") from None
-
-
-def _rows(path: Path, kind: type[Record]) -> Iterator[Record]:
-    """The records of a CSV file whose lines are whole."""
-    hints = typing.get_type_hints(kind)
-    text = _text(path)
-    try:
-        rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
-    except csv.Error as error:
-        raise Refused(f"{path}: not CSV: {error}") from None
-    if rows[:1] != [list(hints)]:
-        raise Refused(f"{path}: line 1: the columns must be {','.join(hints)}")
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) != len(hints):
-            raise Refused(f"{path}: line {number}: {len(row)} columns, not {len(hints)}")
-        try:
-            values = [_parsed(hint, value) for hint, value in zip(hints.values(), row, strict=True)]
-        except ValueError as error:
-            raise Refused(f"{path}: line {number}: {error}") from None
-        yield kind(*values)
-
-
-def _parsed(hint: Any, text: str) -> object:
-    """A field of a CSV file; ValueError where it is not of that type."""
-    if isinstance(hint, types.UnionType):
-        if not text:
-            return None
-        hint = typing.get_args(hint)[0]
-    if hint is str:
-        return text
-    if hint is bool:
-        return {"0": False, "1": True}[text] if text in ("0", "1") else _not(hint, text)
-    value = hint(text)
-    return _not(hint, text) if value in (math.inf, -math.inf) or value != value else value
-
-
-def _not(hint: type, value: object) -> typing.NoReturn:
-    raise ValueError(f"{value!r} is no {hint.__name__}")
-
-
-def _typed(hint: Any, value: Any, where: str) -> Any:
-    """A part of a JSON document as that type; what a later version adds is passed over."""
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if is_dataclass(hint) and isinstance(value, dict):
-        hints = typing.get_type_hints(hint)
-        if missing := [name for name in hints if name not in value]:
-            raise Refused(f"{where}: {missing[0]} is missing")
-        parts = {n: _typed(h, value[n], f"{where}: {n}") for n, h in hints.items()}
-        return hint(**parts)  # type: ignore[operator]
-    if origin is tuple and isinstance(value, list):
-        return tuple(_typed(inner[0], each, where) for each in value)
-    if origin is Mapping and isinstance(value, dict):
-        return {name: _typed(inner[1], each, where) for name, each in value.items()}
-    if hint is float and type(value) is int:
-        value = float(value)
-    if hint is type(value) and (hint is not float or math.isfinite(value)):
-        return value
-    raise Refused(f"{where}: {json.dumps(value)[:60]} is not what belongs there")

@@ -104,11 +104,13 @@ def plain(value: float) -> str:
 
 @dataclass(frozen=True)
 class Label:
-    """What stands to the right of a line, and the point it belongs to."""
+    """What stands to the right of a line, and the point it belongs to: the line's last."""
 
     text: str
     x: float
     y: float
+    towards: float
+    """Where the line would go on to: names stand in that order, so that no leaders cross."""
     look: Look
 
 
@@ -117,10 +119,11 @@ def label(axes: Axes, labels: Sequence[Label], height: float) -> None:
 
     To be called when the limits of the axes stand.
     """
-    labels = sorted(labels, key=lambda each: each.y)
+    labels = sorted(labels, key=lambda each: each.towards)
     place = axes.transAxes.inverted()
     wanted = [
-        float(place.transform(axes.transData.transform((each.x, each.y)))[1]) for each in labels
+        float(place.transform(axes.transData.transform((each.x, each.towards)))[1])
+        for each in labels
     ]
     gap = SIZE * 1.35 / 72 / height
     for each, at in zip(labels, apart(wanted, gap), strict=True):

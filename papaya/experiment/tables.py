@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .analysis import Analysis, Group, number, plural, told
 from .published import beside_published
-from .results import EQUAL, Cell
+from .results import Cell
 
 METHOD_OF_PAPER = "top every 500 ms, of the processes it shows"
 
@@ -177,8 +177,8 @@ def growth(analysis: Analysis) -> Table:
         "growth",
         "Growth with connections",
         "Percent of a core that a connection more costs: slope of a straight line through all "
-        "numbers of connections, mean over blocks with its 95 % interval. A chat's cost grows with "
-        "the square of its connections, so its slope holds for these alone.",
+        "numbers of connections, mean over blocks with its 95 % interval. Each connection of a "
+        "reader is as much load again; of a chat it is one more client to whom all is sent.",
         ("subject", "% a connection"),
         tuple(
             (subject.name, told(slope))
@@ -268,7 +268,7 @@ def _published(analysis: Analysis) -> Table:
         "Mean CPU use in percent of one core, published (FreeBSD 13.0, 1 vCPU, 2022) and measured "
         "here, and the ratio of goroutines to processes. † Of c-processes at 32 and 64 "
         "connections, top showed 18 of 33 and of 65 processes. The published servers did unequal "
-        f"work: like for like are the subjects whose work is not {EQUAL!r}.",
+        "work: like for like are the subjects named after them with -original.",
         head,
         rows,
     )

@@ -14,8 +14,8 @@ from html import escape
 from pathlib import Path
 
 from ..analysis import Analysis
+from ..curves import Plot
 from ..method import facts, method, title
-from ..plots import Plot
 from ..style import FAINT, GRID, INK, PAPER, svg
 from ..tables import Table
 

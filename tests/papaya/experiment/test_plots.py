@@ -15,7 +15,8 @@ from matplotlib.transforms import Bbox
 
 from papaya.experiment import results
 from papaya.experiment.analysis import Analysis
-from papaya.experiment.plots import Plot, plots
+from papaya.experiment.curves import Plot
+from papaya.experiment.plots import plots
 from papaya.experiment.style import COLOURS, INK, PAPER, apart, looks, png, svg
 from tests.papaya.experiment import synthetic
 from tests.papaya.experiment.synthetic import COST, SUBJECTS
