@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from abc import ABC, abstractmethod
 
 TICK_HZ = os.sysconf("SC_CLK_TCK")
@@ -67,9 +68,15 @@ class Cgroup(Meter):
         return int(told["usage_usec"]) * 1000
 
     def close(self) -> None:
-        """Leave nothing behind; the processes have ended."""
-        with contextlib.suppress(OSError):
-            os.rmdir(self.path)
+        """Leave nothing behind; the processes have ended, and may not have been reaped yet."""
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            try:
+                os.rmdir(self.path)
+            except FileNotFoundError:
+                return
+            except OSError:
+                time.sleep(0.01)
 
 
 def _own_group() -> tuple[int, str]:

@@ -26,6 +26,9 @@ from .results import Cell, Description, Design, Window
 
 Say = Callable[[str], None]
 
+_ATTEMPTS = 3
+"""For a repetition that is refused: a neighbour of this machine may have disturbed the load."""
+
 _STARTS, _ENDS = 60.0, 20.0
 """Seconds a load has to connect, and a server to end."""
 
@@ -54,10 +57,13 @@ def execute(plan: Plan, say: Say) -> int:
             started = time.monotonic()
             for number, each in enumerate(left):
                 say(_progress(each, number, len(left), started))
-                cell, windows = _measured(each, made[each.subject], description, scratch)
+                for attempt in range(1, _ATTEMPTS + 1):
+                    cell, windows = _measured(each, made[each.subject], description, scratch)
+                    if cell.status == results.OK:
+                        break
+                    again = "; again" if attempt < _ATTEMPTS else ""
+                    say(f"refused: {cell.why}{again}")
                 files.add(cell, windows)
-                if cell.status == results.REFUSED:
-                    say(f"refused: {cell.why}")
     refused = [c for c in results.read_cells(plan.folder) if c.status == results.REFUSED]
     if refused:
         say(f"{len(refused)} of {len(todo)} repetitions were refused and do not count")
