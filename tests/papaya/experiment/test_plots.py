@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -137,6 +137,7 @@ def test_a_line_stands_out_from_its_ground(colour: str, ground: str) -> None:
     assert (light + 0.05) / (dark + 0.05) >= 3
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-0.5, 1.5)), st.floats(0.001, 0.3))
 def test_names_keep_apart(wanted: list[float], gap: float) -> None:
     wanted.sort()
