@@ -2,18 +2,19 @@
 
 import asyncio
 import os
+import socket
 import sys
 
-from _sink import OUT, SIZE, listener
+from _sink import OUT, SIZE, listener  # type: ignore[import-not-found]
 
 
-async def serve(client, loop):
+async def serve(client: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
     with client:
         while data := await loop.sock_recv(client, SIZE):
             os.write(OUT, data)
 
 
-async def main():
+async def main() -> None:
     loop = asyncio.get_running_loop()
     listening = listener()
     listening.setblocking(False)

@@ -2,10 +2,10 @@
 
 import gevent
 import gevent.socket
-from _sink import listener, relay
+from _sink import listener, relay  # type: ignore[import-not-found]
 
 
-def serve(client):
+def serve(client: gevent.socket.socket) -> None:
     with client:
         while relay(client):
             pass

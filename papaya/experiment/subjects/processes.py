@@ -3,13 +3,14 @@
 import gc
 import os
 import signal
+from types import FrameType
 
-from _sink import listener, relay
+from _sink import listener, relay  # type: ignore[import-not-found]
 
 BOTH = {signal.SIGTERM, signal.SIGCHLD}
 
 
-def main():
+def main() -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGCHLD, reap)
     listening = listener()
@@ -31,7 +32,7 @@ def main():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, BOTH)
 
 
-def reap(signum, frame):
+def reap(signum: int, frame: FrameType | None) -> None:
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -39,7 +40,7 @@ def reap(signum, frame):
         pass
 
 
-def end(signum, frame):
+def end(signum: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(0, signal.SIGTERM)
     try:

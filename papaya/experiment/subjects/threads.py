@@ -1,11 +1,12 @@
 """A thread a client: blocking reads."""
 
+import socket
 import threading
 
-from _sink import listener, relay
+from _sink import listener, relay  # type: ignore[import-not-found]
 
 
-def serve(client):
+def serve(client: socket.socket) -> None:
     with client:
         while relay(client):
             pass
