@@ -190,7 +190,8 @@ class _Sink:
             begin = time.monotonic() + 0.01
             rounds = math.ceil(self.offered.warmup / self.gap)
             self._rounds(begin, 0, rounds)
-            first, bytes_before, stalls_before = time.monotonic(), self.bytes, self.stalls
+            first = self._wait_until(begin + rounds * self.gap)
+            bytes_before, stalls_before = self.bytes, self.stalls
             started(first)
             cpu = time.process_time()
             count = max(1, round(self.offered.seconds / self.gap))

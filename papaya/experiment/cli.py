@@ -42,6 +42,9 @@ def add_to(commands: Any) -> None:
     run.add_argument(
         "--output", default="experiment", metavar="DIR", help="results folder (default: experiment)"
     )
+    run.add_argument(
+        "--no-report", action="store_true", help="no tables and plots; experiment report makes them"
+    )
     run.set_defaults(run=_run)
 
     report = inner.add_parser("report", help="tables, plots and a page of a results folder")
@@ -92,7 +95,8 @@ def _run(options: argparse.Namespace) -> int:
     )
     folder = Path(options.output)
     status = execute(Plan(folder, design, tuple(sys.argv)), _say)
-    report.write(folder, _say)
+    if not options.no_report:
+        report.write(folder, _say)
     return status
 
 
