@@ -214,7 +214,8 @@ def _sampled(
         rate=design.chat_rate if chat else bits / 8 / design.size,
         size=design.chat_size if chat else design.size,
         seconds=design.seconds,
-        warmup=design.warmup,
+        # Where the whole life is counted, nothing of it can be left out.
+        warmup=0.0 if meter.method == "rusage" else design.warmup,
     )
     context = multiprocessing.get_context("fork")
     heard, telling = context.Pipe()

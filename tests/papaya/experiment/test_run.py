@@ -175,6 +175,33 @@ def test_usage(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
     assert said in done.stderr
 
 
+BARE = """
+import sys
+from papaya.cli import main
+from papaya.experiment import accounting
+accounting.group = lambda: None
+accounting.other = lambda pid: accounting.Ended()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_where_nothing_but_rusage_is_told(tmp_path: Path) -> None:
+    """What a platform without control groups and schedstat measures: whole lives, no windows."""
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, "experiment", "run", "--subjects", "c-processes",
+         "--connections", "2", "--seconds", "1", "--repeats", "1", "--mbps", "0.2",
+         "--no-report", "--output", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    there = results.read(tmp_path)
+    assert there.description.accounting.method == "rusage"
+    for cell in there.cells:
+        assert cell.status == results.REFUSED or (cell.cpu_seconds or 0) > 0
+        assert cell.cv is None
+    assert not there.windows
+
+
 def test_blocks_are_complete_and_in_an_order_of_their_own() -> None:
     plan = design.planned(["a", "b", "c"], [1, 8, 64], 4, seed=7)
     assert plan == design.planned(["a", "b", "c"], [1, 8, 64], 4, seed=7)
