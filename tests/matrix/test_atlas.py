@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,15 +15,12 @@ from matrix import atlas
 from matrix.atlas.grid import FULL, HOLLOW, groups
 from matrix.table import Table, columns
 from probes import Report
+from tests.browser import launched
 from tests.matrix.reports import ELSEWHERE, FREEBSD, changed, host
 
 ID = "sockets.v6only_default"
 NEXT = "sockets.v4mapped_default"
 HARM = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
 def made() -> Table:
@@ -96,17 +91,8 @@ def test_a_value_is_data_and_never_a_script(table: Table) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    try:
-        api: Any = importlib.import_module("playwright.sync_api")
-    except ImportError:
-        pytest.skip("playwright is not installed: pip install playwright")
-    program = shutil.which(os.environ.get("CHROMIUM", "chromium"))
-    if not program:
-        pytest.skip("no chromium on the path: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 class Visit:

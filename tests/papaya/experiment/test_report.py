@@ -5,9 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
-import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,13 +16,10 @@ import pytest
 import papaya.experiment
 from papaya.errors import Refused
 from papaya.experiment import report
+from tests.browser import launched
 from tests.papaya.experiment import synthetic
 
 HARM = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 SOME = {
     "c-processes": 0.9, "c-epoll": 0.35, "go-goroutines": 0.38, "python-threads": 0.95,
     "c-processes-original": 0.6, "go-goroutines-original": 1.0, "papaya-fork": 1.6,
@@ -145,17 +140,8 @@ def test_in_a_terminal_there_is_colour_unless_it_is_not_wanted(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    try:
-        api: Any = importlib.import_module("playwright.sync_api")
-    except ImportError:
-        pytest.skip("playwright is not installed: pip install playwright")
-    program = shutil.which(os.environ.get("CHROMIUM", "chromium"))
-    if not program:
-        pytest.skip("no chromium on the path: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture
