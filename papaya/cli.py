@@ -1,4 +1,4 @@
-"""The command line: serve · chat · key · settings · status · selftest.
+"""The command line: serve · chat · key · settings · status · selftest · load · experiment.
 
 Exit statuses: 0 as expected; 1 a check failed; 2 usage or unreadable input; 3 this
 machine or its state does not allow it; 130 interrupted.
@@ -14,8 +14,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from . import config as configuration
+from . import loading
 from .command import Parser, guarded
 from .errors import Refused
+from .experiment import cli as experiment
 
 if TYPE_CHECKING:
     from probes import Report
@@ -82,17 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     selftest.add_argument("--json", action="store_true", help="as JSON")
     selftest.set_defaults(run=_selftest)
 
-    load = commands.add_parser("load", help="put a load on a server, and check every delivery")
-    load.add_argument("server", metavar="HOST[:PORT]")
-    load.add_argument("--key", metavar="FILE", required=True, help="file with the key")
-    load.add_argument("--clients", type=int, default=64, metavar="N", help="default: 64")
-    load.add_argument("--messages", type=int, default=50, metavar="N", help="of each client")
-    load.add_argument("--size", type=int, default=64, metavar="BYTES", help="of a message")
-    load.add_argument(
-        "--rate", type=float, metavar="N", help="messages a second in all (default: all at once)"
-    )
-    load.add_argument("--json", action="store_true", help="as JSON")
-    load.set_defaults(run=_load)
+    loading.add_to(commands)
+    experiment.add_to(commands)
 
     status = commands.add_parser("status", help="the counters of a running service, as JSON")
     status.add_argument("socket", metavar="SOCKET", help="its status socket, LOG.status")
@@ -316,24 +309,6 @@ def _selftest(options: argparse.Namespace) -> int:
             for check, outcome in checks.items():
                 print(f"{name}: {check}: {'ok' if outcome is True else outcome}")
     return 0 if passed else 1
-
-
-def _load(options: argparse.Namespace) -> int:
-    from . import key, load
-    from .client.connection import split_server
-
-    if min(options.clients, options.messages, options.size) < 1:
-        raise Refused("--clients, --messages and --size are 1 or more")
-    result = load.run(
-        split_server(options.server), key.load(options.key), clients=options.clients,
-        messages=options.messages, size=options.size, rate=options.rate,
-    )  # fmt: skip
-    if options.json:
-        print(json.dumps(result.as_json(), indent=1))
-    else:
-        for name, value in result.as_json().items():
-            print(f"{name:12} {value:.3f}" if isinstance(value, float) else f"{name:12} {value}")
-    return 0 if result.perfect else 1
 
 
 def _status(options: argparse.Namespace) -> int:

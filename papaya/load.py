@@ -38,8 +38,14 @@ class Result:
     same_order: bool
     seconds: float
     rate: float
+    disordered: int
+    """Clients whose order is not that of most."""
     p50: float | None
     p99: float | None
+    p999: float | None
+    max: float | None
+    stalls: int
+    """Times a socket did not take a message at once."""
     driver_cpu: float
     """Seconds of CPU the driver itself took."""
 
@@ -85,6 +91,7 @@ class Load:
         self.mark = b""
         """What the lines have in common that are counted as they arrive."""
         self.arrived = 0
+        self.stalls = 0
 
     def __enter__(self) -> Load:
         return self
@@ -145,6 +152,7 @@ class Load:
             self._close(member)
             return
         rest = data[taken:]
+        self.stalls += bool(rest) and not member.unsent
         if bool(rest) != bool(member.unsent):
             self._watch(member, bool(rest))
         member.unsent = rest
@@ -219,6 +227,7 @@ class Load:
             member.tail, member.counts = b"", member in witnesses
         total = messages * len(senders)
         due: dict[bytes, float] = {}
+        stalls = self.stalls
         plan = self._plan(messages, senders, rate)
         cpu, started = time.process_time(), time.monotonic()
         owed = self.arrived + total * len(witnesses)
@@ -239,7 +248,8 @@ class Load:
             self.step(min(1.0, until - time.monotonic()))
         seconds = time.monotonic() - started
         cpu = time.process_time() - cpu
-        return self._judged(witnesses, before, due, mark, seconds, cpu)
+        stalls = self.stalls - stalls
+        return self._judged(witnesses, before, due, mark, seconds, cpu, stalls)
 
     def _plan(
         self, messages: int, senders: list[Member], rate: float | None
@@ -265,10 +275,11 @@ class Load:
         mark: bytes,
         seconds: float,
         cpu: float,
+        stalls: int,
     ) -> Result:
         latencies: list[float] = []
         delivered = torn = duplicated = 0
-        orders = set()
+        orders: Counter[int] = Counter()
         for member in witnesses:
             order = []
             rest = b""
@@ -292,8 +303,9 @@ class Load:
             duplicated += len(order) - len(counts)
             delivered += len(counts)
             if not member.closed:
-                orders.add(hash(tuple(order)))
+                orders[hash(tuple(order))] += 1
         owed = len(due) * len(witnesses)
+        disordered = orders.total() - max(orders.values(), default=0)
         latencies.sort()
 
         def percentile(share: float) -> float | None:
@@ -303,7 +315,8 @@ class Load:
             clients=len(witnesses), sent=len(due), owed=owed, delivered=delivered,
             lost=owed - delivered, torn=torn, duplicated=duplicated,
             same_order=len(orders) == 1, seconds=seconds, rate=len(due) / seconds,
-            p50=percentile(0.5), p99=percentile(0.99), driver_cpu=cpu,
+            disordered=disordered, p50=percentile(0.5), p99=percentile(0.99),
+            p999=percentile(0.999), max=percentile(1.0), stalls=stalls, driver_cpu=cpu,
         )  # fmt: skip
 
 

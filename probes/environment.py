@@ -64,7 +64,7 @@ def describe(probes_hash: str) -> Platform:
         python=_python(),
         root=os.geteuid() == 0,
         container=_container(),
-        hypervisor=_hypervisor(uname.version),
+        hypervisor=_hypervisor(),
         scratch_filesystem=_filesystem(os.path.realpath(os.environ.get("TMPDIR") or "/tmp")),
         interfaces=_interfaces(),
         sysctls=_sysctls(uname.sysname),
@@ -150,9 +150,8 @@ def _container() -> str:
 _HYPERVISORS = "qemu|kvm|vmware|virtualbox|bochs|xen|hyper-v|bhyve|cloud"
 
 
-def _hypervisor(version: str) -> str:
-    # gVisor's kernel says so of itself in pkg/sentry/kernel/version.go: this very date.
-    if "Sun Jan 10 15:06:54 PST 2016" in version:
+def _hypervisor() -> str:
+    if libc.GVISOR:
         return "gvisor"
     for line in _lines("/sys/hypervisor/type"):
         return line.strip()

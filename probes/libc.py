@@ -39,6 +39,8 @@ from typing import Any, Callable, Optional
 from .probe import Unsupported
 
 LINUX = sys.platform.startswith("linux")
+# gVisor's kernel says so of itself in pkg/sentry/kernel/version.go: this very date.
+GVISOR = "Sun Jan 10 15:06:54 PST 2016" in os.uname().version
 FREEBSD = sys.platform.startswith(("freebsd", "dragonfly"))
 NETBSD = sys.platform.startswith("netbsd")
 OPENBSD = sys.platform.startswith("openbsd")

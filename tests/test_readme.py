@@ -84,6 +84,15 @@ def test_ten_lines_make_a_probe(checkout: Path) -> None:
         assert id in said or "PROBE_FILES_CREATE_IN_MISSING_FOLDER" in said
 
 
+def test_ci_runs_what_takes_minutes() -> None:
+    """The tests themselves and the experiment, as they stand in the README."""
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for heading in ("Run the tests", "What do concurrency paradigms cost?"):
+        (commands,) = section(heading, "sh")
+        for line in commands.splitlines():
+            assert line in ci, line
+
+
 def test_the_map_of_the_code_names_what_exists() -> None:
     for name in re.findall(r"`((?:probes|papaya|matrix)/[\w./]+|tests/)`", README):
         assert (ROOT / name).exists(), name

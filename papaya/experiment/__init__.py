@@ -1,0 +1,1 @@
+"""The experiment: what do concurrency paradigms cost?  ``papaya experiment run|report``."""

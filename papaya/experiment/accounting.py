@@ -1,0 +1,204 @@
+"""CPU time of a server and of all it starts, exactly, and what a window of it was.
+
+    group = accounting.group()         # before the server is started, which joins it
+    before = group.read()
+    …
+    seconds = (group.read() - before) / 1e9
+
+Best first: a control group of the server's own, which counts nanoseconds of whatever is in it
+and of what has ended there; else schedstat, the same of each thread that is there, to which
+what has ended is kept as it was last seen.  Where there is neither (the BSDs, macOS), the
+rusage that wait4(2) gives of the ended tree is all there is: it is exact and has no windows.
+
+Sources: cgroups(7); kernel Documentation/admin-guide/cgroup-v1/cpuacct.rst, cgroup-v2.rst
+(cpu.stat); kernel Documentation/scheduler/sched-stats.rst; getrusage(2); proc(5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from abc import ABC, abstractmethod
+
+TICK_HZ = os.sysconf("SC_CLK_TCK")
+"""Of utime and stime in /proc/PID/stat, which top(1) makes its percentages of."""
+
+
+class Meter(ABC):
+    """CPU time of a process and all its descendants."""
+
+    method: str
+    why: str
+
+    @abstractmethod
+    def read(self) -> int:
+        """Nanoseconds so far."""
+
+
+class Cgroup(Meter):
+    """A control group; made before the server is, which joins it before it is the server."""
+
+    method = "cgroup"
+    why = "a control group counts nanoseconds of all that is in it, and of what has ended there"
+
+    def __init__(self) -> None:
+        """Raises OSError where none can be made."""
+        self.version, top = _own_group()
+        self.path = os.path.join(top, f"papaya-{os.getpid()}-{secrets.token_hex(4)}")
+        os.mkdir(self.path)
+        try:
+            self.read()
+        except OSError:
+            self.close()
+            raise
+
+    def join(self) -> None:
+        """The calling process is in it from now on."""
+        with open(os.path.join(self.path, "cgroup.procs"), "w", encoding="ascii") as file:
+            file.write("0")
+
+    def read(self) -> int:
+        if self.version == 1:
+            with open(os.path.join(self.path, "cpuacct.usage"), encoding="ascii") as file:
+                return int(file.read())
+        with open(os.path.join(self.path, "cpu.stat"), encoding="ascii") as file:
+            told = dict(line.split() for line in file)
+        return int(told["usage_usec"]) * 1000
+
+    def close(self) -> None:
+        """Leave nothing behind; the processes have ended, and may not have been reaped yet."""
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            try:
+                os.rmdir(self.path)
+            except FileNotFoundError:
+                return
+            except OSError:
+                time.sleep(0.01)
+
+
+def _own_group() -> tuple[int, str]:
+    """Version and folder of the control group this process is in, that counts CPU time."""
+    with open("/proc/self/cgroup", encoding="utf-8") as file:
+        ours = [line.rstrip("\n").split(":", 2) for line in file]
+    with open("/proc/self/mounts", encoding="utf-8") as file:
+        mounts = [line.split()[:4] for line in file]
+    for _, mounted, kind, options in mounts:
+        for _, controllers, path in ours:
+            counts = "cpuacct" in controllers.split(",") and "cpuacct" in options.split(",")
+            if kind == "cgroup" and counts:
+                return 1, mounted + path
+            if kind == "cgroup2" and not controllers:
+                return 2, mounted + path
+    raise OSError("no control group that counts CPU time")
+
+
+class Schedstat(Meter):
+    """Nanoseconds of each thread of the tree, by /proc; what has ended as it was last seen."""
+
+    method = "schedstat"
+    why = "no control group can be made here; a thread that ends loses what it did since last seen"
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.seen: dict[tuple[int, int], int] = {}
+        self.read()
+
+    def read(self) -> int:
+        for pid in tree(self.pid):
+            with contextlib.suppress(OSError):
+                for thread in os.listdir(f"/proc/{pid}/task"):
+                    with contextlib.suppress(OSError):
+                        path = f"/proc/{pid}/task/{thread}/schedstat"
+                        with open(path, encoding="ascii") as file:
+                            self.seen[pid, int(thread)] = int(file.read().split()[0])
+        return sum(self.seen.values())
+
+
+class Ended(Meter):
+    """Nothing is known before the tree has ended; then wait4 tells all of it."""
+
+    method = "rusage"
+    why = "this platform counts nothing finer of a tree that runs: its whole life is measured"
+
+    def read(self) -> int:
+        return 0
+
+
+def group() -> Cgroup | None:
+    """A control group of the server's own, or None where none can be made."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return Cgroup()
+    return None
+
+
+def other(pid: int) -> Meter:
+    """The meter of a server that has no control group."""
+    return Schedstat(pid) if os.path.exists(f"/proc/{pid}/schedstat") else Ended()
+
+
+def tree(pid: int) -> list[int]:
+    """The process and its descendants, by /proc; those that have ended are left out."""
+    found, todo = [], [pid]
+    while todo:
+        at = todo.pop()
+        found.append(at)
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{at}/task"):
+                with contextlib.suppress(OSError):
+                    path = f"/proc/{at}/task/{thread}/children"
+                    with open(path, encoding="ascii") as file:
+                        todo += map(int, file.read().split())
+    return found
+
+
+def ticks(pid: int) -> dict[int, int]:
+    """Ticks of CPU, utime and stime, by process of the tree; empty where there is no /proc."""
+    found = {}
+    for each in tree(pid):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{each}/stat", encoding="utf-8", errors="replace") as file:
+                told = file.read().rpartition(") ")[2].split()
+            found[each] = int(told[11]) + int(told[12])
+    return found
+
+
+def switches(pid: int) -> tuple[int, int] | None:
+    """Context switches of the tree that is there: voluntary, involuntary; None if not told."""
+    if not os.path.exists(f"/proc/{pid}/status"):
+        return None
+    voluntary = involuntary = 0
+    for each in tree(pid):
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{each}/task"):
+                with open(f"/proc/{each}/task/{thread}/status", encoding="utf-8") as file:
+                    told = dict(line.split(":", 1) for line in file if "ctxt_switches" in line)
+                voluntary += int(told["voluntary_ctxt_switches"])
+                involuntary += int(told["nonvoluntary_ctxt_switches"])
+    return voluntary, involuntary
+
+
+def steal_seconds() -> float | None:
+    """Of all processors, what the hypervisor gave to others since the machine is up."""
+    with contextlib.suppress(OSError, IndexError), open("/proc/stat", encoding="ascii") as file:
+        return int(file.readline().split()[8]) / TICK_HZ
+    return None
+
+
+def pss_kib(pid: int) -> int | None:
+    """Memory of the tree in KiB, each shared page divided among who has it; None if not told."""
+    total = 0
+    for each in tree(pid):
+        try:
+            with open(f"/proc/{each}/smaps_rollup", encoding="ascii") as file:
+                for line in file:
+                    if line.startswith("Pss:"):
+                        total += int(line.split()[1])
+        except FileNotFoundError:
+            if not os.path.exists("/proc/self/smaps_rollup"):
+                return None
+        except OSError:
+            continue
+    return total

@@ -1,0 +1,116 @@
+"""The plots that have a panel for each subject: variation, and use over time."""
+
+from __future__ import annotations
+
+from matplotlib.lines import Line2D
+
+from . import layout
+from .analysis import Analysis, plural
+from .curves import Curve, Plot, lines, span
+from .style import FAINT, GRID, INK, connections_axis, log_axis, looks
+
+STARTS = 3
+"""How many starts are drawn over time."""
+
+
+def variation(analysis: Analysis) -> Plot | None:
+    """A panel for each subject: exact Cv, the tick clock's noise, and what the paper's said."""
+    styles = looks(analysis.subjects)
+    curves: dict[str, Curve] = {}
+    for subject in analysis.subjects:
+        found = {n: analysis.cv(subject.name, n) for n in analysis.connections}
+        curves[subject.name] = {n: cv for n, cv in found.items() if cv and cv.value > 0}
+    curves = {name: curve for name, curve in curves.items() if curve}
+    if not curves:
+        return None
+    floors = {name: _floor(analysis, name, curve) for name, curve in curves.items()}
+    papers = {name: _paper(analysis, name, curve) for name, curve in curves.items()}
+    figure, axes = layout.grid(len(curves))
+    low, high = span([*curves.values()])
+    others = [value for each in (floors, papers) for line in each.values() for value in line[1]]
+    for (name, curve), each in zip(curves.items(), axes, strict=True):
+        each.set_title(name)
+        connections_axis(each, analysis.connections)
+        each.set_xlabel("")
+        log_axis(each.yaxis, min([low, *others]), max([high, *others]))
+        bottom = each.get_ylim()[0]
+        each.fill_between(*floors[name], bottom, color=GRID, alpha=0.55, linewidth=0)
+        each.plot(*floors[name], color=FAINT, linewidth=0.9, linestyle=":")
+        each.plot(*papers[name], color=FAINT, marker="x", markersize=4.5, linewidth=0, zorder=3)
+        lines(each, {name: curve}, styles, None)
+    layout.shared(figure, axes, "connections", "coefficient of variation")
+    keys = [
+        Line2D([], [], color=INK, marker="o", markersize=5, linewidth=1.4, label="exact windows"),
+        Line2D([], [], color=FAINT, linewidth=0.9, linestyle=":", label="noise of a tick clock"),
+    ]
+    if any(line[0] for line in papers.values()):
+        keys.append(
+            Line2D([], [], color=FAINT, marker="x", markersize=4.5, linewidth=0,
+                   label="the paper's method")
+        )  # fmt: skip
+    layout.legend(figure, keys)
+    clock, window = analysis.run.description.accounting.clock_hz, analysis.design.window
+    return Plot(
+        "cv",
+        "How much the use of CPU varies within a start",
+        f"Coefficient of variation of exact windows of {window:g} s by the number of connections, "
+        f"with its 95 % interval. The shade is what a clock of {clock} Hz shows of a use that does "
+        "not vary at all: what lies in it, such a clock cannot see.",
+        figure,
+    )
+
+
+def over_time(analysis: Analysis) -> Plot | None:
+    """A panel for each subject at its most connections."""
+    styles = looks(analysis.subjects)
+    last = {
+        subject: count
+        for group in analysis.groups
+        for subject, count in analysis.measured(group)
+        if analysis.windows(subject.name, count)
+    }
+    if not last:
+        return None
+    figure, axes = layout.grid(len(last))
+    paper = False
+    for (subject, count), each in zip(last.items(), axes, strict=True):
+        starts = analysis.windows(subject.name, count)[:STARTS]
+        each.set_title(f"{subject.name}, {count}")
+        samples = [(w.at, w.paper_percent) for w in starts[0] if w.paper_percent is not None]
+        if samples:
+            paper = True
+            each.plot(*zip(*samples, strict=True), color=FAINT, linewidth=0.6, alpha=0.7)
+        for start, alpha in zip(starts, (1, 0.6, 0.35), strict=False):
+            each.plot(
+                [window.at for window in start], [window.exact_percent for window in start],
+                color=styles[subject.name].colour, linewidth=1, alpha=alpha,
+            )  # fmt: skip
+        each.set_ylim(bottom=0)
+        each.set_xlim(left=0)
+    layout.shared(figure, axes, "seconds", "percent of a core")
+    if paper:
+        layout.legend(figure, [
+            Line2D([], [], color=INK, linewidth=1, label="exact windows"),
+            Line2D([], [], color=FAINT, linewidth=0.6, label="the paper's method, first start"),
+        ])  # fmt: skip
+    return Plot(
+        "time",
+        "Use of CPU over time",
+        f"At the number of connections beside the name, of the first {plural(STARTS)} at most, "
+        "later ones paler; each panel has its own scale, from 0.",
+        figure,
+    )
+
+
+def _floor(analysis: Analysis, name: str, curve: Curve) -> tuple[list[int], list[float]]:
+    """The tick clock's noise by connections."""
+    means = {n: analysis.interval(name, n) for n in curve}
+    floors = {n: analysis.floor(mean.value) for n, mean in means.items() if mean}
+    known = {n: floor for n, floor in floors.items() if floor}
+    return [*known], [*known.values()]
+
+
+def _paper(analysis: Analysis, name: str, curve: Curve) -> tuple[list[int], list[float]]:
+    """The Cv that the paper's method saw."""
+    found = {n: paper[1] for n in curve if (paper := analysis.paper(name, n)) and paper[1] > 0}
+    return [*found], [*found.values()]

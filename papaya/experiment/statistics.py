@@ -1,0 +1,202 @@
+"""What repetitions tell about a mean, a ratio and a variation, and how surely.
+
+The unit of replication is a fresh start of a server, as that is the level at which the
+differences arise (Kalibera and Jones, ISMM 2013): two windows of one start are no two
+observations.  Subjects that shared a block met the same machine, and are compared there.
+
+Intervals are 95 % bootstrap intervals, BCa (Efron and Tibshirani, chapter 14), whose
+level is raised for few starts as Hesterberg has it ("What Teachers Should Know About the
+Bootstrap", 2015): the bare ones are too narrow.  With fewer than `FEWEST` starts none is
+given: it would have to reach beyond all that was seen.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Statistic = Callable[[Array], Array]
+
+LEVEL = 0.95
+FEWEST = 5
+RESAMPLES = 9999
+NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value, and where it is with 95 % confidence; no ends where too little is known."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """Whether ``value`` cannot be told from this one."""
+        return self.low is None or self.high is None or self.low <= value <= self.high
+
+
+# Of repetitions -------------------------------------------------------------------------------
+
+
+def mean(values: Sequence[float]) -> Interval:
+    """The mean over starts."""
+    return bootstrap(np.array(values, float)[:, None], lambda rows: rows.mean(-2)[..., 0])
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Interval | None:
+    """The ratio of two means; the values of a block stand at one place in both.
+
+    None where there is nothing to divide, or to divide by.
+    """
+    if not len(ours) or min(theirs) <= 0:
+        return None
+
+    def divided(rows: Array) -> Array:
+        means = rows.mean(-2)
+        return np.asarray(means[..., 0] / means[..., 1])
+
+    return bootstrap(np.array([ours, theirs], float).T, divided)
+
+
+def growth(blocks: Sequence[Mapping[int, float]]) -> Interval | None:
+    """The slope of CPU over connections, by least squares, as the mean over blocks.
+
+    ``blocks`` have the value by the number of connections; None where none has two.
+    """
+    slopes = [
+        float(np.polyfit([*block], [*block.values()], 1)[0]) for block in blocks if len(block) > 1
+    ]
+    return mean(slopes) if slopes else None
+
+
+def bootstrap(
+    rows: Array, statistic: Statistic, level: float | None = None, seed: int = 1
+) -> Interval:
+    """The BCa interval of a statistic of rows, each the numbers of one repetition.
+
+    ``statistic`` takes any number of samples at once: (..., rows, columns) to (...).
+    """
+    count = len(rows)
+    value = float(statistic(rows))
+    if count < FEWEST:
+        return Interval(value)
+    picks = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
+    found = np.sort(statistic(rows[picks]))
+    # The same values in another order may differ in the last digit, and are a tie.
+    near = 1e-12 * abs(value)
+    below = (np.sum(found < value - near) + np.sum(found <= value + near)) / (2 * RESAMPLES)
+    bias = NORMAL.inv_cdf(min(max(float(below), 1 / RESAMPLES), 1 - 1 / RESAMPLES))
+    without = statistic(np.array([np.delete(rows, at, 0) for at in range(count)]))
+    pulls = without.mean() - without
+    scale = float(np.sum(pulls**2) ** 1.5)
+    if scale == 0:
+        return Interval(value, float(found[0]), float(found[-1]))
+    acceleration = float(np.sum(pulls**3)) / (6 * scale)
+
+    def end(sign: int) -> float:
+        z = bias + sign * NORMAL.inv_cdf((1 + (level or raised(count))) / 2)
+        return float(np.quantile(found, NORMAL.cdf(bias + z / (1 - acceleration * z))))
+
+    return Interval(value, end(-1), end(+1))
+
+
+@functools.cache
+def raised(count: int, level: float = LEVEL) -> float:
+    """The level whose bootstrap interval of so many values covers ``level``.
+
+    With it the interval of a mean is as wide as Student's, which knows of the few.
+    """
+    z = math.sqrt(count / (count - 1)) * student(count - 1, level)
+    return 2 * NORMAL.cdf(z) - 1
+
+
+def student(freedom: int, level: float) -> float:
+    """The t within which Student's distribution has that share (Abramowitz, Stegun 26.7)."""
+
+    def share(t: float) -> float:
+        angle = math.atan(t / math.sqrt(freedom))
+        sine, cosine = math.sin(angle), math.cos(angle)
+        odd = freedom % 2
+        term, total = (cosine, 0.0) if odd else (1.0, 0.0)
+        for step in range(1 + odd, freedom, 2):
+            total += term
+            term *= cosine**2 * step / (step + 1)
+        return (angle + sine * total) * 2 / math.pi if odd else sine * total
+
+    low, high = 0.0, 1e6
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if share(middle) < level else (low, middle)
+    return low
+
+
+# Of the windows of each -----------------------------------------------------------------------
+
+
+def cv(starts: Sequence[Sequence[float]], seed: int = 1) -> Interval | None:
+    """How much CPU use varies within a start, by its mean: the coefficient of variation.
+
+    The variances of the starts are averaged, so that it says nothing of how starts differ.
+    Its interval is hierarchical: starts are drawn, and in each runs of windows that follow
+    each other (a circular block bootstrap), as neighbours are alike.  None where no start
+    has two windows, or nothing was used.
+    """
+    samples = [np.array(start, float) for start in starts if len(start) > 1]
+    if not samples or sum(sample.mean() for sample in samples) <= 0:
+        return None
+
+    def of(means: Array, variances: Array) -> Array:
+        return np.asarray(np.sqrt(variances.mean(-1)) / means.mean(-1))
+
+    means = np.array([sample.mean() for sample in samples])
+    variances = np.array([sample.var(ddof=1) for sample in samples])
+    value = float(of(means, variances))
+    count = len(samples)
+    if count < FEWEST:
+        return Interval(value)
+    random = np.random.default_rng(seed)
+    resamples = 1999
+    drawn = np.empty((2, count, resamples))
+    for at, sample in enumerate(samples):
+        again = sample[_blocks(len(sample), resamples, random)]
+        drawn[:, at] = again.mean(1), again.var(1, ddof=1)
+    picks = random.integers(0, count, (resamples, count))
+    inner = random.integers(0, resamples, (resamples, count))
+    found = of(*drawn[:, picks, inner])
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(found, (tail, 1 - tail))
+    return Interval(value, float(low), float(high))
+
+
+def _blocks(count: int, resamples: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Places in a series of ``count``, in runs of twice its cube root."""
+    length = round(2 * count ** (1 / 3))
+    starts = random.integers(0, count, (resamples, -(-count // length), 1))
+    return ((starts + np.arange(length)) % count).reshape(resamples, -1)[:, :count]
+
+
+def noise_floor(
+    percent: float, clock_hz: int, seconds: float, cores: int = 1, zeros: bool = True
+) -> float | None:
+    """The coefficient of variation that a tick clock shows of a use that does not vary at all.
+
+    At each tick the process is running or not: n ticks of a window are n draws with the
+    probability p, the share of a core in use; sqrt((1 - p) / (n p)).  Without ``zeros``, that
+    of the windows in which any tick met it.  None where p is 0.
+    """
+    share = min(1.0, percent / 100 / cores)
+    ticks = clock_hz * seconds * cores
+    if share <= 0 or ticks <= 0:
+        return None
+    square = (1 - share) / (ticks * share)
+    if not zeros:
+        square = max(0.0, (1 + square) * (1 - (1 - share) ** ticks) - 1)
+    return math.sqrt(square)

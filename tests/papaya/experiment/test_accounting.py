@@ -1,0 +1,230 @@
+"""CPU time counted against servers whose use of it is known, because they count it themselves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from papaya.experiment import accounting, paper
+from tests.worlds import needs_linux
+
+pytestmark = needs_linux
+
+# Each says on standard output, when told to end, the CPU seconds it knows it has used.
+SPIN = """
+import sys, time, resource
+share = {share}
+def used(): return time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID)
+print("up", flush=True)
+start, wall = used(), time.monotonic()
+until = wall + {seconds}
+while (now := time.monotonic()) < until:
+    # In slices of 5 ms: what of one is not spun is slept.
+    if used() - start < share * (now - wall):
+        continue
+    time.sleep(0.002)
+print(used(), flush=True)
+sys.stdin.read()
+"""
+# In C, as what a Python does to be born and to end would be more than what is known.
+CHILDREN = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { COUNT = 64 };
+
+static double used(void)
+{
+    struct timespec at;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &at);
+    return at.tv_sec + at.tv_nsec / 1e9;
+}
+
+int main(int argc, char **argv)
+{
+    int told[2], hold[2];
+    double sum = 0, one;
+    char byte;
+
+    (void)argv;
+    if (pipe(told) || pipe(hold))
+        return 1;
+    puts("up");
+    fflush(stdout);
+    for (int child = 0; child < COUNT; child++) {
+        if (fork())
+            continue;
+        close(hold[1]);
+        while (used() < 0.009)
+            ;
+        one = used();
+        if (write(told[1], &one, sizeof one) < 0)
+            return 1;
+        if (argc > 1 && read(hold[0], &byte, 1) < 0)
+            return 1;
+        _exit(0);
+    }
+    for (int child = 0; child < COUNT; child++) {
+        if (read(told[0], &one, sizeof one) < 0)
+            return 1;
+        sum += one;
+    }
+    if (argc == 1)
+        while (wait(NULL) > 0)
+            ;
+    printf("%f\\n", sum + used());
+    fflush(stdout);
+    while (read(0, &byte, 1) > 0)
+        ;
+    close(hold[1]);
+    while (wait(NULL) > 0)
+        ;
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def children(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of the program."""
+    path = tmp_path_factory.mktemp("children") / "children"
+    source = path.with_suffix(".c")
+    source.write_text(CHILDREN)
+    subprocess.run(["cc", "-O2", "-o", str(path), str(source)], check=True)
+    return str(path)
+
+
+@contextmanager
+def running(command: list[str], group: accounting.Cgroup | None) -> Iterator[subprocess.Popen[str]]:
+    """A synthetic subject; it is up, and in the group, when this returns."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=group.join if group else None,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "up\n"
+            yield process
+        finally:
+            os.killpg(process.pid, 9)
+
+
+def truth(process: subprocess.Popen[str]) -> float:
+    """The CPU seconds it says it has used."""
+    assert process.stdout
+    return float(process.stdout.readline())
+
+
+@contextmanager
+def grouped() -> Iterator[accounting.Cgroup]:
+    group = accounting.group()
+    if not group:
+        pytest.skip("no control group can be made here: run the tests as root")
+    try:
+        yield group
+    finally:
+        group.close()
+        assert not os.path.exists(group.path)
+
+
+NAMES = ("20 %", "50 %", "64 children of 9 ms", "64 children that end")
+
+
+@pytest.fixture
+def command(name: str, children: str) -> list[str]:
+    """The synthetic subject of that name."""
+    spins = {"20 %": 0.2, "50 %": 0.5}
+    if name in spins:
+        return [sys.executable, "-c", SPIN.format(share=spins[name], seconds=2)]
+    return [children] if "end" in name else [children, "stay"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_control_group_is_within_two_percent_of_the_truth(command: list[str]) -> None:
+    with grouped() as group, running(command, group) as process:
+        known = truth(process)
+        # It was born in there: what it did before it said a word is counted too.
+        assert group.read() / 1e9 == pytest.approx(known, rel=0.02, abs=0.004)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "end" not in name])
+def test_schedstat_is_within_two_percent_of_the_truth(command: list[str]) -> None:
+    with running(command, None) as process:
+        meter = accounting.Schedstat(process.pid)
+        known = truth(process)
+        assert meter.read() / 1e9 == pytest.approx(known, rel=0.02, abs=0.004)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wait4_of_the_ended_tree_is_within_two_percent_of_the_truth(command: list[str]) -> None:
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin
+    assert process.stdout
+    assert process.stdout.readline() == "up\n"
+    known = truth(process)
+    process.stdin.close()
+    _, _, usage = os.wait4(process.pid, 0)
+    process.returncode = 0
+    process.stdout.close()
+    assert usage.ru_utime + usage.ru_stime == pytest.approx(known, rel=0.02, abs=0.008)
+
+
+def test_how_far_ticks_are_off(children: str) -> None:
+    """64 children of 9 ms each: not one has used a whole tick of 10 ms, so top sees nothing."""
+    with grouped() as group, running([children, "stay"], group) as process:
+        before = {process.pid: 0}
+        known = truth(process)
+        after = accounting.ticks(process.pid)
+        exact = group.read() / 1e9
+    hz = accounting.TICK_HZ
+    children = {pid: ticks for pid, ticks in after.items() if pid != process.pid}
+    assert len(children) == 64
+    told = sum(children.values()) / hz
+    burnt = 64 * 0.009
+    assert exact == pytest.approx(known, rel=0.02, abs=0.004)
+    # Some have a tick, as a child burns a little more than it means to.
+    assert told < 0.75 * burnt, f"ticks say {told:.2f} s of {burnt:.2f} s"
+    _, shown = paper.percents(before, after, 1.0, hz)
+    assert shown / 100 < exact
+
+
+def test_what_the_paper_saw_of_many_processes() -> None:
+    before = dict.fromkeys(range(64), 0)
+    after = dict.fromkeys(range(64), 1)
+    everything, rows = paper.percents(before, after, 0.5, 100)
+    assert everything == pytest.approx(128)
+    assert rows == pytest.approx(40)
+    # One that ended between two screens is on neither.
+    assert paper.percents({1: 5, 2: 5}, {1: 6}, 0.5, 100) == (pytest.approx(2), pytest.approx(2))
+
+
+def test_switches_and_memory_are_told(children: str) -> None:
+    with running([children, "stay"], None) as process:
+        truth(process)
+        told = accounting.switches(process.pid)
+        assert told is not None
+        assert told[0] >= 64
+        pss = accounting.pss_kib(process.pid)
+        assert pss is not None
+        assert 100 < pss < 50_000
+        assert len(accounting.tree(process.pid)) == 65
+
+
+def test_steal_never_goes_back() -> None:
+    first = accounting.steal_seconds()
+    time.sleep(0)
+    second = accounting.steal_seconds()
+    assert first is not None
+    assert second is not None
+    assert second >= first

@@ -1,0 +1,229 @@
+"""A results folder: what is written is read again, and what is broken is said in a line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from papaya.errors import Refused
+from papaya.experiment import results
+from papaya.experiment.results import CELL_COLUMNS, WINDOW_COLUMNS, Cell, Window
+from tests.papaya.experiment import synthetic
+from tests.papaya.experiment.synthetic import SUBJECTS, description, write
+
+FEW = {"c-processes": 0.9, "papaya-pool": 0.5}
+ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return synthetic.folder(tmp_path / "run", FEW, connections=(1, 8), repeats=2, seconds=3)
+
+
+def values(kind: type) -> st.SearchStrategy[Any]:
+    """Records of that kind, every field with any value of its type."""
+    plain = {
+        int: st.integers(0, 2**62),
+        float: st.floats(0, allow_infinity=False),
+        bool: st.booleans(),
+        str: st.text(st.characters(codec="utf-8")).map(lambda text: " ".join(text.split())),
+    }
+    fields = {
+        name: plain[hint] if hint in plain else st.none() | plain[typing.get_args(hint)[0]]
+        for name, hint in typing.get_type_hints(kind).items()
+    }
+    return st.builds(kind, **fields)
+
+
+# What is written is read again ----------------------------------------------------------
+
+
+def test_the_columns_are_the_contract() -> None:
+    """Another program may write them: none is renamed, none changes its place."""
+    assert ",".join(CELL_COLUMNS) == (
+        "block,subject,connections,repeat,aa,status,why,seconds,cpu_seconds,cpu_percent,cv,"
+        "offered_mbps,achieved_mbps,bytes,messages,deliveries,us_per_message,us_per_mbit,"
+        "us_per_delivery,voluntary,involuntary,peak_pss_kib,steal_seconds,load_cpu_percent,stalls,"
+        "lost,duplicated,disordered,p50_ms,p99_ms,p999_ms,max_ms,accounting"
+    )
+    assert ",".join(WINDOW_COLUMNS) == (
+        "block,subject,connections,repeat,aa,at,seconds,exact_percent,ticks_percent,paper_percent"
+    )
+
+
+@ONE_FOLDER
+@given(st.lists(values(Cell), unique_by=lambda cell: cell.key))
+def test_any_cell_survives(tmp_path: Path, cells: list[Cell]) -> None:
+    refused = [dataclasses.replace(cell, status="refused") for cell in cells]
+    write(tmp_path / "cells.csv", CELL_COLUMNS, (cell.row() for cell in refused))
+    assert results.read_cells(tmp_path) == refused
+
+
+def test_a_run_survives(folder: Path) -> None:
+    run = results.read(folder)
+    assert run.description == description(tuple(FEW), (1, 8), 2, 3, False, {})
+    # Two subjects, two numbers of connections, two blocks; and a twin a block.
+    assert len(run.cells) == 2 * 2 * 2 + 2
+    assert {len(windows) for windows in run.windows.values()} == {6}
+    assert run.windows.keys() == {cell.key for cell in run.cells}
+    assert list(run.subjects.values()) == [SUBJECTS[name] for name in FEW]
+
+
+def test_a_reason_of_several_lines_is_one_field(folder: Path) -> None:
+    cell = results.read(folder).cells[0]
+    odd = dataclasses.replace(cell, status="refused", why='the "load"\nwas,\x85slow\u2028\udc80')
+    write(folder / "cells.csv", CELL_COLUMNS, iter([odd.row()]))
+    assert results.read(folder).cells[0].why == 'the "load" was, slow ?'
+
+
+def test_a_later_version_may_add_to_the_description(folder: Path) -> None:
+    path = folder / "run.json"
+    document = json.loads(path.read_text())
+    document["host"]["phase_of_the_moon"] = "full"
+    path.write_text(json.dumps({**document, "weather": []}))
+    assert results.read(folder).description.host.name == "bench"
+
+
+# Runs that were killed ------------------------------------------------------------------
+
+
+def test_a_line_that_a_killed_run_left_unfinished_is_passed_over(folder: Path) -> None:
+    whole = results.read(folder)
+    text = (folder / "cells.csv").read_text()
+    for cut in range(len(text) - len(text.splitlines()[-1]) - 1, len(text) - 1):
+        (folder / "cells.csv").write_text(text[:cut])
+        found = results.read(folder)
+        assert found.cells == whole.cells[:-1]
+        assert whole.cells[-1].key not in found.windows
+
+
+def test_windows_of_an_attempt_that_was_killed_do_not_count(folder: Path) -> None:
+    whole = results.read(folder)
+    lines = (folder / "windows.csv").read_text().splitlines(keepends=True)
+    last = len(whole.windows[whole.cells[-1].key])
+    # It was killed after four windows, and done again when the run was resumed.
+    (folder / "windows.csv").write_text("".join(lines[:-last] + lines[-last:][:4] + lines[-last:]))
+    assert results.read(folder).windows == whole.windows
+
+
+# What is broken -------------------------------------------------------------------------
+
+
+def said(folder: Path) -> str:
+    with pytest.raises(Refused) as refused:
+        results.read(folder)
+    assert "\n" not in str(refused.value)
+    assert refused.value.status == 2
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["run.json", "cells.csv", "windows.csv"])
+def test_a_file_that_is_missing_is_said(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    assert said(folder) == (f"{folder / name}: no such file; is {folder} a results folder?")
+
+
+def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "Not a directory" in said(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "schema 1 is needed, and this has None"),
+        ('{"schema": 2}', "schema 1 is needed, and this has 2"),
+        ('{"schema": 1}', "started is missing"),
+    ],
+)
+def test_another_description_is_said(folder: Path, text: str, words: str) -> None:
+    (folder / "run.json").write_text(text)
+    assert words in said(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "entry", "value"),
+    [
+        ("host", "cores", "two"),
+        ("host", "cores", 2.5),
+        ("host", "cores", True),
+        ("design", "seconds", float("nan")),
+        ("design", "connections", [1, None]),
+        ("design", "connections", {"1": 1}),
+        ("design", "subjects", ["c-processes"]),
+        ("accounting", "method", None),
+    ],
+)
+def test_a_wrong_entry_is_named(folder: Path, part: str, entry: str, value: object) -> None:
+    document = json.loads((folder / "run.json").read_text())
+    document[part][entry] = value
+    (folder / "run.json").write_text(json.dumps(document))
+    assert f"run.json: {part}: {entry}: " in said(folder)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("connections", "many", "line 2: invalid literal"),
+        ("connections", "", "line 2: invalid literal"),
+        ("aa", "yes", "line 2: 'yes' is no bool"),
+        ("seconds", "nan", "line 2: 'nan' is no float"),
+        ("bytes", "1e3", "line 2: invalid literal"),
+        ("status", "fine", "the status 'fine' is neither ok nor refused"),
+        ("cpu_seconds", "", "is ok and has no CPU time"),
+        ("subject", "pascal", "pascal is no subject of run.json"),
+    ],
+)
+def test_a_wrong_field_is_named(folder: Path, column: str, value: str, words: str) -> None:
+    row = results.read(folder).cells[0].row()
+    row[CELL_COLUMNS.index(column)] = value
+    write(folder / "cells.csv", CELL_COLUMNS, iter([row]))
+    assert words in said(folder)
+
+
+def test_a_cell_that_is_there_twice_is_said(folder: Path) -> None:
+    row = results.read(folder).cells[0].row()
+    write(folder / "cells.csv", CELL_COLUMNS, iter([row, row]))
+    assert "is there twice" in said(folder)
+
+
+def test_other_columns_are_said(folder: Path) -> None:
+    write(folder / "windows.csv", WINDOW_COLUMNS[:-1], iter([]))
+    assert "windows.csv: line 1: the columns must be block,subject" in said(folder)
+
+
+@ONE_FOLDER
+@given(
+    st.sampled_from(["run.json", "cells.csv", "windows.csv"]),
+    st.integers(0, 3000),
+    st.integers(0, 50),
+    st.binary(max_size=50),
+)
+def test_no_damage_ends_in_anything_but_a_line(
+    folder: Path, name: str, at: int, length: int, put: bytes
+) -> None:
+    path = folder / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at] + put + whole[at + length :])
+    said = "it was harmless"
+    try:
+        results.read(folder)
+    except Refused as refused:
+        said = str(refused)
+    finally:
+        path.write_bytes(whole)
+    assert len(said.splitlines()) == 1
+
+
+def test_windows_have_what_was_written() -> None:
+    window = Window(1, "c-epoll", 8, 1, True, 0.5, 0.5, 12.25, None, 0.0)
+    assert window.row() == ["1", "c-epoll", "8", "1", "1", "0.5", "0.5", "12.25", "", "0.0"]

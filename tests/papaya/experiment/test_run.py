@@ -1,0 +1,213 @@
+"""Runs for real: small, begun, killed, gone on with; and what leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from papaya.experiment import design, results
+from tests.papaya.conftest import descendants
+from tests.worlds import ROOT, needs_linux
+
+SMALL = (
+    "--subjects", "c-epoll,python-processes,papaya-fork", "--connections", "2,4",
+    "--seconds", "1", "--warmup", "0.2", "--repeats", "1", "--mbps", "0.2",
+)  # fmt: skip
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "papaya", "experiment", *arguments]
+
+
+def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    with subprocess.Popen(
+        command("run", "--output", str(folder), *arguments),
+        cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        out, errors = process.communicate()
+    assert "Traceback" not in errors, errors
+    assert groups(process.pid) == []
+    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
+
+def groups(pid: int) -> list[Path]:
+    """Control groups that the run of this process made."""
+    return list(Path("/sys/fs/cgroup").glob(f"**/papaya-{pid}-*"))
+
+
+def test_a_run_measures_resumes_and_reports(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    done = run(folder, *SMALL, "--paper")
+    assert done.returncode in (0, 1), done.stderr
+    there = results.read(folder)
+    # Three subjects, two loads, and a twin of the first and the last subject.
+    assert len(there.cells) == 8
+    assert {cell.subject for cell in there.cells} == {"c-epoll", "python-processes", "papaya-fork"}
+    for cell in there.cells:
+        # A busy machine may have kept the load from being one: then that is said.
+        assert bool(cell.why) == (cell.status == results.REFUSED)
+        if cell.status == results.OK:
+            assert cell.cpu_seconds is not None
+            assert 0 < cell.cpu_seconds < 2
+            assert cell.messages
+            chat = cell.subject == "papaya-fork"
+            assert (cell.deliveries is not None) == chat
+            if chat:
+                assert (cell.lost, cell.duplicated, cell.disordered) == (0, 0, 0)
+                assert cell.p99_ms
+            windows = there.windows[cell.key]
+            assert len(windows) in (2, 3)
+            assert all(window.paper_percent is not None for window in windows)
+            used = sum(window.exact_percent * window.seconds for window in windows) / 100
+            assert used == pytest.approx(cell.cpu_seconds, rel=0.3)
+    for name in ("index.html", "tables.md", "plots/cpu.svg", "plots/cpu.png"):
+        assert (folder / name).stat().st_size > 1000
+
+    # All is there: nothing is measured again.
+    rows = (folder / "cells.csv").read_bytes()
+    again = run(folder, *SMALL, "--paper", "--no-report")
+    assert "8 of 8 repetitions are there already" in again.stderr
+    assert (folder / "cells.csv").read_bytes() == rows
+    # A row that a killed run did not finish is measured again.
+    (folder / "cells.csv").write_bytes(rows[:-20])
+    again = run(folder, *SMALL, "--paper", "--no-report")
+    assert "7 of 8 repetitions are there already" in again.stderr
+    assert len(results.read(folder).cells) == 8
+    # Another design is another run.
+    other = run(folder, *SMALL, "--no-report")
+    assert (other.returncode, "another design" in other.stderr) == (2, True)
+
+
+@needs_linux
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+def test_one_that_is_stopped_goes_on_where_it_was(tmp_path: Path, signum: int) -> None:
+    folder = tmp_path / "results"
+    with subprocess.Popen(
+        command("run", "--output", str(folder), *SMALL),
+        cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stderr
+        while "3 of 8" not in (line := process.stderr.readline()):
+            assert line
+        # Somewhere in the third.
+        until = time.monotonic() + 20
+        while len(below := list(descendants(process.pid))) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(signum)
+        said = process.stderr.read()
+        status = process.wait(60)
+    if signum == signal.SIGINT:
+        assert (status, "Traceback" in said) == (130, False), said
+        until = time.monotonic() + 20
+        while left := [pid for pid in below if Path(f"/proc/{pid}").exists()]:
+            assert time.monotonic() < until, left
+            time.sleep(0.01)
+        assert groups(process.pid) == []
+    else:
+        # Nobody was there to end what it had begun.
+        for pid in below:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        until = time.monotonic() + 20
+        while left := groups(process.pid):
+            for path in left:
+                try:
+                    path.rmdir()
+                except OSError:
+                    assert time.monotonic() < until
+                    time.sleep(0.01)
+    assert len(results.read_cells(folder)) >= 2
+    done = run(folder, *SMALL, "--no-report")
+    assert re.search(r"[23] of 8 repetitions are there already", done.stderr), done.stderr
+    assert len(results.read(folder).cells) == 8
+
+
+def test_what_cannot_be_made_is_left_out_and_said(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    done = run(
+        folder, "--subjects", "c-epoll,python-threads", "--connections", "2", "--seconds", "1",
+        "--warmup", "0", "--repeats", "1", "--mbps", "0.1", CC="no-such-compiler",
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    assert "left out: c-epoll: no C compiler" in done.stderr
+    description = json.loads((folder / "run.json").read_text())
+    assert description["left_out"] == {"c-epoll": "no C compiler: install gcc or clang"}
+    assert "no C compiler" in (folder / "index.html").read_text()
+
+
+def test_a_server_that_takes_no_more_is_refused(tmp_path: Path) -> None:
+    """More than any can take: the run says so, and counts nothing of it."""
+    folder = tmp_path / "results"
+    done = run(
+        folder, "--subjects", "python-threads", "--connections", "1", "--seconds", "1",
+        "--warmup", "0", "--repeats", "1", "--mbps", "100000", "--size", "60000", "--no-report",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert {cell.status for cell in results.read_cells(folder)} == {results.REFUSED}
+    assert "refused" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--subjects", "cobol"), "no subject 'cobol': there are c-processes"),
+        (("--connections", "1,two"), "whole numbers"),
+        (("--connections", "0"), "from 1 to 10000"),
+        (("--seconds", "0.1"), "--seconds is 1 or more"),
+        (("--repeats", "0"), "--repeats is more than 0"),
+        (("--warmup", "-1"), "--warmup is 0 or more"),
+    ],
+)
+def test_usage(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = run(tmp_path / "results", *arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert said in done.stderr
+
+
+BARE = """
+import sys
+from papaya.cli import main
+from papaya.experiment import accounting
+accounting.group = lambda: None
+accounting.other = lambda pid: accounting.Ended()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_where_nothing_but_rusage_is_told(tmp_path: Path) -> None:
+    """What a platform without control groups and schedstat measures: whole lives, no windows."""
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, "experiment", "run", "--subjects", "c-processes",
+         "--connections", "2", "--seconds", "1", "--repeats", "1", "--mbps", "0.2",
+         "--no-report", "--output", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    there = results.read(tmp_path)
+    assert there.description.accounting.method == "rusage"
+    for cell in there.cells:
+        assert cell.status == results.REFUSED or (cell.cpu_seconds or 0) > 0
+        assert cell.cv is None
+    assert not there.windows
+
+
+def test_blocks_are_complete_and_in_an_order_of_their_own() -> None:
+    plan = design.planned(["a", "b", "c"], [1, 8, 64], 4, seed=7)
+    assert plan == design.planned(["a", "b", "c"], [1, 8, 64], 4, seed=7)
+    assert plan != design.planned(["a", "b", "c"], [1, 8, 64], 4, seed=8)
+    blocks = [[(p.subject, p.connections, p.aa) for p in plan if p.block == n] for n in (1, 2, 3)]
+    assert [p.block for p in plan] == sorted(p.block for p in plan)
+    whole = {(s, n, False) for s in "abc" for n in (1, 8, 64)} | {("a", 8, True), ("c", 8, True)}
+    assert all(set(block) == whole and len(block) == len(whole) for block in blocks)
+    assert blocks[0] != blocks[1] != blocks[2]

@@ -1,0 +1,137 @@
+"""Every subject that can be built here does the work that is asked of all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from papaya.experiment import results, subjects
+from tests.papaya.conftest import descendants
+from tests.worlds import needs_linux
+
+NAMES = list(subjects.SUBJECTS)
+SINKS = [n for n, subject in subjects.SUBJECTS.items() if subject.work != results.CHAT]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where they are built, once."""
+    # Short: the chat's status socket is in there.
+    with tempfile.TemporaryDirectory() as name:
+        yield name
+
+
+def made(name: str, folder: str) -> subjects.Made:
+    try:
+        return subjects.make(name, folder)
+    except subjects.Missing as missing:
+        pytest.skip(str(missing))
+
+
+def size(path: Path, wanted: int) -> int:
+    """Bytes in the file, as soon as there are that many."""
+    until = time.monotonic() + 20
+    while (found := path.stat().st_size) < wanted and time.monotonic() < until:
+        time.sleep(0.005)
+    return found
+
+
+@pytest.mark.parametrize("name", SINKS)
+def test_what_is_read_is_written(name: str, folder: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with out.open("wb") as file:
+        process, address = subjects.start(
+            made(name, folder), str(tmp_path), lambda: None, file.fileno()
+        )
+    with process:
+        try:
+            clients = [socket.create_connection(address) for _ in range(3)]
+            for client in clients:
+                # More than a read takes.
+                client.sendall(b"abcdefghij" * 1000)
+            quoted = name == "go-goroutines-original"
+            wanted = 30_000
+            if subjects.SUBJECTS[name].work == results.ORIGINAL and not quoted:
+                wanted = 3 * 8192  # What stdio holds back of each process is less than 4 KiB.
+            assert size(out, wanted) >= wanted
+            for client in clients:
+                client.close()
+            if not quoted:
+                assert size(out, 30_000) == 30_000 or name == "c-processes-original"
+                assert set(out.read_bytes()) == set(b"abcdefghij")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+            assert process.stderr
+            assert process.stderr.read() == b""
+
+
+@needs_linux
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_of_it_is_left(name: str, folder: str, tmp_path: Path) -> None:
+    subject = made(name, folder)
+    process, address = subjects.start(subject, folder, lambda: None)
+    with process:
+        clients = [socket.create_connection(address) for _ in range(5)]
+        for client in clients:
+            client.sendall((subject.key or b"") + b"x: hello\n")
+        # Each is being served when it ends: a process or two of its own, where that is its way.
+        below = set(descendants(process.pid))
+        if "processes" in name:
+            until = time.monotonic() + 20
+            while len(below) < 6 and time.monotonic() < until:
+                below = set(descendants(process.pid))
+            assert len(below) == 6
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        for client in clients:
+            client.close()
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
+    until = time.monotonic() + 20
+    while left := [pid for pid in below if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < until, left
+        time.sleep(0.01)
+
+
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    for name, said in (("c-epoll", "no C compiler: install"), ("go-goroutines", "no Go: pip")):
+        with pytest.raises(subjects.Missing, match=said):
+            subjects.make(name, str(tmp_path))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(subjects.Missing, match="no gevent: pip install gevent"):
+        subjects.make("python-gevent", str(tmp_path))
+
+
+def test_one_that_does_not_start_says_why(folder: str, tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    bad.write_text("#!/bin/sh\necho 'no luck today' >&2\nexit 3\n")
+    bad.chmod(0o755)
+    subject = subjects.Made(subjects.SUBJECTS["c-epoll"], (str(bad),), "none")
+    with pytest.raises(subjects.NotStarted, match="no luck today"):
+        subjects.start(subject, str(tmp_path), lambda: None)
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler: install gcc")
+def test_a_compiler_that_fails_leaves_the_subject_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bad = tmp_path / "cc"
+    bad.write_text("#!/bin/sh\necho 'cc: internal error' >&2\nexit 1\n")
+    bad.chmod(0o755)
+    monkeypatch.setenv("CC", str(bad))
+    with pytest.raises(subjects.Missing, match="internal error"):
+        subjects.make("c-epoll", str(tmp_path))
+    assert os.listdir(tmp_path) == ["cc"]

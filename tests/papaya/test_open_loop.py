@@ -1,0 +1,307 @@
+"""The load offers what it says, counts what was taken, and tells on a server that fails."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from papaya import engines, open_loop
+from papaya.errors import Refused
+from papaya.open_loop import Offered, drive
+from papaya.selftest import served
+from tests.worlds import ROOT, needs_linux, needs_root
+
+SLOW = Offered(4, rate=400, size=256, seconds=1.0, warmup=0.2)
+
+
+@contextmanager
+def serving(serve: Callable[[socket.socket], None]) -> Iterator[tuple[str, int]]:
+    """A server in threads of this process: each connection is given to ``serve``."""
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
+        kept: list[socket.socket] = []
+
+        def accept() -> None:
+            while True:
+                try:
+                    client, _ = listening.accept()
+                except OSError:
+                    return
+                kept.append(client)
+                threading.Thread(target=serve, args=(client,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield listening.getsockname()
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            for client in kept:
+                client.close()
+
+
+def drain(client: socket.socket) -> None:
+    """A sink."""
+    while client.recv(1 << 16):
+        pass
+
+
+@contextmanager
+def sink(arguments: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:
+    """One in a process of its own, an event loop."""
+    script = ROOT / "papaya" / "experiment" / "subjects" / "coroutines.py"
+    with subprocess.Popen(
+        [*arguments, sys.executable, str(script)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr
+        try:
+            yield "127.0.0.1", int(process.stderr.readline())
+        finally:
+            process.kill()
+
+
+def test_what_is_offered_is_sent_in_that_time() -> None:
+    moments: list[float] = []
+    with sink() as address:
+        outcome = drive(address, SLOW, key=None, started=moments.append, ended=moments.append)
+    assert outcome.messages == 400
+    assert outcome.bytes == 400 * 256
+    assert outcome.offered_mbps == pytest.approx(0.8192)
+    assert outcome.stalls == 0
+    assert moments[1] - moments[0] == pytest.approx(outcome.seconds, abs=0.001)
+    assert outcome.deliveries is None
+
+
+@needs_root
+@needs_linux
+def test_the_kernel_counts_the_same_bytes(tmp_path: Path) -> None:
+    """In a network of its own: what its loopback carried, headers and all, is told apart."""
+    script = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from tests.papaya.test_open_loop import sink
+from papaya.open_loop import Offered, drive
+
+def octets():
+    with open("/proc/net/netstat") as file:
+        names, values = [line.split() for line in file if line.startswith("IpExt:")]
+    return int(values[names.index("InOctets")]), int(values[names.index("InNoECTPkts")])
+
+with sink() as address:
+    seen = []
+    def look(at):
+        seen.append(octets())
+    outcome = drive(
+        address, Offered(16, 2000, 1000, 2.0, 0.5), key=None, started=look, ended=look
+    )
+print(json.dumps([outcome.as_json(), [b - a for a, b in zip(*seen)]]))
+"""
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-ec", 'ip link set lo up; exec "$@"', "sh",
+         sys.executable, "-c", script, str(ROOT)],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    outcome, (octets, packets) = json.loads(done.stdout)
+    # 20 bytes of IP, 32 of TCP with time stamps, in every packet of either direction.
+    payload = octets - packets * 52
+    assert payload == pytest.approx(outcome["bytes"], rel=0.02)
+    assert outcome["bytes"] * 8 / 1e6 / outcome["seconds"] == pytest.approx(16.0, rel=0.02)
+
+
+def test_a_server_that_takes_no_more_is_told_on() -> None:
+    """It reads nothing: what was due waits here, and the rate is not called reached."""
+    reading = threading.Event()
+    with serving(lambda client: (reading.wait(), None)[1]) as address:
+        outcome = drive(address, Offered(2, 4000, 8000, 1.0), key=None)
+        reading.set()
+    assert outcome.stalls == 2
+    assert "% of the offered rate was reached; the server takes no more" in outcome.refused
+    assert outcome.messages == 4000
+
+
+def test_a_server_that_lets_go_is_told_on() -> None:
+    with (
+        serving(lambda client: (client.recv(1), client.close())[1]) as address,
+        pytest.raises(Refused, match="let a connection go"),
+    ):
+        drive(address, SLOW, key=None)
+
+
+def test_what_the_load_itself_cannot_do_is_no_measurement() -> None:
+    with sink() as address:
+        outcome = drive(address, Offered(8, 10_000_000, 64, 0.02), key=None)
+    assert "the load was the bottleneck" in outcome.refused
+
+
+def test_a_thousand_connections() -> None:
+    with sink() as address:
+        outcome = drive(address, Offered(1000, 2000, 64, 1.0, 0.2), key=None)
+    assert (outcome.messages, outcome.bytes) == (2000, 2000 * 64)
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = free.getsockname()
+    with pytest.raises(Refused, match="connection 1: Connection refused"):
+        drive(address, SLOW, key=None)
+
+
+# Chats ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", engines.names())
+def test_a_chat_loses_nothing(engine: str) -> None:
+    with served("--engine", engine) as server:
+        outcome = drive(server.address, Offered(8, 100, 64, 1.0, 0.2), key=server.key)
+    assert outcome.deliveries == outcome.messages * 8
+    assert (outcome.lost, outcome.duplicated, outcome.disordered) == (0, 0, 0)
+    latencies = (outcome.p50_ms, outcome.p99_ms, outcome.p999_ms, outcome.max_ms)
+    assert None not in latencies
+    assert list(latencies) == sorted(latencies)  # type: ignore[type-var]
+
+
+class Faulty:
+    """A chat of two clients that does one thing wrong with one of the counted lines."""
+
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+        self.lock = threading.Lock()
+        self.clients: list[socket.socket] = []
+        self.held = b""
+        self.counted = 0
+
+    def serve(self, client: socket.socket) -> None:
+        with client.makefile("rb") as lines:
+            lines.read(128)
+            with self.lock:
+                self.clients.append(client)
+            for line in lines:
+                with self.lock:
+                    self.send(b"2026-01-01T00:00:00Z " + line)
+
+    def send(self, line: bytes) -> None:
+        first, *others = self.clients
+        self.counted += b": hello" not in line
+        for other in others:
+            other.sendall(line)
+        if self.counted != 5 or b": hello" in line:
+            first.sendall(line + self.held)
+            self.held = b""
+        elif self.fault == "twice":
+            first.sendall(line + line)
+        elif self.fault == "order":
+            self.held = line
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [("lost", (1, 0, 1)), ("twice", (0, 1, 1)), ("order", (0, 0, 1))],
+)
+def test_a_chat_that_fails_is_told_on(
+    fault: str, told: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_loop.Load, "exchange", _impatient(open_loop.Load.exchange))
+    faulty = Faulty(fault)
+    with serving(faulty.serve) as address:
+        outcome = drive(address, Offered(2, 50, 64, 0.4), key=secrets.token_hex(64).encode())
+    assert (outcome.lost, outcome.duplicated, outcome.disordered) == told
+
+
+def _impatient(exchange: Callable[..., object]) -> Callable[..., object]:
+    """With a second for what never comes, not a minute."""
+    return lambda *a, **k: exchange(*a, **{"timeout": 1.0, **k})
+
+
+# The command --------------------------------------------------------------------------------
+
+
+def load(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "papaya", "load", *arguments],
+        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_command(tmp_path: Path) -> None:
+    with sink() as (host, port):
+        done = load(f"{host}:{port}", "--sink", "--connections", "2", "--mbps", "0.1",
+                    "--seconds", "1", "--warmup", "0", "--json")  # fmt: skip
+        told = json.loads(done.stdout)
+        assert told["offered_mbps"] == pytest.approx(0.2)
+        # On a busy machine it may not be a measurement, and then says so.
+        assert done.returncode == (1 if told["refused"] else 0), done.stderr
+        assert told["refused"] in done.stderr
+        done = load(f"{host}:{port}", "--sink", "--with", "tcpkali", PATH=str(tmp_path))
+        assert (done.returncode, done.stderr) == (
+            2, "papaya: no tcpkali on the path: install it, or leave --with out\n"
+        )  # fmt: skip
+        for wrong in (["--rate", "-1"], ["--rate", "1", "--mbps", "1"], ["--size", "8"]):
+            done = load(f"{host}:{port}", "--sink", *wrong)
+            assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    with served() as server:
+        host, port = server.address
+        done = load(f"{host}:{port}", "--key", server.key_path, "--connections", "3",
+                    "--seconds", "0.5", "--warmup", "0")  # fmt: skip
+        assert done.returncode == ("no measurement" in done.stderr), done.stderr
+        assert "lost              0" in done.stdout
+
+
+TCPKALI = """\
+#!/bin/sh
+echo "$@" >"$SAID"
+echo 'Aggregate bandwidth: 0.001\u2193, 63.912\u2191 Mbps'
+"""
+
+
+def test_another_program_offers_it(tmp_path: Path) -> None:
+    """What it is told, and what it says, in its own form; it is not to be had here."""
+    program = tmp_path / "tcpkali"
+    program.write_text(TCPKALI)
+    program.chmod(0o755)
+    with tempfile.NamedTemporaryFile("r") as said:
+        done = load("127.0.0.1:9", "--sink", "--with", "tcpkali", "--mbps", "1", "--json",
+                    PATH=f"{tmp_path}:{os.environ['PATH']}", SAID=said.name)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {"offered_mbps": 64.0, "achieved_mbps": 63.912}
+        words = said.read().split()
+    assert words[words.index("--connections") + 1] == "64"
+    assert float(words[words.index("--message-rate") + 1]) == pytest.approx(122.07, abs=0.01)
+    assert words[-1] == "127.0.0.1:9"
+
+
+def test_a_stall_does_not_move_the_schedule() -> None:
+    """The intended times are in the messages: they stand, whatever the server did meanwhile."""
+    got = bytearray()
+    go_on = threading.Event()
+
+    def late(client: socket.socket) -> None:
+        got.extend(client.recv(1))
+        go_on.wait()
+        while data := client.recv(1 << 16):
+            got.extend(data)
+
+    with serving(late) as address:
+        timer = threading.Timer(0.3, go_on.set)
+        timer.start()
+        drive(address, Offered(1, 100, 100_000, 0.5), key=None)
+        until = time.monotonic() + 10
+        while len(got) < 50 * 100_000 and time.monotonic() < until:
+            time.sleep(0.01)
+        timer.join()
+    size = 100_000
+    dues = [open_loop._HEADER.unpack_from(got, at)[2] for at in range(0, len(got) - size + 1, size)]
+    assert len(dues) >= 40
+    assert {round(b - a, 6) for a, b in itertools.pairwise(dues)} == {0.01}
