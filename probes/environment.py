@@ -90,15 +90,25 @@ def _libc(system: str) -> tuple[str, str]:
             asked = ctypes.CDLL(None).gnu_get_libc_version
             asked.restype = ctypes.c_char_p
             return "glibc", asked().decode()
-        for line in _lines("/proc/self/maps"):
-            found = re.search(r"\S*(?:ld-musl-|libc\.musl-)\S*", line)
-            if found:
-                # musl tells its version only when its loader is run without a program.
-                said = _run([found.group()], error_too=True)
-                number = re.search(r"Version (\S+)", said)
-                return "musl", number.group(1) if number else ""
+        loader = _loader("/proc/self/exe")
+        if "/ld-musl-" in loader:
+            # musl tells its version only when its loader is run without a program.
+            number = re.search(r"Version (\S+)", _run([loader], error_too=True))
+            return "musl", number.group(1) if number else ""
         return "unknown", ""
     return system.lower(), os.uname().release
+
+
+def _loader(path: str) -> str:
+    """The program that loads the program ``path``, empty where it needs none: elf(5) PT_INTERP.
+
+    Not the name of a library that is mapped: musl's is called libc.so on some distributions.
+    """
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        # Linkers put it right behind the program headers.
+        found = re.search(rb"/[ -~]*/ld[-.][ -~]*(?=\0)", file.read(4096))
+        return found.group().decode() if found else ""
+    return ""
 
 
 def _python() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from probes import Platform, Report
+from probes.environment import _loader
 from tests.worlds import measure, needs_linux, needs_root, shim
 
 FEW = "--only=sockets.v6only_default"
@@ -83,3 +85,16 @@ def test_the_compiler_is_the_one_that_is_used() -> None:
 )
 def test_one_line_says_it_all(platform: Platform, line: str) -> None:
     assert str(platform) == line
+
+
+@needs_linux
+def test_the_loader_tells_the_c_library(tmp_path: Path) -> None:
+    """Alpine maps /lib/ld-musl-*, Debian a libc.so: both programs ask for /lib/ld-musl-*."""
+    cc = shutil.which("cc")
+    if not cc:
+        pytest.skip("no C compiler: install cc")
+    asked = [cc, "-xc", "-", "-o", str(tmp_path / "asked"), "-Wl,--dynamic-linker=/lib/ld-musl-x"]
+    subprocess.run(asked, input="int main(void) { return 0; }", text=True, check=True)
+    assert _loader(str(tmp_path / "asked")) == "/lib/ld-musl-x"
+    assert "/ld-musl-" not in _loader(cc)
+    assert _loader("/etc/passwd") == ""

@@ -16,7 +16,6 @@ what they write.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
@@ -26,13 +25,13 @@ import signal
 import struct
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from matrix.ways import Unavailable
 
 from . import _ext4, cache
+from ._cache import alone, building, made_by
 
 Say = Callable[[str], None]
 
@@ -204,8 +203,8 @@ def _lacks(programs: dict[str, str], files: dict[str, str]) -> str:
 
 def lacks_for_rootfs() -> str:
     """The same for the root folder alone; empty too where it is in the cache."""
-    path = os.path.join(cache("debian32-root"), _RECIPE)
-    return "" if os.path.exists(path) else _lacks(_PROGRAMS, {})
+    there = made_by(cache("debian32-root")) == _recipe()
+    return "" if there else _lacks(_PROGRAMS, {})
 
 
 def built() -> Box | None:
@@ -215,7 +214,7 @@ def built() -> Box | None:
     try:
         with open(os.path.join(folder, _SUMS), encoding="ascii") as file:
             recorded = file.read()
-        if _read(os.path.join(folder, _RECIPE)) != _recipe() or recorded != _sums(folder):
+        if made_by(folder) != _recipe() or recorded != _sums(folder):
             return None
     except OSError:
         return None
@@ -232,7 +231,7 @@ def build(say: Say, force: bool = False) -> Box:
             return box
         if reason := lacks():
             raise Unavailable(f"the box debian32 cannot be built: {reason}")
-        with _building("debian32") as folder:
+        with building("debian32", _recipe()) as folder:
             _build(folder, say)
     box = built()
     if not box:
@@ -248,29 +247,18 @@ def rootfs(say: Say) -> str:
     path = cache("debian32-root")
     with alone("debian32-root"):
         # It is renamed into place when it is whole.
-        if _read(os.path.join(path, _RECIPE)) == _recipe():
+        if made_by(path) == _recipe():
             return path
         if reason := _lacks(_PROGRAMS, {}):
             raise Unavailable(f"the root folder debian32 cannot be built: {reason}")
-        with _building("debian32-root") as folder:
+        with building("debian32-root", _recipe()) as folder:
             packed = os.path.join(folder, "root.tar")
             _mmdebstrap(packed, _MEASURED_BY, [], say)
             # An ordinary user makes no devices; who enters the folder brings the host's.
             command = ["tar", "-x", "-f", packed, "-C", folder, "--exclude=./dev/*"]
             subprocess.run(command, check=True)
             os.unlink(packed)
-            _sign(folder)
     return path
-
-
-_RECIPE = ".recipe"
-
-
-def _sign(folder: str) -> None:
-    """Say what the finished folder was made by, and let others than its maker in."""
-    with open(os.path.join(folder, _RECIPE), "w", encoding="ascii") as file:
-        file.write(_recipe())
-    os.chmod(folder, 0o755)
 
 
 def _recipe() -> str:
@@ -281,12 +269,6 @@ def _recipe() -> str:
     with open(_ext4.__file__, "rb") as file:
         digest.update(file.read())
     return digest.hexdigest()
-
-
-def _read(path: str) -> str:
-    with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
-        return file.read()
-    return ""
 
 
 def _epoch() -> int:
@@ -301,48 +283,6 @@ def _environment() -> dict[str, str]:
 
 def _which(name: str) -> str | None:
     return shutil.which(name, path=_environment()["PATH"])
-
-
-@contextlib.contextmanager
-def alone(name: str) -> Iterator[None]:
-    """Who builds the same meanwhile is waited for."""
-    path = cache(name) + ".lock"
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        file = open(path, "w")
-    except OSError as error:
-        raise Unavailable(f"{path}: {error.strerror}; name a folder in MATRIX_CACHE") from None
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def _building(name: str) -> Iterator[str]:
-    """A folder that takes its place in the cache when all went well, and is gone otherwise."""
-    path = cache(name)
-    for left in os.scandir(os.path.dirname(path)):
-        # Of one that was killed: it is ours alone to be here.
-        if left.name.startswith(f".{name}-"):
-            shutil.rmtree(left.path, ignore_errors=True)
-    folder = tempfile.mkdtemp(prefix=f".{name}-", dir=os.path.dirname(path))
-    try:
-        yield folder
-        if os.path.lexists(path):
-            old = tempfile.mkdtemp(prefix=f".{name}-", dir=os.path.dirname(path))
-            os.rename(path, old)
-            os.rename(folder, path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.rename(folder, path)
-    except subprocess.CalledProcessError as error:
-        program = error.cmd if isinstance(error.cmd, str) else error.cmd[0]
-        said = (error.output or "").strip().splitlines() or [f"exit status {error.returncode}"]
-        raise Unavailable(f"{name} cannot be built: {program}: {said[-1]}") from None
-    except OSError as error:
-        raise Unavailable(f"{name} cannot be built: {error}") from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _build(folder: str, say: Say) -> None:
@@ -382,7 +322,6 @@ def _build(folder: str, say: Say) -> None:
             os.unlink(path(name))
     with open(path(_SUMS), "w", encoding="ascii") as sums:
         sums.write(_sums(folder))
-    _sign(folder)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,18 @@
-"""This host, with the Python that runs the matrix, or another of it: ``here``, ``here:PYTHON``."""
+"""This host, with the Python that runs the matrix, or another of it: ``here``, ``here:PYTHON``.
+
+Pythons are looked for on the path and where pyenv keeps them.
+"""
 
 from __future__ import annotations
 
+import glob
+import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 
 from . import Unavailable, Way
 
@@ -22,7 +30,7 @@ class Here(Way):
         return ""
 
     def up(self) -> str:
-        return f"popen//python={self._python()}"
+        return f"popen//python={shlex.quote(self._python())}"
 
     def down(self) -> None:
         pass
@@ -33,10 +41,21 @@ class Here(Way):
         names = [f"python3.{n}" for n in range(9, 12)]
         for name in names if self.argument == "oldest" else [self.argument]:
             # What is on the path may be a stub of a version manager that runs nothing.
-            if (path := shutil.which(name)) and _runs(path):
-                return path
+            for path in _found(name):
+                if _runs(path):
+                    return path
         wanted = names[0] if self.argument == "oldest" else self.argument
         raise Unavailable(f"no {wanted} that runs on the path: install it")
+
+
+def _found(name: str) -> Iterator[str]:
+    """The programs of that name, the likeliest first."""
+    if path := shutil.which(name):
+        yield path
+    if re.fullmatch(r"python3\.\d+", name):
+        root = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
+        version = glob.escape(root) + f"/versions/{name.removeprefix('python')}.*/bin/{name}"
+        yield from sorted(glob.glob(version), reverse=True)
 
 
 def _runs(path: str) -> bool:

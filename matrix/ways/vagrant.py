@@ -18,6 +18,7 @@ import subprocess
 import time
 
 from matrix.boxes import cache, debian32
+from matrix.boxes._cache import alone
 
 from . import Unavailable, Way, _kvm, _ssh
 
@@ -98,7 +99,7 @@ class Vagrant(Way):
         """Give the box to Vagrant, if it has none or an older one."""
         home = os.environ.get("VAGRANT_HOME") or os.path.expanduser("~/.vagrant.d")
         boxes = os.path.join(home, "boxes", "local-VAGRANTSLASH-debian32")
-        with debian32.alone("debian32"):
+        with alone("debian32"):
             with contextlib.suppress(OSError):
                 if filecmp.cmp(os.path.join(boxes, "0/libvirt/box.img"), box.disk, shallow=False):
                     return

@@ -58,6 +58,8 @@ _RESTARTS = {"posix": "restarts", "linux": "restarts"}
 _LINUX_RESTARTS = {"linux": "restarts"}
 _NEVER = {"posix": "EINTR", "linux": "EINTR"}
 _LINUX_NEVER = {"linux": "EINTR"}
+# src/signal/sigtimedwait.c of musl begins the wait anew; that of glibc does not.
+_GLIBC_NEVER = {"linux-glibc": "EINTR", "linux-musl": "restarts"}
 
 
 # Reading and writing --------------------------------------------------------------------
@@ -372,7 +374,7 @@ _CASES = {
     "sigsuspend": _Case("sigsuspend()", _sigsuspend, _NEVER, _NEVER),
     # POSIX says "may fail" of these two.
     "sem_wait": _Case("sem_wait()", _sem_wait, _LINUX_RESTARTS, _LINUX_NEVER),
-    "sigwaitinfo": _Case("sigwaitinfo()", _sigwaitinfo, _LINUX_NEVER, _LINUX_NEVER),
+    "sigwaitinfo": _Case("sigwaitinfo()", _sigwaitinfo, _GLIBC_NEVER, _GLIBC_NEVER),
     "sigwait": _Case("sigwait()", _sigwait, {}, {}),
     "msgrcv": _Case("msgrcv()", _msgrcv, _LINUX_NEVER, _NEVER),
 }

@@ -67,6 +67,18 @@ def test_what_is_missing_is_said_and_never_passes(work: Workplace) -> None:
     assert as_json[0]["runs"] is False
 
 
+def test_a_python_of_pyenv_is_found(work: Workplace) -> None:
+    work.environment["PYENV_ROOT"] = str(work.folder / "with [odd] name")
+    work.cell("box", "here:python3.99")
+    for version, script in (("3.99.1", f'exec {sys.executable} "$@"'), ("3.99.2", "exit 127")):
+        program = work.folder / "with [odd] name" / "versions" / version / "bin" / "python3.99"
+        program.parent.mkdir(parents=True)
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    done = work.run("--no-selftest", "box")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_second_way_is_taken_where_the_first_lacks_something(work: Workplace) -> None:
     work.cell("box", "here:python9.9", "here")
     done = work.run("--no-selftest", "box")
