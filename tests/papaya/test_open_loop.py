@@ -20,6 +20,7 @@ import pytest
 
 from papaya import engines, open_loop
 from papaya.errors import Refused
+from papaya.load import Load
 from papaya.open_loop import Offered, drive
 from papaya.selftest import served
 from tests.worlds import ROOT, needs_linux, needs_root
@@ -55,6 +56,12 @@ def drain(client: socket.socket) -> None:
     """A sink."""
     while client.recv(1 << 16):
         pass
+
+
+def hang_up(client: socket.socket) -> None:
+    """Lets go of a client that has said something."""
+    client.recv(1)
+    client.close()
 
 
 @contextmanager
@@ -124,7 +131,7 @@ print(json.dumps([outcome.as_json(), [b - a for a, b in zip(*seen)]]))
 def test_a_server_that_takes_no_more_is_told_on() -> None:
     """It reads nothing: what was due waits here, and the rate is not called reached."""
     reading = threading.Event()
-    with serving(lambda client: (reading.wait(), None)[1]) as address:
+    with serving(lambda client: None if reading.wait() else None) as address:
         outcome = drive(address, Offered(2, 4000, 8000, 1.0), key=None)
         reading.set()
     assert outcome.stalls == 2
@@ -134,7 +141,7 @@ def test_a_server_that_takes_no_more_is_told_on() -> None:
 
 def test_a_server_that_lets_go_is_told_on() -> None:
     with (
-        serving(lambda client: (client.recv(1), client.close())[1]) as address,
+        serving(hang_up) as address,
         pytest.raises(Refused, match="let a connection go"),
     ):
         drive(address, SLOW, key=None)
@@ -213,7 +220,7 @@ class Faulty:
 def test_a_chat_that_fails_is_told_on(
     fault: str, told: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_loop.Load, "exchange", _impatient(open_loop.Load.exchange))
+    monkeypatch.setattr(Load, "exchange", _impatient(Load.exchange))
     faulty = Faulty(fault)
     with serving(faulty.serve) as address:
         outcome = drive(address, Offered(2, 50, 64, 0.4), key=secrets.token_hex(64).encode())

@@ -120,8 +120,8 @@ def test_one_that_is_stopped_goes_on_where_it_was(tmp_path: Path, signum: int) -
             except ProcessLookupError:
                 continue
         until = time.monotonic() + 20
-        while left := groups(process.pid):
-            for path in left:
+        while made := groups(process.pid):
+            for path in made:
                 try:
                     path.rmdir()
                 except OSError:
