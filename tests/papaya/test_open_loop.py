@@ -131,7 +131,11 @@ print(json.dumps([outcome.as_json(), [b - a for a, b in zip(*seen)]]))
 def test_a_server_that_takes_no_more_is_told_on() -> None:
     """It reads nothing: what was due waits here, and the rate is not called reached."""
     reading = threading.Event()
-    with serving(lambda client: None if reading.wait() else None) as address:
+
+    def wait(client: socket.socket) -> None:
+        reading.wait()
+
+    with serving(wait) as address:
         outcome = drive(address, Offered(2, 4000, 8000, 1.0), key=None)
         reading.set()
     assert outcome.stalls == 2
