@@ -192,6 +192,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _gist(errors: str) -> str:
     """Vagrant's explanation without its frame, in a line."""
+    if found := re.search(r"The box '([^']+)' could not be found", errors):
+        name = found[1]
+        return f"the box {name} is not here and cannot be fetched; try: vagrant box add {name}"
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     return " ".join(line for line in lines if "warning:" not in line)[:300]
 

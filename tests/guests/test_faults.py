@@ -257,6 +257,19 @@ def test_a_qemu_that_dies_while_it_starts(work: Workplace) -> None:
     assert "ended while it started" in said or "QEMU did not start" in said
 
 
+def test_a_box_that_cannot_be_fetched(work: Workplace) -> None:
+    """Of a name nobody has: a private Vagrant that knows no box, and no server to ask."""
+    work.environment |= {
+        "VAGRANT_HOME": str(work.folder / "vagrant"),
+        "VAGRANT_SERVER_URL": "http://127.0.0.1:1",
+    }
+    work.cell("box", "vagrant:ubuntu")
+    done = work.run("box")
+    assert done.returncode == 3
+    (line,) = done.stdout.splitlines()
+    assert "is not here and cannot be fetched; try: vagrant box add" in line
+
+
 def test_a_box_that_cannot_be_built(work: Workplace) -> None:
     """No box in the cache, and not the program that makes one."""
     programs = work.folder / "bin"
