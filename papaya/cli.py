@@ -18,6 +18,7 @@ from . import loading
 from .command import Parser, guarded
 from .errors import Refused
 from .experiment import cli as experiment
+from .journal import to_standard_error
 
 if TYPE_CHECKING:
     from probes import Report
@@ -128,12 +129,27 @@ def _pairs(words: list[str]) -> dict[str, str]:
 # Facts ---------------------------------------------------------------------------------------
 
 
-def _report(path: str) -> Report:
+ASKED_AGAIN = 3
+
+
+def _report(path: str, forced: dict[str, str] | None = None) -> Report:
     """The facts in a file, or those that settings need, measured now."""
     import probes
 
+    from .settings import NEEDED, RuledOut, Settings
+
     try:
-        return probes.Report.load(path) if path else probes.Report.loads(_measured())
+        if path:
+            return probes.Report.load(path)
+        report = probes.Report.loads(_measured())
+        try:
+            Settings.from_report(report, forced)
+        except RuledOut as refusal:
+            # Not to serve is dear, and to ask again is not.  Answers that differ make a fact
+            # `unstable`, which rules nothing out.
+            to_standard_error(f"{refusal}; asking {ASKED_AGAIN} times more")
+            report = probes.measure(only=NEEDED, repeat=ASKED_AGAIN)
+        return report
     except probes.ReportError as error:
         raise Refused(str(error)) from None
 
@@ -172,7 +188,7 @@ def _measured() -> bytes:
 def _chosen(path: str, forced: dict[str, str]) -> Settings:
     from .settings import Settings
 
-    return Settings.from_report(_report(path), forced)
+    return Settings.from_report(_report(path, forced), forced)
 
 
 def _settings(options: argparse.Namespace) -> int:
@@ -293,7 +309,7 @@ def _selftest(options: argparse.Namespace) -> int:
         if not report:
             # Once, and not by each server.
             report = measured.name
-            measured.write(_measured())
+            measured.write(_report("").dumps().encode())
             measured.flush()
         for name in engines:
             if sys.stderr.isatty():

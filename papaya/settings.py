@@ -298,6 +298,10 @@ class Choice:
     facts: Mapping[str, str]
 
 
+class RuledOut(Refused):
+    """The facts leave a setting no option."""
+
+
 class Settings:
     """The choices, by name."""
 
@@ -311,8 +315,8 @@ class Settings:
     def from_report(cls, report: Report, forced: Mapping[str, str] | None = None) -> Settings:
         """Choose from the facts of ``report``; ``forced`` gives values by name (``--set``).
 
-        Raises Refused where the facts rule out every option, or the one that is forced,
-        and for a name or a value there is not.
+        Raises RuledOut where the facts rule out every option, or the one that is forced,
+        Refused for a name or a value there is not.
         """
         forced = forced or {}
         for name in forced:
@@ -331,7 +335,7 @@ def _choose(setting: Setting, report: Report, forced: str | None) -> Choice:
     possible = [option for option in options if not _against(option, report)]
     if not possible:
         why = "; ".join(f"{o.value}: {', '.join(_against(o, report))}" for o in options)
-        raise Refused(f"setting {setting.name}: the facts rule out all there is: {why}", 3)
+        raise RuledOut(f"setting {setting.name}: the facts rule out all there is: {why}", 3)
     known = [option for option in possible if not _unknown(option, report)]
     option = (known or possible)[0]
     because = option.because

@@ -94,7 +94,7 @@ def _run(options: argparse.Namespace) -> int:
         chat_size=options.chat_size,
     )
     folder = Path(options.output)
-    status = execute(Plan(folder, design, tuple(sys.argv)), _say)
+    status = execute(Plan(folder, design, ("papaya", *sys.argv[1:])), _say)
     if not options.no_report:
         report.write(folder, _say)
     return status

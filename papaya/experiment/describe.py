@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import platform
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from probes.environment import describe
 
@@ -87,9 +89,10 @@ def _cpu() -> str:
 
 def _hz() -> int:
     """Of the kernel's tick: by its configuration where it tells, else that of its clock."""
-    with contextlib.suppress(OSError):
-        path = f"/boot/config-{platform.release()}"
-        with open(path, encoding="utf-8") as file:
+    files: dict[str, Callable[..., Any]]
+    files = {"/proc/config.gz": gzip.open, f"/boot/config-{platform.release()}": open}
+    for path, opener in files.items():
+        with contextlib.suppress(OSError), opener(path, "rt", encoding="utf-8") as file:
             if found := re.search(r"^CONFIG_HZ=(\d+)", file.read(), re.MULTILINE):
                 return int(found[1])
     return accounting.TICK_HZ

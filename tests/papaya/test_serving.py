@@ -25,7 +25,7 @@ from papaya.load import Load
 from papaya.selftest import Server
 from papaya.status import ask
 from tests.papaya.conftest import Serve, check_streams, descendants, settle, until
-from tests.worlds import needs_linux, needs_root
+from tests.worlds import needs_linux, needs_root, shim
 
 ENGINES = engines.names()
 every_engine = pytest.mark.parametrize("engine", ENGINES)
@@ -616,3 +616,42 @@ def test_root_is_given_up_for_good(engine: str, facts: Path, serve: Serve, tmp_p
             assert status["Uid"].split() == ["65534"] * 4
             assert status["CapEff"].strip("0") == ""
             assert status["NoNewPrivs"] == "1"
+
+
+@needs_linux
+def test_a_fact_that_rules_all_out_is_asked_again(tmp_path: Path) -> None:
+    """One answer is not enough for a refusal; four are."""
+    # The handler goes with its first signal; with FIRST_RUN in the program run first alone.
+    world = shim(
+        tmp_path,
+        """
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+static int first;
+__attribute__((constructor)) static void begin(void) {
+    const char *mark = getenv("FIRST_RUN");
+    first = !mark || open(mark, O_CREAT | O_EXCL, 0600) >= 0;
+}
+int sigaction(int sig, const struct sigaction *new, struct sigaction *old) {
+    int (*real)(int, const struct sigaction *, struct sigaction *) = dlsym(RTLD_NEXT, "sigaction");
+    struct sigaction once;
+    if (!new || !first || sig != SIGUSR1) return real(sig, new, old);
+    once = *new;
+    once.sa_flags |= SA_RESETHAND;
+    return real(sig, &once, old);
+}
+""",
+    )
+    command = [sys.executable, "-m", "papaya", "settings", "--json"]
+    always = {**os.environ, **world}
+    once = {**always, "FIRST_RUN": str(tmp_path / "mark")}
+    done = subprocess.run(command, env=once, capture_output=True, text=True, check=False)
+    assert "signals.python_signal_stays is no; asking 3 times more" in done.stderr
+    assert done.returncode == 0
+    choice = json.loads(done.stdout)["handler"]
+    assert choice["facts"]["signals.python_signal_stays"] == "yes"
+
+    done = subprocess.run(command, env=always, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "the facts rule out all there is" in done.stderr.splitlines()[-1]
