@@ -116,6 +116,9 @@ def _allow_descriptors(connections: int) -> None:
 
 # A server that answers nothing ------------------------------------------------------------
 
+_GRACE = 1.0
+"""Seconds that the schedule may end late; a load that is behind by more gives up."""
+
 
 class _Connection:
     """One, and what it has not taken yet."""
@@ -208,9 +211,13 @@ class _Sink:
 
     def _rounds(self, begin: float, first: int, last: int) -> list[float]:
         """Every connection's message of each gap, when it is due; how late each was."""
-        late = []
+        late: list[float] = []
         now = time.monotonic()
+        end = begin + last * self.gap + _GRACE
         for number in range(first, last):
+            if late and now > end:
+                # What is left would come long after its time: it is not offered at that rate.
+                break
             base = begin + number * self.gap
             for phase, connection in self.turns:
                 due = base + phase

@@ -191,9 +191,9 @@ def test_interrupted_at_any_moment(lab: Lab) -> None:
     alone = time.monotonic()
     lab.report("--only=signals", "--only=hostile.well_behaved", status=0)
     alone = time.monotonic() - alone
-    for share in range(30):
+    for share in range(15):
         with lab.start("--only=signals", "--only=hostile.well_behaved") as running:
-            time.sleep(alone * share / 30)
+            time.sleep(alone * share / 15)
             running.send_signal(signal.SIGINT)
             out, err = running.communicate()
         if running.returncode == 130:

@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from probes import libc
+from probes.probe import Unsupported
+
 from ..errors import Refused
 from ..open_loop import Offered, Outcome, drive
 from . import accounting, describe, paper, results, subjects
@@ -158,6 +161,7 @@ def _measured(
     group = accounting.group() if description.accounting.method == "cgroup" else None
 
     def prepare() -> None:
+        _end_with_runner()
         if group:
             group.join()
         if cores.server:
@@ -219,7 +223,7 @@ def _sampled(
     )
     context = multiprocessing.get_context("fork")
     heard, telling = context.Pipe()
-    load = context.Process(target=_load, args=(address, offered, made.key, cores, telling))
+    load = context.Process(target=_load, args=(address, offered, made.key, cores, heard, telling))
     load.start()
     telling.close()
     try:
@@ -307,10 +311,13 @@ def _load(
     offered: Offered,
     key: bytes | None,
     cores: tuple[int, ...],
+    runners: Connection,
     told: Connection,
 ) -> None:
     """The load's own process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The runner ends it.
+    runners.close()  # Or it would never read the end of a runner that was killed.
+    _end_with_runner()
     if cores:
         os.sched_setaffinity(0, cores)
 
@@ -322,10 +329,18 @@ def _load(
         outcome = drive(address, offered, key=key, started=told.send, ended=ended)
     except Refused as refused:
         told.send(refused)
+    except (EOFError, BrokenPipeError):
+        return  # The runner is gone.
     except OSError as error:
         told.send(Refused(f"the load: {error.strerror or error}", 3))
     else:
         told.send(outcome)
+
+
+def _end_with_runner() -> None:
+    """Have this process killed when the runner is, where the platform can."""
+    with contextlib.suppress(Unsupported, OSError):
+        libc.die_with_parent(signal.SIGKILL)
 
 
 def _ended(server: subprocess.Popen[bytes]) -> float:

@@ -366,8 +366,6 @@ def test_the_page_is_no_wider_than_the_window(visit: Callable[..., Visit], width
 
 LOOKS = {
     "light": {"color_scheme": "light", "viewport": {"width": 1366, "height": 800}},
-    "dark": {"color_scheme": "dark", "viewport": {"width": 1366, "height": 800}},
-    "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}},
     "phone, dark": {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}},
 }
 

@@ -233,8 +233,7 @@ def test_what_is_wide_is_scrolled_with_the_keys(visit: Callable[..., Any]) -> No
 
 LOOKS = {
     "light": {"color_scheme": "light", "viewport": {"width": 1366, "height": 800}},
-    "dark": {"color_scheme": "dark", "viewport": {"width": 1366, "height": 800}},
-    "phone": {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}},
+    "phone, dark": {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}},
 }
 
 

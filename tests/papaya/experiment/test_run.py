@@ -113,12 +113,8 @@ def test_one_that_is_stopped_goes_on_where_it_was(tmp_path: Path, signum: int) -
             time.sleep(0.01)
         assert groups(process.pid) == []
     else:
-        # Nobody was there to end what it had begun.
-        for pid in below:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        # Server and load go with it: nobody holds its standard error, which was read to its end.
+        # Its control groups stay; one that has a process in it cannot be removed.
         until = time.monotonic() + 20
         while made := groups(process.pid):
             for path in made:
