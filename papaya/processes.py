@@ -70,13 +70,19 @@ def close_all_but(*kept: int) -> None:
     os.closerange(first, min(soft, 65536) if soft > 0 else 65536)
 
 
-def die_with_parent(how: str, parent: int, signum: int) -> None:
-    """Have ``signum`` sent to this process when ``parent`` ends, where the platform can.
+def dying_with_parent(how: str, signum: int) -> Callable[[int], None]:
+    """What a child calls with its parent's process id, to be sent ``signum`` when that ends.
 
-    ``how`` is the setting ``orphans``; with ``pipe`` nothing is asked for.
+    ``how`` is the setting ``orphans``; with ``pipe`` the platform is not asked.  Made before
+    the fork: what a child has to make itself is memory that it does not share.
     """
-    if how != "pipe":
-        libc.die_with_parent(signum)
-    if os.getppid() != parent:
-        # It ended before it could be asked.
-        os.kill(os.getpid(), signum)
+    ask = None if how == "pipe" else libc.death_signal(signum)
+
+    def die_with(parent: int) -> None:
+        if ask and ask():
+            raise OSError("the platform does not tell of a parent's end")
+        if os.getppid() != parent:
+            # It ended before it could be asked.
+            os.kill(os.getpid(), signum)
+
+    return die_with

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import sys
 from collections.abc import Iterable
@@ -395,13 +396,24 @@ MS_REC, MS_PRIVATE = 0x4000, 1 << 18  # Linux, include/uapi/linux/mount.h
 
 def die_with_parent(signum: int) -> bool:
     """Ask for ``signum`` when the parent ends.  Whether the platform can (prctl, procctl)."""
+    ask = death_signal(signum)
+    if ask and ask():
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return ask is not None
+
+
+def death_signal(signum: int) -> Optional[Callable[[], int]]:
+    """The call that asks for ``signum`` when the parent ends, ready to be made: 0 or -1.
+
+    None where the platform cannot.  A fresh child that makes it writes to few pages.
+    """
     if LINUX:
-        call("prctl", PR_SET_PDEATHSIG, c_ulong(signum))
-    elif FREEBSD:
-        call("procctl", P_PID_FREEBSD, 0, PROC_PDEATHSIG_CTL, ctypes.byref(c_int(signum)))
-    else:
-        return False
-    return True
+        return functools.partial(function("prctl"), PR_SET_PDEATHSIG, c_ulong(signum))
+    if FREEBSD:
+        wished = ctypes.byref(c_int(signum))
+        return functools.partial(function("procctl"), P_PID_FREEBSD, 0, PROC_PDEATHSIG_CTL, wished)
+    return None
 
 
 def become_reaper() -> bool:

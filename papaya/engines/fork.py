@@ -20,7 +20,7 @@ from ..board import COMMITTED, GENERATION, NOTICE, SENDER, Board
 from ..chat import Session, WrongKey
 from ..multicast import RING, Group, ringer, waiter
 from ..place import Behind, Place
-from ..processes import close_all_but, die_with_parent, fork, pthread_sigmask
+from ..processes import close_all_but, dying_with_parent, fork, pthread_sigmask
 from ..service import LATE, LEFT, STALLED, WRONG, Engine, Service, Visitor
 from ..wire import notice
 
@@ -50,6 +50,7 @@ class Fork(Engine):
         settings = self.chat.settings
         self.group = Group(self.chat.say)
         self._ring = ringer(settings["multicast"], self.group.id, self.chat.board)
+        self.die_with = dying_with_parent(settings["orphans"], signal.SIGKILL)
         # A Child RECV writes its process id here once its client has sent the key.
         self.reports, self.report = os.pipe()
         os.set_blocking(self.reports, False)
@@ -165,7 +166,7 @@ class Fork(Engine):
         close_all_but(client.fileno(), place.file.descriptor)
         self.group.join()
         chat.board.set_slot(slot, SENDER, os.getpid())
-        die_with_parent(chat.settings["orphans"], receiver, signal.SIGKILL)
+        self.die_with(receiver)
         wait, ring = waiter(chat.settings["wait"]), int(RING)
         board = chat.board
         numbers, noted = board.numbers, board.number_of(slot, NOTICE)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from ..board import SENDER
 from ..crowd import Client, Crowd
 from ..multicast import RING, Group, ringer
-from ..processes import close_all_but, die_with_parent, fork
+from ..processes import close_all_but, dying_with_parent, fork
 from ..service import LEFT, Engine, Service, Visitor
 
 WELCOME = "welcome"
@@ -156,7 +156,7 @@ class _Loop:
         close_all_but(self.channel.fileno())
         self.pool.group.join()
         chat.board.set_slot(self.number, SENDER, os.getpid())
-        die_with_parent(chat.settings["orphans"], self.daemon, signal.SIGTERM)
+        dying_with_parent(chat.settings["orphans"], signal.SIGTERM)(self.daemon)
         self.selector = selectors.DefaultSelector()
         self.wake, writing = os.pipe()
         os.set_blocking(self.wake, False)
