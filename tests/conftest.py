@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Generator
 
@@ -10,6 +11,9 @@ import pytest
 
 from probes import Report
 from tests.worlds import measure
+
+# In the background of a shell SIGINT is ignored, and what a test starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What needs a newer Python than the lab.
 collect_ignore = [] if sys.version_info >= (3, 11) else ["matrix", "papaya"]
