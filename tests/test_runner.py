@@ -197,10 +197,9 @@ def test_interrupted_at_any_moment(lab: Lab) -> None:
             running.send_signal(signal.SIGINT)
             out, err = running.communicate()
         if running.returncode == 130:
-            assert (out, err) in (
-                ("", ""),
-                ("", "probes: interrupted; nothing is left running\n"),
-            )
+            # It may come when all is printed already.
+            assert err in ("", "probes: interrupted; nothing is left running\n")
+            assert out == "" or out.endswith("explain FAMILY\n")
         elif running.returncode:
             # Python itself, before or after the lab.
             assert not re.search(r"/probes/(?!__(init|main)__)", err), err

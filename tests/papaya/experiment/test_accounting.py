@@ -167,7 +167,9 @@ def test_schedstat_is_within_two_percent_of_the_truth(command: list[str]) -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_wait4_of_the_ended_tree_is_within_two_percent_of_the_truth(command: list[str]) -> None:
+def test_wait4_of_the_ended_tree_is_within_two_percent_of_the_truth(
+    command: list[str], name: str
+) -> None:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin
     assert process.stdout
@@ -177,7 +179,9 @@ def test_wait4_of_the_ended_tree_is_within_two_percent_of_the_truth(command: lis
     _, _, usage = os.wait4(process.pid, 0)
     process.returncode = 0
     process.stdout.close()
-    assert usage.ru_utime + usage.ru_stime == pytest.approx(known, rel=0.02, abs=0.008)
+    # Its end is counted too, and nobody can tell of his own: an interpreter's, or 64 of C.
+    end = 0.4e-3 * 64 if "children" in name else 8e-3
+    assert 0.98 * known <= usage.ru_utime + usage.ru_stime <= 1.02 * known + end
 
 
 def test_how_far_ticks_are_off(children: str) -> None:
