@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
     from .subjects import SUBJECTS
 
     # In three minutes with all that is to be built; too few starts to tell much.
-    quick = {"connections": "1,8,32", "seconds": 1.5, "warmup": 0.3, "repeats": 1}
+    quick = {"connections": "1,8,32", "seconds": 1.0, "warmup": 0.3, "repeats": 1}
     usual = {"connections": DEFAULT_CONNECTIONS, "seconds": 60.0, "warmup": 5.0, "repeats": 10}
     for name, value in (quick if options.quick else usual).items():
         if getattr(options, name) is None:
