@@ -54,13 +54,21 @@ def run(channel, folder, arguments, seconds, keep):  # type: ignore[no-untyped-d
     # A file and not a pipe: what it leaves running cannot keep us waiting.
     with open(out, "wb+") as said, open(errors, "wb+") as wrong:
         process = subprocess.Popen(
-            [sys.executable, "-B", "-m", *arguments],
+            [sys.executable, "-m", *arguments],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=wrong,
             start_new_session=True,
-            env=dict(os.environ, TMPDIR=folder, LC_ALL="C.UTF-8", PYTHONPATH=folder),
+            # Compiled modules are kept, in the folder: the next interpreter, and each server of
+            # a selftest, would else compile them anew, for seconds where the platform is slow.
+            env=dict(
+                os.environ,
+                TMPDIR=folder,
+                LC_ALL="C.UTF-8",
+                PYTHONPATH=folder,
+                PYTHONDONTWRITEBYTECODE="",
+            ),
         )
         until = time.monotonic() + seconds
         while True:

@@ -214,7 +214,7 @@ def ended(work: Workplace, process: subprocess.Popen[str], below: list[int]) -> 
         ("qemu:debian32", "starting it"),
         ("qemu:debian32", "measures"),
         ("chroot:debian32", "measures"),
-        ("chroot:debian32", "selftest of pool"),
+        ("chroot:debian32", "selftest of"),
     ],
 )
 def test_an_interrupt(work: Workplace, way: str, stage: str) -> None:
