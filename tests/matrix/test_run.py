@@ -200,9 +200,12 @@ def test_a_platform_that_dies_in_the_middle(work: Workplace) -> None:
     work.cell("box", "here")
 
     def kill(process: subprocess.Popen[str]) -> None:
-        (cell,) = descendants(process.pid)[process.pid]
-        (far_end,) = descendants(process.pid)[cell]
-        os.kill(far_end, signal.SIGKILL)
+        children = descendants(process.pid)
+        (cell,) = children[process.pid]
+        (far_end,) = children[cell]
+        # It first, and at once what it runs: that would write its compiled modules anew.
+        for pid in (far_end, *children.get(far_end, [])):
+            os.kill(pid, signal.SIGKILL)
         # Nobody is left to remove what it had.
         for path in work.scratch.glob("matrix-*"):
             if path.name != "matrix-box":
