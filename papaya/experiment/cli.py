@@ -127,4 +127,5 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _say(line: str) -> None:
-    print(f"experiment: {line}", file=sys.stderr, flush=True)
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+    print(f"{clear}experiment: {line}", file=sys.stderr, flush=True)

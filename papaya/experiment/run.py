@@ -11,6 +11,7 @@ import os
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -286,6 +287,7 @@ def _watched(
             )
         )
         at, cpu = now, read
+        _live(each, None if meter.method == "rusage" else exact, now - begun, design.seconds)
     seconds, used = now - begun, read - first
     _word(heard)
     after_switches, after_steal = accounting.switches(pid), accounting.steal_seconds()
@@ -304,6 +306,14 @@ def _watched(
         after_steal - steal if steal is not None and after_steal is not None else None,
         pss,
     )
+
+
+def _live(each: Planned, percent: float | None, seconds: float, of: float) -> None:
+    """On a terminal, what it uses now; the next line that is said takes its place."""
+    if sys.stderr.isatty():
+        uses = "" if percent is None else f"{percent:6.1f} % of a core, "
+        line = f"  {each.subject}, {each.connections}: {uses}{seconds:.0f} of {of:.0f} s"
+        print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _load(

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from papaya.experiment import design, results
@@ -20,6 +21,12 @@ from tests.worlds import ROOT, needs_linux
 SMALL = (
     "--subjects", "c-epoll,python-processes,papaya-fork", "--connections", "2,4",
     "--seconds", "1", "--warmup", "0.2", "--repeats", "1", "--mbps", "0.2",
+)  # fmt: skip
+
+
+ONE = (
+    "--subjects", "python-threads", "--connections", "2", "--seconds", "1", "--warmup", "0",
+    "--repeats", "1", "--mbps", "0.1", "--no-report",
 )  # fmt: skip
 
 
@@ -169,6 +176,19 @@ def test_usage(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
     done = run(tmp_path / "results", *arguments)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert said in done.stderr
+
+
+def test_a_terminal_shows_what_is_used_now(tmp_path: Path) -> None:
+    child = pexpect.spawn(
+        sys.executable,
+        [*command("run", "--output", str(tmp_path / "results"))[1:], *ONE],
+        cwd=ROOT, encoding="utf-8", timeout=60,
+    )  # fmt: skip
+    child.expect(r"\r  python-threads, 2: +[0-9.]+ % of a core, [0-9]+ of 1 s")
+    child.expect("2 of 2: python-threads")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus in (0, 1)
 
 
 BARE = """
