@@ -106,7 +106,7 @@ class Layout:
 
     def _fact(self, fact: Fact) -> Iterator[str]:
         asked = safe(question(fact, self.probes))
-        beside = safe(note(fact, self.report, self.probes))
+        beside = safe(note(fact, self.report, self.probes)).strip(" ")
         if self.width is None:
             head = f"{self._head(fact)}  {asked}"
             yield f"{pad(head, self.ids - 2)}  {fact.id}  {beside}".rstrip()
@@ -153,7 +153,7 @@ class Layout:
         probe = self.probes.get(fact.id)
         said = {"sample": "" if fact.raw is None else str(fact.raw)}
         for label, text in {**said, **(_advice(probe) if probe else {})}.items():
-            lines = self._wrapped(safe(text), self.indent + 9) if text else []
+            lines = self._wrapped(safe(text), self.indent + 9) if text.strip(" ") else []
             for number, line in enumerate(lines):
                 yield f"{'' if number else label:9}{line}"
 

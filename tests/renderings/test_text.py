@@ -161,6 +161,14 @@ def test_a_wide_answer_pushes_the_question_aside() -> None:
     ) in text
 
 
+def test_a_reason_of_nothing_leaves_no_empty_line() -> None:
+    blank = replace(SAMPLE["sockets.order"], status="unsupported", value=None, reason="  ", raw=" ")
+    report = replace(SAMPLE, facts={blank.id: blank})
+    for style in (Style(120), Style(60), Style(120, verbose=True)):
+        lines = render("text", report, PROBES, style).split("\n")
+        assert not [line for line in lines if line != line.rstrip(" ")]
+
+
 def test_colours_are_few_and_only_where_wanted() -> None:
     plain = render("text", SAMPLE, PROBES, Style(80))
     assert "\x1b" not in plain
