@@ -159,7 +159,7 @@ def _measured(
     each: Planned, made: subjects.Made, description: Description, scratch: str
 ) -> tuple[Cell, list[Window]]:
     design, cores = description.design, description.cores
-    group = accounting.group() if description.accounting.method == "cgroup" else None
+    group = server = None
 
     def prepare() -> None:
         _end_with_runner()
@@ -169,8 +169,10 @@ def _measured(
             os.sched_setaffinity(0, cores.server)
 
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        server = None
         try:
+            if description.accounting.method == "cgroup":
+                with subjects.held():
+                    group = accounting.group()
             try:
                 server, address = subjects.start(made, folder, prepare)
             except subjects.NotStarted as error:
@@ -179,12 +181,11 @@ def _measured(
             sampled = _sampled(each, made, server.pid, meter, address, design, cores.load)
             usage = _ended(server)
         finally:
-            if server and server.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(server.pid, signal.SIGKILL)
-                server.wait()
-            if group:
-                group.close()
+            with subjects.held():
+                if server:
+                    subjects.kill(server)
+                if group:
+                    group.close()
     return _judged(each, made, sampled, usage, meter)
 
 
@@ -225,9 +226,10 @@ def _sampled(
     context = multiprocessing.get_context("fork")
     heard, telling = context.Pipe()
     load = context.Process(target=_load, args=(address, offered, made.key, cores, heard, telling))
-    load.start()
-    telling.close()
     try:
+        with subjects.held():
+            load.start()
+        telling.close()
         if not heard.poll(_STARTS + design.warmup):
             raise Refused(f"{each.subject}: the load did not begin within {_STARTS:.0f} s", 3)
         word = _word(heard)
@@ -235,9 +237,11 @@ def _sampled(
             return _Sampled(word, [], 0, 0.0, None, None, None)
         return _watched(each, heard, pid, meter, design)
     finally:
-        load.kill()
-        load.join()
-        heard.close()
+        with subjects.held():
+            if load.pid:
+                load.kill()
+                load.join()
+            heard.close()
 
 
 def _word(heard: Connection) -> object:

@@ -7,16 +7,19 @@ C server buffers in stdio, its Go server reads 1024 bytes and writes them quoted
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
 import platform
 import re
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ... import key as keys
@@ -150,26 +153,56 @@ def start(
     """
     chat = made.subject.work == CHAT
     # The chat says it on standard output, and the others write there what they read.
-    process = subprocess.Popen(
-        made.command,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if chat else out,
-        stderr=subprocess.DEVNULL if chat else subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=prepare,
-        env={**os.environ, "PYTHONPATH": _TOP, "PYTHONDONTWRITEBYTECODE": "1"},
-    )
-    said = process.stdout if chat else process.stderr
-    assert said
-    line = said.readline().decode(errors="replace")
-    found = re.search(r"(\d+)\n$", line)
-    if not found:
-        process.kill()
-        process.wait()
-        raise NotStarted(line.strip() or f"exit status {process.returncode}")
+    process = None
+    try:
+        with held():
+            process = subprocess.Popen(
+                made.command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if chat else out,
+                stderr=subprocess.DEVNULL if chat else subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=prepare,
+                env={**os.environ, "PYTHONPATH": _TOP, "PYTHONDONTWRITEBYTECODE": "1"},
+            )
+        said = process.stdout if chat else process.stderr
+        assert said
+        if not select.select([said], [], [], _LIMIT)[0]:
+            kill(process)
+            raise NotStarted(f"it said no port within {_LIMIT:.0f} s")
+        line = said.readline().decode(errors="replace")
+        found = re.search(r"(\d+)\n$", line)
+        if not found:
+            kill(process)
+            raise NotStarted(line.strip() or f"exit status {process.returncode}")
+    except KeyboardInterrupt:
+        if process:
+            kill(process)
+        raise
     # Open, so that it may go on saying things; what it says there is little.
     return process, ("127.0.0.1", int(found[1]))
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a subject that was started, and all of its session, unless it has ended."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block: what is made there is known to who unmakes it."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _built(command: list[str], environment: dict[str, str] | None = None) -> None:

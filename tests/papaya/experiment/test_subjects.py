@@ -124,6 +124,31 @@ def test_one_that_does_not_start_says_why(folder: str, tmp_path: Path) -> None:
         subjects.start(subject, str(tmp_path), lambda: None)
 
 
+def test_one_that_says_no_port_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subjects, "_LIMIT", 0.1)
+    silent = subjects.Made(subjects.SUBJECTS["c-epoll"], ("sleep", "1000"), "")
+    with pytest.raises(subjects.NotStarted, match="no port within"):
+        subjects.start(silent, str(tmp_path), lambda: None)
+
+
+@pytest.mark.parametrize("before_exec", [False, True])
+def test_an_interrupt_while_one_starts_leaves_nothing(tmp_path: Path, before_exec: bool) -> None:
+    def interrupt() -> None:
+        (tmp_path / "pid").write_text(str(os.getpid()))
+        os.kill(os.getppid(), signal.SIGINT)
+
+    script = (
+        "exec sleep 1000" if before_exec else 'echo $$ >pid; kill -INT "$PPID"; exec sleep 1000'
+    )
+    slow = subjects.Made(subjects.SUBJECTS["c-epoll"], ("sh", "-c", script), "")
+    with pytest.raises(KeyboardInterrupt):
+        subjects.start(slow, str(tmp_path), interrupt if before_exec else lambda: None)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(int((tmp_path / "pid").read_text()), 0)
+
+
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler: install gcc")
 def test_a_compiler_that_fails_leaves_the_subject_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
