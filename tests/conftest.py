@@ -8,12 +8,18 @@ import sys
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 from probes import Report
 from tests.worlds import measure
 
 # In the background of a shell SIGINT is ignored, and what a test starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A change is judged by examples that are the same on every run; new ones are for who works on it.
+settings.register_profile("same", derandomize=True)
+if os.environ.get("REQUIRE_ALL"):
+    settings.load_profile("same")
 
 # What needs a newer Python than the lab.
 collect_ignore = [] if sys.version_info >= (3, 11) else ["matrix", "papaya"]
