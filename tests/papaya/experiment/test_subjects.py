@@ -65,7 +65,8 @@ def test_what_is_read_is_written(name: str, folder: str, tmp_path: Path) -> None
             for client in clients:
                 client.close()
             if not quoted:
-                assert size(out, 30_000) == 30_000 or name == "c-processes-original"
+                # Its processes end by _exit, and what stdio still holds is lost.
+                assert name == "c-processes-original" or size(out, 30_000) == 30_000
                 assert set(out.read_bytes()) == set(b"abcdefghij")
         finally:
             process.send_signal(signal.SIGTERM)
