@@ -72,10 +72,11 @@ def test_a_run_measures_resumes_and_reports(tmp_path: Path) -> None:
                 assert (cell.lost, cell.duplicated, cell.disordered) == (0, 0, 0)
                 assert cell.p99_ms
             windows = there.windows[cell.key]
-            assert len(windows) in (2, 3)
+            assert 1 <= len(windows) <= 3
             assert all(window.paper_percent is not None for window in windows)
             used = sum(window.exact_percent * window.seconds for window in windows) / 100
-            assert used == pytest.approx(cell.cpu_seconds, rel=0.3)
+            # What comes after the last window is less than half of one.
+            assert 0.6 * cell.cpu_seconds <= used <= 1.001 * cell.cpu_seconds
     for name in ("index.html", "tables.md", "plots/cpu.svg", "plots/cpu.png"):
         assert (folder / name).stat().st_size > 1000
 
