@@ -155,7 +155,14 @@
     if (to) location.hash = to.id;
   }
 
+  // At once and not with the event alone, which comes later: "back" may be pressed in between.
+  function close() {
+    panel.close();
+    closed();
+  }
+
   function closed() {
+    if (opened === null || panel.open) return;
     const at = place.get(opened);
     opened = null;
     document.title = "Atlas of system calls";
@@ -175,7 +182,7 @@
   function route() {
     const at = place.get(named());
     if (at !== undefined) open(facts[at]);
-    else if (panel.open) panel.close();
+    else if (panel.open) close();
     if (at === undefined && named()) {
       element("count").textContent = `There is no fact ${named()}.`;
     }
@@ -205,9 +212,13 @@
   });
   element("previous").addEventListener("click", () => turn(0));
   element("next").addEventListener("click", () => turn(1));
-  element("close").addEventListener("click", () => panel.close());
+  element("close").addEventListener("click", close);
+  panel.addEventListener("cancel", (event) => {
+    event.preventDefault();
+    close();
+  });
   panel.addEventListener("close", closed);
-  panel.addEventListener("click", (event) => { if (event.target === panel) panel.close(); });
+  panel.addEventListener("click", (event) => { if (event.target === panel) close(); });
   window.addEventListener("hashchange", route);
 
   document.addEventListener("keydown", (event) => {
