@@ -198,6 +198,13 @@ class Load:
             self.arrived += (member.tail + data).count(self.mark)
             member.tail = (member.tail + data[-len(self.mark) :])[1 - len(self.mark) :]
 
+    def leave(self, member: Member) -> None:
+        """The client closes its connection."""
+        if member.reads:
+            self._close(member)
+        member.closed = True
+        member.socket.close()
+
     def stop_reading(self, member: Member) -> None:
         """The client stays connected and takes nothing any more."""
         member.reads = False

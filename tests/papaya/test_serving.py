@@ -14,12 +14,13 @@ import time
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from papaya import engines
+from papaya import engines, selftest
 from papaya.key import LENGTH
 from papaya.load import Load
 from papaya.selftest import Server
@@ -87,7 +88,7 @@ def test_clients_that_come_and_go(engine: str, serve: Serve) -> None:
             if sent % 100 == 0:
                 guests.join(2)
                 for guest in guests.members[:-2]:
-                    guests._close(guest)
+                    guests.leave(guest)
                     guest.socket.close()
 
         result = load.exchange(60, meanwhile=meanwhile)
@@ -655,3 +656,21 @@ int sigaction(int sig, const struct sigaction *new, struct sigaction *old) {
     done = subprocess.run(command, env=always, capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert "the facts rule out all there is" in done.stderr.splitlines()[-1]
+
+
+# The selftest ----------------------------------------------------------------------------------
+
+
+@every_engine
+def test_the_selftest_of_a_service_that_lets_too_few_in(engine: str, facts: Path) -> None:
+    options = ["--engine", engine, "--report", str(facts)]
+    assert selftest.passed({engine: selftest.of_engine(options)})
+    checks = selftest.of_engine([*options, "--max-clients", "4"])
+    assert "a client was not let in" in str(checks["everybody gets everything"])
+    assert not selftest.passed({engine: checks})
+
+
+def test_the_selftest_of_a_service_that_does_not_start(facts: Path) -> None:
+    checks = selftest.of_engine(["--report", str(facts), "--set", "lock=none"])
+    assert checks == {"a server starts": ANY}
+    assert "lock" in str(checks["a server starts"])
