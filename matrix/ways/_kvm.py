@@ -7,8 +7,11 @@ import os
 import subprocess
 import tempfile
 import threading
+import time
 
-LIMIT = 5.0
+DEVICE = "/dev/kvm"
+_LIMIT = 5.0
+"""Seconds that the guest may take where it is emulated; a tenth of one is usual."""
 _STATUS = 0x31
 _ENDS = bytes((0xB0, _STATUS, 0xE6, 0xF4, 0xF4))
 """``mov al, 0x31; out 0xf4, al; hlt``: QEMU's isa-debug-exit ends with twice that and one."""
@@ -24,24 +27,36 @@ def trouble() -> str:
 
 @functools.cache
 def _tried() -> str:
-    """A guest of five bytes, that ends itself: in a fifth of a second, where KVM works."""
-    if not os.path.exists("/dev/kvm"):
-        return "there is no /dev/kvm"
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return "/dev/kvm may not be opened by this user"
+    """A guest of five bytes that ends itself, emulated and then with KVM.
+
+    Where a machine is virtual itself, KVM may run this guest and no kernel; it is then a
+    hundred times slower than emulation, so that is what it is held against.
+    """
+    if not os.path.exists(DEVICE):
+        return f"there is no {DEVICE}"
+    if not os.access(DEVICE, os.R_OK | os.W_OK):
+        return f"{DEVICE} may not be opened by this user"
+    started = time.monotonic()
+    if said := _fails("tcg", _LIMIT):
+        return said
+    emulated = time.monotonic() - started
+    return _fails("kvm", max(1.0, 10 * emulated))
+
+
+def _fails(accelerator: str, limit: float) -> str:
     with tempfile.NamedTemporaryFile() as sector:
         sector.write(_ENDS.ljust(510, b"\0") + b"\x55\xaa")
         sector.flush()
-        command = ["qemu-system-i386", "-accel", "kvm", "-M", "pc", "-m", "16", "-nic", "none"]
-        command += ["-display", "none", "-no-user-config", "-nodefaults"]
+        command = ["qemu-system-i386", "-accel", accelerator, "-M", "pc", "-m", "16"]
+        command += ["-nic", "none", "-display", "none", "-no-user-config", "-nodefaults"]
         command += ["-drive", f"file={sector.name},format=raw,if=floppy,readonly=on"]
         command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
         try:
             ended = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT, check=False
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False
             )
         except subprocess.TimeoutExpired:
-            return f"a guest of five bytes hangs with it for {LIMIT:g} s"
+            return f"a guest of five bytes does not end with {accelerator} within {limit:.1f} s"
         except OSError:
             return "no qemu-system-i386 to try it with"
     if ended.returncode != _STATUS << 1 | 1:

@@ -1,0 +1,50 @@
+"""Whether KVM is of use, tried with a QEMU that does as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from matrix.ways import _kvm
+
+Trial = Callable[[str], str]
+
+
+@pytest.fixture
+def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
+    """What is said of KVM where QEMU, asked for it, does this; emulated it does well."""
+    device = tmp_path / "kvm"
+    device.touch()
+    monkeypatch.setattr(_kvm, "DEVICE", str(device))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    def tried(does: str) -> str:
+        program = tmp_path / "qemu-system-i386"
+        program.write_text(f'#!/bin/sh\ncase "$*" in *"-accel kvm"*) {does} ;; esac\nexit 99\n')
+        program.chmod(0o755)
+        _kvm._tried.cache_clear()
+        return _kvm.trouble()
+
+    yield tried
+    _kvm._tried.cache_clear()
+
+
+def test_kvm_that_works(trial: Trial) -> None:
+    assert trial("exit 99") == ""
+
+
+def test_kvm_that_is_far_slower_than_emulation(trial: Trial) -> None:
+    said = trial("exec sleep 60")
+    assert said.startswith("a guest of five bytes does not end with kvm within ")
+
+
+def test_kvm_that_fails(trial: Trial) -> None:
+    assert trial("echo no such luck >&2; exit 1") == "no such luck"
+    assert trial("exit 1") == "QEMU ended with 1"
+
+
+def test_kvm_that_is_not_there(trial: Trial) -> None:
+    Path(_kvm.DEVICE).unlink()
+    assert trial("exit 99") == f"there is no {_kvm.DEVICE}"
