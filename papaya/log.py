@@ -169,7 +169,7 @@ class Log:
             if self.descriptor < 0:
                 self.descriptor, self.generation, *_ = open_current(self.path, self.board)
             self.lock(self.descriptor, True)
-            if self.board[GENERATION] == self.generation:
+            if self.board.numbers[GENERATION] == self.generation:
                 return
             self.lock(self.descriptor, False)
             os.close(self.descriptor)
@@ -181,7 +181,7 @@ class Log:
         A writer that was killed may have left lines it did not commit, and a part of one.
         """
         end = os.lseek(self.descriptor, 0, os.SEEK_END)
-        committed = self.board[COMMITTED]
+        committed = self.board.numbers[COMMITTED]
         if end == committed:
             return end
         if end < committed:
@@ -207,9 +207,10 @@ class Log:
         return whole
 
     def _commit(self, start: int, end: int, lines: int) -> None:
-        self.board[LINES] += lines
-        self.board[BYTES] += end - start
-        self.board[COMMITTED] = end
+        numbers = self.board.numbers
+        numbers[LINES] += lines
+        numbers[BYTES] += end - start
+        numbers[COMMITTED] = end
 
     def _whole(self, size: int) -> int:
         """Where the last whole line before ``size`` ends."""

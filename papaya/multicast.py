@@ -23,19 +23,22 @@ RING = signal.SIGUSR1
 
 def ringer(how: str, group: int, board: Board) -> Callable[[], None]:
     """What tells every sender of a new line; ``how`` is the setting ``multicast``."""
+    signum = int(RING)
     if how == "killpg":
 
         def ring() -> None:
             # A group of zombies alone is no permission on macOS.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, RING)
+            try:  # noqa: SIM105 (dearer, and for each line)
+                os.killpg(group, signum)
+            except (ProcessLookupError, PermissionError):
+                pass
 
     else:
 
         def ring() -> None:
             for pid in board.senders():
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, RING)
+                    os.kill(pid, signum)
 
     return ring
 
@@ -43,7 +46,7 @@ def ringer(how: str, group: int, board: Board) -> Callable[[], None]:
 def waiter(how: str) -> Callable[[], int]:
     """What waits for SIGUSR1 or SIGTERM and tells which; ``how`` is the setting ``wait``.
 
-    To be made in the process that waits, with both blocked.
+    To be called with both blocked; made before the fork, it is memory that senders share.
     """
     signals = {int(RING), int(signal.SIGTERM)}
     if how == "sigwait":
@@ -60,17 +63,20 @@ def waiter(how: str) -> Callable[[], int]:
 
 
 def _by_descriptor(signals: set[int]) -> Callable[[], int]:
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    for signum in signals:
-        signal.signal(signum, lambda *_: None)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-    poller = select.poll()
-    poller.register(reading, select.POLLIN)
+    @functools.cache
+    def woken() -> int:
+        """The descriptor, of the process that waits."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        for signum in signals:
+            signal.signal(signum, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        return reading
 
     def wait() -> int:
-        poller.poll()
+        reading = woken()
+        select.select([reading], [], [])
         came = os.read(reading, 4096)
         return signal.SIGTERM if signal.SIGTERM in came else RING
 

@@ -28,13 +28,17 @@ class _File:
         self.descriptor, self.generation, self.base, self.filled = open_current(path, board)
         self.inode = os.fstat(self.descriptor).st_ino
 
-    def __del__(self) -> None:
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
+    def close(self) -> None:
+        """Nobody in this process is at it any more."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    __del__ = close
 
 
 class Reader:
-    """The log as one process reads it for its clients.  Made in that process, after the fork."""
+    """The log as one process reads it for its clients.  A child may go on with its parent's."""
 
     def __init__(self, path: str, board: Board, sendfile: bool) -> None:
         self.path = path
@@ -42,7 +46,8 @@ class Reader:
         self.sendfile = sendfile
         self.file = _File(path, board)
         self.told = board[COMMITTED]
-        self.read_at: tuple[_File, int] | None = None
+        self.read_at = -1, 0
+        """The generation of the file that was read, and where."""
         self.read = b""
 
     def join(self, history: int) -> Place:
@@ -71,10 +76,11 @@ class Reader:
 
     def chunk(self, file: _File, offset: int, most: int) -> bytes:
         """Up to ``most`` bytes at ``offset``, read once for all clients that are there."""
-        if self.read_at != (file, offset):
+        at = file.generation, offset
+        if self.read_at != at:
             # No byte that is not committed: it might be another by the time it is.
             self.read = os.pread(file.descriptor, min(_READ, most), offset)
-            self.read_at = (file, offset)
+            self.read_at = at
         return self.read[:most]
 
 

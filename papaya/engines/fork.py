@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 from ..board import COMMITTED, GENERATION, NOTICE, SENDER, Board
 from ..chat import Session, WrongKey
+from ..errors import Refused
+from ..log import Moved
 from ..multicast import RING, Group, ringer, waiter
 from ..place import Behind, Place
 from ..processes import close_all_but, dying_with_parent, fork, pthread_sigmask
@@ -27,6 +29,12 @@ from ..wire import notice
 _CODES = {3: WRONG, 4: LATE, 5: LEFT, 6: STALLED}
 """What a child's exit status tells its parent; any other is LEFT too."""
 _CODE = {why: code for code, why in _CODES.items()}
+
+
+# As the numbers they are: an enum is many objects more, in pages that a child shares until it
+# uses them.
+_RING, _READABLE, _AT_ONCE = int(RING), int(select.POLLIN), int(socket.MSG_DONTWAIT)
+_UNBLOCK, _ENDINGS = int(signal.SIG_UNBLOCK), (int(signal.SIGTERM), int(signal.SIGCHLD))
 
 
 @dataclass
@@ -51,6 +59,13 @@ class Fork(Engine):
         self.group = Group(self.chat.say)
         self._ring = ringer(settings["multicast"], self.group.id, self.chat.board)
         self.die_with = dying_with_parent(settings["orphans"], signal.SIGKILL)
+        # What a child makes for itself is memory that it does not share: they all begin with
+        # these, and each makes its own of them by the first use.
+        self.reader = self.chat.reader(settings["send"] == "sendfile")
+        self.session = Session(self.chat, self.chat.log(), self._ring, lambda: self.reader)
+        self.wait = waiter(settings["wait"])
+        self.poller = select.poll()
+        self.poller.register(self.group.life, select.POLLIN)
         # A Child RECV writes its process id here once its client has sent the key.
         self.reports, self.report = os.pipe()
         os.set_blocking(self.reports, False)
@@ -58,6 +73,9 @@ class Fork(Engine):
 
     def ring(self) -> None:
         self._ring()
+        # Not to keep open what the log was.  Else the children find it out for themselves.
+        with contextlib.suppress(Refused, Moved, OSError):
+            self.reader.refresh()
 
     # The daemon -----------------------------------------------------------------------------
 
@@ -116,20 +134,17 @@ class Fork(Engine):
 
     def _receive(self, client: socket.socket, slot: int) -> int:
         """Take what the client sends until it sends no more; the exit status."""
-        chat = self.chat
-        close_all_but(client.fileno(), self.report, self.group.life)
+        session, poller, life = self.session, self.poller, self.group.life
+        close_all_but(client.fileno(), self.report, life, self.reader.file.descriptor)
         ended, wake = os.pipe()
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         # The daemon's handlers of these do nothing but wake; the others it handles stay blocked.
-        pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGCHLD))
+        pthread_sigmask(_UNBLOCK, _ENDINGS)
         # A poll and not a handler: a signal just before the read would not end the wait for it.
-        poller = select.poll()
-        for descriptor in (client.fileno(), ended, self.group.life):
-            poller.register(descriptor, select.POLLIN)
-        sendfile = chat.settings["send"] == "sendfile"
-        session = Session(chat, chat.log(), self._ring, lambda: chat.reader(sendfile))
-        until = time.monotonic() + chat.config.auth_timeout
+        poller.register(client.fileno(), _READABLE)
+        poller.register(ended, _READABLE)
+        until = time.monotonic() + self.chat.config.auth_timeout
         sender = 0
         came = more = True
         while more:
@@ -137,7 +152,7 @@ class Fork(Engine):
             ready = dict(poller.poll(left))
             if not ready:
                 return _CODE[LATE]
-            ending = ended in ready or self.group.life in ready
+            ending = ended in ready or life in ready
             try:
                 # What came before the end is taken before it ends.
                 came = _take(client, session, slot)
@@ -147,11 +162,13 @@ class Fork(Engine):
             if session.place and not sender:
                 os.write(self.report, struct.pack("i", os.getpid()))
                 sender = self._fork_sender(client, slot, session.place)
+                # What the log will have been by then is not to stay open here.
+                session.place.file.close()
         if not sender:
             return _CODE[LEFT]
         if not came:
             session.end()
-        return _end_sender(sender, chat.board, slot)
+        return _end_sender(sender, self.chat.board, slot)
 
     def _fork_sender(self, client: socket.socket, slot: int, place: Place) -> int:
         receiver = os.getpid()
@@ -165,11 +182,10 @@ class Fork(Engine):
         # Not the log as the Child RECV has it open: its lock would outlive it.
         close_all_but(client.fileno(), place.file.descriptor)
         self.group.join()
+        numbers, noted = chat.board.numbers, chat.board.number_of(slot, NOTICE)
         chat.board.set_slot(slot, SENDER, os.getpid())
         self.die_with(receiver)
-        wait, ring = waiter(chat.settings["wait"]), int(RING)
-        board = chat.board
-        numbers, noted = board.numbers, board.number_of(slot, NOTICE)
+        wait = self.wait
         out = client.fileno()
         generation = descriptor = -1
         ended = False
@@ -189,7 +205,7 @@ class Fork(Engine):
                     client.sendall(notice(chat.notice(number)))
                 if ended:
                     return 0
-                ended = wait() != ring
+                ended = wait() != _RING
         except BlockingIOError:
             return _CODE[STALLED]
         except (OSError, Behind):
@@ -199,7 +215,7 @@ class Fork(Engine):
 def _take(client: socket.socket, session: Session, slot: int) -> bool:
     """Take what has come; False when the client sends no more."""
     try:
-        data = client.recv(65536, socket.MSG_DONTWAIT)
+        data = client.recv(65536, _AT_ONCE)
     except BlockingIOError:
         return True
     except OSError:
@@ -210,7 +226,7 @@ def _take(client: socket.socket, session: Session, slot: int) -> bool:
         board.set_slot(slot, NOTICE, number)
         sender = board.slot(slot, SENDER)
         if sender:
-            os.kill(sender, RING)
+            os.kill(sender, _RING)
     return bool(data)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -398,6 +399,33 @@ def test_rotation_loses_nothing(engine: str, serve: Serve, tmp_path: Path) -> No
         assert result.delivered == result.owed, result
         assert result.perfect, result
         check_streams(load, whole)
+
+
+@needs_linux
+@every_engine
+def test_a_rotation_frees_the_old_file(engine: str, serve: Serve, tmp_path: Path) -> None:
+    server = serve("--engine", engine)
+    old = tmp_path / "old"
+
+    def kept_by() -> list[str]:
+        """Who has the old file open."""
+        found = []
+        for pid in descendants(server.process.pid):
+            for name in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):  # Closed, or ended, by now.
+                    if name.samefile(old):
+                        found.append(str(name))
+        return found
+
+    with loaded(server) as load:
+        load.join(3)
+        load.exchange(2)
+        os.rename(server.log_path, old)
+        assert kept_by()
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: os.path.exists(server.log_path), load)
+        assert load.exchange(2).perfect
+        until(lambda: not kept_by(), load)
 
 
 @every_engine
