@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from . import engines, key
 from .load import Load
@@ -27,9 +27,14 @@ _LONGEST_LOG = 90
 
 
 class Server:
-    """A ``papaya serve`` of our own, in a folder of its own."""
+    """A ``papaya serve`` of our own, in a folder of its own.
 
-    def __init__(self, folder: str, *options: str, before: Sequence[str] = ()) -> None:
+    Clients may come at once, or with ``wait=False`` from `started` on.
+    """
+
+    def __init__(
+        self, folder: str, *options: str, before: Sequence[str] = (), wait: bool = True
+    ) -> None:
         self.folder = folder
         self.key_path = os.path.join(folder, "key")
         self.log_path = os.path.join(folder, "chat.log")
@@ -55,9 +60,14 @@ class Server:
                 text=True,
             )
         self.addresses: list[tuple[str, int]] = []
+        self.wanted = max(1, sum(option == "--listen" for option in options))
+        if wait:
+            self.started()
+
+    def started(self) -> None:
+        """Wait until it listens.  Raises RuntimeError where it does not."""
         assert self.process.stdout
-        wanted = max(1, sum(option == "--listen" for option in options))
-        while len(self.addresses) < wanted:
+        while len(self.addresses) < self.wanted:
             line = self.process.stdout.readline()
             if not line:
                 self.process.wait()
@@ -93,37 +103,41 @@ class Server:
 
 
 @contextmanager
-def served(*options: str) -> Iterator[Server]:
+def served(*options: str, wait: bool = True) -> Iterator[Server]:
     """A server for the time being."""
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(folder, *options)
+        server = Server(folder, *options, wait=wait)
         try:
             yield server
         finally:
             server.stop(signal.SIGKILL)
 
 
-Results = dict[str, dict[str, bool | str]]
+Checks = dict[str, bool | str]
+Results = dict[str, Checks]
 
 
-def run(names: list[str], report: str) -> Results:
-    """Every check, by engine; each is true, or says what went wrong.
+def run(names: list[str], *options: str) -> Iterator[tuple[str, Checks]]:
+    """Every check of each engine in turn; each is true, or says what went wrong.
 
-    The servers make their settings from the facts in the file ``report``.
-    """
-    return {name: of_engine(["--engine", name, "--report", report]) for name in names}
-
-
-def of_engine(options: list[str]) -> dict[str, bool | str]:
-    """Every check of a server started with these options.
-
-    One server and one crowd for all: on an emulated machine starting them takes longer than
-    what is asked.
+    The servers are started with these options.  One server and one crowd for all checks of
+    an engine, and the servers all at once: on an emulated machine starting them takes longer
+    than what is asked.
     """
     # The one wrong key is ours, and is not held against us.
-    options = [*options, "--backoff", "0", *_both_families()]
+    options = (*options, "--backoff", "0", *_both_families())
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(served("--engine", name, *options, wait=False)) for name in names
+        ]
+        for name, server in zip(names, servers, strict=True):
+            yield name, _checked(server)
+
+
+def _checked(server: Server) -> Checks:
     try:
-        with served(*options) as server, Load(server.address, server.key) as load:
+        server.started()
+        with Load(server.address, server.key) as load:
             return {check: _told(ask, server, load) for check, ask in _CHECKS.items()}
     except (OSError, RuntimeError) as error:
         return {"a server starts": str(error)}

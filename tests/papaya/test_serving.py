@@ -691,14 +691,14 @@ int sigaction(int sig, const struct sigaction *new, struct sigaction *old) {
 
 @every_engine
 def test_the_selftest_of_a_service_that_lets_too_few_in(engine: str, facts: Path) -> None:
-    options = ["--engine", engine, "--report", str(facts)]
-    assert selftest.passed({engine: selftest.of_engine(options)})
-    checks = selftest.of_engine([*options, "--max-clients", "4"])
-    assert "a client was not let in" in str(checks["everybody gets everything"])
-    assert not selftest.passed({engine: checks})
+    options = ["--report", str(facts)]
+    assert selftest.passed(dict(selftest.run([engine], *options)))
+    results = dict(selftest.run([engine], *options, "--max-clients", "4"))
+    assert "a client was not let in" in str(results[engine]["everybody gets everything"])
+    assert not selftest.passed(results)
 
 
 def test_the_selftest_of_a_service_that_does_not_start(facts: Path) -> None:
-    checks = selftest.of_engine(["--report", str(facts), "--set", "lock=none"])
-    assert checks == {"a server starts": ANY}
-    assert "lock" in str(checks["a server starts"])
+    results = dict(selftest.run(ENGINES, "--report", str(facts), "--set", "lock=none"))
+    assert results == {engine: {"a server starts": ANY} for engine in ENGINES}
+    assert "lock" in str(results["fork"])
