@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -203,9 +204,10 @@ def test_a_platform_that_dies_in_the_middle(work: Workplace) -> None:
         children = descendants(process.pid)
         (cell,) = children[process.pid]
         (far_end,) = children[cell]
-        # It first, and at once what it runs: that would write its compiled modules anew.
-        for pid in (far_end, *children.get(far_end, [])):
-            os.kill(pid, signal.SIGKILL)
+        # With all it runs, or is about to run: that would write its compiled modules anew.
+        for pid in _stopped(far_end):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         # Nobody is left to remove what it had.
         for path in work.scratch.glob("matrix-*"):
             if path.name != "matrix-box":
@@ -216,12 +218,30 @@ def test_a_platform_that_dies_in_the_middle(work: Workplace) -> None:
     assert "it went away in the middle" in said
 
 
+def _stopped(pid: int) -> set[int]:
+    """It and all below it, stopped, so that none starts another."""
+    stopped: set[int] = set()
+    while new := {each for each in descendants(pid) if _state(each) not in "Z"} - stopped:
+        for each in new:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGSTOP)
+        until = time.monotonic() + 20
+        while any(_state(each) not in "TZ" for each in new):
+            assert time.monotonic() < until, new
+        stopped |= new
+    return stopped
+
+
 def _lives(pid: int) -> bool:
+    return _state(pid) != "Z"
+
+
+def _state(pid: int) -> str:
+    """Of a process, by proc(5); Z where it is gone."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0]
     except OSError:
-        return False
-    return state != "Z"
+        return "Z"
 
 
 def test_what_a_guest_runs_is_plain() -> None:
