@@ -302,8 +302,11 @@ def _selftest(options: argparse.Namespace) -> int:
 
     from . import selftest
 
+    def tell(name: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{name} …\x1b[K", end="", file=sys.stderr, flush=True)
+
     engines = selftest.chosen(options.engine)
-    results: selftest.Results = {}
     with tempfile.NamedTemporaryFile(suffix=".json") as measured:
         report = os.path.abspath(options.report) if options.report else ""
         if not report:
@@ -311,12 +314,7 @@ def _selftest(options: argparse.Namespace) -> int:
             report = measured.name
             measured.write(_report("").dumps().encode())
             measured.flush()
-        if sys.stderr.isatty():
-            print("\rthe servers start …\x1b[K", end="", file=sys.stderr, flush=True)
-        for name, checks in selftest.run(engines, "--report", report):
-            results[name] = checks
-            if sys.stderr.isatty():
-                print(f"\r{name} is tested …\x1b[K", end="", file=sys.stderr, flush=True)
+        results = selftest.run(engines, "--report", report, tell=tell)
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     passed = selftest.passed(results)

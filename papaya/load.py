@@ -167,7 +167,8 @@ class Load:
     def _close(self, member: Member) -> None:
         if not member.closed:
             member.closed = True
-            self.selector.unregister(member.socket)
+            if member.reads:
+                self.selector.unregister(member.socket)
 
     def step(self, seconds: float) -> None:
         """Take what comes, for that long at most."""
@@ -200,9 +201,7 @@ class Load:
 
     def leave(self, member: Member) -> None:
         """The client closes its connection."""
-        if member.reads:
-            self._close(member)
-        member.closed = True
+        self._close(member)
         member.socket.close()
 
     def stop_reading(self, member: Member) -> None:

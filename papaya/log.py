@@ -1,9 +1,9 @@
 """The chat's log: whole lines, each appended in one write under an exclusive lock.
 
-Every process opens the log for itself: a descriptor kept over fork() would share its
-lock and its offset with the parent (locks.flock_shared_by_fork).  Up to the board's
-``committed`` the file holds whole lines that never change again, so they are read
-without a lock: what the paper's shared lock kept apart, this number does.
+Every process opens the log that it writes for itself: a descriptor kept over fork()
+would share its lock and its offset with the parent (locks.flock_shared_by_fork).  Up to
+the board's ``committed`` the file holds whole lines that never change again, so they are
+read without a lock: what the paper's shared lock kept apart, this number does.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def open_current(path: str, board: Board) -> tuple[int, int, int, int]:
 
 
 class Log:
-    """The log as one process writes it.  Made in that process, after the fork."""
+    """The log as one process writes it, opened by that process at its first line."""
 
     def __init__(self, path: str, board: Board, lock: Lock, durable: bool = False) -> None:
         self.path = path
@@ -169,7 +169,7 @@ class Log:
             if self.descriptor < 0:
                 self.descriptor, self.generation, *_ = open_current(self.path, self.board)
             self.lock(self.descriptor, True)
-            if self.board.numbers[GENERATION] == self.generation:
+            if self.board[GENERATION] == self.generation:
                 return
             self.lock(self.descriptor, False)
             os.close(self.descriptor)
@@ -181,7 +181,7 @@ class Log:
         A writer that was killed may have left lines it did not commit, and a part of one.
         """
         end = os.lseek(self.descriptor, 0, os.SEEK_END)
-        committed = self.board.numbers[COMMITTED]
+        committed = self.board[COMMITTED]
         if end == committed:
             return end
         if end < committed:
@@ -207,10 +207,9 @@ class Log:
         return whole
 
     def _commit(self, start: int, end: int, lines: int) -> None:
-        numbers = self.board.numbers
-        numbers[LINES] += lines
-        numbers[BYTES] += end - start
-        numbers[COMMITTED] = end
+        self.board[LINES] += lines
+        self.board[BYTES] += end - start
+        self.board[COMMITTED] = end
 
     def _whole(self, size: int) -> int:
         """Where the last whole line before ``size`` ends."""

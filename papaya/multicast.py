@@ -18,27 +18,24 @@ from .board import Board
 from .journal import Say
 from .processes import close_all_but, fork, sigwait
 
-RING = signal.SIGUSR1
+RING = int(signal.SIGUSR1)
 
 
 def ringer(how: str, group: int, board: Board) -> Callable[[], None]:
     """What tells every sender of a new line; ``how`` is the setting ``multicast``."""
-    signum = int(RING)
     if how == "killpg":
 
         def ring() -> None:
             # A group of zombies alone is no permission on macOS.
-            try:  # noqa: SIM105 (dearer, and for each line)
-                os.killpg(group, signum)
-            except (ProcessLookupError, PermissionError):
-                pass
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, RING)
 
     else:
 
         def ring() -> None:
             for pid in board.senders():
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signum)
+                    os.kill(pid, RING)
 
     return ring
 
@@ -48,7 +45,7 @@ def waiter(how: str) -> Callable[[], int]:
 
     To be called with both blocked; made before the fork, it is memory that senders share.
     """
-    signals = {int(RING), int(signal.SIGTERM)}
+    signals = {RING, int(signal.SIGTERM)}
     if how == "sigwait":
         return functools.partial(sigwait, signals)
     if how == "sigtimedwait":

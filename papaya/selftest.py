@@ -106,8 +106,10 @@ class Server:
 def served(*options: str, wait: bool = True) -> Iterator[Server]:
     """A server for the time being."""
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(folder, *options, wait=wait)
+        server = Server(folder, *options, wait=False)
         try:
+            if wait:
+                server.started()
             yield server
         finally:
             server.stop(signal.SIGKILL)
@@ -117,12 +119,14 @@ Checks = dict[str, bool | str]
 Results = dict[str, Checks]
 
 
-def run(names: list[str], *options: str) -> Iterator[tuple[str, Checks]]:
-    """Every check of each engine in turn; each is true, or says what went wrong.
+def run(
+    names: list[str], *options: str, tell: Callable[[str], None] = lambda name: None
+) -> Results:
+    """Every check, by engine; each is true, or says what went wrong.
 
     The servers are started with these options.  One server and one crowd for all checks of
     an engine, and the servers all at once: on an emulated machine starting them takes longer
-    than what is asked.
+    than what is asked.  ``tell`` is called with each engine before its checks.
     """
     # The one wrong key is ours, and is not held against us.
     options = (*options, "--backoff", "0", *_both_families())
@@ -130,8 +134,11 @@ def run(names: list[str], *options: str) -> Iterator[tuple[str, Checks]]:
         servers = [
             stack.enter_context(served("--engine", name, *options, wait=False)) for name in names
         ]
+        results = {}
         for name, server in zip(names, servers, strict=True):
-            yield name, _checked(server)
+            tell(name)
+            results[name] = _checked(server)
+        return results
 
 
 def _checked(server: Server) -> Checks:

@@ -31,12 +31,6 @@ _CODES = {3: WRONG, 4: LATE, 5: LEFT, 6: STALLED}
 _CODE = {why: code for code, why in _CODES.items()}
 
 
-# As the numbers they are: an enum is many objects more, in pages that a child shares until it
-# uses them.
-_RING, _READABLE, _AT_ONCE = int(RING), int(select.POLLIN), int(socket.MSG_DONTWAIT)
-_UNBLOCK, _ENDINGS = int(signal.SIG_UNBLOCK), (int(signal.SIGTERM), int(signal.SIGCHLD))
-
-
 @dataclass
 class _Client:
     slot: int
@@ -140,10 +134,10 @@ class Fork(Engine):
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         # The daemon's handlers of these do nothing but wake; the others it handles stay blocked.
-        pthread_sigmask(_UNBLOCK, _ENDINGS)
+        pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGCHLD))
         # A poll and not a handler: a signal just before the read would not end the wait for it.
-        poller.register(client.fileno(), _READABLE)
-        poller.register(ended, _READABLE)
+        poller.register(client.fileno(), select.POLLIN)
+        poller.register(ended, select.POLLIN)
         until = time.monotonic() + self.chat.config.auth_timeout
         sender = 0
         came = more = True
@@ -205,7 +199,7 @@ class Fork(Engine):
                     client.sendall(notice(chat.notice(number)))
                 if ended:
                     return 0
-                ended = wait() != _RING
+                ended = wait() != RING
         except BlockingIOError:
             return _CODE[STALLED]
         except (OSError, Behind):
@@ -215,7 +209,7 @@ class Fork(Engine):
 def _take(client: socket.socket, session: Session, slot: int) -> bool:
     """Take what has come; False when the client sends no more."""
     try:
-        data = client.recv(65536, _AT_ONCE)
+        data = client.recv(65536, socket.MSG_DONTWAIT)
     except BlockingIOError:
         return True
     except OSError:
@@ -226,7 +220,7 @@ def _take(client: socket.socket, session: Session, slot: int) -> bool:
         board.set_slot(slot, NOTICE, number)
         sender = board.slot(slot, SENDER)
         if sender:
-            os.kill(sender, _RING)
+            os.kill(sender, RING)
     return bool(data)
 
 

@@ -162,10 +162,10 @@ class _Loop:
         os.set_blocking(self.wake, False)
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
-            signal.signal(signum, signal.SIG_IGN)
-        for signum in (RING, signal.SIGTERM):
-            signal.signal(signum, lambda *_: None)
+        for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+            signal.signal(ignored, signal.SIG_IGN)
+        for handled in (RING, signal.SIGTERM):
+            signal.signal(handled, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {RING, signal.SIGTERM})
         self.crowd = Crowd(chat, self, self.pool.ring)
         self.selector.register(self.wake, selectors.EVENT_READ, None)

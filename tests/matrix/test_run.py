@@ -16,7 +16,7 @@ import pytest
 
 from matrix import far
 from probes import Report
-from tests.papaya.conftest import descendants
+from tests.papaya.conftest import descendants, runs, state, until
 from tests.worlds import needs_linux
 
 from .workplace import ROOT, Workplace
@@ -191,7 +191,7 @@ def test_an_interrupt_takes_everything_down(work: Workplace, signum: int) -> Non
     assert status == 130
     assert "interrupted" in said
     until = time.monotonic() + 20
-    while left := [pid for pid in below if _lives(pid)]:
+    while left := [pid for pid in below if runs(pid)]:
         assert time.monotonic() < until, left
         time.sleep(0.01)
 
@@ -221,27 +221,13 @@ def test_a_platform_that_dies_in_the_middle(work: Workplace) -> None:
 def _stopped(pid: int) -> set[int]:
     """It and all below it, stopped, so that none starts another."""
     stopped: set[int] = set()
-    while new := {each for each in descendants(pid) if _state(each) not in "Z"} - stopped:
+    while new := {each for each in descendants(pid) if runs(each)} - stopped:
         for each in new:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, signal.SIGSTOP)
-        until = time.monotonic() + 20
-        while any(_state(each) not in "TZ" for each in new):
-            assert time.monotonic() < until, new
-        stopped |= new
+        stopped.update(new)
+        until(lambda: all(state(each) in "TZ" for each in stopped))
     return stopped
-
-
-def _lives(pid: int) -> bool:
-    return _state(pid) != "Z"
-
-
-def _state(pid: int) -> str:
-    """Of a process, by proc(5); Z where it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0]
-    except OSError:
-        return "Z"
 
 
 def test_what_a_guest_runs_is_plain() -> None:

@@ -86,6 +86,19 @@ def check_stream(member: Member, log: bytes) -> None:
         assert start + len(lines) == len(log), member.name
 
 
+def state(pid: int) -> str:
+    """Of a process, by proc(5); Z also where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    except OSError:
+        return "Z"
+
+
+def runs(pid: int) -> bool:
+    """Whether the process has not ended."""
+    return state(pid) != "Z"
+
+
 def descendants(pid: int) -> dict[int, list[int]]:
     """The process ids below ``pid``, by parent (Linux)."""
     children: dict[int, list[int]] = {}
