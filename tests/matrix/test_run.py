@@ -221,12 +221,18 @@ def test_a_platform_that_dies_in_the_middle(work: Workplace) -> None:
 def _stopped(pid: int) -> set[int]:
     """It and all below it, stopped, so that none starts another."""
     stopped: set[int] = set()
-    while new := {each for each in descendants(pid) if runs(each)} - stopped:
-        for each in new:
+
+    def look_again() -> bool:
+        """Whether that were all.  One that was missed may have sent SIGCONT to the others."""
+        before = set(stopped)
+        stopped.update(each for each in descendants(pid) if runs(each))
+        for each in stopped:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, signal.SIGSTOP)
-        stopped.update(new)
-        until(lambda: all(state(each) in "TZ" for each in stopped))
+        # D: its vfork() waits for a child that is stopped itself, and it stops with the return.
+        return stopped == before and all(state(each) in "TtDZ" for each in stopped)
+
+    until(look_again)
     return stopped
 
 
