@@ -10,6 +10,7 @@ what comes and when; all checking is done after.
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 import selectors
@@ -18,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from .errors import Refused
 
@@ -44,6 +46,8 @@ class Result:
     p99: float | None
     p999: float | None
     max: float | None
+    late: float
+    """How late the driver itself was with its messages, p99 in milliseconds; 0 without a rate."""
     stalls: int
     """Times a socket did not take a message at once."""
     driver_cpu: float
@@ -215,14 +219,18 @@ class Load:
         *,
         size: int = 64,
         rate: float | None = None,
+        seconds: float = math.inf,
         timeout: float = 60,
         senders: list[Member] | None = None,
         meanwhile: Callable[[int], None] = lambda sent: None,
+        done: Callable[[], None] = lambda: None,
     ) -> Result:
         """Every client sends that many lines of ``size`` bytes, 30 at least; what came of them.
 
         ``rate`` is messages a second of all clients together; without one all are sent at
-        once.  ``meanwhile`` is called after each with how many were sent.
+        once.  What would be due after so many ``seconds`` is left out.  ``meanwhile`` is called
+        after each with how many were sent, ``done`` when the last has come to everybody, or was
+        waited for in vain, and before any of it is looked at.
         """
         senders = senders or [m for m in self.members if m.reads and not m.closed]
         witnesses = [m for m in self.members if m.reads and not m.closed]
@@ -231,38 +239,49 @@ class Load:
         self.mark = mark = b" %s\n" % secrets.token_hex(4).encode()
         for member in self.members:
             member.tail, member.counts = b"", member in witnesses
-        total = messages * len(senders)
         due: dict[bytes, float] = {}
+        late: list[float] = []
         stalls = self.stalls
-        plan = self._plan(messages, senders, rate)
+        plan = self._plan(messages, senders, rate, seconds)
         cpu, started = time.process_time(), time.monotonic()
-        owed = self.arrived + total * len(witnesses)
+        owed = self.arrived + len(plan) * len(witnesses)
         for number, (offset, member, sequence) in enumerate(plan, 1):
             at = started + offset
             while (left := at - time.monotonic()) > 0:
                 self.step(left)
             line = (b"%s: %d " % (member.name, sequence)).ljust(size - len(mark), b"x") + mark
-            due[line[:-1]] = at if rate else time.monotonic()
+            now = time.monotonic()
+            due[line[:-1]] = at if rate else now
+            late.append(now - at if rate else 0.0)
             self.say(member, line)
             if not rate and number % 32 == 0:
                 self.step(0)
             meanwhile(number)
         until = time.monotonic() + timeout
+        self._await(owed, until)
+        done()
         while True:
-            while self.arrived < owed and time.monotonic() < until:
-                if all(m.closed or not m.reads for m in self.members):
-                    break
-                self.step(min(1.0, until - time.monotonic()))
-            seconds, used = time.monotonic() - started, time.process_time() - cpu
-            stalled = self.stalls - stalls
-            result = self._judged(witnesses, before, due, mark, seconds, used, stalled)
+            spent, used = time.monotonic() - started, time.process_time() - cpu
+            result = self._judged(
+                witnesses, before, due, mark, seconds=spent, rate=len(due) / spent,
+                late=1000 * _percentile(sorted(late), 0.99), stalls=self.stalls - stalls,
+                driver_cpu=used,
+            )  # fmt: skip
             # What came twice was counted for one that is still to come.
             if not (result.lost and result.duplicated) or self.arrived < owed:
                 return result
             owed = self.arrived + 1
+            self._await(owed, until)
+
+    def _await(self, owed: int, until: float) -> None:
+        """Take what comes until so many have arrived."""
+        while self.arrived < owed and time.monotonic() < until:
+            if all(m.closed or not m.reads for m in self.members):
+                break
+            self.step(min(1.0, until - time.monotonic()))
 
     def _plan(
-        self, messages: int, senders: list[Member], rate: float | None
+        self, messages: int, senders: list[Member], rate: float | None, seconds: float
     ) -> list[tuple[float, Member, int]]:
         """When each message is due, from the start on, in that order."""
         if rate is None:
@@ -274,6 +293,7 @@ class Load:
             for number, m in enumerate(senders)
             for phase in [random.random() * gap]
             for n in range(messages)
+            if phase + gap * n < seconds
         ]
         return [(at, m, n) for at, _, m, n in sorted(plan, key=lambda entry: entry[:2])]
 
@@ -283,9 +303,7 @@ class Load:
         before: dict[int, int],
         due: dict[bytes, float],
         mark: bytes,
-        seconds: float,
-        cpu: float,
-        stalls: int,
+        **told: Any,
     ) -> Result:
         latencies: list[float] = []
         delivered = torn = duplicated = 0
@@ -317,17 +335,21 @@ class Load:
         owed = len(due) * len(witnesses)
         disordered = orders.total() - max(orders.values(), default=0)
         latencies.sort()
-
-        def percentile(share: float) -> float | None:
-            return 1000 * latencies[int(share * (len(latencies) - 1))] if latencies else None
-
+        shares = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
+        percentiles: dict[str, Any] = {
+            name: 1000 * _percentile(latencies, share) if latencies else None
+            for name, share in shares.items()
+        }
         return Result(
             clients=len(witnesses), sent=len(due), owed=owed, delivered=delivered,
             lost=owed - delivered, torn=torn, duplicated=duplicated,
-            same_order=len(orders) == 1, seconds=seconds, rate=len(due) / seconds,
-            disordered=disordered, p50=percentile(0.5), p99=percentile(0.99),
-            p999=percentile(0.999), max=percentile(1.0), stalls=stalls, driver_cpu=cpu,
+            same_order=len(orders) == 1, disordered=disordered, **percentiles, **told,
         )  # fmt: skip
+
+
+def _percentile(values: list[float], share: float) -> float:
+    """Of values in their order; 0 of none."""
+    return values[int(share * (len(values) - 1))] if values else 0.0
 
 
 def _is_line(line: bytes, run: bytes) -> bool:

@@ -11,18 +11,21 @@ whose every delivery is checked.  What the load could not offer it does not pass
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import math
 import random
 import resource
 import selectors
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from .errors import Refused
-from .load import Address, Load
+from .load import Address, Load, Result
 
 _HEADER = struct.Struct("!IId")
 """Sender, number, the moment it is due: seconds of CLOCK_MONOTONIC."""
@@ -59,13 +62,14 @@ class Outcome:
     seconds: float
     offered_mbps: float
     achieved_mbps: float
-    """As the kernel took it from us."""
+    """What the server took of it; where that is not told (`_unread`), what the kernel did."""
     bytes: int
     messages: int
     deliveries: int | None
     stalls: int
     """Times a connection did not take a message at once."""
     lost: int | None
+    torn: int | None
     duplicated: int | None
     disordered: int | None
     """Clients whose order was not that of most."""
@@ -116,6 +120,8 @@ def _allow_descriptors(connections: int) -> None:
 
 # A server that answers nothing ------------------------------------------------------------
 
+_SIOCOUTQNSD = 0x894B
+"""linux/sockios.h."""
 _GRACE = 1.0
 """Seconds that the schedule may end late; a load that is behind by more gives up."""
 
@@ -168,6 +174,7 @@ class _Sink:
         if offered.size <= _HEADER.size:
             raise Refused(f"a message has more than {_HEADER.size} bytes, its own header")
         self.offered = offered
+        self.port = address[1:2]
         self.gap = offered.connections / offered.rate
         self.connections: list[_Connection] = []
         try:
@@ -202,7 +209,8 @@ class _Sink:
             # The last gap is over when the next would begin.
             self._wait_until(begin + (rounds + count) * self.gap)
             cpu, last = time.process_time() - cpu, time.monotonic()
-            taken, stalls = self.bytes - bytes_before, self.stalls - stalls_before
+            taken = max(0, self.bytes - bytes_before - self._unread())
+            stalls = self.stalls - stalls_before
             ended(last)
         finally:
             self.close()
@@ -221,8 +229,7 @@ class _Sink:
             base = begin + number * self.gap
             for phase, connection in self.turns:
                 due = base + phase
-                if due > now:
-                    now = self._wait_until(due)
+                now = self._wait_until(due) if due > now else time.monotonic()
                 late.append(now - due)
                 had = bool(connection.waiting)
                 self.bytes += connection.send(due)
@@ -234,6 +241,28 @@ class _Sink:
             if self.blocked:
                 self._flush(0)
         return late
+
+    def _unread(self) -> int:
+        """Bytes that the kernel took of us and the server has not read.
+
+        What is not sent yet, as the server's window is full (tcp(7), SIOCOUTQNSD), and what
+        waits at a server on this machine (/proc/net/tcp).  0 where neither is told.
+        """
+        try:
+            unsent = sum(
+                int.from_bytes(fcntl.ioctl(each.socket, _SIOCOUTQNSD, bytes(4)), sys.byteorder)
+                for each in self.connections
+            )
+        except OSError:
+            return 0
+        ours = {tuple(each.socket.getsockname()[1:2]) + self.port for each in self.connections}
+        for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+            with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
+                for local, far, _, queues in (line.split()[1:5] for line in [*file][1:]):
+                    ports = tuple(int(end.rpartition(":")[2], 16) for end in (far, local))
+                    if ports in ours:
+                        unsent += int(queues.rpartition(":")[2], 16)
+        return unsent
 
     def _wait_until(self, due: float) -> float:
         while (left := due - time.monotonic()) > 0:
@@ -260,8 +289,8 @@ class _Sink:
         busy = 100 * cpu / seconds
         return Outcome(
             seconds=seconds, offered_mbps=self.offered.mbps, achieved_mbps=achieved, bytes=taken,
-            messages=messages, deliveries=None, stalls=stalls, lost=None, duplicated=None,
-            disordered=None, p50_ms=None, p99_ms=None, p999_ms=None, max_ms=None,
+            messages=messages, deliveries=None, stalls=stalls, lost=None, torn=None,
+            duplicated=None, disordered=None, p50_ms=None, p99_ms=None, p999_ms=None, max_ms=None,
             load_cpu_percent=busy, late_ms=1000 * lateness,
             refused=_refused(achieved / self.offered.mbps, busy, lateness),
         )  # fmt: skip
@@ -281,36 +310,43 @@ def _refused(reached: float, busy: float, lateness: float) -> str:
 # A chat -------------------------------------------------------------------------------------
 
 
+_BEHIND = 0.25
+"""Seconds that the last delivery may come after the time in which all messages were due."""
+
+
 def _chat(
     address: Address, offered: Offered, key: bytes, started: Moment, ended: Moment
 ) -> Outcome:
     """Each message is owed to every client; the first exchange is the warm-up."""
-    count = offered.connections
+    over = first = 0.0
+
+    def done() -> None:
+        nonlocal over
+        over = time.monotonic()
+        ended(over)
+
     with Load(address, key) as load:
-        load.join(count)
+        load.join(offered.connections)
+
+        def exchange(seconds: float, then: Callable[[], None]) -> Result:
+            each = max(1, math.ceil(offered.rate * seconds / offered.connections))
+            return load.exchange(
+                each, size=offered.size, rate=offered.rate, seconds=seconds, done=then
+            )
+
         if offered.warmup:
-            each = max(1, math.ceil(offered.rate * offered.warmup / count))
-            load.exchange(each, size=offered.size, rate=offered.rate)
-        each = max(1, math.ceil(offered.rate * offered.seconds / count))
+            exchange(offered.warmup, lambda: None)
         first = time.monotonic()
         started(first)
-        sent: list[float] = []
-
-        def note(number: int) -> None:
-            if number == each * count:
-                sent.append(time.monotonic() - first)
-
-        result = load.exchange(each, size=offered.size, rate=offered.rate, meanwhile=note)
-        ended(time.monotonic())
-    planned = each * count / offered.rate
-    # The last is due somewhat before the end of the plan: a phase is drawn by lot.
-    reached = planned / max(planned, *sent)
+        result = exchange(offered.seconds, done)
+    reached = offered.seconds / max(offered.seconds, over - first - _BEHIND)
     busy = 100 * result.driver_cpu / result.seconds
     return Outcome(
-        seconds=result.seconds, offered_mbps=offered.mbps, achieved_mbps=offered.mbps * reached,
+        seconds=over - first, offered_mbps=offered.mbps, achieved_mbps=offered.mbps * reached,
         bytes=result.sent * offered.size, messages=result.sent, deliveries=result.delivered,
-        stalls=result.stalls, lost=result.lost, duplicated=result.duplicated,
-        disordered=result.disordered, p50_ms=result.p50, p99_ms=result.p99,
-        p999_ms=result.p999, max_ms=result.max, load_cpu_percent=busy, late_ms=None,
-        refused=_refused(reached, busy, 0.0),
+        stalls=result.stalls, lost=result.lost, torn=result.torn,
+        duplicated=result.duplicated, disordered=result.disordered, p50_ms=result.p50,
+        p99_ms=result.p99, p999_ms=result.p999, max_ms=result.max,
+        load_cpu_percent=busy, late_ms=result.late,
+        refused=_refused(reached, busy, result.late / 1000),
     )  # fmt: skip

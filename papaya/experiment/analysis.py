@@ -153,11 +153,11 @@ class Analysis:
         mean, variance = (sum(each) / len(found) for each in zip(*found, strict=True))
         return mean, variance**0.5 / mean
 
-    def floor(self, percent: float, zeros: bool = True) -> float | None:
-        """The coefficient of variation that a tick clock would show of a constant use."""
+    def floor(self, percent: float) -> float | None:
+        """The coefficient of variation that a sampling clock would show of a constant use."""
         clock = self.run.description.accounting.clock_hz
         cores = max(1, len(self.run.description.cores.server))
-        return statistics.noise_floor(percent, clock, self.design.window, cores, zeros)
+        return statistics.noise_floor(percent, clock, self.design.window, cores)
 
     def compare(
         self, subject: str, reference: str, connections: int, measure: Measure = CPU
@@ -219,10 +219,30 @@ class Analysis:
             words = f"shows no difference from {other} that can be told"
             return f"{words}: {told(ratio, ' times')} its CPU"
         words = f"uses {told(ratio, ' times')} the CPU of {other}"
-        seen = [twin.ratio.value for twin in self.twins if twin.ratio]
-        if seen and min(*seen, 1 / max(seen)) <= ratio.value <= max(*seen, 1 / min(seen)):
-            words += f"; subjects differed as much from themselves (A/A: {_range(seen)} times)"
+        low, high = self._alike(other)
+        if low <= ratio.value <= high:
+            words += (
+                f"; a subject may differ as much from itself (A/A: {number(low)} to "
+                f"{number(high)} times)"
+            )
         return words
+
+    def _alike(self, name: str) -> tuple[float, float]:
+        """Between what ratios A/A cells of the subject's group lie, by their intervals.
+
+        Either way round, as no difference has no direction.
+        """
+        alike = {each.name for group in self.groups for each in group.subjects
+                 if name in {one.name for one in group.subjects}}  # fmt: skip
+        seen = [
+            end
+            for twin in self.twins
+            if twin.ratio and twin.subject in alike
+            for end in (twin.ratio.value, twin.ratio.low, twin.ratio.high)
+            if end
+        ]
+        both = [1.0, *seen, *(1 / each for each in seen)]
+        return min(both), max(both)
 
 
 def _compared(
@@ -260,7 +280,3 @@ def told(interval: Interval | None, unit: str = "") -> str:
 def plural(count: int, what: str = "start") -> str:
     """``1 start``, ``5 starts``."""
     return f"{count} {what}{'s' * (count != 1)}"
-
-
-def _range(values: list[float]) -> str:
-    return f"{number(min(values))} to {number(max(values))}"

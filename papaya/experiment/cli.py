@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from typing import Any
 
@@ -69,9 +70,8 @@ def _run(options: argparse.Namespace) -> int:
         if getattr(options, name) is None:
             setattr(options, name, value)
     for name in ("mbps", "size", "seconds", "repeats", "chat_rate", "chat_size"):
-        if getattr(options, name) <= 0:
-            raise Refused(f"--{name.replace('_', '-')} is more than 0")
-    if options.warmup < 0:
+        check_positive(options, name)
+    if not 0 <= options.warmup < math.inf:
         raise Refused("--warmup is 0 or more")
     if options.seconds < 2 * WINDOW:
         raise Refused(f"--seconds is {2 * WINDOW:g} or more: CPU time is read each {WINDOW:g} s")
@@ -94,6 +94,8 @@ def _run(options: argparse.Namespace) -> int:
         chat_size=options.chat_size,
     )
     folder = Path(options.output)
+    if not options.no_report:
+        report.check_extras()
     status = execute(Plan(folder, design, ("papaya", *sys.argv[1:])), _say)
     if not options.no_report:
         report.write(folder, _say)
@@ -102,6 +104,13 @@ def _run(options: argparse.Namespace) -> int:
 
 WINDOW = 0.5
 """Seconds: the paper's."""
+
+
+def check_positive(options: argparse.Namespace, name: str) -> None:
+    """Refused where the option is no number above 0; what is not given is not looked at."""
+    value = getattr(options, name)
+    if value is not None and not 0 < value < math.inf:
+        raise Refused(f"--{name.replace('_', '-')} is more than 0")
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -74,9 +74,23 @@ def _accounting(design: Design) -> Accounting:
     if group:
         group.close()
     meter = group or accounting.other(os.getpid())
-    noise = f"A tick is 1/{accounting.TICK_HZ} s, so in {design.window:g} s a use of one tick is "
-    noise += f"{100 / accounting.TICK_HZ / design.window:g} %."
-    return Accounting(meter.method, meter.why, accounting.TICK_HZ, noise)
+    tick = f"1/{accounting.TICK_HZ} s"
+    if platform.system() == "Linux":
+        # kernel/sched/cputime.c, cputime_adjust(): utime and stime are scaled to the exact sum.
+        hz = PAPER_HZ
+        noise = (
+            f"The paper's clock is one. This kernel cuts its ticks of {tick} from exact times: of "
+            "n processes that have x of them in a window they show a constant use with a Cv of "
+            "sqrt(n) / (2 x) at most."
+        )
+    else:
+        hz = accounting.TICK_HZ
+        noise = f"This kernel's is one; its tick is {tick}."
+    return Accounting(meter.method, meter.why, hz, noise)
+
+
+PAPER_HZ = 128
+"""Of the clock that FreeBSD's top read for the paper: stathz."""
 
 
 def _cpu() -> str:

@@ -25,8 +25,8 @@ class Planned:
 
     @property
     def key(self) -> Key:
-        """As in ``cells.csv``: in complete blocks a repetition's number is its block's."""
-        return self.block, self.subject, self.connections, self.block, self.aa
+        """As in ``cells.csv``."""
+        return self.block, self.subject, self.connections, self.aa
 
 
 def planned(

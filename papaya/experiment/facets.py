@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from . import layout
 from .analysis import Analysis, plural
 from .curves import Curve, Plot, lines, span
-from .style import FAINT, GRID, INK, connections_axis, log_axis, looks
+from .style import FAINT, GRID, INK, PAPER, connections_axis, log_axis, looks
 
+_CROSS: dict[str, Any] = {
+    "color": INK, "marker": "x", "markersize": 5.5, "markeredgewidth": 1.1, "linewidth": 0,
+    "path_effects": [withStroke(linewidth=2.6, foreground=PAPER)],
+}  # fmt: skip
 STARTS = 3
 """How many starts are drawn over time."""
 
 
 def variation(analysis: Analysis) -> Plot | None:
-    """A panel for each subject: exact Cv, the tick clock's noise, and what the paper's said."""
+    """A panel for each subject: exact Cv, a sampling clock's noise, what the paper's way said."""
     styles = looks(analysis.subjects)
     curves: dict[str, Curve] = {}
     for subject in analysis.subjects:
@@ -36,26 +43,27 @@ def variation(analysis: Analysis) -> Plot | None:
         bottom = each.get_ylim()[0]
         each.fill_between(*floors[name], bottom, color=GRID, alpha=0.55, linewidth=0)
         each.plot(*floors[name], color=FAINT, linewidth=0.9, linestyle=":")
-        each.plot(*papers[name], color=FAINT, marker="x", markersize=4.5, linewidth=0, zorder=3)
         lines(each, {name: curve}, styles, None)
+        # Over the exact ones, which it may hide for the most part, and never be hidden by.
+        each.plot(*papers[name], **_CROSS, zorder=5)
     layout.shared(figure, axes, "connections", "coefficient of variation")
+    clock, window = analysis.run.description.accounting.clock_hz, analysis.design.window
     keys = [
         Line2D([], [], color=INK, marker="o", markersize=5, linewidth=1.4, label="exact windows"),
-        Line2D([], [], color=FAINT, linewidth=0.9, linestyle=":", label="noise of a tick clock"),
-    ]
+        Line2D([], [], color=FAINT, linewidth=0.9, linestyle=":",
+               label=f"noise of a clock that samples at {clock} Hz"),
+    ]  # fmt: skip
     if any(line[0] for line in papers.values()):
         keys.append(
-            Line2D([], [], color=FAINT, marker="x", markersize=4.5, linewidth=0,
-                   label="the paper's method")
+            Line2D([], [], **_CROSS, label="the paper's method")
         )  # fmt: skip
     layout.legend(figure, keys)
-    clock, window = analysis.run.description.accounting.clock_hz, analysis.design.window
     return Plot(
         "cv",
         "How much the use of CPU varies within a start",
         f"Coefficient of variation of exact windows of {window:g} s by the number of connections, "
-        f"with its 95 % interval. The shade is what a clock of {clock} Hz shows of a use that does "
-        "not vary at all: what lies in it, such a clock cannot see.",
+        f"with its 95 % interval. The shade is what a clock that samples at {clock} Hz shows of a "
+        "use that does not vary at all: what lies in it, such a clock cannot see.",
         figure,
     )
 

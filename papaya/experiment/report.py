@@ -109,6 +109,12 @@ def told(analysis: Analysis) -> dict[str, list[str]]:
     return {heading: sentences for heading, sentences in said.items() if sentences}
 
 
+def check_extras() -> None:
+    """Refused where a report could not be made here: to be known before hours of measuring."""
+    with _extras():
+        from . import plots  # noqa: F401
+
+
 @contextmanager
 def _extras() -> Iterator[None]:
     """Around imports of what a bare install does not have."""

@@ -26,7 +26,7 @@ OK, REFUSED = "ok", "refused"
 EQUAL, ORIGINAL, CHAT = "equal", "original", "chat"
 """The work of a subject: the same in all; the paper's own, unequal; the whole chat."""
 
-Key = tuple[int, str, int, int, bool]
+Key = tuple[int, str, int, bool]
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,14 @@ class Cell:
     block: int
     subject: str
     connections: int
-    repeat: int
     aa: bool
     """Whether it is the A/A twin of the cell whose other keys are the same."""
     status: str
     """`OK` or `REFUSED`."""
     why: str
     """Why it was refused."""
+    attempts: int
+    """How often it was tried: those before this one were refused."""
     seconds: float | None
     """The window that was measured, the warm-up dropped."""
     cpu_seconds: float | None
@@ -64,12 +65,14 @@ class Cell:
     voluntary: int | None
     """Context switches."""
     involuntary: int | None
-    peak_pss_kib: int | None
+    pss_kib: int | None
+    """The most that was seen; it is looked at every few seconds and at the end."""
     steal_seconds: float | None
-    """What the hypervisor gave to others meanwhile."""
+    """What the hypervisor gave to others meanwhile, of all processors together."""
     load_cpu_percent: float | None
     stalls: int | None
     lost: int | None
+    torn: int | None
     duplicated: int | None
     disordered: int | None
     p50_ms: float | None
@@ -82,7 +85,7 @@ class Cell:
     @property
     def key(self) -> Key:
         """What tells it from every other."""
-        return self.block, self.subject, self.connections, self.repeat, self.aa
+        return self.block, self.subject, self.connections, self.aa
 
     def row(self) -> list[str]:
         """Its line of ``cells.csv``."""
@@ -96,7 +99,6 @@ class Window:
     block: int
     subject: str
     connections: int
-    repeat: int
     aa: bool
     at: float
     """Seconds since the measurement began, at the window's end."""
@@ -110,7 +112,7 @@ class Window:
     @property
     def key(self) -> Key:
         """The cell's."""
-        return self.block, self.subject, self.connections, self.repeat, self.aa
+        return self.block, self.subject, self.connections, self.aa
 
     def row(self) -> list[str]:
         """Its line of ``windows.csv``."""
@@ -157,8 +159,9 @@ class Accounting:
     method: str
     why: str
     clock_hz: int
-    """Of the clock that top's percentages come from."""
+    """Of the sampling clock whose noise is shown: this kernel's, or the paper's."""
     noise_floor: str
+    """What this kernel's own is like, in words."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ What is in the results folder is done: a run that was killed goes on where it wa
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -14,8 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -33,6 +34,12 @@ Say = Callable[[str], None]
 _ATTEMPTS = 3
 """For a repetition that is refused: a neighbour of this machine may have disturbed the load."""
 
+_OVERHEAD = 1.5
+"""Seconds that starting and ending take, until it is known."""
+
+_PSS_EVERY = 10
+"""Windows from one look at the memory to the next."""
+
 _STARTS, _ENDS = 60.0, 20.0
 """Seconds a load has to connect, and a server to end."""
 
@@ -49,7 +56,12 @@ class Plan:
 def execute(plan: Plan, say: Say) -> int:
     """Measure what is not measured yet; the exit status: 1 where a repetition was refused."""
     plan.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="papaya-experiment-") as scratch:
+    # As Ctrl-C does, it ends what was begun.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with (
+        _alone(plan.folder),
+        tempfile.TemporaryDirectory(prefix="papaya-experiment-") as scratch,
+    ):
         made, left_out = _made(plan.design, scratch, say)
         description = _described(plan, made, left_out)
         todo = planned(list(made), plan.design.connections, plan.design.repeats, plan.design.seed)
@@ -60,26 +72,41 @@ def execute(plan: Plan, say: Say) -> int:
                 say(f"{len(todo) - len(left)} of {len(todo)} repetitions are there already")
             started = time.monotonic()
             for number, each in enumerate(left):
-                say(_progress(each, number, len(left), started))
+                say(_progress(each, number, len(left), time.monotonic() - started, plan.design))
                 for attempt in range(1, _ATTEMPTS + 1):
                     cell, windows = _measured(each, made[each.subject], description, scratch)
                     if cell.status == results.OK:
                         break
                     again = "; again" if attempt < _ATTEMPTS else ""
                     say(f"refused: {cell.why}{again}")
-                files.add(cell, windows)
+                files.add(replace(cell, attempts=attempt), windows)
     refused = [c for c in results.read_cells(plan.folder) if c.status == results.REFUSED]
     if refused:
         say(f"{len(refused)} of {len(todo)} repetitions were refused and do not count")
     return 1 if refused else 0
 
 
-def _progress(each: Planned, number: int, of: int, started: float) -> str:
-    text = f"{number + 1} of {of}: {each.subject}, {each.connections} connections"
-    if number:
-        left = (time.monotonic() - started) / number * (of - number)
-        text += f"; {int(left) // 60} min {int(left) % 60:02} s left"
-    return text
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other run goes on in the folder meanwhile."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Refused(f"{folder}: another run is at work in it", 3) from None
+    finally:
+        os.close(descriptor)
+
+
+def _progress(each: Planned, number: int, of: int, spent: float, design: Design) -> str:
+    """Which is next, and how long all that is left takes: by the plan, then by what it took."""
+    took = spent / number if number else design.warmup + design.seconds + _OVERHEAD
+    minutes, seconds = divmod(int(took * (of - number)), 60)
+    hours, minutes = divmod(minutes, 60)
+    left = f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+    at = f"{each.connections} connection{'s' * (each.connections != 1)}"
+    return f"{number + 1} of {of}: {each.subject}, {at}; {left} left"
 
 
 def _made(design: Design, folder: str, say: Say) -> tuple[dict[str, subjects.Made], dict[str, str]]:
@@ -100,6 +127,7 @@ def _made(design: Design, folder: str, say: Say) -> tuple[dict[str, subjects.Mad
 def _described(plan: Plan, made: dict[str, subjects.Made], left_out: dict[str, str]) -> Description:
     """``run.json``: the one that is there, if it is of the same design, or a new one."""
     path = plan.folder / "run.json"
+    description = describe.description(plan.design, plan.command, made, left_out)
     if path.exists():
         there = results.read_description(plan.folder)
         if there.design != plan.design:
@@ -107,10 +135,15 @@ def _described(plan: Plan, made: dict[str, subjects.Made], left_out: dict[str, s
                 f"{plan.folder}: holds a run of another design: name another folder in --output, "
                 "or give the options it was begun with"
             )
-        if left_out.keys() != there.left_out.keys():
-            raise Refused(f"{plan.folder}: was begun with other subjects to be had")
+        for what, was, now in (
+            ("set of subjects", there.left_out.keys(), left_out.keys()),
+            ("host", there.host, description.host),
+            ("accounting", there.accounting.method, description.accounting.method),
+            ("cores", there.cores, description.cores),
+        ):
+            if was != now:
+                raise Refused(f"{plan.folder}: was begun with another {what}; name another folder")
         return there
-    description = describe.description(plan.design, plan.command, made, left_out)
     path.write_text(description.dumps(), encoding="utf-8")
     return description
 
@@ -173,13 +206,18 @@ def _measured(
             if description.accounting.method == "cgroup":
                 with subjects.held():
                     group = accounting.group()
-            try:
-                server, address = subjects.start(made, folder, prepare)
-            except subjects.NotStarted as error:
-                return _refused(each, f"it did not start: {error}"), []
+            server, address = subjects.start(made, folder, prepare)
             meter = group or accounting.other(server.pid)
             sampled = _sampled(each, made, server.pid, meter, address, design, cores.load)
             usage = _ended(server)
+            if meter.method == "rusage":
+                # What it is to be born and to end is none of the load's.
+                server, _ = subjects.start(made, folder, prepare)
+                usage = max(0.0, usage - _ended(server))
+        except subjects.NotStarted as error:
+            return _refused(each, f"it did not start: {error}"), []
+        except Refused as refused:
+            return _refused(each, str(refused)), []
         finally:
             with subjects.held():
                 if server:
@@ -212,7 +250,10 @@ def _sampled(
     design: Design,
     cores: tuple[int, ...],
 ) -> _Sampled:
-    """Put it under load, from a process of its own, and look on."""
+    """Put it under load, from a process of its own, and look on.
+
+    Raises Refused where the load could not be offered to the end.
+    """
     chat = made.subject.work == results.CHAT
     bits = each.connections * design.mbps * 1e6
     offered = Offered(
@@ -231,10 +272,8 @@ def _sampled(
             load.start()
         telling.close()
         if not heard.poll(_STARTS + design.warmup):
-            raise Refused(f"{each.subject}: the load did not begin within {_STARTS:.0f} s", 3)
-        word = _word(heard)
-        if isinstance(word, Outcome):
-            return _Sampled(word, [], 0, 0.0, None, None, None)
+            raise Refused(f"the load did not begin within {_STARTS:.0f} s")
+        _word(heard)
         return _watched(each, heard, pid, meter, design)
     finally:
         with subjects.held():
@@ -264,6 +303,7 @@ def _watched(
     steal, switches = accounting.steal_seconds(), accounting.switches(pid)
     ticks = accounting.ticks(pid) if design.paper else {}
     windows: list[Window] = []
+    pss = accounting.pss_kib(pid)
     over = False
     while not over:
         due = begun + design.window * (len(windows) + 1)
@@ -282,7 +322,6 @@ def _watched(
                 each.block,
                 each.subject,
                 each.connections,
-                each.block,
                 each.aa,
                 now - begun,
                 now - at,
@@ -291,11 +330,13 @@ def _watched(
             )
         )
         at, cpu = now, read
+        if len(windows) % _PSS_EVERY == 0:
+            pss = _more(pss, accounting.pss_kib(pid))
         _live(each, None if meter.method == "rusage" else exact, now - begun, design.seconds)
     seconds, used = now - begun, read - first
     _word(heard)
     after_switches, after_steal = accounting.switches(pid), accounting.steal_seconds()
-    pss = accounting.pss_kib(pid)
+    pss = _more(pss, accounting.pss_kib(pid))
     heard.send(None)  # Now it may let its connections go.
     outcome = _word(heard)
     assert isinstance(outcome, Outcome)
@@ -310,6 +351,10 @@ def _watched(
         after_steal - steal if steal is not None and after_steal is not None else None,
         pss,
     )
+
+
+def _more(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else max(one, other)
 
 
 def _live(each: Planned, percent: float | None, seconds: float, of: float) -> None:
@@ -367,15 +412,15 @@ def _ended(server: subprocess.Popen[bytes]) -> float:
             server.returncode = os.waitstatus_to_exitcode(status)
             return usage.ru_utime + usage.ru_stime
         time.sleep(0.002)
-    return 0.0
+    raise Refused(f"the server did not end within {_ENDS:.0f} s")
 
 
 def _refused(each: Planned, why: str) -> Cell:
     nothing = dict.fromkeys(results.CELL_COLUMNS[7:])
     nothing["accounting"] = ""
     return Cell(
-        each.block, each.subject, each.connections, each.block, each.aa,
-        results.REFUSED, why, **nothing,  # type: ignore[arg-type]
+        each.block, each.subject, each.connections, each.aa,
+        results.REFUSED, why, 1, **nothing,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -396,8 +441,8 @@ def _judged(
         return cpu * 1e6 / of if of else None
 
     cell = Cell(
-        block=each.block, subject=each.subject, connections=each.connections,
-        repeat=each.block, aa=each.aa, status=results.OK, why="",
+        block=each.block, subject=each.subject, connections=each.connections, aa=each.aa,
+        status=results.OK, why="", attempts=1,
         seconds=seconds, cpu_seconds=cpu, cpu_percent=100 * cpu / seconds,
         cv=statistics.stdev(uses) / mean if len(uses) > 1 and mean else None,
         offered_mbps=outcome.offered_mbps, achieved_mbps=outcome.achieved_mbps,
@@ -406,10 +451,10 @@ def _judged(
         us_per_delivery=share(outcome.deliveries),
         voluntary=sampled.switches[0] if sampled.switches else None,
         involuntary=sampled.switches[1] if sampled.switches else None,
-        peak_pss_kib=sampled.pss, steal_seconds=sampled.steal,
+        pss_kib=sampled.pss, steal_seconds=sampled.steal,
         load_cpu_percent=outcome.load_cpu_percent, stalls=outcome.stalls,
-        lost=outcome.lost, duplicated=outcome.duplicated, disordered=outcome.disordered,
-        p50_ms=outcome.p50_ms, p99_ms=outcome.p99_ms, p999_ms=outcome.p999_ms,
-        max_ms=outcome.max_ms, accounting=meter.method,
+        lost=outcome.lost, torn=outcome.torn, duplicated=outcome.duplicated,
+        disordered=outcome.disordered, p50_ms=outcome.p50_ms, p99_ms=outcome.p99_ms,
+        p999_ms=outcome.p999_ms, max_ms=outcome.max_ms, accounting=meter.method,
     )  # fmt: skip
     return cell, sampled.windows

@@ -171,7 +171,7 @@ def cv(starts: Sequence[Sequence[float]], seed: int = 1) -> Interval | None:
     picks = random.integers(0, count, (resamples, count))
     inner = random.integers(0, resamples, (resamples, count))
     found = of(*drawn[:, picks, inner])
-    tail = (1 - LEVEL) / 2
+    tail = (1 - raised(count)) / 2
     low, high = np.quantile(found, (tail, 1 - tail))
     return Interval(value, float(low), float(high))
 
@@ -183,20 +183,16 @@ def _blocks(count: int, resamples: int, random: np.random.Generator) -> NDArray[
     return ((starts + np.arange(length)) % count).reshape(resamples, -1)[:, :count]
 
 
-def noise_floor(
-    percent: float, clock_hz: int, seconds: float, cores: int = 1, zeros: bool = True
-) -> float | None:
-    """The coefficient of variation that a tick clock shows of a use that does not vary at all.
+def noise_floor(percent: float, clock_hz: int, seconds: float, cores: int = 1) -> float | None:
+    """The coefficient of variation that a sampling clock shows of a use that does not vary at all.
 
     At each tick the process is running or not: n ticks of a window are n draws with the
-    probability p, the share of a core in use; sqrt((1 - p) / (n p)).  Without ``zeros``, that
-    of the windows in which any tick met it.  None where p is 0.
+    probability p, the share of a core in use; sqrt((1 - p) / (n p)).  Of the windows in which
+    any tick met it: the paper dropped the others.  None where p is 0.
     """
     share = min(1.0, percent / 100 / cores)
     ticks = clock_hz * seconds * cores
     if share <= 0 or ticks <= 0:
         return None
     square = (1 - share) / (ticks * share)
-    if not zeros:
-        square = max(0.0, (1 + square) * (1 - (1 - share) ** ticks) - 1)
-    return math.sqrt(square)
+    return math.sqrt(max(0.0, (1 + square) * (1 - (1 - share) ** ticks) - 1))

@@ -99,8 +99,8 @@ def use(analysis: Analysis, group: Group) -> Table:
         f"{group.title}: use of CPU",
         "Percent of one core. Mean over starts with its 95 % interval; variance, standard "
         f"deviation (sd) and coefficient of variation (Cv = sd / mean) of exact windows of "
-        f"{window:g} s within a start. Noise floor: the Cv that a clock of {clock} Hz would show "
-        "of a use that does not vary at all.",
+        f"{window:g} s within a start. Noise floor: the Cv that a clock which samples at "
+        f"{clock} Hz would show of a use that does not vary at all.",
         ("subject", "connections", "starts", "mean %", "variance", "sd", "Cv", "noise floor"),
         tuple(rows),
     )
@@ -129,10 +129,10 @@ def latency(analysis: Analysis) -> Table:
         "latency",
         "Latency of the chat",
         "Milliseconds from the moment a message was due to be sent until it was delivered: mean "
-        "over starts of each percentile, with its 95 % interval. Lost, duplicated and disordered: "
-        "deliveries, of all starts together.",
+        "over starts of each percentile, with its 95 % interval. Lost, torn, duplicated and "
+        "disordered: deliveries, of all starts together.",
         {"p50": "p50_ms", "p99": "p99_ms", "p99.9": "p999_ms", "max": "max_ms"},
-        ("lost", "duplicated", "disordered"),
+        ("lost", "torn", "duplicated", "disordered"),
         "p50_ms",
     )
 
@@ -155,16 +155,17 @@ def switches(analysis: Analysis) -> Table:
 
 def memory(analysis: Analysis) -> Table:
     """Memory, and what tells whether the machine was fit."""
+    cores = analysis.run.description.host.cores
     return _by_point(
         analysis,
         "memory",
         "Memory, and the state of the machine",
-        "Peak memory, what is shared divided among those who share it (PSS); CPU that the "
-        "hypervisor gave to others (steal); use of its own core by the load generator; rate that "
-        "was reached of what was offered.",
+        "The most memory that was seen, what is shared divided among those who share it (PSS); the "
+        "share of all processors that the hypervisor gave to others (steal); use of its own core "
+        "by the load generator; rate that was reached of what was offered.",
         {
-            "peak MiB": lambda c: None if c.peak_pss_kib is None else c.peak_pss_kib / 1024,
-            "steal %": lambda c: _divided(c.steal_seconds, c.seconds, 100),
+            "MiB": lambda c: _divided(c.pss_kib, 1024),
+            "steal %": lambda c: _divided(c.steal_seconds, (c.seconds or 0) * cores, 100),
             "load %": "load_cpu_percent",
             "rate reached %": lambda c: _divided(c.achieved_mbps, c.offered_mbps, 100),
         },
@@ -202,15 +203,16 @@ def paper_beside_exact(analysis: Analysis) -> Table:
             rows.append((
                 subject.name, str(count), number(exact.value), number(ticks),
                 number(paper and paper[0]), number(cv.value if cv else None),
-                number(paper and paper[1]), number(analysis.floor(exact.value, zeros=False)),
+                number(paper and paper[1]), number(analysis.floor(exact.value)),
             ))  # fmt: skip
     return Table(
         "paper-method",
         "What the paper's method would have said of the same runs",
         f"Percent of one core. Exact: by the accounting of this run. Ticks: by the kernel's tick "
         f"counters, of all processes. Paper: {METHOD_OF_PAPER}, samples of zero dropped. Cv of "
-        "the exact windows, Cv by the paper, and the noise floor: the Cv that such samples show of "
-        "a use that does not vary at all.",
+        f"the exact windows, Cv by the paper, and the noise floor: the Cv that a clock which "
+        f"samples at {analysis.run.description.accounting.clock_hz} Hz shows of a use that does "
+        "not vary at all.",
         ("subject", "connections", "exact %", "ticks %", "paper %", "Cv", "paper Cv",
          "noise floor"),
         tuple(rows),

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -84,7 +85,8 @@ def test_what_is_offered_is_sent_in_that_time() -> None:
     with sink() as address:
         outcome = drive(address, SLOW, key=None, started=moments.append, ended=moments.append)
     assert outcome.messages == 400
-    assert outcome.bytes == 400 * 256
+    # What a busy server had not read yet at the end is no more than a few.
+    assert 0.99 * 400 * 256 <= outcome.bytes <= 400 * 256 or outcome.refused
     assert outcome.offered_mbps == pytest.approx(0.8192)
     assert outcome.stalls == 0
     assert moments[1] - moments[0] == pytest.approx(outcome.seconds, abs=0.001)
@@ -125,7 +127,7 @@ print(json.dumps([outcome.as_json(), [b - a for a, b in zip(*seen)]]))
     # 20 bytes of IP, 32 of TCP with time stamps, in every packet of either direction.
     payload = octets - packets * 52
     assert payload == pytest.approx(outcome["bytes"], rel=0.02)
-    assert outcome["bytes"] == 2 * 2000 * 1000
+    assert 0.99 * 4_000_000 <= outcome["bytes"] <= 4_000_000 or outcome["refused"]
     # 16 Mbps, were it not for a busy machine that makes the last message late.
     achieved = payload * 8 / 1e6 / outcome["seconds"]
     assert outcome["achieved_mbps"] == pytest.approx(achieved, rel=0.02)
@@ -141,7 +143,11 @@ def test_a_server_that_takes_no_more_is_told_on() -> None:
 
     with serving(wait) as address:
         outcome = drive(address, Offered(2, 4000, 8000, 1.0), key=None)
+        # The kernel has room for all of it, and would hide that nobody reads.
+        little = drive(address, SLOW, key=None)
         reading.set()
+    assert little.achieved_mbps == 0
+    assert little.refused
     assert outcome.stalls == 2
     assert outcome.achieved_mbps < 0.5 * outcome.offered_mbps
     # The load's own faults, on a busy machine, come before the server's.
@@ -179,10 +185,36 @@ def test_what_the_load_itself_cannot_do_is_no_measurement() -> None:
     assert "the load was the bottleneck" in outcome.refused
 
 
+@pytest.mark.parametrize("chat", [False, True])
+def test_a_load_that_was_held_up_itself_is_no_measurement(chat: bool) -> None:
+    def hold_up(at: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+
+    before = signal.signal(signal.SIGALRM, lambda *_: time.sleep(0.5))
+    try:
+        with served("--engine", "pool") as server, sink() as address:
+            outcome = drive(
+                server.address if chat else address, Offered(4, 200, 64, 1.5),
+                key=server.key if chat else None, started=hold_up,
+            )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert "behind its schedule" in outcome.refused
+
+
+def test_a_rate_of_few_messages_keeps_its_time() -> None:
+    """Not each client has one to send in that time."""
+    with served("--engine", "pool") as server:
+        outcome = drive(server.address, Offered(20, 10, 64, 1.0), key=server.key)
+    assert 2 <= outcome.messages <= 20
+    assert outcome.seconds < 1.5 or outcome.refused
+
+
 def test_a_thousand_connections() -> None:
     with sink() as address:
         outcome = drive(address, Offered(1000, 2000, 64, 1.0, 0.2), key=None)
-    assert (outcome.messages, outcome.bytes) == (2000, 2000 * 64)
+    assert outcome.messages == 2000
+    assert 0.99 * 2000 * 64 <= outcome.bytes <= 2000 * 64 or outcome.refused
 
 
 def test_nobody_there() -> None:
@@ -309,6 +341,11 @@ def test_another_program_offers_it(tmp_path: Path) -> None:
         done = load("127.0.0.1:9", "--sink", "--with", "tcpkali", "--mbps", "1", "--json",
                     PATH=f"{tmp_path}:{os.environ['PATH']}", SAID=said.name)  # fmt: skip
         assert done.returncode == 0, done.stderr
+        less = load("127.0.0.1:9", "--sink", "--with", "tcpkali", "--mbps", "2",
+                    PATH=f"{tmp_path}:{os.environ['PATH']}", SAID=os.devnull)  # fmt: skip
+        assert (less.returncode, less.stderr) == (
+            1, "papaya: no measurement: 49.9 % of the offered rate was reached\n"
+        )  # fmt: skip
         assert json.loads(done.stdout) == {"offered_mbps": 64.0, "achieved_mbps": 63.912}
         words = said.read().split()
     assert words[words.index("--connections") + 1] == "64"

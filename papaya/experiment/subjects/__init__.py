@@ -194,15 +194,20 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block: what is made there is known to who unmakes it."""
+    """Ctrl-C and SIGTERM wait for its end: what is made there is known to who unmakes it."""
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+
+    def note(number: int, frame: object) -> None:
+        came.append(number)
+
+    before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
     if came:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(came[0])
 
 
 def _built(command: list[str], environment: dict[str, str] | None = None) -> None:

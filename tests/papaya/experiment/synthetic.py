@@ -136,7 +136,7 @@ def _cell(
     uses = [max(0.0, percent * dice.gauss(1, cv)) for _ in range(int(seconds * 2))]
     windows = [
         Window(
-            block, name, count, block, aa, (number + 1) / 2, 0.5, use,
+            block, name, count, aa, (number + 1) / 2, 0.5, use,
             *(_ticks(use, dice) for _ in range(2)) if paper else (None, None),
         )
         for number, use in enumerate(uses)
@@ -150,15 +150,15 @@ def _cell(
     deliveries = messages * count if chat else None
     slow = dice.lognormvariate(0, 0.1) * (0.2 + 0.02 * count) * COST[name]
     cell = Cell(
-        block=block, subject=name, connections=count, repeat=block, aa=aa, status=OK, why="",
+        block=block, subject=name, connections=count, aa=aa, status=OK, why="", attempts=1,
         seconds=seconds, cpu_seconds=used, cpu_percent=mean, cv=spread / mean if mean else None,
         offered_mbps=float(count), achieved_mbps=float(count), bytes=int(mbit * 125_000),
         messages=messages, deliveries=deliveries, us_per_message=used / messages * 1e6,
         us_per_mbit=used / mbit * 1e6,
         us_per_delivery=used / deliveries * 1e6 if deliveries else None,
         voluntary=int(1000 * count * seconds), involuntary=int(10 * seconds),
-        peak_pss_kib=1000 + 80 * count, steal_seconds=0.01, load_cpu_percent=12.0, stalls=0,
-        lost=0 if chat else None, duplicated=0 if chat else None, disordered=0 if chat else None,
+        pss_kib=1000 + 80 * count, steal_seconds=0.01, load_cpu_percent=12.0, stalls=0,
+        **dict.fromkeys(("lost", "torn", "duplicated", "disordered"), 0 if chat else None),
         p50_ms=slow if chat else None, p99_ms=4 * slow if chat else None,
         p999_ms=9 * slow if chat else None, max_ms=30 * slow if chat else None,
         accounting="cgroup",

@@ -96,7 +96,7 @@ def test_a_run_measures_resumes_and_reports(tmp_path: Path) -> None:
 
 
 @needs_linux
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_one_that_is_stopped_goes_on_where_it_was(tmp_path: Path, signum: int) -> None:
     folder = tmp_path / "results"
     with subprocess.Popen(
@@ -113,7 +113,7 @@ def test_one_that_is_stopped_goes_on_where_it_was(tmp_path: Path, signum: int) -
         process.send_signal(signum)
         said = process.stderr.read()
         status = process.wait(60)
-    if signum == signal.SIGINT:
+    if signum != signal.SIGKILL:
         assert (status, "Traceback" in said) == (130, False), said
         until = time.monotonic() + 20
         while left := [pid for pid in below if Path(f"/proc/{pid}").exists()]:
@@ -171,6 +171,7 @@ def test_a_server_that_takes_no_more_is_refused(tmp_path: Path) -> None:
         (("--seconds", "0.1"), "--seconds is 1 or more"),
         (("--repeats", "0"), "--repeats is more than 0"),
         (("--warmup", "-1"), "--warmup is 0 or more"),
+        (("--mbps", "nan"), "--mbps is more than 0"),
     ],
 )
 def test_usage(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -217,6 +218,138 @@ def test_where_nothing_but_rusage_is_told(tmp_path: Path) -> None:
         assert cell.status == results.REFUSED or (cell.cpu_seconds or 0) > 0
         assert cell.cv is None
     assert not there.windows
+
+
+def test_two_runs_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        command("run", "--output", str(tmp_path), *SMALL),
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr
+        while "making" not in (line := process.stderr.readline()):
+            assert line
+        other = run(tmp_path, *SMALL)
+        process.terminate()
+    assert (other.returncode, other.stderr.count("\n")) == (3, 1), other.stderr
+    assert "another run is at work in it" in other.stderr
+
+
+STRANGE = """
+import sys
+from papaya.cli import main
+from papaya.experiment import subjects
+command = sys.executable, "-c", sys.argv.pop(1)
+made = subjects.Made(subjects.SUBJECTS["python-threads"], command, "")
+subjects.make = lambda name, folder: made
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def strange(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A run of a subject that is not one of ours."""
+    return subprocess.run(
+        [sys.executable, "-c", STRANGE, script, "experiment", "run", *ONE, "--output", str(folder),
+         *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+HANGS_UP = """
+import socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], file=sys.stderr, flush=True)
+while True:
+    client, _ = server.accept()
+    client.recv(1)
+    client.close()
+"""
+KEEPS_ALL = """
+import socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], file=sys.stderr, flush=True)
+clients = []
+while True:
+    clients.append(server.accept())
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "why"), [(HANGS_UP, "let a connection go"), (KEEPS_ALL, "0.0 % of the offered rate")]
+)
+def test_a_server_that_fails_is_refused_and_the_run_goes_on(
+    tmp_path: Path, script: str, why: str
+) -> None:
+    done = strange(tmp_path, script)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    cells = results.read_cells(tmp_path)
+    # Two repetitions, the second the twin of the first.
+    assert [(cell.status, cell.attempts) for cell in cells] == [(results.REFUSED, 3)] * 2
+    assert any(why in cell.why for cell in cells), cells
+
+
+SPINS = """
+import json, os, signal, socket, sys, threading, time
+share = SHARE / 100
+seen = []
+def used():
+    return time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID)
+def end(*_):
+    with open("PATH", "a") as file:
+        print(json.dumps(seen), file=file)
+    os._exit(0)
+def drain(client):
+    while client.recv(65536):
+        pass
+def accept():
+    while True:
+        threading.Thread(target=drain, args=(server.accept()[0],), daemon=True).start()
+signal.signal(signal.SIGTERM, end)
+server = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=accept, daemon=True).start()
+print(server.getsockname()[1], file=sys.stderr, flush=True)
+start, wall = used(), time.monotonic()
+while True:
+    at, now = used(), time.monotonic()
+    if not seen or now - seen[-1][0] > 0.01:
+        seen.append((now, at))
+    if at - start >= share * (now - wall):
+        time.sleep(0.002)
+"""
+
+
+@needs_linux
+@pytest.mark.parametrize("share", [20, 50])
+def test_a_whole_run_is_within_two_percent_of_the_truth(tmp_path: Path, share: int) -> None:
+    """The subject uses that share of a core, reading and threads included, and notes it.
+
+    A busy machine may give it less, and then more: what is measured is what it notes, of some
+    stretch of its life that is as long.
+    """
+    script = SPINS.replace("SHARE", str(share)).replace("PATH", str(tmp_path / "notes"))
+    done = strange(tmp_path / "results", script, "--seconds", "2")
+    assert done.returncode in (0, 1), done.stderr
+    cells = [c for c in results.read_cells(tmp_path / "results") if c.status == results.OK]
+    if not cells:
+        assert "the load was the bottleneck" in done.stderr
+    lives = [json.loads(line) for line in (tmp_path / "notes").read_text().splitlines()]
+    for cell in cells:
+        assert cell.seconds is not None
+        assert cell.cpu_percent is not None
+        truths = [found for life in lives for found in shares(life, cell.seconds)]
+        assert 0.98 * min(truths) <= cell.cpu_percent <= 1.02 * max(truths), (share, cell)
+
+
+def shares(life: list[tuple[float, float]], seconds: float) -> list[float]:
+    """Percent of a core that was used in each stretch of so many seconds."""
+    found, first = [], 0
+    for at, used in life:
+        while at - life[first][0] > seconds:
+            first += 1
+        if first:
+            since, before = life[first - 1]
+            found.append(100 * (used - before) / (at - since))
+    return found
 
 
 def test_blocks_are_complete_and_in_an_order_of_their_own() -> None:
