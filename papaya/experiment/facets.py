@@ -16,6 +16,7 @@ _CROSS: dict[str, Any] = {
     "color": INK, "marker": "x", "markersize": 5.5, "markeredgewidth": 1.1, "linewidth": 0,
     "path_effects": [withStroke(linewidth=2.6, foreground=PAPER)],
 }  # fmt: skip
+_DOTS: dict[str, Any] = {"color": INK, "marker": "x", "markersize": 2.5, "linewidth": 0}
 STARTS = 3
 """How many starts are drawn over time."""
 
@@ -87,19 +88,19 @@ def over_time(analysis: Analysis) -> Plot | None:
         samples = [(w.at, w.paper_percent) for w in starts[0] if w.paper_percent is not None]
         if samples:
             paper = True
-            each.plot(*zip(*samples, strict=True), color=FAINT, linewidth=0.6, alpha=0.7)
+            each.plot(*zip(*samples, strict=True), **_DOTS)
         for start, alpha in zip(starts, (1, 0.6, 0.35), strict=False):
             each.plot(
                 [window.at for window in start], [window.exact_percent for window in start],
                 color=styles[subject.name].colour, linewidth=1, alpha=alpha,
             )  # fmt: skip
-        each.set_ylim(bottom=0)
+        each.set_ylim(0, 1.08 * each.get_ylim()[1])
         each.set_xlim(left=0)
     layout.shared(figure, axes, "seconds", "percent of a core")
     if paper:
         layout.legend(figure, [
             Line2D([], [], color=INK, linewidth=1, label="exact windows"),
-            Line2D([], [], color=FAINT, linewidth=0.6, label="the paper's method, first start"),
+            Line2D([], [], **_DOTS, label="the paper's method, first start"),
         ])  # fmt: skip
     return Plot(
         "time",

@@ -22,7 +22,12 @@ from .analysis import number
 from .results import ORIGINAL, Subject
 
 INK, FAINT, GRID, PAPER = "#1a1d21", "#545b64", "#d5d9df", "#ffffff"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", INK, "#c98500", "#3a9bd0")
+COLOURS = {
+    "processes": "#0072b2", "threads": "#d55e00", "events": "#009e73", "goroutines": "#cc79a7",
+    "coroutines": INK,
+}  # fmt: skip
+"""By paradigm; the same in every run, whatever its subjects."""
+OTHERS = ("#c98500", "#3a9bd0")
 MARKS = "os^Dv"
 SIZE = 8.5
 """Points of all text."""
@@ -62,9 +67,11 @@ def looks(subjects: Sequence[Subject]) -> dict[str, Look]:
     paradigms: dict[str, list[Subject]] = {}
     for subject in subjects:
         paradigms.setdefault(subject.paradigm, []).append(subject)
+    others = cycle(OTHERS)
+    colours = {paradigm: COLOURS.get(paradigm) or next(others) for paradigm in paradigms}
     return {
-        subject.name: Look(colour, mark, subject.work == ORIGINAL)
-        for colour, alike in zip(cycle(COLOURS), paradigms.values(), strict=False)
+        subject.name: Look(colours[paradigm], mark, subject.work == ORIGINAL)
+        for paradigm, alike in paradigms.items()
         for mark, subject in zip(islice(cycle(MARKS), len(alike)), alike, strict=True)
     }
 
