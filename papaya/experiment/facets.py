@@ -13,10 +13,10 @@ from .curves import Curve, Plot, lines, span
 from .style import FAINT, GRID, INK, PAPER, connections_axis, log_axis, looks
 
 _CROSS: dict[str, Any] = {
-    "color": INK, "marker": "x", "markersize": 5.5, "markeredgewidth": 1.1, "linewidth": 0,
+    "color": INK, "marker": "x", "markersize": 5.5, "markeredgewidth": 1.1, "linestyle": "none",
     "path_effects": [withStroke(linewidth=2.6, foreground=PAPER)],
 }  # fmt: skip
-_DOTS: dict[str, Any] = {"color": INK, "marker": "x", "markersize": 2.5, "linewidth": 0}
+_DOTS: dict[str, Any] = {"color": INK, "marker": "x", "markersize": 2.5, "linestyle": "none"}
 STARTS = 3
 """How many starts are drawn over time."""
 

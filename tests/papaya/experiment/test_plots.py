@@ -127,7 +127,7 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("colour", COLOURS.values())
 @pytest.mark.parametrize("ground", [PAPER, DARK])
 def test_a_line_stands_out_from_its_ground(colour: str, ground: str) -> None:
     """3 to 1 (WCAG 2.2, 1.4.11); ink becomes the theme's in the page."""
