@@ -65,7 +65,7 @@ def execute(plan: Plan, say: Say) -> int:
         made, left_out = _made(plan.design, scratch, say)
         description = _described(plan, made, left_out)
         todo = planned(list(made), plan.design.connections, plan.design.repeats, plan.design.seed)
-        with _Files(plan.folder) as files:
+        with _Files(plan.folder) as files, _on(description.cores.load):
             done = {cell.key for cell in results.read_cells(plan.folder)}
             left = [each for each in todo if each.key not in done]
             if done:
@@ -97,6 +97,20 @@ def _alone(folder: Path) -> Iterator[None]:
         raise Refused(f"{folder}: another run is at work in it", 3) from None
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _on(cores: tuple[int, ...]) -> Iterator[None]:
+    """This process on these cores: who looks on is not to be in the server's way."""
+    if not cores:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _progress(each: Planned, number: int, of: int, spent: float, design: Design) -> str:

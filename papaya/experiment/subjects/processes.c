@@ -1,12 +1,13 @@
 /* A process a client: fork after accept, blocking reads. */
 #include "sink.h"
 
-static volatile sig_atomic_t ending;
+static volatile sig_atomic_t ending, listening;
 
 static void on_term(int signum)
 {
     (void)signum;
     ending = 1;
+    close(listening); /* Just before accept() it would else not end it. */
 }
 
 static void on_child(int signum)
@@ -23,15 +24,14 @@ int main(void)
 {
     struct sigaction term = {.sa_handler = on_term}, child = {.sa_handler = on_child};
     sigset_t both, none;
-    int listening;
 
     child.sa_flags = SA_NOCLDSTOP;
+    listening = listener();
     sigaction(SIGTERM, &term, NULL);
     sigaction(SIGCHLD, &child, NULL);
     sigemptyset(&none);
     sigemptyset(&both);
     sigaddset(&both, SIGTERM);
-    listening = listener();
     while (!ending) {
         int client = accept(listening, NULL, NULL);
 

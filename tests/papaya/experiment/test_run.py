@@ -296,7 +296,7 @@ def used():
     return time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID)
 def end(*_):
     with open("PATH", "a") as file:
-        print(json.dumps(seen), file=file)
+        print(json.dumps([sorted(os.sched_getaffinity(0)), seen]), file=file)
     os._exit(0)
 def drain(client):
     while client.recv(65536):
@@ -332,7 +332,12 @@ def test_a_whole_run_is_within_two_percent_of_the_truth(tmp_path: Path, share: i
     cells = [c for c in results.read_cells(tmp_path / "results") if c.status == results.OK]
     if not cells:
         assert "the load was the bottleneck" in done.stderr
-    lives = [json.loads(line) for line in (tmp_path / "notes").read_text().splitlines()]
+    notes = [json.loads(line) for line in (tmp_path / "notes").read_text().splitlines()]
+    cores = results.read_description(tmp_path / "results").cores
+    assert not set(cores.server) & set(cores.load)
+    if cores.server:
+        assert {tuple(bound) for bound, _ in notes} == {cores.server}
+    lives = [life for _, life in notes]
     for cell in cells:
         assert cell.seconds is not None
         assert cell.cpu_percent is not None
