@@ -25,6 +25,8 @@ import signal
 import struct
 import subprocess
 import tarfile
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -361,18 +363,24 @@ def _mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say) ->
     command += [*options, "bookworm", packed]
     if mirror := os.environ.get("MATRIX_MIRROR"):
         command.append(mirror)
+    if not os.geteuid():
+        # What it mounts is seen by nobody else, and is gone with the last process of it.
+        command = ["unshare", "--mount", "--propagation", "private", *command]
     heard: list[str] = []
-    with subprocess.Popen(
-        command,
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        # Ctrl-C is for us, who let it clean up.
-        start_new_session=True,
-    ) as process:
+    with (
+        _folder() as folder,
+        subprocess.Popen(
+            command,
+            env={**_environment(), "TMPDIR": folder},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            # Ctrl-C is for us, who let it clean up.
+            start_new_session=True,
+        ) as process,
+    ):
         try:
             assert process.stderr
             for line in process.stderr:
@@ -380,16 +388,35 @@ def _mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say) ->
                 if line.startswith("I: ") and line.endswith("...\n") and "/" not in line:
                     say(line[3:].rstrip())
         except BaseException:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=30)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _end(process)
             raise
     if process.returncode:
         # The first error is the cause, the last says that there was one.
         errors = [line for line in heard if line.startswith(("E: ", "Err:"))] or heard[-1:]
         raise subprocess.CalledProcessError(process.returncode, "mmdebstrap", "".join(errors[:1]))
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[str]:
+    """For temporary files, all of them gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="matrix-", ignore_cleanup_errors=True) as folder:
+        # An ordinary user's mmdebstrap goes there by a subordinate id.
+        os.chmod(folder, 0o711)
+        yield folder
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End it with all it started: by the first signal they clean up."""
+    for signum, limit in ((signal.SIGINT, 30), (signal.SIGKILL, 10)):
+        until = time.monotonic() + limit
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signum)
+            while time.monotonic() < until:
+                process.poll()
+                os.killpg(process.pid, 0)
+                time.sleep(0.05)
+            continue
+        return
 
 
 def _run(command: Sequence[str]) -> None:
