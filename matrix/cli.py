@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from .run import DOWN, Outcome, Plan, run_all, status_of
+    from .run import Outcome, Plan, run_all, status_of
 
     if options.jobs < 1:
         raise Refused("--jobs is 1 or more")
@@ -91,7 +91,7 @@ def _run(options: argparse.Namespace) -> int:
     def done(outcome: Outcome) -> None:
         if options.json:
             return
-        skipped = options.allow_missing and outcome.status == DOWN
+        skipped = options.allow_missing and outcome.missing
         mark = "SKIPPED " if skipped else "" if outcome.status == 0 else "FAILED "
         way = f"{outcome.way}  " if outcome.way else ""
         print(f"{outcome.cell.ljust(width)}  {way}{mark}{outcome.line}", flush=True)

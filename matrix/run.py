@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shlex
 import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -47,6 +48,10 @@ class Outcome:
     way: str = ""
     platform: str = ""
     facts: int = 0
+    missing: bool = False
+    """No way brought it up: the platform cannot be had here."""
+    kept: str = ""
+    """How to get into what was left up, and to end it."""
     changes: list[str] = field(default_factory=list)
     """A line each that is not as the baseline has it, and not allowed."""
     baseline: str = ""
@@ -96,6 +101,31 @@ class Plan:
 _QUICK = ("here", "chroot")
 """The ways that boot nothing."""
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Missing(Refused):
+    """No way works."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(line, DOWN)
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    """What would stop us waits meanwhile."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _on_stop(handler: Any) -> dict[signal.Signals, Any]:
+    """What would stop us goes to ``handler``; where it went before.  nohup(1) has its way."""
+    heard = [s for s in _STOPPING if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN]
+    return {s: signal.signal(s, handler) for s in heard}
+
 
 def run_all(
     cells: list[Cell], plan: Plan, jobs: int, done: Callable[[Outcome], None]
@@ -119,16 +149,17 @@ def run_all(
             if process.pid:
                 os.kill(process.pid, signal.SIGINT)
 
-    before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = _on_stop(stop)
     try:
         while running or (left and not stopping):
             while left and len(running) < jobs and not stopping:
                 cell = left.pop(0)
                 heard, telling = context.Pipe(duplex=False)
                 process = context.Process(target=_in_a_process, args=(cell, plan, telling))
-                process.start()
+                with _held():  # Until it hears for itself, and we know whom to tell.
+                    process.start()
+                    running[heard] = cell, process
                 telling.close()
-                running[heard] = cell, process
             for ready in wait(list(running), timeout=0.5):
                 channel: Any = ready
                 cell, process = running.pop(channel)
@@ -140,7 +171,14 @@ def run_all(
                 channel.close()
                 outcomes.append(outcome)
                 done(outcome)
+        for cell in left:
+            outcomes.append(Outcome(cell.name, INTERRUPTED, why="interrupted before it began"))
+            done(outcomes[-1])
     finally:
+        if running:  # Nobody reads what we say.
+            stop(signal.SIGINT, None)
+            for _, process in running.values():
+                process.join()
         for signum, handler in before.items():
             signal.signal(signum, handler)
     return outcomes
@@ -150,15 +188,41 @@ def _in_a_process(cell: Cell, plan: Plan, told: Connection) -> None:
     # Of its own: an interrupt at the terminal comes once, from our parent, and not at each
     # program that is just at work.
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     told.send(asdict(run(cell, plan)))
     told.close()
 
 
 def run(cell: Cell, plan: Plan) -> Outcome:
-    """Bring it up, measure, compare, take it down."""
+    """Bring it up, measure, compare, take it down; in a process of its own, `_held`."""
+
+    def stop(signum: int, frame: object) -> None:
+        # One interrupt is enough to end it; a second does not keep it from cleaning up.
+        _on_stop(signal.SIG_IGN)
+        raise KeyboardInterrupt
+
     outcome = Outcome(cell.name)
+    try:
+        try:
+            _on_stop(stop)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+            _logged(cell, plan, outcome)
+        finally:
+            _on_stop(signal.SIG_IGN)
+    except Refused as refused:
+        outcome.status, outcome.why = refused.status, str(refused)
+        outcome.missing = isinstance(refused, _Missing)
+    except KeyboardInterrupt:
+        outcome.status, outcome.why = INTERRUPTED, "interrupted"
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        outcome.status, outcome.why = DOWN, f"{where}{error.strerror or error}"
+    log = os.path.join(plan.results, cell.name, "log")
+    with suppress(OSError), open(log, "a", encoding="utf-8") as file:
+        print(f"{time.strftime('%H:%M:%S')} {outcome.line}", file=file)
+    return outcome
+
+
+def _logged(cell: Cell, plan: Plan, outcome: Outcome) -> None:
     folder = os.path.join(plan.results, cell.name)
     os.makedirs(folder, exist_ok=True)
     for name in ("report.json", "selftest.json"):
@@ -171,44 +235,41 @@ def run(cell: Cell, plan: Plan) -> Outcome:
             print(f"{stamp} {line}", file=log, flush=True)
             print(f"{cell.name}: {line}", file=sys.stderr, flush=True)
 
-        scratch = tempfile.mkdtemp(prefix=f"matrix-{cell.name}-")
+        scratch = ""
         try:
+            with _held():
+                scratch = tempfile.mkdtemp(prefix=f"matrix-{cell.name}-")
             _run(cell, plan, outcome, folder, scratch, say)
-        except Refused as refused:
-            outcome.status, outcome.why = refused.status, str(refused)
-        except KeyboardInterrupt:
-            outcome.status, outcome.why = INTERRUPTED, "interrupted"
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            outcome.status, outcome.why = DOWN, f"{where}{error.strerror or error}"
-        if not plan.keep:
-            shutil.rmtree(scratch, ignore_errors=True)
-        print(f"{time.strftime('%H:%M:%S')} {outcome.line}", file=log)
-    return outcome
+        finally:
+            if scratch and not outcome.kept:
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _run(cell: Cell, plan: Plan, outcome: Outcome, folder: str, scratch: str, say: Say) -> None:
-    way = None
+    begun: list[ways.Way] = []
+    specification = ""
     try:
-        with _timed(outcome, "up"):
-            way, specification = _brought_up(cell, scratch, say)
-        outcome.way = way.label or type(way).__name__.lower()
-        errors = os.path.join(folder, "errors")
-        _remove(errors)
-        _ask(cell, plan, outcome, folder, Platform(specification, errors), say)
+        try:
+            with _timed(outcome, "up"):
+                specification = _brought_up(cell, scratch, say, begun)
+            outcome.way = begun[0].label or type(begun[0]).__name__.lower()
+            errors = os.path.join(folder, "errors")
+            _remove(errors)
+            _ask(cell, plan, outcome, folder, Platform(specification, errors), say)
+        finally:
+            _on_stop(signal.SIG_IGN)
     finally:
-        # One interrupt is enough to end it; a second does not keep it from cleaning up.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        with _timed(outcome, "down"):
-            if way is not None and not plan.keep:
-                way.down()
-            elif way is not None and (kept := way.kept()):
-                say(f"kept: {kept}")
+        for way in begun:
+            if plan.keep and specification and (kept := way.kept()):
+                outcome.kept = f"{kept}; rm -r {shlex.quote(scratch)}"
+                say(f"kept: {outcome.kept}")
+            else:
+                with _timed(outcome, "down"):
+                    way.down()
 
 
-def _brought_up(cell: Cell, scratch: str, say: Say) -> tuple[ways.Way, str]:
-    """The first way that works, brought up, with its gateway.
+def _brought_up(cell: Cell, scratch: str, say: Say, begun: list[ways.Way]) -> str:
+    """The gateway of the first way that works; ``begun`` has the way then, to be taken down.
 
     Where none does: the way that got furthest says why.
     """
@@ -220,19 +281,15 @@ def _brought_up(cell: Cell, scratch: str, say: Say) -> tuple[ways.Way, str]:
             lacking.append(lacks)
             say(f"not by {name}: {lacks}")
             continue
+        begun[:] = [way]
         try:
-            specification = way.up()
+            return way.up()
         except ways.Unavailable as error:
-            way.down()
+            with _held():
+                way.down()
             failed.append(str(error))
             say(f"not by {name}: {error}")
-            continue
-        except BaseException:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            way.down()
-            raise
-        return way, specification
-    raise Refused([*failed, *lacking][0], DOWN)
+    raise _Missing([*failed, *lacking][0])
 
 
 def _ask(
@@ -259,6 +316,8 @@ def _ask(
 
 def _gate(cell: Cell, outcome: Outcome, report: Report) -> None:
     """Hold the report against the cell's baseline."""
+    if not any(fact.measured for fact in report):
+        raise Refused("nothing was measured: each fact of its report says why", DOWN)
     faults = [fact.id for fact in report if fact.status in FAULTS]
     if faults:
         outcome.status = FAULTY
@@ -273,7 +332,7 @@ def _gate(cell: Cell, outcome: Outcome, report: Report) -> None:
             baselines.load_allowances(baselines.allowed_path(cell.baseline)),
         )
     except ReportError as error:
-        raise Refused(str(error), FAILED) from None
+        raise Refused(str(error)) from None
     failing = verdict.failing(baselines.DRIFT, baselines.LOST, baselines.GONE, baselines.FAULT)
     probes = catalogue() if failing else {}
     outcome.changes = [*(_drifted(c, probes) for c in failing), *verdict.complaints]
@@ -306,7 +365,7 @@ def _selftest(plan: Plan, outcome: Outcome, platform: Platform, say: Say) -> Non
 
 def status_of(outcomes: list[Outcome], allow_missing: bool) -> int:
     """The exit status of all: a failed gate or selftest weighs more than a missing platform."""
-    statuses = {o.status for o in outcomes if not (allow_missing and o.status == DOWN)}
+    statuses = {o.status for o in outcomes if not (allow_missing and o.missing)}
     order = (INTERRUPTED, FAILED, FAULTY, DOWN, 2)
     return next((status for status in order if status in statuses), 0)
 

@@ -10,12 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from matrix import far
+from matrix.cell import Cell
+from matrix.run import Outcome, _gate
+from papaya.errors import Refused
 from probes import Report
+from probes.fact import BLOCKED
 from tests.papaya.conftest import descendants, runs, state, until
 from tests.worlds import needs_linux
 
@@ -151,6 +156,70 @@ def test_a_baseline_brought_from_elsewhere(work: Workplace) -> None:
     assert "which is no bsd" in refused.stderr
 
 
+# Several cells ------------------------------------------------------------------------------
+
+
+def test_one_bad_cell_fails_the_run(work: Workplace) -> None:
+    work.cell("good", "here")
+    work.cell("none", "here:python9.9")
+    for jobs in ("1", "2"):
+        done = work.run("--no-selftest", "--jobs", jobs, "--json", "none", "good")
+        assert done.returncode == 3, done.stderr
+        outcomes = {each["cell"]: each for each in json.loads(done.stdout)}
+        assert {name: each["status"] for name, each in outcomes.items()} == {"none": 3, "good": 0}
+        assert outcomes["none"]["missing"] is True
+        assert "no python9.9" in outcomes["none"]["line"]
+    done = work.run("--no-selftest", "--allow-missing", "none", "good")
+    assert done.returncode == 0, done.stdout
+
+
+def test_only_what_cannot_be_had_is_skipped(work: Workplace) -> None:
+    """A platform that is there and fails is no missing one."""
+    bad = work.folder / "python-bad"
+    bad.write_text("#!/bin/sh\n[ \"$2\" = '' ] && exit 0\nexit 7\n")
+    bad.chmod(0o755)
+    work.environment["PATH"] = f"{work.folder}:{os.environ['PATH']}"
+    work.cell("box", "here:python-bad")
+    done = work.run("--allow-missing", "box")
+    assert done.returncode == 3
+    assert "box  here  FAILED no Python answered there" in done.stdout
+
+
+def test_results_that_cannot_be_written(work: Workplace) -> None:
+    work.cell("box", "here")
+    done = work("run", "--results", "/dev/null/x", "box")
+    assert done.returncode == 3
+    assert done.stdout == "box  FAILED /dev/null/x: Not a directory\n"
+    (work.results("box") / "report.json").mkdir(parents=True)
+    done = work.run("box")
+    assert done.returncode == 3
+    assert "report.json: Is a directory" in done.stdout
+
+
+def test_a_broken_baseline_is_unreadable_input(work: Workplace) -> None:
+    work.cell("box", "here")
+    (work.folder / "baselines").mkdir()
+    (work.folder / "baselines" / "box.json").write_text("{")
+    done = work.run("--no-selftest", "box")
+    assert done.returncode == 2
+    assert "box.json: not JSON" in done.stdout
+
+
+def test_nothing_measured_is_no_pass(here: Report) -> None:
+    facts = {fact.id: replace(fact, status=BLOCKED, value=None, reason="-") for fact in here}
+    cell = Cell("box", (("here", ""),), baselines="/nowhere")
+    with pytest.raises(Refused, match="nothing was measured") as raised:
+        _gate(cell, Outcome("box"), Report(here.environment, facts))
+    assert raised.value.status == 3
+
+
+def test_what_is_not_up_is_not_kept(work: Workplace) -> None:
+    work.cell("box", "here")
+    work.cell("none", "here:python9.9")
+    work.run("--keep", "--no-selftest", "box", "none")
+    assert os.listdir(work.scratch) == []
+
+
 # What goes wrong in the middle -----------------------------------------------------------------
 
 
@@ -194,6 +263,45 @@ def test_an_interrupt_takes_everything_down(work: Workplace, signum: int) -> Non
     while left := [pid for pid in below if runs(pid)]:
         assert time.monotonic() < until, left
         time.sleep(0.01)
+
+
+@needs_linux
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
+def test_an_interrupt_is_told_of_every_cell(work: Workplace, signum: int) -> None:
+    """Also of those that had not begun; and a second one is one too many."""
+    for name in ("one", "two", "three"):
+        work.cell(name, "here")
+    results = ("--results", str(work.folder / "results"))
+    with subprocess.Popen(
+        [*work.command, "run", *results, "--jobs", "1", "one", "two", "three"],
+        cwd=ROOT, env=work.environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr
+        assert "one: measures" in process.stderr.readline()
+        process.send_signal(signum)
+        process.send_signal(signum)
+        said, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, said + errors
+    assert "Traceback" not in errors
+    assert said.splitlines() == [
+        "one    here  FAILED interrupted",
+        "two    FAILED interrupted before it began",
+        "three  FAILED interrupted before it began",
+    ]
+    until(lambda: not os.listdir(work.scratch))
+
+
+@needs_linux
+def test_an_interrupt_before_it_begins(work: Workplace) -> None:
+    """While it imports: by a module that asks to be interrupted."""
+    module = work.folder / "tomllib.py"
+    module.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    work.environment["PYTHONPATH"] = str(work.folder)
+    work.cell("box", "here")
+    done = work.run("box")
+    assert (done.returncode, done.stdout) == (130, "")
+    assert "Traceback" not in done.stderr
 
 
 @needs_linux
