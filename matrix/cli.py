@@ -50,6 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--allow-missing", action="store_true", help="a platform that is not to be had is SKIPPED"
     )
+    run.add_argument(
+        "--allow", action="append", default=[], metavar="GLOB",
+        help="configured facts that may answer otherwise here; may be repeated",
+    )  # fmt: skip
+    run.add_argument(
+        "--require-all", action="store_true",
+        help="fail where a user may not ask what root asked for the baseline",
+    )  # fmt: skip
     run.add_argument("--json", action="store_true", help="as JSON")
     run.set_defaults(run=_run)
 
@@ -101,7 +109,13 @@ def _run(options: argparse.Namespace) -> int:
             spent = ", ".join(f"{step} {s:.1f}" for step, s in outcome.seconds.items())
             print(f"{'':{width}}  seconds: {spent}", flush=True)
 
-    plan = Plan(os.path.abspath(options.results), options.keep, not options.no_selftest)
+    plan = Plan(
+        os.path.abspath(options.results),
+        options.keep,
+        not options.no_selftest,
+        tuple(options.allow),
+        options.require_all,
+    )
     outcomes = run_all(chosen, plan, options.jobs, done)
     if options.json:
         document = [{**asdict(o), "line": o.line} for o in outcomes]

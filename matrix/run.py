@@ -54,6 +54,8 @@ class Outcome:
     """How to get into what was left up, and to end it."""
     changes: list[str] = field(default_factory=list)
     """A line each that is not as the baseline has it, and not allowed."""
+    unasked: int = 0
+    """Facts that root alone may ask, who measured the baseline."""
     baseline: str = ""
     """How the baseline was compared: empty where it was."""
     selftest: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -70,6 +72,8 @@ class Outcome:
         passed = sum(_passes(checks) for checks in self.selftest.values())
         parts = [f"{self.facts} facts"]
         parts.append(self.baseline or f"{len(self.changes)} changed")
+        if self.unasked:
+            parts.append(f"{self.unasked} not asked: needs root")
         if self.selftest:
             parts.append(f"selftest {passed}/{len(self.selftest)}")
         return ", ".join([*parts, _duration(sum(self.seconds.values()))])
@@ -94,6 +98,10 @@ class Plan:
     keep: bool = False
     """Leave the platform up."""
     selftest: bool = True
+    allow: tuple[str, ...] = ()
+    """Globs of configured facts that may answer otherwise."""
+    require_all: bool = False
+    """What only root may ask has to be asked too."""
     deadline: float = 600.0
     """Seconds the lab, and the selftest, may take there."""
 
@@ -304,7 +312,7 @@ def _ask(
             report.save(os.path.join(folder, "report.json"))
             outcome.platform = str(report.environment)
             outcome.facts = len(report)
-        _gate(cell, outcome, report)
+        _gate(cell, plan, outcome, report)
         if plan.selftest:
             with _timed(outcome, "selftest"):
                 _selftest(plan, outcome, platform, say)
@@ -314,7 +322,7 @@ def _ask(
         platform.close()
 
 
-def _gate(cell: Cell, outcome: Outcome, report: Report) -> None:
+def _gate(cell: Cell, plan: Plan, outcome: Outcome, report: Report) -> None:
     """Hold the report against the cell's baseline."""
     if not any(fact.measured for fact in report):
         raise Refused("nothing was measured: each fact of its report says why", DOWN)
@@ -330,12 +338,15 @@ def _gate(cell: Cell, outcome: Outcome, report: Report) -> None:
             Report.load(cell.baseline),
             report,
             baselines.load_allowances(baselines.allowed_path(cell.baseline)),
+            allow=plan.allow,
+            require_all=plan.require_all,
         )
     except ReportError as error:
         raise Refused(str(error)) from None
     failing = verdict.failing(baselines.DRIFT, baselines.LOST, baselines.GONE, baselines.FAULT)
     probes = catalogue() if failing else {}
     outcome.changes = [*(_drifted(c, probes) for c in failing), *verdict.complaints]
+    outcome.unasked = len(verdict.failing(baselines.UNASKED))
     outcome.status = verdict.status
 
 

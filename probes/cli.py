@@ -184,6 +184,10 @@ def _gate_options(parser: _Parser) -> None:
         metavar="GLOB",
         help="configured facts that may answer otherwise here; may be repeated",
     )
+    parser.add_argument(
+        "--require-all", action="store_true",
+        help="fail where this user may not ask what root asked for the baseline",
+    )  # fmt: skip
     parser.add_argument("--against", metavar="REPORT", help="compare this report; measure nothing")
     parser.add_argument("--update", action="store_true", help="show the changes, then approve them")
     parser.add_argument("--reason", metavar="TEXT", help="why, kept in the baseline")
@@ -346,7 +350,14 @@ def _gate(options: argparse.Namespace) -> int:
         probes = _chosen(options)
         asked = list(probes) if options.only or options.skip else None
         report = _measured(probes, options)
-    found = baselines.judge(baseline, report, allowances, asked=asked, allow=options.allow)
+    found = baselines.judge(
+        baseline,
+        report,
+        allowances,
+        asked=asked,
+        allow=options.allow,
+        require_all=options.require_all,
+    )
     text = verdict.render(options.format, found, catalogue(), _style(options))
     _write(options.output, text)
     if options.format == "github":

@@ -17,7 +17,7 @@ import pytest
 
 from matrix import far
 from matrix.cell import Cell
-from matrix.run import Outcome, _gate
+from matrix.run import Outcome, Plan, _gate
 from papaya.errors import Refused
 from probes import Report
 from probes.fact import BLOCKED
@@ -209,7 +209,7 @@ def test_nothing_measured_is_no_pass(here: Report) -> None:
     facts = {fact.id: replace(fact, status=BLOCKED, value=None, reason="-") for fact in here}
     cell = Cell("box", (("here", ""),), baselines="/nowhere")
     with pytest.raises(Refused, match="nothing was measured") as raised:
-        _gate(cell, Outcome("box"), Report(here.environment, facts))
+        _gate(cell, Plan("/nowhere"), Outcome("box"), Report(here.environment, facts))
     assert raised.value.status == 3
 
 
