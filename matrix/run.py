@@ -202,8 +202,11 @@ def _in_a_process(cell: Cell, plan: Plan, told: Connection) -> None:
 
 def run(cell: Cell, plan: Plan) -> Outcome:
     """Bring it up, measure, compare, take it down; in a process of its own, `_held`."""
+    stopped = False
 
     def stop(signum: int, frame: object) -> None:
+        nonlocal stopped
+        stopped = True
         # One interrupt is enough to end it; a second does not keep it from cleaning up.
         _on_stop(signal.SIG_IGN)
         raise KeyboardInterrupt
@@ -216,14 +219,18 @@ def run(cell: Cell, plan: Plan) -> Outcome:
             _logged(cell, plan, outcome)
         finally:
             _on_stop(signal.SIG_IGN)
-    except Refused as refused:
-        outcome.status, outcome.why = refused.status, str(refused)
-        outcome.missing = isinstance(refused, _Missing)
-    except KeyboardInterrupt:
-        outcome.status, outcome.why = INTERRUPTED, "interrupted"
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        outcome.status, outcome.why = DOWN, f"{where}{error.strerror or error}"
+    except BaseException as error:
+        # Also what an interrupt was made into on its way here.
+        if stopped:
+            outcome.status, outcome.why = INTERRUPTED, "interrupted"
+        elif isinstance(error, Refused):
+            outcome.status, outcome.why = error.status, str(error)
+            outcome.missing = isinstance(error, _Missing)
+        elif isinstance(error, OSError):
+            where = f"{error.filename}: " if error.filename else ""
+            outcome.status, outcome.why = DOWN, f"{where}{error.strerror or error}"
+        else:
+            raise
     log = os.path.join(plan.results, cell.name, "log")
     with suppress(OSError), open(log, "a", encoding="utf-8") as file:
         print(f"{time.strftime('%H:%M:%S')} {outcome.line}", file=file)
