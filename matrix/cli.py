@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import io
 import json
 import os
 import sys
@@ -18,7 +19,8 @@ from papaya.command import Parser, guarded
 from papaya.errors import Refused
 from probes import Report
 from probes import baseline as baselines
-from probes.fact import ReportError
+from probes.fact import ReportError, printable
+from probes.probe import catalogue
 
 from . import boxes, table, ways
 from . import cell as cells
@@ -28,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit status."""
 
     def run() -> int:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Whatever the locale: a letter it lacks is no reason to say nothing.
+            sys.stdout.reconfigure(errors="backslashreplace")
         options = _parser().parse_args(arguments)
         status: int = options.run(options)
         return status
@@ -169,21 +174,24 @@ def _box(options: argparse.Namespace) -> int:
 
 def _baseline(options: argparse.Namespace) -> int:
     cell = cells.chosen(cells.load(options.cells, options.baselines), [options.cell])[0]
+    reason = options.reason.strip()
+    if not reason:
+        raise Refused("--reason says nothing: it is kept in the baseline")
     path = options.report or os.path.join(options.results, cell.name, "report.json")
     if not options.report and not os.path.exists(path):
         raise Refused(f"{path}: not there; measure first: python3 -m matrix run {cell.name}")
     report = Report.load(path)
-    if cell.platform not in ("", *report.environment.names):
-        raise Refused(f"{path}: a report of {report.environment}, which is no {cell.title}")
+    if why := cell.mismatch(report.environment):
+        raise Refused(f"{path}: a report of {why}")
     if not options.report and report.later.get("cell") != cell.name:
         raise Refused(f"{path}: was not measured as the cell {cell.name}")
     old = Report.load(cell.baseline) if os.path.exists(cell.baseline) else None
     if old:
         for change in baselines.compare(old, report):
             print(f"{change.kind}: {change.id}: {change.was} -> {change.now}")
-    came = {"imported_from": os.path.basename(path)} if options.report else {}
+    came = {"imported_from": printable(path)} if options.report else {}
     today = datetime.date.today()
-    approved = baselines.approve(old, report, options.reason, today, list(old.facts) if old else [])
+    approved = baselines.approve(old, report, reason, today, catalogue())
     os.makedirs(cell.baselines, exist_ok=True)
     approved.with_later(**came).save(cell.baseline)
     print(f"matrix: wrote {os.path.relpath(cell.baseline)}: {report.environment}", file=sys.stderr)

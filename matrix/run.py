@@ -59,6 +59,8 @@ class Outcome:
     baseline: str = ""
     """How the baseline was compared: empty where it was."""
     selftest: dict[str, dict[str, Any]] = field(default_factory=dict)
+    untried: str = ""
+    """Why papaya cannot be tried there."""
     why: str = ""
     """Why it did not get to the end."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -76,6 +78,8 @@ class Outcome:
             parts.append(f"{self.unasked} not asked: needs root")
         if self.selftest:
             parts.append(f"selftest {passed}/{len(self.selftest)}")
+        if self.untried:
+            parts.append(f"no selftest: {self.untried}")
         return ", ".join([*parts, _duration(sum(self.seconds.values()))])
 
 
@@ -331,20 +335,24 @@ def _ask(
 
 def _gate(cell: Cell, plan: Plan, outcome: Outcome, report: Report) -> None:
     """Hold the report against the cell's baseline."""
+    if why := cell.mismatch(report.environment):
+        raise Refused(f"it is {why}", DOWN)
     if not any(fact.measured for fact in report):
         raise Refused("nothing was measured: each fact of its report says why", DOWN)
     faults = [fact.id for fact in report if fact.status in FAULTS]
     if faults:
         outcome.status = FAULTY
-    if not os.path.exists(cell.baseline):
+    path = cell.recorded_for(report.environment)
+    baseline = _recorded(cell, path)
+    if not baseline:
         outcome.baseline = "no baseline" + (f", {len(faults)} failed" if faults else "")
         outcome.changes = [f"{id}: {report[id].status}: {report[id].reason}" for id in faults]
         return
     try:
         verdict = baselines.judge(
-            Report.load(cell.baseline),
+            baseline,
             report,
-            baselines.load_allowances(baselines.allowed_path(cell.baseline)),
+            baselines.load_allowances(baselines.allowed_path(path)),
             allow=plan.allow,
             require_all=plan.require_all,
         )
@@ -357,6 +365,20 @@ def _gate(cell: Cell, plan: Plan, outcome: Outcome, report: Report) -> None:
     outcome.status = verdict.status
 
 
+def _recorded(cell: Cell, path: str) -> Report | None:
+    """The baseline of the cell; of another host's Python there is none here."""
+    if not os.path.exists(path):
+        return None
+    try:
+        baseline = Report.load(path)
+    except ReportError as error:
+        raise Refused(str(error)) from None
+    why = cell.mismatch(baseline.environment)
+    if why and not cell.is_here:
+        raise Refused(f"{path}: a baseline of {why}")
+    return None if why else baseline
+
+
 def _drifted(change: baselines.Change, probes: Mapping[str, Probe]) -> str:
     """What changed, what to do about it, and what of papaya rests on it."""
     names = [s.name for s in settings.SETTINGS if change.id in s.facts]
@@ -366,6 +388,7 @@ def _drifted(change: baselines.Change, probes: Mapping[str, Probe]) -> str:
 
 def _selftest(plan: Plan, outcome: Outcome, platform: Platform, say: Say) -> None:
     if tuple(map(int, platform.python.split("."))) < (3, 11):
+        outcome.untried = f"Python {platform.python}"
         say(f"no selftest: papaya needs Python 3.11, and this is {platform.python}")
         return
     engines = papaya.engines.names()

@@ -252,7 +252,7 @@ def of_cell(name: str, folder: str, here: Platform) -> str:
     for found in names:
         path = os.path.join(folder, found + suffix)
         then = Report.load(path).environment
-        if _kind_of(then) == _kind_of(here):
+        if kind_of(then) == kind_of(here):
             alike.append((then.python != here.python, _minor(then) != _minor(here), found, path))
     if not alike:
         raise ReportError(
@@ -262,7 +262,7 @@ def of_cell(name: str, folder: str, here: Platform) -> str:
     return min(alike)[-1]
 
 
-def _kind_of(platform: Platform) -> tuple[object, ...]:
+def kind_of(platform: Platform) -> tuple[object, ...]:
     """What a baseline of the same platform has in common with it, whatever its patches."""
     # A Linux distribution names its release, and may run on a kernel of another.
     release = platform.distribution or platform.release.partition(".")[0]

@@ -16,15 +16,19 @@ from pathlib import Path
 import pytest
 
 from matrix import far
-from matrix.cell import Cell
+from matrix.cell import BASELINES as FOLDER
+from matrix.cell import Cell, load
 from matrix.run import Outcome, Plan, _gate
 from papaya.errors import Refused
 from probes import Report
-from probes.fact import BLOCKED
+from probes.environment import describe
+from probes.fact import BLOCKED, Platform
 from tests.papaya.conftest import descendants, runs, state, until
 from tests.worlds import needs_linux
 
 from .workplace import ROOT, Workplace
+
+BASELINES = Path(FOLDER)
 
 
 @pytest.fixture
@@ -147,13 +151,85 @@ def test_a_baseline_brought_from_elsewhere(work: Workplace) -> None:
     done = work("baseline", "box", "--import", str(report), "--reason", "measured there")
     assert done.returncode == 0, done.stderr
     recorded = Report.load(work.folder / "baselines" / "box.json")
-    assert recorded.later["imported_from"] == "report.json"
-    assert "brought from report.json" in work("table").stdout
+    assert recorded.later["imported_from"] == str(report)
+    assert f"brought from {report}" in work("table").stdout
+    # Neither without a reason, nor a part of one.
+    assert work("baseline", "box", "--import", str(report), "--reason", " ").returncode == 2
+    document = json.loads(report.read_text())
+    document["facts"] = {id: f for id, f in document["facts"].items() if id.startswith("abi.")}
+    part = work.folder / "part.json"
+    part.write_text(json.dumps(document))
+    refused = work("baseline", "box", "--import", str(part), "--reason", "x")
+    assert (refused.returncode, "the report is a part" in refused.stderr) == (2, True)
     # A cell of another platform takes none of ours.
     work.cells.write_text('[cell.bsd]\nways = ["here"]\nplatform = "freebsd"\n')
     refused = work("baseline", "bsd", "--import", str(report), "--reason", "x")
     assert refused.returncode == 2
     assert "which is no bsd" in refused.stderr
+
+
+DEBIAN, UBUNTU = "Debian GNU/Linux 12 (bookworm)", "Ubuntu 24.04.3 LTS"
+LINUX = Platform("Linux", "6.1.0", "x86_64", "glibc", "2.36", 64, python="CPython 3.11.2")
+I386 = replace(LINUX, distribution=DEBIAN, machine="i686", pointer_bits=32)
+FREEBSD = Platform("FreeBSD", "14.3-RELEASE-p1", "amd64", "freebsd", "14.3", 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "said"),
+    [
+        ("debian32", I386, replace(I386, emulated_32_bit=True), "its kernel is of 64 bits"),
+        ("debian32-userland", replace(I386, emulated_32_bit=True), I386, "kernel is of 32 bits"),
+        ("debian32", I386, replace(I386, pointer_bits=64), "its programs are of 64 bits"),
+        ("ubuntu", replace(LINUX, distribution=UBUNTU), replace(LINUX, distribution=DEBIAN),
+         "its release is not Ubuntu 24.04"),
+        ("ubuntu", replace(LINUX, distribution=UBUNTU),
+         replace(LINUX, distribution=UBUNTU, hypervisor="gvisor"), "its kernel is gVisor"),
+        ("gvisor", replace(LINUX, hypervisor="gvisor"), LINUX, "it is no gvisor"),
+        ("musl", replace(LINUX, libc="musl"), LINUX, "it is no linux-musl"),
+        ("ubuntu", replace(LINUX, distribution=UBUNTU),
+         replace(LINUX, distribution=UBUNTU, libc="musl"), "its C library is musl"),
+        ("freebsd", FREEBSD, replace(FREEBSD, release="13.4-RELEASE"), "not FreeBSD 14"),
+        ("freebsd15", replace(FREEBSD, release="15.0-RELEASE"), FREEBSD, "not FreeBSD 15"),
+        ("freebsd", FREEBSD, replace(FREEBSD, release="140.1"), "not FreeBSD 14"),
+        ("python3.9", replace(describe(""), python="CPython 3.9.18"),
+         replace(describe(""), python="CPython 3.10.1"), "its Python is CPython 3.10.1"),
+        ("here", describe(""), FREEBSD, "it is not of this host"),
+    ],
+)  # fmt: skip
+def test_a_report_of_another_platform(
+    name: str, right: Platform, wrong: Platform, said: str
+) -> None:
+    cell = load()[name]
+    assert cell.mismatch(right) == ""
+    assert said in cell.mismatch(wrong)
+
+
+def test_every_baseline_is_of_its_cell() -> None:
+    cells = load()
+    for path in BASELINES.glob("*.json"):
+        if path.stem in cells and not cells[path.stem].is_here:
+            assert cells[path.stem].mismatch(Report.load(path).environment) == ""
+
+
+def test_a_platform_that_is_not_what_it_is_called(work: Workplace) -> None:
+    work.cells.write_text('[cell.bsd]\nways = ["here"]\nplatform = "freebsd"\n')
+    done = work.run("--allow-missing", "bsd")
+    assert done.returncode == 3
+    assert "which is no bsd: it is no freebsd" in done.stdout
+
+
+def test_the_oldest_python_is_held_against_its_own_baseline(work: Workplace) -> None:
+    work.cell("old", "here:oldest")
+    assert work.run("--no-selftest", "old").returncode == 0
+    report = Report.load(work.results("old") / "report.json")
+    minor = ".".join(report.environment.python.split()[1].split(".")[:2])
+    (work.folder / "baselines").mkdir()
+    report.save(work.folder / "baselines" / f"python{minor}.json")
+    done = work.run("old")
+    assert done.returncode == 0, done.stdout
+    assert "0 changed" in done.stdout
+    tried = f"no selftest: Python {minor}" if minor in ("3.9", "3.10") else "selftest 3/3"
+    assert tried in done.stdout
 
 
 # Several cells ------------------------------------------------------------------------------
