@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.util
 import io
 import json
 import os
@@ -93,7 +94,13 @@ def _parser() -> argparse.ArgumentParser:
 # Running ------------------------------------------------------------------------------------
 
 
+def _need_execnet() -> None:
+    if importlib.util.find_spec("execnet") is None:
+        raise Refused("no execnet, by which platforms are reached: pip install 'execnet>=2.1'", 3)
+
+
 def _run(options: argparse.Namespace) -> int:
+    _need_execnet()
     from .run import Outcome, Plan, run_all, status_of
 
     if options.jobs < 1:
@@ -129,17 +136,21 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    _need_execnet()
     found = cells.load(options.cells, options.baselines)
     chosen = cells.chosen(found, options.cells_to_run or list(found))
     rows = []
     for one in chosen:
         for name, argument in one.ways:
             with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
-                lacks = ways.load(name)(argument, folder, lambda line: None).lacks()
+                found_out = ways.load(name)(argument, folder, lambda line: None)
+                lacks = found_out.lacks()
+                note = "" if lacks else found_out.note()
             way = f"{name}:{argument}" if argument else name
-            rows.append({"cell": one.name, "way": way, "runs": not lacks, "lacks": lacks})
+            row = {"cell": one.name, "way": way, "runs": not lacks, "lacks": lacks, "note": note}
+            rows.append(row)
             if not options.json:
-                mark = "yes" if not lacks else f"no   {lacks}"
+                mark = f"no   {lacks}" if lacks else f"yes  {note}".rstrip()
                 print(f"{one.name:18} {way:20} {mark}", flush=True)
     if options.json:
         print(json.dumps(rows, indent=1))

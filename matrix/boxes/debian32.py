@@ -48,6 +48,9 @@ PUBLIC_KEY = (
     "9c9WhQ== vagrant insecure public key"
 )
 
+AT_FIRST_USE = "is built at first use, in one to three minutes"
+"""What a user is told of a box, or a root folder, that is not in the cache."""
+
 EPOCH = 1750000000
 UUID = "32323232-6c61-6220-706f-727461626c65"
 MEGABYTES = 1500
@@ -205,8 +208,12 @@ def _lacks(programs: dict[str, str], files: dict[str, str]) -> str:
 
 def lacks_for_rootfs() -> str:
     """The same for the root folder alone; empty too where it is in the cache."""
-    there = made_by(cache("debian32-root")) == _recipe()
-    return "" if there else _lacks(_PROGRAMS, {})
+    return "" if rootfs_built() else _lacks(_PROGRAMS, {})
+
+
+def rootfs_built() -> bool:
+    """Whether the root folder is in the cache."""
+    return made_by(cache("debian32-root")) == _recipe()
 
 
 def built() -> Box | None:
@@ -249,7 +256,7 @@ def rootfs(say: Say) -> str:
     path = cache("debian32-root")
     with alone("debian32-root"):
         # It is renamed into place when it is whole.
-        if made_by(path) == _recipe():
+        if rootfs_built():
             return path
         if reason := _lacks(_PROGRAMS, {}):
             raise Unavailable(f"the root folder debian32 cannot be built: {reason}")

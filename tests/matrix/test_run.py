@@ -8,8 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from matrix import far
 from matrix.cell import BASELINES as FOLDER
 from matrix.cell import Cell, load
 from matrix.run import Outcome, Plan, _gate
+from matrix.ways import vagrant
 from papaya.errors import Refused
 from probes import Report
 from probes.environment import describe
@@ -230,6 +232,61 @@ def test_the_oldest_python_is_held_against_its_own_baseline(work: Workplace) -> 
     assert "0 changed" in done.stdout
     tried = f"no selftest: Python {minor}" if minor in ("3.9", "3.10") else "selftest 3/3"
     assert tried in done.stdout
+
+
+def test_without_execnet_it_says_so(work: Workplace) -> None:
+    work.cell("box", "here")
+    work.command.insert(1, "-S")  # What is installed beside Python is not seen.
+    for done in (work.run("box"), work("doctor", "box")):
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr.startswith("matrix: no execnet")
+        assert done.stderr.count("\n") == 1
+
+
+def test_the_doctor_says_what_it_takes(work: Workplace) -> None:
+    work.cell("box", "here")
+    work.environment["MATRIX_CACHE"] = str(work.folder / "cache")
+    work.environment["VAGRANT_HOME"] = str(work.folder / "vagrant")
+    for row in json.loads(work("doctor", "--json").stdout):
+        way, note = row["way"], row["note"]
+        if row["runs"] and way in ("musl", "chroot:debian32", "qemu:debian32"):
+            assert "is built at first use" in note
+        if row["runs"] and way in ("vagrant:ubuntu", "vagrant:freebsd"):
+            assert "needs a download" in note
+        if row["runs"] and way.startswith(("vagrant", "qemu")):
+            assert "with KVM" in note or "emulated, as " in note
+
+
+def test_a_box_that_vagrant_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAGRANT_HOME", str(tmp_path))
+    assert not vagrant._there("freebsd", "libvirt")
+    (tmp_path / "boxes/roboxes-VAGRANTSLASH-freebsd14/4.3.12/amd64/libvirt").mkdir(parents=True)
+    assert vagrant._there("freebsd", "libvirt")
+    assert not vagrant._there("freebsd", "virtualbox")
+    assert not vagrant._there("freebsd13", "libvirt")
+
+
+@pytest.fixture
+def blank() -> Iterator[Workplace]:
+    """One whose path has a blank; and which gVisor, that gives root up, may enter."""
+    with tempfile.TemporaryDirectory(prefix="a blank ") as name:
+        os.chmod(name, 0o755)
+        yield Workplace(Path(name))
+
+
+def test_a_temporary_folder_with_a_blank(blank: Workplace) -> None:
+    blank.cell("box", "here")
+    done = blank.run("--no-selftest", "box")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_gvisor_and_a_temporary_folder_with_a_blank(blank: Workplace) -> None:
+    blank.cell("box", "runsc")
+    doctor = blank("doctor", "box")
+    if doctor.returncode:
+        pytest.skip(doctor.stdout)
+    done = blank.run("--no-selftest", "box")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # Several cells ------------------------------------------------------------------------------
