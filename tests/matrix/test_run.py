@@ -20,6 +20,7 @@ from matrix import far
 from matrix.cell import BASELINES as FOLDER
 from matrix.cell import Cell, load
 from matrix.run import Outcome, Plan, _gate
+from matrix.ways import here as pythons
 from matrix.ways import vagrant
 from papaya.errors import Refused
 from probes import Report
@@ -287,6 +288,17 @@ def test_gvisor_and_a_temporary_folder_with_a_blank(blank: Workplace) -> None:
         pytest.skip(doctor.stdout)
     done = blank.run("--no-selftest", "box")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_on_an_old_python_it_says_so() -> None:
+    paths = [path for name in ("python3.9", "python3.10") for path in pythons._found(name)]
+    old = [path for path in paths if pythons._runs(path)]
+    if not old:
+        pytest.skip("no Python older than 3.11")
+    command = [old[0], "-m", "matrix", "doctor"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith("matrix: needs Python 3.11 or newer; this is 3.")
 
 
 # Several cells ------------------------------------------------------------------------------
