@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import platform as host
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from papaya.errors import Refused
+from probes.baseline import kind_of
+from probes.environment import describe
+from probes.fact import Platform
 
 from . import ways
 
@@ -26,7 +30,15 @@ class Cell:
     """Name and argument of each way, best first."""
     title: str = ""
     platform: str = ""
-    """As the catalogue names it in what platforms document."""
+    """As the catalogue names it in what platforms document; without a C library: the usual one."""
+    release: str = ""
+    """What the distribution's name and release begin with, or else the kernel's."""
+    bits: int = 0
+    """Width of its programs' pointers."""
+    kernel_bits: int = 0
+    """Width of its kernel's."""
+    python: str = ""
+    """The Python that measures it, ``3.9``."""
     baselines: str = BASELINES
     """The folder of recorded reports."""
 
@@ -34,6 +46,46 @@ class Cell:
     def baseline(self) -> str:
         """The file with its recorded report, which may not be there."""
         return os.path.join(self.baselines, f"{recorded_as(self.name)}.json")
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this host, with a Python of its choice."""
+        return all(way == "here" and "/" not in argument for way, argument in self.ways)
+
+    def recorded_for(self, here: Platform) -> str:
+        """The file with what is recorded of it, or, of the oldest Python, of that Python."""
+        if ("here", "oldest") in self.ways and not os.path.exists(self.baseline):
+            return os.path.join(self.baselines, f"python{_minor(here)}.json")
+        return self.baseline
+
+    def mismatch(self, there: Platform) -> str:
+        """Why ``there`` is not the platform of this cell; empty where it may be."""
+        system, _, libc = self.platform.partition("-")
+        kernel_bits = 64 if there.emulated_32_bit else there.pointer_bits
+        release = there.distribution or f"{there.system} {there.release}"
+        why = ""
+        if self.platform and self.platform not in there.names:
+            why = f"it is no {self.platform}"
+        elif self.platform and system != "gvisor" and "gvisor" in there.names:
+            why = "its kernel is gVisor"
+        elif system == "linux" and not libc and there.libc != "glibc":
+            why = f"its C library is {there.libc}"
+        elif self.release and not re.match(rf"{re.escape(self.release)}(?!\d)", release):
+            why = f"its release is not {self.release}"
+        elif self.bits not in (0, there.pointer_bits):
+            why = f"its programs are of {there.pointer_bits} bits"
+        elif self.kernel_bits not in (0, kernel_bits):
+            why = f"its kernel is of {kernel_bits} bits"
+        elif self.python not in ("", _minor(there)):
+            why = f"its Python is {there.python}"
+        elif self.is_here and kind_of(there) != kind_of(describe("")):
+            why = "it is not of this host"
+        return f"{there}, which is no {self.title}: {why}" if why else ""
+
+
+def _minor(there: Platform) -> str:
+    """``3.9`` of ``CPython 3.9.18``."""
+    return ".".join(there.python.rpartition(" ")[2].split(".")[:2])
 
 
 def recorded_as(name: str) -> str:
@@ -83,10 +135,10 @@ def _cell(path: str, name: str, table: Any) -> Cell:
         raise Refused(f"{where} is no table")
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name[0] == ".":
         raise Refused(f"{where}: its name names files, so letters, digits, '-', '_' and '.' only")
-    unknown = sorted(set(table) - {"title", "platform", "ways"})
+    unknown = sorted(set(table) - {"ways", *_KINDS})
     if unknown:
         raise Refused(
-            f"{where} has the unknown {', '.join(unknown)}; there are title, ways, platform"
+            f"{where} has the unknown {', '.join(unknown)}; there are ways, {', '.join(_KINDS)}"
         )
     said = table.get("ways")
     if not isinstance(said, list) or not said or not all(isinstance(way, str) for way in said):
@@ -95,10 +147,17 @@ def _cell(path: str, name: str, table: Any) -> Cell:
     for way, _ in split:
         if way not in ways.names():
             raise Refused(f"{where}: no way {way!r}; there are {', '.join(ways.names())}")
-    title, platform = table.get("title", name), table.get("platform", "")
-    if not isinstance(title, str) or not isinstance(platform, str):
-        raise Refused(f"{where}: title and platform are strings")
-    return Cell(name, tuple(split), title, platform)
+    told = {key: value for key, value in table.items() if key in _KINDS}
+    for key, value in told.items():
+        if type(value) is not _KINDS[key]:
+            kind = "a string" if _KINDS[key] is str else "a number"
+            raise Refused(f"{where}: {key} is {kind}")
+    return Cell(name, tuple(split), **{"title": name, **told})
+
+
+_KINDS = {
+    "title": str, "platform": str, "release": str, "bits": int, "kernel_bits": int, "python": str,
+}  # fmt: skip
 
 
 def chosen(cells: Mapping[str, Cell], names: list[str]) -> list[Cell]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.util
+import io
 import json
 import os
 import sys
@@ -18,7 +20,8 @@ from papaya.command import Parser, guarded
 from papaya.errors import Refused
 from probes import Report
 from probes import baseline as baselines
-from probes.fact import ReportError
+from probes.fact import ReportError, printable
+from probes.probe import catalogue
 
 from . import boxes, table, ways
 from . import cell as cells
@@ -28,6 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit status."""
 
     def run() -> int:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Whatever the locale: a letter it lacks is no reason to say nothing.
+            sys.stdout.reconfigure(errors="backslashreplace")
         options = _parser().parse_args(arguments)
         status: int = options.run(options)
         return status
@@ -50,6 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--allow-missing", action="store_true", help="a platform that is not to be had is SKIPPED"
     )
+    run.add_argument(
+        "--allow", action="append", default=[], metavar="GLOB",
+        help="configured facts that may answer otherwise here; may be repeated",
+    )  # fmt: skip
+    run.add_argument(
+        "--require-all", action="store_true",
+        help="fail where a user may not ask what root asked for the baseline",
+    )  # fmt: skip
     run.add_argument("--json", action="store_true", help="as JSON")
     run.set_defaults(run=_run)
 
@@ -80,8 +94,14 @@ def _parser() -> argparse.ArgumentParser:
 # Running ------------------------------------------------------------------------------------
 
 
+def _need_execnet() -> None:
+    if importlib.util.find_spec("execnet") is None:
+        raise Refused("no execnet, by which platforms are reached: pip install 'execnet>=2.1'", 3)
+
+
 def _run(options: argparse.Namespace) -> int:
-    from .run import DOWN, Outcome, Plan, run_all, status_of
+    _need_execnet()
+    from .run import Outcome, Plan, run_all, status_of
 
     if options.jobs < 1:
         raise Refused("--jobs is 1 or more")
@@ -91,7 +111,7 @@ def _run(options: argparse.Namespace) -> int:
     def done(outcome: Outcome) -> None:
         if options.json:
             return
-        skipped = options.allow_missing and outcome.status == DOWN
+        skipped = options.allow_missing and outcome.missing
         mark = "SKIPPED " if skipped else "" if outcome.status == 0 else "FAILED "
         way = f"{outcome.way}  " if outcome.way else ""
         print(f"{outcome.cell.ljust(width)}  {way}{mark}{outcome.line}", flush=True)
@@ -101,7 +121,13 @@ def _run(options: argparse.Namespace) -> int:
             spent = ", ".join(f"{step} {s:.1f}" for step, s in outcome.seconds.items())
             print(f"{'':{width}}  seconds: {spent}", flush=True)
 
-    plan = Plan(os.path.abspath(options.results), options.keep, not options.no_selftest)
+    plan = Plan(
+        os.path.abspath(options.results),
+        options.keep,
+        not options.no_selftest,
+        tuple(options.allow),
+        options.require_all,
+    )
     outcomes = run_all(chosen, plan, options.jobs, done)
     if options.json:
         document = [{**asdict(o), "line": o.line} for o in outcomes]
@@ -110,17 +136,21 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    _need_execnet()
     found = cells.load(options.cells, options.baselines)
     chosen = cells.chosen(found, options.cells_to_run or list(found))
     rows = []
     for one in chosen:
         for name, argument in one.ways:
             with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
-                lacks = ways.load(name)(argument, folder, lambda line: None).lacks()
+                found_out = ways.load(name)(argument, folder, lambda line: None)
+                lacks = found_out.lacks()
+                note = "" if lacks else found_out.note()
             way = f"{name}:{argument}" if argument else name
-            rows.append({"cell": one.name, "way": way, "runs": not lacks, "lacks": lacks})
+            row = {"cell": one.name, "way": way, "runs": not lacks, "lacks": lacks, "note": note}
+            rows.append(row)
             if not options.json:
-                mark = "yes" if not lacks else f"no   {lacks}"
+                mark = f"no   {lacks}" if lacks else f"yes  {note}".rstrip()
                 print(f"{one.name:18} {way:20} {mark}", flush=True)
     if options.json:
         print(json.dumps(rows, indent=1))
@@ -155,21 +185,24 @@ def _box(options: argparse.Namespace) -> int:
 
 def _baseline(options: argparse.Namespace) -> int:
     cell = cells.chosen(cells.load(options.cells, options.baselines), [options.cell])[0]
+    reason = options.reason.strip()
+    if not reason:
+        raise Refused("--reason says nothing: it is kept in the baseline")
     path = options.report or os.path.join(options.results, cell.name, "report.json")
     if not options.report and not os.path.exists(path):
         raise Refused(f"{path}: not there; measure first: python3 -m matrix run {cell.name}")
     report = Report.load(path)
-    if cell.platform not in ("", *report.environment.names):
-        raise Refused(f"{path}: a report of {report.environment}, which is no {cell.title}")
+    if why := cell.mismatch(report.environment):
+        raise Refused(f"{path}: a report of {why}")
     if not options.report and report.later.get("cell") != cell.name:
         raise Refused(f"{path}: was not measured as the cell {cell.name}")
     old = Report.load(cell.baseline) if os.path.exists(cell.baseline) else None
     if old:
         for change in baselines.compare(old, report):
             print(f"{change.kind}: {change.id}: {change.was} -> {change.now}")
-    came = {"imported_from": os.path.basename(path)} if options.report else {}
+    came = {"imported_from": printable(path)} if options.report else {}
     today = datetime.date.today()
-    approved = baselines.approve(old, report, options.reason, today, list(old.facts) if old else [])
+    approved = baselines.approve(old, report, reason, today, catalogue())
     os.makedirs(cell.baselines, exist_ok=True)
     approved.with_later(**came).save(cell.baseline)
     print(f"matrix: wrote {os.path.relpath(cell.baseline)}: {report.environment}", file=sys.stderr)

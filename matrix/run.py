@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shlex
 import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -47,11 +48,19 @@ class Outcome:
     way: str = ""
     platform: str = ""
     facts: int = 0
+    missing: bool = False
+    """No way brought it up: the platform cannot be had here."""
+    kept: str = ""
+    """How to get into what was left up, and to end it."""
     changes: list[str] = field(default_factory=list)
     """A line each that is not as the baseline has it, and not allowed."""
+    unasked: int = 0
+    """Facts that root alone may ask, who measured the baseline."""
     baseline: str = ""
     """How the baseline was compared: empty where it was."""
     selftest: dict[str, dict[str, Any]] = field(default_factory=dict)
+    untried: str = ""
+    """Why papaya cannot be tried there."""
     why: str = ""
     """Why it did not get to the end."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -65,8 +74,12 @@ class Outcome:
         passed = sum(_passes(checks) for checks in self.selftest.values())
         parts = [f"{self.facts} facts"]
         parts.append(self.baseline or f"{len(self.changes)} changed")
+        if self.unasked:
+            parts.append(f"{self.unasked} not asked: needs root")
         if self.selftest:
             parts.append(f"selftest {passed}/{len(self.selftest)}")
+        if self.untried:
+            parts.append(f"no selftest: {self.untried}")
         return ", ".join([*parts, _duration(sum(self.seconds.values()))])
 
 
@@ -89,12 +102,41 @@ class Plan:
     keep: bool = False
     """Leave the platform up."""
     selftest: bool = True
+    allow: tuple[str, ...] = ()
+    """Globs of configured facts that may answer otherwise."""
+    require_all: bool = False
+    """What only root may ask has to be asked too."""
     deadline: float = 600.0
     """Seconds the lab, and the selftest, may take there."""
 
 
 _QUICK = ("here", "chroot")
 """The ways that boot nothing."""
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Missing(Refused):
+    """No way works."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(line, DOWN)
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    """What would stop us waits meanwhile."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _on_stop(handler: Any) -> dict[signal.Signals, Any]:
+    """What would stop us goes to ``handler``; where it went before.  nohup(1) has its way."""
+    heard = [s for s in _STOPPING if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN]
+    return {s: signal.signal(s, handler) for s in heard}
 
 
 def run_all(
@@ -119,16 +161,17 @@ def run_all(
             if process.pid:
                 os.kill(process.pid, signal.SIGINT)
 
-    before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = _on_stop(stop)
     try:
         while running or (left and not stopping):
             while left and len(running) < jobs and not stopping:
                 cell = left.pop(0)
                 heard, telling = context.Pipe(duplex=False)
                 process = context.Process(target=_in_a_process, args=(cell, plan, telling))
-                process.start()
+                with _held():  # Until it hears for itself, and we know whom to tell.
+                    process.start()
+                    running[heard] = cell, process
                 telling.close()
-                running[heard] = cell, process
             for ready in wait(list(running), timeout=0.5):
                 channel: Any = ready
                 cell, process = running.pop(channel)
@@ -140,7 +183,14 @@ def run_all(
                 channel.close()
                 outcomes.append(outcome)
                 done(outcome)
+        for cell in left:
+            outcomes.append(Outcome(cell.name, INTERRUPTED, why="interrupted before it began"))
+            done(outcomes[-1])
     finally:
+        if running:  # Nobody reads what we say.
+            stop(signal.SIGINT, None)
+            for _, process in running.values():
+                process.join()
         for signum, handler in before.items():
             signal.signal(signum, handler)
     return outcomes
@@ -150,15 +200,48 @@ def _in_a_process(cell: Cell, plan: Plan, told: Connection) -> None:
     # Of its own: an interrupt at the terminal comes once, from our parent, and not at each
     # program that is just at work.
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     told.send(asdict(run(cell, plan)))
     told.close()
 
 
 def run(cell: Cell, plan: Plan) -> Outcome:
-    """Bring it up, measure, compare, take it down."""
+    """Bring it up, measure, compare, take it down; in a process of its own, `_held`."""
+    stopped = False
+
+    def stop(signum: int, frame: object) -> None:
+        nonlocal stopped
+        stopped = True
+        # One interrupt is enough to end it; a second does not keep it from cleaning up.
+        _on_stop(signal.SIG_IGN)
+        raise KeyboardInterrupt
+
     outcome = Outcome(cell.name)
+    try:
+        try:
+            _on_stop(stop)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+            _logged(cell, plan, outcome)
+        finally:
+            _on_stop(signal.SIG_IGN)
+    except BaseException as error:
+        # Also what an interrupt was made into on its way here.
+        if stopped:
+            outcome.status, outcome.why = INTERRUPTED, "interrupted"
+        elif isinstance(error, Refused):
+            outcome.status, outcome.why = error.status, str(error)
+            outcome.missing = isinstance(error, _Missing)
+        elif isinstance(error, OSError):
+            where = f"{error.filename}: " if error.filename else ""
+            outcome.status, outcome.why = DOWN, f"{where}{error.strerror or error}"
+        else:
+            raise
+    log = os.path.join(plan.results, cell.name, "log")
+    with suppress(OSError), open(log, "a", encoding="utf-8") as file:
+        print(f"{time.strftime('%H:%M:%S')} {outcome.line}", file=file)
+    return outcome
+
+
+def _logged(cell: Cell, plan: Plan, outcome: Outcome) -> None:
     folder = os.path.join(plan.results, cell.name)
     os.makedirs(folder, exist_ok=True)
     for name in ("report.json", "selftest.json"):
@@ -171,44 +254,41 @@ def run(cell: Cell, plan: Plan) -> Outcome:
             print(f"{stamp} {line}", file=log, flush=True)
             print(f"{cell.name}: {line}", file=sys.stderr, flush=True)
 
-        scratch = tempfile.mkdtemp(prefix=f"matrix-{cell.name}-")
+        scratch = ""
         try:
+            with _held():
+                scratch = tempfile.mkdtemp(prefix=f"matrix-{cell.name}-")
             _run(cell, plan, outcome, folder, scratch, say)
-        except Refused as refused:
-            outcome.status, outcome.why = refused.status, str(refused)
-        except KeyboardInterrupt:
-            outcome.status, outcome.why = INTERRUPTED, "interrupted"
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            outcome.status, outcome.why = DOWN, f"{where}{error.strerror or error}"
-        if not plan.keep:
-            shutil.rmtree(scratch, ignore_errors=True)
-        print(f"{time.strftime('%H:%M:%S')} {outcome.line}", file=log)
-    return outcome
+        finally:
+            if scratch and not outcome.kept:
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _run(cell: Cell, plan: Plan, outcome: Outcome, folder: str, scratch: str, say: Say) -> None:
-    way = None
+    begun: list[ways.Way] = []
+    specification = ""
     try:
-        with _timed(outcome, "up"):
-            way, specification = _brought_up(cell, scratch, say)
-        outcome.way = way.label or type(way).__name__.lower()
-        errors = os.path.join(folder, "errors")
-        _remove(errors)
-        _ask(cell, plan, outcome, folder, Platform(specification, errors), say)
+        try:
+            with _timed(outcome, "up"):
+                specification = _brought_up(cell, scratch, say, begun)
+            outcome.way = begun[0].label or type(begun[0]).__name__.lower()
+            errors = os.path.join(folder, "errors")
+            _remove(errors)
+            _ask(cell, plan, outcome, folder, Platform(specification, errors), say)
+        finally:
+            _on_stop(signal.SIG_IGN)
     finally:
-        # One interrupt is enough to end it; a second does not keep it from cleaning up.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        with _timed(outcome, "down"):
-            if way is not None and not plan.keep:
-                way.down()
-            elif way is not None and (kept := way.kept()):
-                say(f"kept: {kept}")
+        for way in begun:
+            if plan.keep and specification and (kept := way.kept()):
+                outcome.kept = f"{kept}; rm -r {shlex.quote(scratch)}"
+                say(f"kept: {outcome.kept}")
+            else:
+                with _timed(outcome, "down"):
+                    way.down()
 
 
-def _brought_up(cell: Cell, scratch: str, say: Say) -> tuple[ways.Way, str]:
-    """The first way that works, brought up, with its gateway.
+def _brought_up(cell: Cell, scratch: str, say: Say, begun: list[ways.Way]) -> str:
+    """The gateway of the first way that works; ``begun`` has the way then, to be taken down.
 
     Where none does: the way that got furthest says why.
     """
@@ -220,19 +300,15 @@ def _brought_up(cell: Cell, scratch: str, say: Say) -> tuple[ways.Way, str]:
             lacking.append(lacks)
             say(f"not by {name}: {lacks}")
             continue
+        begun[:] = [way]
         try:
-            specification = way.up()
+            return way.up()
         except ways.Unavailable as error:
-            way.down()
+            with _held():
+                way.down()
             failed.append(str(error))
             say(f"not by {name}: {error}")
-            continue
-        except BaseException:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            way.down()
-            raise
-        return way, specification
-    raise Refused([*failed, *lacking][0], DOWN)
+    raise _Missing([*failed, *lacking][0])
 
 
 def _ask(
@@ -247,7 +323,7 @@ def _ask(
             report.save(os.path.join(folder, "report.json"))
             outcome.platform = str(report.environment)
             outcome.facts = len(report)
-        _gate(cell, outcome, report)
+        _gate(cell, plan, outcome, report)
         if plan.selftest:
             with _timed(outcome, "selftest"):
                 _selftest(plan, outcome, platform, say)
@@ -257,27 +333,50 @@ def _ask(
         platform.close()
 
 
-def _gate(cell: Cell, outcome: Outcome, report: Report) -> None:
+def _gate(cell: Cell, plan: Plan, outcome: Outcome, report: Report) -> None:
     """Hold the report against the cell's baseline."""
+    if why := cell.mismatch(report.environment):
+        raise Refused(f"it is {why}", DOWN)
+    if not any(fact.measured for fact in report):
+        raise Refused("nothing was measured: each fact of its report says why", DOWN)
     faults = [fact.id for fact in report if fact.status in FAULTS]
     if faults:
         outcome.status = FAULTY
-    if not os.path.exists(cell.baseline):
+    path = cell.recorded_for(report.environment)
+    baseline = _recorded(cell, path)
+    if not baseline:
         outcome.baseline = "no baseline" + (f", {len(faults)} failed" if faults else "")
         outcome.changes = [f"{id}: {report[id].status}: {report[id].reason}" for id in faults]
         return
     try:
         verdict = baselines.judge(
-            Report.load(cell.baseline),
+            baseline,
             report,
-            baselines.load_allowances(baselines.allowed_path(cell.baseline)),
+            baselines.load_allowances(baselines.allowed_path(path)),
+            allow=plan.allow,
+            require_all=plan.require_all,
         )
     except ReportError as error:
-        raise Refused(str(error), FAILED) from None
+        raise Refused(str(error)) from None
     failing = verdict.failing(baselines.DRIFT, baselines.LOST, baselines.GONE, baselines.FAULT)
     probes = catalogue() if failing else {}
     outcome.changes = [*(_drifted(c, probes) for c in failing), *verdict.complaints]
+    outcome.unasked = len(verdict.failing(baselines.UNASKED))
     outcome.status = verdict.status
+
+
+def _recorded(cell: Cell, path: str) -> Report | None:
+    """The baseline of the cell; of another host's Python there is none here."""
+    if not os.path.exists(path):
+        return None
+    try:
+        baseline = Report.load(path)
+    except ReportError as error:
+        raise Refused(str(error)) from None
+    why = cell.mismatch(baseline.environment)
+    if why and not cell.is_here:
+        raise Refused(f"{path}: a baseline of {why}")
+    return None if why else baseline
 
 
 def _drifted(change: baselines.Change, probes: Mapping[str, Probe]) -> str:
@@ -289,6 +388,7 @@ def _drifted(change: baselines.Change, probes: Mapping[str, Probe]) -> str:
 
 def _selftest(plan: Plan, outcome: Outcome, platform: Platform, say: Say) -> None:
     if tuple(map(int, platform.python.split("."))) < (3, 11):
+        outcome.untried = f"Python {platform.python}"
         say(f"no selftest: papaya needs Python 3.11, and this is {platform.python}")
         return
     engines = papaya.engines.names()
@@ -306,7 +406,7 @@ def _selftest(plan: Plan, outcome: Outcome, platform: Platform, say: Say) -> Non
 
 def status_of(outcomes: list[Outcome], allow_missing: bool) -> int:
     """The exit status of all: a failed gate or selftest weighs more than a missing platform."""
-    statuses = {o.status for o in outcomes if not (allow_missing and o.status == DOWN)}
+    statuses = {o.status for o in outcomes if not (allow_missing and o.missing)}
     order = (INTERRUPTED, FAILED, FAULTY, DOWN, 2)
     return next((status for status in order if status in statuses), 0)
 

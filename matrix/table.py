@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
+from probes.cli import write
 from probes.comparison import UNKNOWN, letter
 from probes.environment import describe
 from probes.fact import (
@@ -30,7 +31,6 @@ from probes.fact import (
     ReportError,
     Value,
     show,
-    write_whole,
 )
 from probes.probe import Probe, catalogue, same
 from probes.renderings import Style, bold, safe
@@ -250,6 +250,7 @@ _SAME_PLATFORM = (
 def load(paths: Sequence[str], folder: str = "") -> Named:
     """The reports in ``paths``, or, without any, the baselines, each named after its file.
 
+    ``CELL/report.json``, as `matrix run` leaves it, is named after the cell in it.
     Raises ReportError, its message one line.
     """
     folder = folder or cells.BASELINES
@@ -264,12 +265,19 @@ def load(paths: Sequence[str], folder: str = "") -> Named:
         raise ReportError(
             "no report to show: `python3 -m probes report --format json -o here.json` measures one"
         )
-    short = [os.path.basename(path).removesuffix(".json") for path in paths]
+    reports = [Report.load(path) for path in paths]
+    short = [_name(path, report) for path, report in zip(paths, reports, strict=True)]
     names = [
         path.removesuffix(".json") if short.count(name) > 1 else name
         for path, name in zip(paths, short, strict=True)
     ]
-    return [(name, Report.load(path)) for path, name in zip(paths, names, strict=True)]
+    return list(zip(names, reports, strict=True))
+
+
+def _name(path: str, report: Report) -> str:
+    name = os.path.basename(path).removesuffix(".json")
+    cell = report.later.get("cell")
+    return cell if name == "report" and isinstance(cell, str) else name
 
 
 def unmeasured(reports: Named, path: str | None = None) -> dict[str, list[str]]:
@@ -277,10 +285,13 @@ def unmeasured(reports: Named, path: str | None = None) -> dict[str, list[str]]:
 
     ``path`` is a file with cells beside ours.
     """
-    measured = {name for name, _ in reports}
     found: dict[str, list[str]] = {}
     for name, cell in cells.load(path).items():
-        if name not in measured and cell.platform:
+        measured = any(
+            name in (column, report.later.get("cell")) and not cell.mismatch(report.environment)
+            for column, report in reports
+        )
+        if cell.platform and not measured:
             found.setdefault(cell.platform, []).append(cell.title)
     return found
 
@@ -532,14 +543,16 @@ def _add_reports(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """``table``: its exit status.  Raises ReportError for what cannot be read."""
     text = render(options.format, assemble(options), options.all, _style(options))
-    return _write(options.output, text)
+    write(options.output, text)
+    return 0
 
 
 def run_atlas(options: argparse.Namespace) -> int:
     """``atlas``: its exit status.  Raises ReportError for what cannot be read."""
     from matrix import atlas
 
-    return _write(options.output, atlas.page(assemble(options)))
+    write(options.output, atlas.page(assemble(options)))
+    return 0
 
 
 def _style(options: argparse.Namespace) -> Style:
@@ -547,11 +560,3 @@ def _style(options: argparse.Namespace) -> Style:
         return Style()
     width = shutil.get_terminal_size().columns
     return Style(width=max(width, 24), colour=not os.environ.get("NO_COLOR"))
-
-
-def _write(path: str | None, text: str) -> int:
-    if path:
-        write_whole(path, text)
-    else:
-        sys.stdout.write(text)
-    return 0

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
 from .fact import (
+    BLOCKED,
     CONFIGURED,
     FAULTS,
     INFORMATIVE,
@@ -41,6 +42,8 @@ FAULT = "fault"
 """The probe itself failed: broken, timed out, or unstable."""
 GONE = "gone"
 """The baseline has a fact that this report does not have at all."""
+UNASKED = "not asked"
+"""Root measured it for the baseline, and this user may not: named, and by default no failure."""
 NEW = "new"
 """Known here for the first time: named, and no failure."""
 
@@ -72,7 +75,7 @@ class Change:
     @property
     def why_not(self) -> str:
         """The reason a fact that could not be asked, or failed, gives."""
-        return self.new.reason if self.new and self.kind in (LOST, FAULT) else ""
+        return self.new.reason if self.new and self.kind in (LOST, UNASKED, FAULT) else ""
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,14 @@ def _answered(fact: Fact) -> bool:
     return fact.status in (MEASURED, UNSUPPORTED)
 
 
+def _for_want_of_root(baseline: Report, report: Report, change: Change) -> bool:
+    """Whether it is `LOST` as its question needs root, who measured the baseline alone."""
+    if change.kind != LOST or not change.new or change.new.status != BLOCKED:
+        return False
+    root_then_alone = baseline.environment.root and not report.environment.root
+    return root_then_alone and "needs root" in change.new.reason
+
+
 def judge(
     baseline: Report,
     report: Report,
@@ -157,12 +168,14 @@ def judge(
     today: Optional[datetime.date] = None,
     asked: Optional[Iterable[str]] = None,
     allow: Sequence[str] = (),
+    require_all: bool = False,
 ) -> Verdict:
     """Compare, and take the allowances into account.
 
     ``asked``: the ids that were to be measured, where that is not all of them; what
     was not asked is neither gone nor an allowance that no longer matches.  ``allow``:
-    globs of configured facts that may answer otherwise here.  Raises ReportError where
+    globs of configured facts that may answer otherwise here.  ``require_all``: what only
+    root may ask has to be asked too.  Raises ReportError where
     the two are of different platforms, and for a glob that is of no configured fact.
     """
     if baseline.environment.key != report.environment.key:
@@ -191,6 +204,8 @@ def judge(
     for glob in allow:
         _check_allowed(glob, baseline)
     for at, change in enumerate(changes):
+        if not require_all and _for_want_of_root(baseline, report, change):
+            changes[at] = replace(change, kind=UNASKED)
         globs = [glob for glob in allow if fnmatch.fnmatchcase(change.id, glob)]
         if globs and change.scope == CONFIGURED and change.kind == DRIFT:
             because = change.allowed_because or f"--allow {globs[0]}"
@@ -237,7 +252,7 @@ def of_cell(name: str, folder: str, here: Platform) -> str:
     for found in names:
         path = os.path.join(folder, found + suffix)
         then = Report.load(path).environment
-        if _kind_of(then) == _kind_of(here):
+        if kind_of(then) == kind_of(here):
             alike.append((then.python != here.python, _minor(then) != _minor(here), found, path))
     if not alike:
         raise ReportError(
@@ -247,7 +262,7 @@ def of_cell(name: str, folder: str, here: Platform) -> str:
     return min(alike)[-1]
 
 
-def _kind_of(platform: Platform) -> tuple[object, ...]:
+def kind_of(platform: Platform) -> tuple[object, ...]:
     """What a baseline of the same platform has in common with it, whatever its patches."""
     # A Linux distribution names its release, and may run on a kernel of another.
     release = platform.distribution or platform.release.partition(".")[0]

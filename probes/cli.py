@@ -184,6 +184,10 @@ def _gate_options(parser: _Parser) -> None:
         metavar="GLOB",
         help="configured facts that may answer otherwise here; may be repeated",
     )
+    parser.add_argument(
+        "--require-all", action="store_true",
+        help="fail where this user may not ask what root asked for the baseline",
+    )  # fmt: skip
     parser.add_argument("--against", metavar="REPORT", help="compare this report; measure nothing")
     parser.add_argument("--update", action="store_true", help="show the changes, then approve them")
     parser.add_argument("--reason", metavar="TEXT", help="why, kept in the baseline")
@@ -257,7 +261,7 @@ def _report(options: argparse.Namespace) -> int:
     probes = _chosen(options)
     report = _measured(probes, options)
     text = renderings.render(options.format, report, probes, _style(options))
-    _write(options.output, text)
+    write(options.output, text)
     if options.format == "github":
         _append_step_summary(renderings.render("markdown", report, probes, _style(options)))
     counts = report.counts()
@@ -282,11 +286,11 @@ def _list(options: argparse.Namespace) -> int:
             }
             for probe in probes.values()
         }
-        _write(None, json.dumps(document, indent=1) + "\n")
+        write(None, json.dumps(document, indent=1) + "\n")
         return 0
     width = max(map(len, probes))
     lines = [f"{p.id.ljust(width)}  {p.scope:11}  {p.question}\n" for p in probes.values()]
-    _write(None, "".join(lines))
+    write(None, "".join(lines))
     return 0
 
 
@@ -298,10 +302,10 @@ def _explain(options: argparse.Namespace) -> int:
     report = _measured(probes, options)
     if options.json:
         document = {id: explained(probe, report) for id, probe in probes.items()}
-        _write(None, json.dumps(document, indent=1) + "\n")
+        write(None, json.dumps(document, indent=1) + "\n")
     else:
         style = _style(options)
-        _write(None, "\n".join(explain(p, report, style) for p in probes.values()))
+        write(None, "\n".join(explain(p, report, style) for p in probes.values()))
     return BROKE if any(fact.status in FAULTS for fact in report) else 0
 
 
@@ -313,9 +317,9 @@ def _diff(options: argparse.Namespace) -> int:
     reports = [(path, Report.load(path)) for path in options.reports]
     rows = comparison.rows([report for _, report in reports])
     if options.json:
-        _write(None, comparison.to_json(reports, rows, options.all))
+        write(None, comparison.to_json(reports, rows, options.all))
     else:
-        _write(None, comparison.to_text(reports, rows, options.all, _style(options)))
+        write(None, comparison.to_text(reports, rows, options.all, _style(options)))
     return 1 if any(row.differs for row in rows) else 0
 
 
@@ -346,9 +350,16 @@ def _gate(options: argparse.Namespace) -> int:
         probes = _chosen(options)
         asked = list(probes) if options.only or options.skip else None
         report = _measured(probes, options)
-    found = baselines.judge(baseline, report, allowances, asked=asked, allow=options.allow)
+    found = baselines.judge(
+        baseline,
+        report,
+        allowances,
+        asked=asked,
+        allow=options.allow,
+        require_all=options.require_all,
+    )
     text = verdict.render(options.format, found, catalogue(), _style(options))
-    _write(options.output, text)
+    write(options.output, text)
     if options.format == "github":
         summary = verdict.render("markdown", found, catalogue(), _style(options))
         _append_step_summary(summary)
@@ -387,7 +398,7 @@ def _update(options: argparse.Namespace) -> int:
     )
     if old:
         found = baselines.judge(old, report)
-        _write(None, verdict.changes(found, catalogue(), _style(options)))
+        write(None, verdict.changes(found, catalogue(), _style(options)))
     reason = (options.reason or "").strip()
     if not reason and sys.stdin.isatty() and sys.stderr.isatty():
         print("Why is this the behaviour to expect? ", end="", file=sys.stderr, flush=True)
@@ -480,7 +491,8 @@ def _style(options: argparse.Namespace) -> renderings.Style:
     )
 
 
-def _write(path: Optional[str], text: str) -> None:
+def write(path: Optional[str], text: str) -> None:
+    """To the file, whole or not at all; to standard output where it is None or ``-``."""
     if path is None or path == "-":
         # Whatever the locale: what a fact says is never a reason not to say it.
         sys.stdout.flush()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Callable
 
-from .baseline import DRIFT, FAULT, GONE, LOST, NEW, Change, Verdict
+from .baseline import DRIFT, FAULT, GONE, LOST, NEW, UNASKED, Change, Verdict
 from .probe import Probe
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def headline(verdict: Verdict) -> str:
     """One line: what came of it."""
     failing = verdict.failing(*FAILING)
     allowed = sum(bool(change.allowed_because) for change in verdict.changes)
-    new = len(verdict.failing(NEW))
+    new, unasked = (len(verdict.failing(kind)) for kind in (NEW, UNASKED))
     number = len(verdict.report)
     parts = [f"{number} {'fact' if number == 1 else 'facts'}"]
     for kind, words in _KINDS.items():
@@ -34,9 +34,11 @@ def headline(verdict: Verdict) -> str:
         parts.append(f"{allowed} allowed")
     if new:
         parts.append(f"{new} new")
+    if unasked:
+        parts.append(f"{unasked} not asked")
     if verdict.unasked:
         parts.append("nothing the baseline knows could be measured")
-    elif not (failing or verdict.complaints or allowed or new):
+    elif not (failing or verdict.complaints or allowed or new or unasked):
         parts.append("unchanged")
     passed = "gate passed" if verdict.status == 0 else "gate FAILED"
     return f"{passed}: {', '.join(parts)}"
@@ -62,11 +64,19 @@ def line(change: Change, probes: Probes) -> str:
     return "; ".join(parts)
 
 
+def not_asked(verdict: Verdict) -> list[str]:
+    """What only root may ask, in one line; none where all was asked."""
+    ids = [change.id for change in verdict.failing(UNASKED)]
+    facts = "1 fact" if len(ids) == 1 else f"{len(ids)} facts"
+    return [f"not asked here: needs root, {facts}: {', '.join(ids)}"] if ids else []
+
+
 def changes(verdict: Verdict, probes: Probes, style: Style) -> str:
     """A line a change, and nothing of what comes of them."""
     from .renderings import safe
 
-    lines = [safe(line(change, probes)) for change in verdict.changes]
+    lines = [safe(line(each, probes)) for each in verdict.changes if each.kind != UNASKED]
+    lines += map(safe, not_asked(verdict))
     lines += map(safe, verdict.complaints)
     return "".join(f"{line}\n" for line in lines)
 
@@ -138,7 +148,7 @@ def _junit(verdict: Verdict, probes: Probes, style: Style) -> str:
     for id in sorted({*verdict.report.facts, *changes}):
         case = ElementTree.SubElement(suite, "testcase", classname=id.split(".")[0], name=id)
         change = changes.get(id)
-        if change is None or change.allowed_because or change.kind == NEW:
+        if change is None or change.allowed_because or change.kind in (NEW, UNASKED):
             fact = verdict.report.get(id)
             if fact and not fact.measured:
                 message = legal(f"{fact.status}: {fact.reason}")
@@ -169,11 +179,14 @@ def _github(verdict: Verdict, probes: Probes, style: Style) -> str:
 
     found = []
     for change in verdict.changes:
+        if change.kind == UNASKED:
+            continue
         quiet = change.allowed_because or change.kind == NEW
         kind = "notice" if quiet else "error"
         probe = probes.get(change.id)
         found.append((kind, probe.source if probe else None, change.id, line(change, probes)))
     found += [("error", None, "allowed differences", text) for text in verdict.complaints]
+    found += [("notice", None, "gate", text) for text in not_asked(verdict)]
     if verdict.unasked:
         found.append(("error", None, "gate", headline(verdict)))
     return annotations(found) + escape(headline(verdict)) + "\n"

@@ -18,6 +18,7 @@ from probes.baseline import (
     GONE,
     LOST,
     NEW,
+    UNASKED,
     Allowance,
     allowed_path,
     approve,
@@ -43,6 +44,8 @@ from probes.fact import (
     ReportError,
     Value,
 )
+from probes.renderings import Style
+from probes.verdict import render
 
 HERE = Platform("Linux", "6.1.0", "x86_64", "glibc", "2.36", 64)
 TODAY = datetime.date(2026, 11, 22)
@@ -198,6 +201,29 @@ def test_what_was_not_asked_is_neither_gone_nor_stale() -> None:
     after = Report(HERE, {"a.c": Fact("a.c", MEASURED, True)})
     verdict = judge(before, after, [allowance()], TODAY, asked=["a.c"])
     assert (verdict.status, verdict.changes, verdict.complaints) == (0, [], [])
+
+
+def test_what_root_alone_may_ask_is_named_and_no_failure() -> None:
+    fact = Fact("a.b", BLOCKED, reason="a second user id needs root: run the lab as root")
+    root, user = replace(HERE, root=True), replace(HERE, root=False)
+    both = {"a.b": Fact("a.b", MEASURED, True), "c.d": Fact("c.d", MEASURED, True)}
+    mine = {**both, "a.b": fact}
+    verdict = judge(Report(root, both), Report(user, mine), today=TODAY)
+    assert (verdict.status, [change.kind for change in verdict.changes]) == (0, [UNASKED])
+    told = render("text", verdict, {}, Style())
+    assert told == ("not asked here: needs root, 1 fact: a.b\ngate passed: 2 facts, 1 not asked\n")
+    assert "<skipped" in render("junit", verdict, {}, Style())
+    assert "::notice" in render("github", verdict, {}, Style())
+    assert json.loads(render("json", verdict, {}, Style()))["changes"][0]["kind"] == UNASKED
+    # Where all has to be asked, where root is asked, where another thing is missing: lost.
+    assert judge(Report(root, both), Report(user, mine), require_all=True).status == 1
+    assert judge(Report(root, both), Report(root, mine)).status == 1
+    assert judge(Report(user, both), Report(user, mine)).status == 1
+    other = {**both, "a.b": replace(fact, reason="needs a C compiler")}
+    assert judge(Report(root, both), Report(user, other)).status == 1
+    # Nothing asked is no pass.
+    alone = {"a.b": fact}
+    assert judge(Report(root, {"a.b": both["a.b"]}), Report(user, alone)).status == 3
 
 
 def entry(**fields: object) -> dict[str, object]:

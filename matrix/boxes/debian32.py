@@ -25,6 +25,8 @@ import signal
 import struct
 import subprocess
 import tarfile
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +47,9 @@ PUBLIC_KEY = (
     "jMZEnDkbUvxhMmBYSdETk1rRgm+R4LOzFUGaHqHDLKLX+FIPKcF96hrucXzcWyLbIbEgE98OHlnVYCzRdK8jlqm8tehUc"
     "9c9WhQ== vagrant insecure public key"
 )
+
+AT_FIRST_USE = "is built at first use, in one to three minutes"
+"""What a user is told of a box, or a root folder, that is not in the cache."""
 
 EPOCH = 1750000000
 UUID = "32323232-6c61-6220-706f-727461626c65"
@@ -203,8 +208,12 @@ def _lacks(programs: dict[str, str], files: dict[str, str]) -> str:
 
 def lacks_for_rootfs() -> str:
     """The same for the root folder alone; empty too where it is in the cache."""
-    there = made_by(cache("debian32-root")) == _recipe()
-    return "" if there else _lacks(_PROGRAMS, {})
+    return "" if rootfs_built() else _lacks(_PROGRAMS, {})
+
+
+def rootfs_built() -> bool:
+    """Whether the root folder is in the cache."""
+    return made_by(cache("debian32-root")) == _recipe()
 
 
 def built() -> Box | None:
@@ -247,7 +256,7 @@ def rootfs(say: Say) -> str:
     path = cache("debian32-root")
     with alone("debian32-root"):
         # It is renamed into place when it is whole.
-        if made_by(path) == _recipe():
+        if rootfs_built():
             return path
         if reason := _lacks(_PROGRAMS, {}):
             raise Unavailable(f"the root folder debian32 cannot be built: {reason}")
@@ -361,18 +370,24 @@ def _mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say) ->
     command += [*options, "bookworm", packed]
     if mirror := os.environ.get("MATRIX_MIRROR"):
         command.append(mirror)
+    if not os.geteuid():
+        # What it mounts is seen by nobody else, and is gone with the last process of it.
+        command = ["unshare", "--mount", "--propagation", "private", *command]
     heard: list[str] = []
-    with subprocess.Popen(
-        command,
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        # Ctrl-C is for us, who let it clean up.
-        start_new_session=True,
-    ) as process:
+    with (
+        _folder() as folder,
+        subprocess.Popen(
+            command,
+            env={**_environment(), "TMPDIR": folder},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            # Ctrl-C is for us, who let it clean up.
+            start_new_session=True,
+        ) as process,
+    ):
         try:
             assert process.stderr
             for line in process.stderr:
@@ -380,16 +395,35 @@ def _mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say) ->
                 if line.startswith("I: ") and line.endswith("...\n") and "/" not in line:
                     say(line[3:].rstrip())
         except BaseException:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=30)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _end(process)
             raise
     if process.returncode:
         # The first error is the cause, the last says that there was one.
         errors = [line for line in heard if line.startswith(("E: ", "Err:"))] or heard[-1:]
         raise subprocess.CalledProcessError(process.returncode, "mmdebstrap", "".join(errors[:1]))
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[str]:
+    """For temporary files, all of them gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="matrix-", ignore_cleanup_errors=True) as folder:
+        # An ordinary user's mmdebstrap goes there by a subordinate id.
+        os.chmod(folder, 0o711)
+        yield folder
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End it with all it started: by the first signal they clean up."""
+    for signum, limit in ((signal.SIGINT, 30), (signal.SIGKILL, 10)):
+        until = time.monotonic() + limit
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signum)
+            while time.monotonic() < until:
+                process.poll()
+                os.killpg(process.pid, 0)
+                time.sleep(0.05)
+            continue
+        return
 
 
 def _run(command: Sequence[str]) -> None:

@@ -38,6 +38,13 @@ class Way(ABC):
         It finds out, in a few seconds at most, and leaves nothing behind.
         """
 
+    def note(self) -> str:
+        """What a user should know before it runs here: what it takes, or how; may be empty.
+
+        Only after `lacks`, which found nothing.
+        """
+        return ""
+
     @abstractmethod
     def up(self) -> str:
         """Bring the platform up; the execnet gateway specification.

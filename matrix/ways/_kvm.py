@@ -25,6 +25,12 @@ def trouble() -> str:
         return _tried()
 
 
+def note() -> str:
+    """For who asks how a guest would run."""
+    why = trouble()
+    return f"emulated, as {why}" if why else "with KVM"
+
+
 @functools.cache
 def _tried() -> str:
     """A guest of five bytes that ends itself, emulated and then with KVM.

@@ -22,6 +22,11 @@ Host {name}
 """
 
 
+_ANSWERS = 'python3 -c "print(6 * 7)"'
+# One word for whatever shell a user has, csh(1) too, and the rest is for sh(1).
+SCRIPT = f"/bin/sh -c 'if sudo -n {_ANSWERS} 2>/dev/null; then echo root; else {_ANSWERS}; fi'"
+
+
 def write(config: str, name: str, port: int, key: str) -> None:
     """The file ``config`` for ssh(1), by which ``name`` is a guest on this machine."""
     with open(config, "w", encoding="utf-8") as file:
@@ -34,9 +39,7 @@ def python(config: str, name: str, limit: float = 30) -> tuple[str, str]:
     As root, where sudo(8) asks for no password: a guest is there to be measured, and what
     needs a second user id is measured by root alone.
     """
-    answers = "python3 -c 'print(6 * 7)'"
-    script = f"if sudo -n {answers} 2>/dev/null; then echo root; else {answers}; fi"
-    command = ["ssh", "-F", config, "-o", f"ConnectTimeout={limit:.0f}", name, script]
+    command = ["ssh", "-F", config, "-o", f"ConnectTimeout={limit:.0f}", name, SCRIPT]
     try:
         asked = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit + 10, check=False

@@ -33,6 +33,10 @@ class Chroot(Way):
             return "" if os.path.isdir(self.argument) else f"{self.argument}: no such folder"
         return debian32.lacks_for_rootfs()
 
+    def note(self) -> str:
+        built = self.argument.startswith("/") or debian32.rootfs_built()
+        return "" if built else debian32.AT_FIRST_USE
+
     def up(self) -> str:
         folder = self.argument if self.argument.startswith("/") else debian32.rootfs(self.say)
         command = [*_PERSONALITY.get(self.argument, []), *_entered(folder), "/usr/bin/python3"]

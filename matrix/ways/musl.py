@@ -17,6 +17,9 @@ class Musl(Way):
     def lacks(self) -> str:
         return "" if musl.built() else musl.lacks()
 
+    def note(self) -> str:
+        return "" if musl.built() else "is built at first use, in two to three minutes"
+
     def up(self) -> str:
         box = musl.build(self.say)
         return f"popen//python={shlex.join(['env', f'CC={shlex.quote(box.compiler)}', box.python])}"

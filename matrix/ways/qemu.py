@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import select
+import shlex
 import shutil
 import subprocess
 import time
@@ -40,6 +41,10 @@ class Qemu(Way):
         if not shutil.which("ssh"):
             return "no ssh: apt-get install openssh-client"
         return "" if debian32.built() else debian32.lacks()
+
+    def note(self) -> str:
+        box = [] if debian32.built() else [debian32.AT_FIRST_USE]
+        return "; ".join([*box, _kvm.note()])
 
     def up(self) -> str:
         if reason := self.lacks():
@@ -74,7 +79,7 @@ class Qemu(Way):
     def kept(self) -> str:
         assert self._guest
         config = os.path.join(self.folder, "ssh_config")
-        return f"ssh -F {config} debian32; to end it: kill {self._guest.pid}"
+        return f"ssh -F {shlex.quote(config)} debian32; to end it: kill {self._guest.pid}"
 
     def down(self) -> None:
         guest, self._guest = self._guest, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,7 @@ class Runsc(Way):
         return ""
 
     def up(self) -> str:
-        return f"popen//python={' '.join(self._command())} {_python()}"
+        return f"popen//python={shlex.join([*self._command(), _python()])}"
 
     def down(self) -> None:
         pass  # It ends with the process it runs.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 
@@ -12,6 +11,11 @@ _OPTIONS = (
     # No question that nobody would answer, and an end where nobody answers.
     "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=15",
 )  # fmt: skip
+
+# FreeBSD's package gives python3.11, and python3 only with another package.
+_NAMES = ["python3", *(f"python3.{minor}" for minor in range(15, 8, -1))]
+# One word for whatever shell a user has, csh(1) too, and the rest is for sh(1).
+SCRIPT = f"/bin/sh -c '{' || '.join(f'command -v {name}' for name in _NAMES)} || exit 44'"
 
 
 class Ssh(Way):
@@ -27,18 +31,15 @@ class Ssh(Way):
         return ""
 
     def up(self) -> str:
-        errors = os.path.join(self.folder, "ssh")
-        options = f"{' '.join(_OPTIONS)} -E {errors} {self.argument}"
+        # What ssh says of its own is not to be among our lines.
+        options = f"{' '.join(_OPTIONS)} -E /dev/null {self.argument}"
         return f"ssh={options}//python={self._python()}"
 
     def down(self) -> None:
         pass  # The host is not ours.
 
     def _python(self) -> str:
-        # FreeBSD's package gives python3.11, and python3 only with another package.
-        names = ["python3", *(f"python3.{minor}" for minor in range(15, 8, -1))]
-        script = " ".join(f"command -v {name} ||" for name in names) + " exit 44"
-        command = ["ssh", "-T", *_OPTIONS, *self.argument.split(), script]
+        command = ["ssh", "-T", *_OPTIONS, *self.argument.split(), SCRIPT]
         try:
             asked = subprocess.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, text=True,

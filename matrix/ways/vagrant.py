@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import glob
 import os
 import re
 import secrets
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -58,6 +60,13 @@ class Vagrant(Way):
             return debian32.lacks()
         return ""
 
+    def note(self) -> str:
+        if self.argument == "debian32":
+            box = [] if debian32.built() else [debian32.AT_FIRST_USE]
+        else:
+            box = [] if _there(self.argument, self._provider) else ["its box needs a download"]
+        return "; ".join([*box, _kvm.note()])
+
     def up(self) -> str:
         if reason := self.lacks():
             raise Unavailable(reason)
@@ -77,9 +86,9 @@ class Vagrant(Way):
 
     def kept(self) -> str:
         config = os.path.join(self.folder, "ssh_config")
-        told = " ".join(f"{name}={value}" for name, value in self._environment().items())
+        told = shlex.join(f"{name}={value}" for name, value in self._environment().items())
         return (
-            f"ssh -F {config} {self.argument}; "
+            f"ssh -F {shlex.quote(config)} {self.argument}; "
             f"to end it: env {told} vagrant destroy -f {self.argument}"
         )
 
@@ -97,8 +106,7 @@ class Vagrant(Way):
 
     def _add(self, box: debian32.Box) -> None:
         """Give the box to Vagrant, if it has none or an older one."""
-        home = os.environ.get("VAGRANT_HOME") or os.path.expanduser("~/.vagrant.d")
-        boxes = os.path.join(home, "boxes", "local-VAGRANTSLASH-debian32")
+        boxes = _folder("local/debian32")
         with alone("debian32"):
             with contextlib.suppress(OSError):
                 if filecmp.cmp(os.path.join(boxes, "0/libvirt/box.img"), box.disk, shallow=False):
@@ -197,6 +205,24 @@ def _gist(errors: str) -> str:
         return f"the box {name} is not here and cannot be fetched; try: vagrant box add {name}"
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     return " ".join(line for line in lines if "warning:" not in line)[:300]
+
+
+def _folder(box: str) -> str:
+    """Where Vagrant keeps the versions of a box."""
+    home = os.environ.get("VAGRANT_HOME") or os.path.expanduser("~/.vagrant.d")
+    return os.path.join(home, "boxes", box.replace("/", "-VAGRANTSLASH-"))
+
+
+def _there(machine: str, provider: str) -> bool:
+    """Whether Vagrant has the box that the Vagrantfile names for the machine."""
+    with open(os.path.join(TOP, "Vagrantfile"), encoding="utf-8") as file:
+        named = rf'"{re.escape(machine)}" => \{{[^}}]*{provider}: \["([^"]+)", (?:nil|"([^"]+)")\]'
+        found = re.search(named, file.read())
+    if not found:
+        return False
+    versions = os.path.join(glob.escape(_folder(found[1])), found[2] or "*")
+    # Newer ones keep a folder an architecture between.
+    return any(glob.glob(os.path.join(versions, *between, provider)) for between in ((), ("*",)))
 
 
 def _lacks_libvirt() -> str:

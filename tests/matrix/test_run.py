@@ -8,18 +8,30 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from matrix import far
+from matrix.cell import BASELINES as FOLDER
+from matrix.cell import Cell, load
+from matrix.run import Outcome, Plan, _gate
+from matrix.ways import here as pythons
+from matrix.ways import vagrant
+from papaya.errors import Refused
 from probes import Report
+from probes.environment import describe
+from probes.fact import BLOCKED, Platform
 from tests.papaya.conftest import descendants, runs, state, until
 from tests.worlds import needs_linux
 
 from .workplace import ROOT, Workplace
+
+BASELINES = Path(FOLDER)
 
 
 @pytest.fixture
@@ -142,13 +154,215 @@ def test_a_baseline_brought_from_elsewhere(work: Workplace) -> None:
     done = work("baseline", "box", "--import", str(report), "--reason", "measured there")
     assert done.returncode == 0, done.stderr
     recorded = Report.load(work.folder / "baselines" / "box.json")
-    assert recorded.later["imported_from"] == "report.json"
-    assert "brought from report.json" in work("table").stdout
+    assert recorded.later["imported_from"] == str(report)
+    assert f"brought from {report}" in work("table").stdout
+    # Neither without a reason, nor a part of one.
+    assert work("baseline", "box", "--import", str(report), "--reason", " ").returncode == 2
+    document = json.loads(report.read_text())
+    document["facts"] = {id: f for id, f in document["facts"].items() if id.startswith("abi.")}
+    part = work.folder / "part.json"
+    part.write_text(json.dumps(document))
+    refused = work("baseline", "box", "--import", str(part), "--reason", "x")
+    assert (refused.returncode, "the report is a part" in refused.stderr) == (2, True)
     # A cell of another platform takes none of ours.
     work.cells.write_text('[cell.bsd]\nways = ["here"]\nplatform = "freebsd"\n')
     refused = work("baseline", "bsd", "--import", str(report), "--reason", "x")
     assert refused.returncode == 2
     assert "which is no bsd" in refused.stderr
+
+
+DEBIAN, UBUNTU = "Debian GNU/Linux 12 (bookworm)", "Ubuntu 24.04.3 LTS"
+LINUX = Platform("Linux", "6.1.0", "x86_64", "glibc", "2.36", 64, python="CPython 3.11.2")
+I386 = replace(LINUX, distribution=DEBIAN, machine="i686", pointer_bits=32)
+FREEBSD = Platform("FreeBSD", "14.3-RELEASE-p1", "amd64", "freebsd", "14.3", 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "said"),
+    [
+        ("debian32", I386, replace(I386, emulated_32_bit=True), "its kernel is of 64 bits"),
+        ("debian32-userland", replace(I386, emulated_32_bit=True), I386, "kernel is of 32 bits"),
+        ("debian32", I386, replace(I386, pointer_bits=64), "its programs are of 64 bits"),
+        ("ubuntu", replace(LINUX, distribution=UBUNTU), replace(LINUX, distribution=DEBIAN),
+         "its release is not Ubuntu 24.04"),
+        ("ubuntu", replace(LINUX, distribution=UBUNTU),
+         replace(LINUX, distribution=UBUNTU, hypervisor="gvisor"), "its kernel is gVisor"),
+        ("gvisor", replace(LINUX, hypervisor="gvisor"), LINUX, "it is no gvisor"),
+        ("musl", replace(LINUX, libc="musl"), LINUX, "it is no linux-musl"),
+        ("ubuntu", replace(LINUX, distribution=UBUNTU),
+         replace(LINUX, distribution=UBUNTU, libc="musl"), "its C library is musl"),
+        ("freebsd", FREEBSD, replace(FREEBSD, release="13.4-RELEASE"), "not FreeBSD 14"),
+        ("freebsd15", replace(FREEBSD, release="15.0-RELEASE"), FREEBSD, "not FreeBSD 15"),
+        ("freebsd", FREEBSD, replace(FREEBSD, release="140.1"), "not FreeBSD 14"),
+        ("python3.9", replace(describe(""), python="CPython 3.9.18"),
+         replace(describe(""), python="CPython 3.10.1"), "its Python is CPython 3.10.1"),
+        ("here", describe(""), FREEBSD, "it is not of this host"),
+    ],
+)  # fmt: skip
+def test_a_report_of_another_platform(
+    name: str, right: Platform, wrong: Platform, said: str
+) -> None:
+    cell = load()[name]
+    assert cell.mismatch(right) == ""
+    assert said in cell.mismatch(wrong)
+
+
+def test_every_baseline_is_of_its_cell() -> None:
+    cells = load()
+    for path in BASELINES.glob("*.json"):
+        if path.stem in cells and not cells[path.stem].is_here:
+            assert cells[path.stem].mismatch(Report.load(path).environment) == ""
+
+
+def test_a_platform_that_is_not_what_it_is_called(work: Workplace) -> None:
+    work.cells.write_text('[cell.bsd]\nways = ["here"]\nplatform = "freebsd"\n')
+    done = work.run("--allow-missing", "bsd")
+    assert done.returncode == 3
+    assert "which is no bsd: it is no freebsd" in done.stdout
+
+
+def test_the_oldest_python_is_held_against_its_own_baseline(work: Workplace) -> None:
+    work.cell("old", "here:oldest")
+    assert work.run("--no-selftest", "old").returncode == 0
+    report = Report.load(work.results("old") / "report.json")
+    minor = ".".join(report.environment.python.split()[1].split(".")[:2])
+    (work.folder / "baselines").mkdir()
+    report.save(work.folder / "baselines" / f"python{minor}.json")
+    done = work.run("old")
+    assert done.returncode == 0, done.stdout
+    assert "0 changed" in done.stdout
+    tried = f"no selftest: Python {minor}" if minor in ("3.9", "3.10") else "selftest 3/3"
+    assert tried in done.stdout
+
+
+def test_without_execnet_it_says_so(work: Workplace) -> None:
+    work.cell("box", "here")
+    work.command.insert(1, "-S")  # What is installed beside Python is not seen.
+    for done in (work.run("box"), work("doctor", "box")):
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr.startswith("matrix: no execnet")
+        assert done.stderr.count("\n") == 1
+
+
+def test_the_doctor_says_what_it_takes(work: Workplace) -> None:
+    work.cell("box", "here")
+    work.environment["MATRIX_CACHE"] = str(work.folder / "cache")
+    work.environment["VAGRANT_HOME"] = str(work.folder / "vagrant")
+    for row in json.loads(work("doctor", "--json").stdout):
+        way, note = row["way"], row["note"]
+        if row["runs"] and way in ("musl", "chroot:debian32", "qemu:debian32"):
+            assert "is built at first use" in note
+        if row["runs"] and way in ("vagrant:ubuntu", "vagrant:freebsd"):
+            assert "needs a download" in note
+        if row["runs"] and way.startswith(("vagrant", "qemu")):
+            assert "with KVM" in note or "emulated, as " in note
+
+
+def test_a_box_that_vagrant_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAGRANT_HOME", str(tmp_path))
+    assert not vagrant._there("freebsd", "libvirt")
+    (tmp_path / "boxes/roboxes-VAGRANTSLASH-freebsd14/4.3.12/amd64/libvirt").mkdir(parents=True)
+    assert vagrant._there("freebsd", "libvirt")
+    assert not vagrant._there("freebsd", "virtualbox")
+    assert not vagrant._there("freebsd13", "libvirt")
+
+
+@pytest.fixture
+def blank() -> Iterator[Workplace]:
+    """One whose path has a blank; and which gVisor, that gives root up, may enter."""
+    with tempfile.TemporaryDirectory(prefix="a blank ") as name:
+        os.chmod(name, 0o755)
+        yield Workplace(Path(name))
+
+
+def test_a_temporary_folder_with_a_blank(blank: Workplace) -> None:
+    blank.cell("box", "here")
+    done = blank.run("--no-selftest", "box")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_gvisor_and_a_temporary_folder_with_a_blank(blank: Workplace) -> None:
+    blank.cell("box", "runsc")
+    doctor = blank("doctor", "box")
+    if doctor.returncode:
+        pytest.skip(doctor.stdout)
+    done = blank.run("--no-selftest", "box")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_on_an_old_python_it_says_so() -> None:
+    paths = [path for name in ("python3.9", "python3.10") for path in pythons._found(name)]
+    old = [path for path in paths if pythons._runs(path)]
+    if not old:
+        pytest.skip("no Python older than 3.11")
+    command = [old[0], "-m", "matrix", "doctor"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith("matrix: needs Python 3.11 or newer; this is 3.")
+
+
+# Several cells ------------------------------------------------------------------------------
+
+
+def test_one_bad_cell_fails_the_run(work: Workplace) -> None:
+    work.cell("good", "here")
+    work.cell("none", "here:python9.9")
+    for jobs in ("1", "2"):
+        done = work.run("--no-selftest", "--jobs", jobs, "--json", "none", "good")
+        assert done.returncode == 3, done.stderr
+        outcomes = {each["cell"]: each for each in json.loads(done.stdout)}
+        assert {name: each["status"] for name, each in outcomes.items()} == {"none": 3, "good": 0}
+        assert outcomes["none"]["missing"] is True
+        assert "no python9.9" in outcomes["none"]["line"]
+    done = work.run("--no-selftest", "--allow-missing", "none", "good")
+    assert done.returncode == 0, done.stdout
+
+
+def test_only_what_cannot_be_had_is_skipped(work: Workplace) -> None:
+    """A platform that is there and fails is no missing one."""
+    bad = work.folder / "python-bad"
+    bad.write_text("#!/bin/sh\n[ \"$2\" = '' ] && exit 0\nexit 7\n")
+    bad.chmod(0o755)
+    work.environment["PATH"] = f"{work.folder}:{os.environ['PATH']}"
+    work.cell("box", "here:python-bad")
+    done = work.run("--allow-missing", "box")
+    assert done.returncode == 3
+    assert "box  here  FAILED no Python answered there" in done.stdout
+
+
+def test_results_that_cannot_be_written(work: Workplace) -> None:
+    work.cell("box", "here")
+    done = work("run", "--results", "/dev/null/x", "box")
+    assert done.returncode == 3
+    assert done.stdout == "box  FAILED /dev/null/x: Not a directory\n"
+    (work.results("box") / "report.json").mkdir(parents=True)
+    done = work.run("box")
+    assert done.returncode == 3
+    assert "report.json: Is a directory" in done.stdout
+
+
+def test_a_broken_baseline_is_unreadable_input(work: Workplace) -> None:
+    work.cell("box", "here")
+    (work.folder / "baselines").mkdir()
+    (work.folder / "baselines" / "box.json").write_text("{")
+    done = work.run("--no-selftest", "box")
+    assert done.returncode == 2
+    assert "box.json: not JSON" in done.stdout
+
+
+def test_nothing_measured_is_no_pass(here: Report) -> None:
+    facts = {fact.id: replace(fact, status=BLOCKED, value=None, reason="-") for fact in here}
+    cell = Cell("box", (("here", ""),), baselines="/nowhere")
+    with pytest.raises(Refused, match="nothing was measured") as raised:
+        _gate(cell, Plan("/nowhere"), Outcome("box"), Report(here.environment, facts))
+    assert raised.value.status == 3
+
+
+def test_what_is_not_up_is_not_kept(work: Workplace) -> None:
+    work.cell("box", "here")
+    work.cell("none", "here:python9.9")
+    work.run("--keep", "--no-selftest", "box", "none")
+    assert os.listdir(work.scratch) == []
 
 
 # What goes wrong in the middle -----------------------------------------------------------------
@@ -194,6 +408,45 @@ def test_an_interrupt_takes_everything_down(work: Workplace, signum: int) -> Non
     while left := [pid for pid in below if runs(pid)]:
         assert time.monotonic() < until, left
         time.sleep(0.01)
+
+
+@needs_linux
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
+def test_an_interrupt_is_told_of_every_cell(work: Workplace, signum: int) -> None:
+    """Also of those that had not begun; and a second one is one too many."""
+    for name in ("one", "two", "three"):
+        work.cell(name, "here")
+    results = ("--results", str(work.folder / "results"))
+    with subprocess.Popen(
+        [*work.command, "run", *results, "--jobs", "1", "one", "two", "three"],
+        cwd=ROOT, env=work.environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr
+        assert "one: measures" in process.stderr.readline()
+        process.send_signal(signum)
+        process.send_signal(signum)
+        said, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, said + errors
+    assert "Traceback" not in errors
+    assert said.splitlines() == [
+        "one    here  FAILED interrupted",
+        "two    FAILED interrupted before it began",
+        "three  FAILED interrupted before it began",
+    ]
+    until(lambda: not os.listdir(work.scratch))
+
+
+@needs_linux
+def test_an_interrupt_before_it_begins(work: Workplace) -> None:
+    """While it imports: by a module that asks to be interrupted."""
+    module = work.folder / "tomllib.py"
+    module.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    work.environment["PYTHONPATH"] = str(work.folder)
+    work.cell("box", "here")
+    done = work.run("box")
+    assert (done.returncode, done.stdout) == (130, "")
+    assert "Traceback" not in done.stderr
 
 
 @needs_linux

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,7 @@ from probes.probe import catalogue
 from probes.renderings import Style
 from tests import strategies
 from tests.matrix.reports import ELSEWHERE, FREEBSD, changed, host, saved
+from tests.matrix.workplace import ROOT
 from tests.strategies import lightly
 
 ID = "sockets.v6only_default"
@@ -253,12 +257,44 @@ def test_a_measured_system_has_no_documented_column(
     tmp_path: Path, freebsd: Report, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = [
-        saved(freebsd, tmp_path / f"{name}.json") for name in ("freebsd", "freebsd13", "freebsd15")
+        saved(changed(freebsd, {"release": release}), tmp_path / f"{name}.json")
+        for name, release in (("freebsd", "14.1"), ("freebsd13", "13.4"), ("freebsd15", "15.0"))
     ]
     assert run("table", *paths, "--format", "json") == 0
     document = json.loads(capsys.readouterr().out)
     documented = [c["name"] for c in document["columns"] if c["kind"] == DOCUMENTED_ONLY]
     assert documented == ["linux", "macos", "netbsd", "openbsd"]
+
+
+@pytest.mark.parametrize("command", ["table --format html", "table --format text", "atlas"])
+@pytest.mark.parametrize(
+    "locale",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    ],
+)
+def test_whatever_the_locale(command: str, locale: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "matrix", *command.split()],
+        cwd=ROOT, env={**os.environ, **locale}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert ID in done.stdout.decode()
+
+
+def test_a_report_that_was_run_here_is_named_after_its_cell(tmp_path: Path, linux: Report) -> None:
+    i386 = {"distribution": "Debian GNU/Linux 12", "libc": "glibc", "pointer_bits": 32}
+    report = changed(linux, {**i386, "emulated_32_bit": False}, cell="debian32")
+    ((name, loaded),) = tables.load([saved(report, tmp_path / "report.json")])
+    assert name == "debian32"
+    titles = [each for those in tables.unmeasured([(name, loaded)]).values() for each in those]
+    assert "Debian 12 i386 on its own kernel" not in titles
+    assert "Debian 12 i386 on this host's kernel" in titles
+    # What only says so is not it.
+    false = changed(report, {"pointer_bits": 64})
+    titles = [each for those in tables.unmeasured([(name, false)]).values() for each in those]
+    assert "Debian 12 i386 on its own kernel" in titles
 
 
 def test_columns_of_one_file_name_are_told_apart(tmp_path: Path, linux: Report) -> None:
