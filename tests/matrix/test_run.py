@@ -164,6 +164,14 @@ def test_a_baseline_brought_from_elsewhere(work: Workplace) -> None:
     part.write_text(json.dumps(document))
     refused = work("baseline", "box", "--import", str(part), "--reason", "x")
     assert (refused.returncode, "the report is a part" in refused.stderr) == (2, True)
+    # One of an older lab lacks what that did not ask yet.
+    document = json.loads(report.read_text())
+    document["environment"]["probes_hash"] = "0" * 64
+    del document["facts"]["locks.flock_shared_by_fork"]
+    part.write_text(json.dumps(document))
+    older = work("baseline", "box", "--import", str(part), "--reason", "x")
+    assert older.returncode == 0, older.stderr
+    assert "of an older lab, without locks.flock_shared_by_fork" in older.stderr
     # A cell of another platform takes none of ours.
     work.cells.write_text('[cell.bsd]\nways = ["here"]\nplatform = "freebsd"\n')
     refused = work("baseline", "bsd", "--import", str(report), "--reason", "x")
