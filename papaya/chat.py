@@ -78,7 +78,7 @@ class Session:
             self.given += data
             if len(self.given) < LENGTH:
                 return 0
-            given, data = self.given[:LENGTH], self.given[LENGTH:]
+            given, data, self.given = self.given[:LENGTH], self.given[LENGTH:], b""
             if not same(given, self.chat.key):
                 raise WrongKey
             # Before its first line is in the log: it is owed every line of its own.

@@ -222,9 +222,12 @@ def _serve(options: argparse.Namespace) -> int:
     from .board import Board
     from .chat import Chat
     from .listener import listen, names
+    from .processes import close_all_but
     from .service import Service
 
     config = configuration.load(options.config, _given(options))
+    if config.daemon:
+        close_all_but()  # What the shell has open, the daemon is not to keep open for ever.
     engine = engines.load(config.engine)
     secret = key.load(config.key)
     say = journal.opened(config.syslog or config.daemon)
@@ -247,9 +250,11 @@ def _serve(options: argparse.Namespace) -> int:
         service = Service(Chat(config, settings, secret, Board(slots), say), listeners, engine)
 
         def ready() -> None:
+            nonlocal telling
             say(f"serving on {', '.join(names(listeners))} with the engine {config.engine}")
             if telling is not None:
                 daemon.tell(telling, daemon.READY)
+                telling = None
             else:
                 journal.announce([f"listening on {name}" for name in names(listeners)])
 
@@ -261,6 +266,8 @@ def _serve(options: argparse.Namespace) -> int:
     except (Refused, OSError) as error:
         if telling is not None:
             daemon.tell(telling, str(error).encode())
+        elif config.daemon:
+            say(str(error))  # Standard error is nobody's.
         raise
     finally:
         if pid_file is not None:

@@ -7,14 +7,17 @@ import json
 import os
 import random
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
 import unicodedata
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from unittest.mock import ANY
 
 import pytest
@@ -582,33 +585,82 @@ def test_a_second_one_on_the_same_log_or_port_is_refused(serve: Serve, tmp_path:
         serve("--log", other, "--listen", taken)
 
 
-def test_it_becomes_a_daemon(facts: Path, tmp_path: Path) -> None:
-    """And says with its exit status that it did, once clients may come."""
-    key, pid_file, log = tmp_path / "key", tmp_path / "pid", tmp_path / "chat.log"
-    papaya = [sys.executable, "-m", "papaya"]
-    subprocess.run([*papaya, "key", "new", str(key)], check=True, capture_output=True)
-    start = [
-        *papaya, "serve", "--daemon", "--listen", "127.0.0.1:0", "--key", str(key),
-        "--log", str(log), "--pid-file", str(pid_file), "--report", str(facts),
-    ]  # fmt: skip
-    done = subprocess.run(start, stdout=subprocess.PIPE, text=True, check=False, timeout=60)
-    assert done.returncode == 0
-    port = int(done.stdout.rpartition(":")[2])
-    pid = int(pid_file.read_text())
-    try:
-        with Load(("127.0.0.1", port), key.read_bytes().strip()) as load:
-            load.join(2)
-            assert load.exchange(2).perfect
-        assert os.getsid(pid) not in (pid, os.getsid(0))
-        again = subprocess.run(
-            [*start, "--status", str(tmp_path / "s")], capture_output=True, text=True, check=False
-        )
+class Daemon:
+    """A ``papaya serve --daemon``."""
+
+    def __init__(self, folder: Path, facts: Path, *options: str) -> None:
+        self.key, self.pid_file, self.log = folder / "key", folder / "pid", folder / "chat.log"
+        papaya = [sys.executable, "-m", "papaya"]
+        subprocess.run([*papaya, "key", "new", str(self.key)], check=True, capture_output=True)
+        self.command = [
+            *papaya, "serve", "--daemon", "--listen", "127.0.0.1:0", "--key", str(self.key),
+            "--log", str(self.log), "--pid-file", str(self.pid_file), "--report", str(facts),
+            *options,
+        ]  # fmt: skip
+
+    def start(self, *options: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        """It says with its exit status that it became a daemon, once clients may come."""
+        return subprocess.run(
+            [*self.command, *options],
+            capture_output=True, text=True, check=False, timeout=60, **more,
+        )  # fmt: skip
+
+    @contextlib.contextmanager
+    def running(self, **more: Any) -> Iterator[tuple[int, Load]]:
+        """For the time being: its process id, and a load for it."""
+        done = self.start(**more)
+        assert done.returncode == 0, done.stderr
+        port = int(done.stdout.rpartition(":")[2])
+        pid = int(self.pid_file.read_text())
+        try:
+            with Load(("127.0.0.1", port), self.key.read_bytes().strip()) as load:
+                yield pid, load
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            until(lambda: not self.pid_file.exists())
+            until(lambda: not runs(pid))
+
+
+@pytest.mark.parametrize("how", ["double fork", "setsid"])
+def test_it_becomes_a_daemon(how: str, facts: Path, tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, facts, "--set", f"daemon={how}")
+    kept, closed = os.pipe()  # What a shell has open beside.
+    with daemon.running(pass_fds=[closed], umask=0) as (pid, load):
+        os.close(closed)
+        assert select.select([kept], [], [], 20)[0]  # Its end: nobody has it open any more.
+        os.close(kept)
+        load.join(2)
+        assert load.exchange(2).perfect
+        assert os.getsid(pid) != os.getsid(0)
+        assert (os.getsid(pid) == pid) == (how == "setsid")
+        if sys.platform == "linux":
+            assert os.readlink(f"/proc/{pid}/cwd") == "/"
+            assert "Umask:\t0077" in Path(f"/proc/{pid}/status").read_text()
+            for descriptor in range(3):
+                assert os.readlink(f"/proc/{pid}/fd/{descriptor}") == os.devnull
+        again = daemon.start("--status", str(tmp_path / "s"))
         assert again.returncode == 3
-        assert again.stderr == f"papaya: {pid_file}: papaya is running already, as process {pid}\n"
-    finally:
-        os.kill(pid, signal.SIGTERM)
-    until(lambda: not pid_file.exists())
-    until(lambda: not os.path.exists(f"/proc/{pid}"))
+        assert (
+            again.stderr
+            == f"papaya: {daemon.pid_file}: papaya is running already, as process {pid}\n"
+        )
+
+
+@needs_linux
+def test_a_daemon_that_fails_writes_into_nothing_of_the_chat(facts: Path, tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, facts)
+    with daemon.running() as (pid, load):
+        load.join(1)
+        os.rename(daemon.log, tmp_path / "old")
+        os.kill(pid, signal.SIGHUP)
+        until(daemon.log.exists, load)  # Opened under the first number that is free.
+        load.exchange(1)
+        (keeper,) = (p for p in descendants(pid)[pid] if os.getpgid(p) == p)
+        os.kill(keeper, signal.SIGKILL)
+        until(lambda: not runs(pid))
+    assert b"killed" not in daemon.log.read_bytes()
+    assert b"killed" not in b"".join(load.members[0].chunks)
 
 
 @needs_linux
