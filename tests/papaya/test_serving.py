@@ -144,7 +144,7 @@ def test_a_thousand_that_only_listen(engine: str, serve: Serve) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
     server = serve("--engine", engine, "--max-clients", "1100")
     with loaded(server) as load:
-        members = load.join(1000)
+        members = load.join(1000, timeout=90)
         result = load.exchange(5, senders=members[:2])
         assert result.delivered == 10_000
         assert result.perfect, result
@@ -271,6 +271,29 @@ def test_no_more_clients_than_allowed(engine: str, serve: Serve) -> None:
         assert ask(server.log_path + ".status")["clients"] == 3
 
 
+@every_engine
+def test_of_a_client_that_is_refused_nothing_is_kept(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine, "--max-clients", "3")
+    with loaded(server) as load, contextlib.ExitStack() as stack:
+        late = [stack.enter_context(socket.create_connection(server.address)) for _ in range(4)]
+        until(lambda: ask(server.log_path + ".status")["waiting"] == 4)
+        *_, leaving = load.join(3)
+        for connected in late[:3]:
+            connected.settimeout(20)
+            connected.sendall(server.key + b"eve: in the log?\n")
+            assert _ended(connected)
+        until(lambda: server.errors().count("too many clients") == 3)
+        assert ask(server.log_path + ".status")["refused"] == 3
+        assert b"eve" not in server.log()
+        assert load.exchange(3).perfect
+        # There is a place again for the last of them.
+        load.leave(leaving)
+        until(lambda: ask(server.log_path + ".status")["clients"] == 2)
+        late[3].sendall(server.key + b"eve: now\n")
+        until(lambda: b"eve: now" in server.log(), load)
+        check_streams(load, server.log)
+
+
 # Ends ------------------------------------------------------------------------------------------
 
 
@@ -362,6 +385,43 @@ def test_a_worker_that_is_killed_is_replaced(serve: Serve) -> None:
         load.join(4)
         assert load.exchange(5).perfect
         assert "another takes its place" in server.errors()
+
+
+@needs_linux
+def test_a_worker_that_cannot_be_replaced_yet(serve: Serve, tmp_path: Path) -> None:
+    """For want of processes the others go on; as soon as there is one it is replaced."""
+    world = shim(
+        tmp_path,
+        """
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+pid_t fork(void) {
+    pid_t (*real)(void) = dlsym(RTLD_NEXT, "fork");
+    if (access(getenv("NO_FORK"), F_OK)) return real();
+    errno = EAGAIN;
+    return -1;
+}
+""",
+    )
+    short = tmp_path / "short"
+    before = ["env", f"NO_FORK={short}", *(f"{name}={value}" for name, value in world.items())]
+    server = serve("--engine", "pool", "--workers", "2", before=before)
+    with loaded(server) as load:
+        load.join(4)
+        below = descendants(server.process.pid)[server.process.pid]
+        first, *_ = [pid for pid in below if os.getpgid(pid) != pid]
+        short.touch()
+        os.kill(first, signal.SIGKILL)
+        until(lambda: "worker 0 cannot be started yet: Resource temp" in server.errors(), load)
+        assert "worker 0 ended (SIGKILL); another takes its place" in server.errors()
+        load.join(2)
+        assert load.exchange(5).perfect
+        short.unlink()
+        until(lambda: len(descendants(server.process.pid)[server.process.pid]) == 3, load)
+        load.join(3)
+        assert load.exchange(5).perfect
+        check_streams(load, server.log)
 
 
 # The log -----------------------------------------------------------------------------------------
