@@ -7,7 +7,9 @@ machine or its state does not allow it; 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
+import io
 import json
 import os
 import sys
@@ -173,16 +175,21 @@ def _measured() -> bytes:
             os.close(writing)
             from probes.cli import main as lab
 
-            status = lab(["report", "--json", *(f"--only={id}" for id in NEEDED)])
+            with contextlib.redirect_stderr(io.StringIO()) as said:
+                status = lab(["report", "--json", *(f"--only={id}" for id in NEEDED)])
+            if status != 130:  # That we are interrupted, the parent says.
+                os.write(2, said.getvalue().encode("utf-8", "backslashreplace"))
         finally:
             os._exit(status)
     os.close(writing)
     with open(reading, "rb") as file:
-        said = file.read()
+        measured = file.read()
     _, status = os.waitpid(pid, 0)
-    if not said:
-        raise Refused(f"the lab could not measure this host (status {status})", 3)
-    return said
+    if not measured:
+        from .service import how_it_ended
+
+        raise Refused(f"the lab could not measure this host ({how_it_ended(status)})", 3)
+    return measured
 
 
 def _chosen(path: str, forced: dict[str, str]) -> Settings:

@@ -8,12 +8,13 @@ read without a lock: what the paper's shared lock kept apart, this number does.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from probes import libc
 
@@ -111,6 +112,16 @@ class Log:
             return size - whole
         finally:
             self.lock(self.descriptor, False)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else is here meanwhile; for what is done before `begin`."""
+        descriptor = open_log(self.path)
+        try:
+            self.lock(descriptor, True)
+            yield
+        finally:
+            os.close(descriptor)  # And with it the lock.
 
     def append(self, lines: list[bytes]) -> tuple[int, str]:
         """Append the lines in one write, each with the time before it.

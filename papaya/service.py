@@ -111,7 +111,8 @@ class Service:
         self.limits = Limits(config.early_drop, config.max_clients, config.backoff)
         self.acceptor = Acceptor()
         chat.board.rotate = self.rotate
-        self.status = StatusSocket(config.status_path)
+        with self.log.alone():  # Who has bound and does not listen yet is not taken for dead.
+            self.status = StatusSocket(config.status_path)
         self.engine = engine(self)
         self.selector = selectors.DefaultSelector()
         self.started = time.monotonic()

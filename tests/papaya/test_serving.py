@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -25,12 +26,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from papaya import engines, selftest
+from papaya.errors import Refused
 from papaya.key import LENGTH
 from papaya.load import Load
 from papaya.selftest import Server
 from papaya.status import ask
 from tests.papaya.conftest import Serve, check_streams, descendants, runs, settle, until
-from tests.worlds import needs_linux, needs_root, shim
+from tests.worlds import ROOT, needs_linux, needs_root, shim
 
 ENGINES = engines.names()
 every_engine = pytest.mark.parametrize("engine", ENGINES)
@@ -633,6 +635,60 @@ def test_status_and_usr2_tell_the_counters(serve: Serve) -> None:
         assert counters["bytes"] == len(server.log())
         server.process.send_signal(signal.SIGUSR2)
         until(lambda: '"lines": 9' in server.errors())
+
+
+@needs_linux
+def test_one_that_is_just_starting_is_not_taken_for_dead(serve: Serve, tmp_path: Path) -> None:
+    log = tmp_path / "chat.log"
+    with log.open("w") as held, socket.socket(socket.AF_UNIX) as starting:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        starting.bind(f"{log}.status")  # And it is about to listen.
+        server = serve(wait=False)
+        waits = rf"-> FLOCK .* {server.process.pid} "
+        until(lambda: re.search(waits, Path("/proc/locks").read_text()))
+        starting.listen()
+        fcntl.flock(held, fcntl.LOCK_UN)
+        with pytest.raises(RuntimeError, match="another papaya is running with this log"):
+            server.started()
+
+
+def test_a_status_that_nothing_is_said_of(tmp_path: Path) -> None:
+    path = tmp_path / "status"
+    with socket.socket(socket.AF_UNIX) as listening, ThreadPoolExecutor(1) as pool:
+        listening.bind(str(path))
+        listening.listen()
+        pool.submit(lambda: listening.accept()[0].close())
+        with pytest.raises(Refused, match=f"^{path}: it closed the connection"):
+            ask(str(path))
+
+
+def test_an_interrupt_while_it_is_loaded_is_no_traceback(tmp_path: Path) -> None:
+    # One of what it imports interrupts it.
+    (tmp_path / "tomllib.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    done = subprocess.run(
+        [sys.executable, "-m", "papaya", "settings"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}, cwd=tmp_path,
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_an_interrupt_while_facts_are_measured_is_one_line(tmp_path: Path) -> None:
+    program = """if True:
+        import os, signal
+        import probes.cli
+        def interrupted():
+            os.killpg(0, signal.SIGINT)  # As the terminal does.
+            signal.pause()
+        probes.cli._parser = interrupted
+        from papaya.cli import main
+        raise SystemExit(main(["settings"]))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60, start_new_session=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "papaya: interrupted\n")
 
 
 def test_a_second_one_on_the_same_log_or_port_is_refused(serve: Serve, tmp_path: Path) -> None:
