@@ -16,8 +16,8 @@ from collections.abc import Callable
 GENERATION, INODE, BASE, COMMITTED, LINES, BYTES, REPAIRED, DAEMON, FILLED = range(9)
 _SLOTS = 9
 _WIDTH = 8
-SENDER, NOTICE = range(2)
-_SLOT_NUMBERS = 2
+SENDER, NOTICE, CLIENTS = range(3)
+_SLOT_NUMBERS = 3
 
 
 class Board:
@@ -74,7 +74,10 @@ class Board:
     # Slots ---------------------------------------------------------------------------------
 
     def number_of(self, slot: int, number: int) -> int:
-        """Where a slot has ``SENDER``, the process that sends to its client, or ``NOTICE``."""
+        """Where a slot has ``SENDER``, the process that sends to its clients, or another number.
+
+        ``NOTICE`` is of what its client is to be told, ``CLIENTS`` how many were admitted there.
+        """
         return _SLOTS + _SLOT_NUMBERS * slot + number
 
     def slot(self, slot: int, number: int) -> int:
@@ -84,6 +87,19 @@ class Board:
     def set_slot(self, slot: int, number: int, value: int) -> None:
         """See `number_of`."""
         self.numbers[self.number_of(slot, number)] = value
+
+    def admit(self, slot: int, most: int) -> bool:
+        """Whether one more client is among the ``most`` that there may be, in all slots.
+
+        Without a lock, as each slot has one process that admits there: two that ask for the
+        last place at once may both be told no, and never both yes.
+        """
+        here = self.number_of(slot, CLIENTS)
+        self.numbers[here] += 1
+        if sum(self.numbers[_SLOTS + CLIENTS :: _SLOT_NUMBERS]) <= most:
+            return True
+        self.numbers[here] -= 1
+        return False
 
     def senders(self) -> list[int]:
         """The process ids in all slots."""

@@ -19,6 +19,10 @@ class WrongKey(Exception):
     """What the client sent is not the key."""
 
 
+class Full(Exception):
+    """There are as many clients as there may be."""
+
+
 TOO_LONG, NOT_KEPT = 1, 2
 NOTICES = {
     TOO_LONG: "a line was refused: it is longer than {most} bytes",
@@ -68,19 +72,26 @@ class Session:
         self.place: Place | None = None
         """Where the client is in the log, once it has sent the key."""
         self.lines = Lines(chat.config.max_line)
+        self.slot = 0
+        """The board's, in which the client is counted once it is admitted."""
+        self.admitted = False
 
     def feed(self, data: bytes) -> int:
         """Take what the client sent; the number of a notice for it, or 0.
 
-        Raises `WrongKey`.
+        Raises `WrongKey` and `Full`.
         """
         if self.place is None:
             self.given += data
             if len(self.given) < LENGTH:
                 return 0
-            given, data = self.given[:LENGTH], self.given[LENGTH:]
+            given, data, self.given = self.given[:LENGTH], self.given[LENGTH:], b""
             if not same(given, self.chat.key):
                 raise WrongKey
+            # Before anything that it sent is looked at: of one that is refused nothing is kept.
+            if not self.chat.board.admit(self.slot, self.chat.config.max_clients):
+                raise Full
+            self.admitted = True
             # Before its first line is in the log: it is owed every line of its own.
             self.place = self.reader().join(self.chat.config.history)
         lines, too_long = self.lines.feed(data)

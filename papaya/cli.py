@@ -7,7 +7,9 @@ machine or its state does not allow it; 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
+import io
 import json
 import os
 import sys
@@ -173,16 +175,21 @@ def _measured() -> bytes:
             os.close(writing)
             from probes.cli import main as lab
 
-            status = lab(["report", "--json", *(f"--only={id}" for id in NEEDED)])
+            with contextlib.redirect_stderr(io.StringIO()) as said:
+                status = lab(["report", "--json", *(f"--only={id}" for id in NEEDED)])
+            if status != 130:  # That we are interrupted, the parent says.
+                os.write(2, said.getvalue().encode("utf-8", "backslashreplace"))
         finally:
             os._exit(status)
     os.close(writing)
     with open(reading, "rb") as file:
-        said = file.read()
+        measured = file.read()
     _, status = os.waitpid(pid, 0)
-    if not said:
-        raise Refused(f"the lab could not measure this host (status {status})", 3)
-    return said
+    if not measured:
+        from .service import how_it_ended
+
+        raise Refused(f"the lab could not measure this host ({how_it_ended(status)})", 3)
+    return measured
 
 
 def _chosen(path: str, forced: dict[str, str]) -> Settings:
@@ -222,9 +229,12 @@ def _serve(options: argparse.Namespace) -> int:
     from .board import Board
     from .chat import Chat
     from .listener import listen, names
+    from .processes import close_all_but
     from .service import Service
 
     config = configuration.load(options.config, _given(options))
+    if config.daemon:
+        close_all_but()  # What the shell has open, the daemon is not to keep open for ever.
     engine = engines.load(config.engine)
     secret = key.load(config.key)
     say = journal.opened(config.syslog or config.daemon)
@@ -247,9 +257,11 @@ def _serve(options: argparse.Namespace) -> int:
         service = Service(Chat(config, settings, secret, Board(slots), say), listeners, engine)
 
         def ready() -> None:
+            nonlocal telling
             say(f"serving on {', '.join(names(listeners))} with the engine {config.engine}")
             if telling is not None:
                 daemon.tell(telling, daemon.READY)
+                telling = None
             else:
                 journal.announce([f"listening on {name}" for name in names(listeners)])
 
@@ -261,6 +273,8 @@ def _serve(options: argparse.Namespace) -> int:
     except (Refused, OSError) as error:
         if telling is not None:
             daemon.tell(telling, str(error).encode())
+        elif config.daemon:
+            say(str(error))  # Standard error is nobody's.
         raise
     finally:
         if pid_file is not None:

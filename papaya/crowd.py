@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .chat import Chat, Session, WrongKey
+from .board import CLIENTS
+from .chat import Chat, Full, Session, WrongKey
 from .errors import Refused
 from .log import Moved
 from .place import Behind
-from .service import LATE, LEFT, STALLED, WRONG
+from .service import FULL, LATE, LEFT, STALLED, WRONG
 from .wire import notice
 
 
@@ -53,12 +54,13 @@ class Owner(Protocol):
 
 
 class Crowd:
-    """The clients of one process, by id."""
+    """The clients of one process, by id.  ``slot`` is the board's that counts them."""
 
-    def __init__(self, chat: Chat, owner: Owner, ring: Callable[[], None]) -> None:
+    def __init__(self, chat: Chat, owner: Owner, ring: Callable[[], None], slot: int = 0) -> None:
         self.chat = chat
         self.owner = owner
         self.ring = ring
+        self.slot = slot
         self.log = chat.log()
         # Read once and sent to each: the setting `send` is about a process a client.
         self.reader = chat.reader(sendfile=False)
@@ -67,6 +69,7 @@ class Crowd:
     def add(self, id: int, connected: socket.socket) -> Client:
         """A client that has not sent its key yet."""
         session = Session(self.chat, self.log, self.ring, lambda: self.reader)
+        session.slot = self.slot
         client = Client(id, connected, session, time.monotonic())
         self.clients[id] = client
         return client
@@ -86,6 +89,9 @@ class Crowd:
             number = client.session.feed(data)
         except WrongKey:
             self.drop(client, WRONG)
+            return
+        except Full:
+            self.drop(client, FULL)
             return
         except (Refused, Moved, OSError) as error:
             self.chat.say(f"{self.chat.config.log}: {error}; a client is let go for it")
@@ -182,6 +188,9 @@ class Crowd:
     def drop(self, client: Client, why: str) -> None:
         """Let it go."""
         if self.clients.pop(client.id, None):
+            if client.session.admitted:
+                board, slot = self.chat.board, self.slot
+                board.set_slot(slot, CLIENTS, board.slot(slot, CLIENTS) - 1)
             with contextlib.suppress(OSError):
                 client.socket.shutdown(socket.SHUT_WR)
             self.owner.gone(client, why)

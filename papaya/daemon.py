@@ -8,7 +8,9 @@ import errno
 import fcntl
 import os
 import pwd
+import stat
 import sys
+from collections.abc import Callable
 
 from probes import libc
 
@@ -60,15 +62,43 @@ def write_pid(path: str) -> int:
     Raises Refused where another holds it.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while True:
+            descriptor = _locked(path)
+            # One that ended between the opening and the lock has removed what was opened.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
+                    break
+            os.close(descriptor)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
-    except BlockingIOError:
-        other = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-        raise Refused(f"{path}: papaya is running already, as process {other}", 3) from None
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}", 3) from None
+    return descriptor
+
+
+def _locked(path: str) -> int:
+    # As root, in a folder that may be another's: nobody is to have us write to what he points at.
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o644)
+    except OSError:
+        if os.path.islink(path):
+            raise Refused(f"{path}: is a symbolic link", 3) from None
+        raise
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            raise Refused(f"{path}: no regular file, or one that has other names", 3)
+        if found.st_uid != os.geteuid():
+            raise Refused(f"{path}: belongs to user {found.st_uid}; remove it", 3)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        other = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        raise Refused(f"{path}: papaya is running already, as process {other}", 3) from None
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
@@ -90,11 +120,13 @@ def give_up_root(user: str, how: str) -> None:
         raise Refused(f"user {user!r}: there is none; create it, or give another --user") from None
     if entry.pw_uid == 0:
         raise Refused(f"user {user!r} is root: give one without privileges")
-    if os.geteuid() != 0:
-        if os.geteuid() == entry.pw_uid:
-            return
+    ids = _user_ids()
+    if ids == {entry.pw_uid}:
+        return
+    if 0 not in ids:
         raise Refused(f"only root can become {user!r}: start as root, or leave --user out")
     try:
+        os.seteuid(0)  # Where it is the real or the saved one alone, that is given up too.
         os.initgroups(user, entry.pw_gid)
         if how == "setresuid":
             os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
@@ -106,6 +138,12 @@ def give_up_root(user: str, how: str) -> None:
         raise Refused(f"cannot become {user!r}: {error.strerror}", 3) from None
     _check_it_is_gone()
     no_new_privileges()
+
+
+def _user_ids() -> set[int]:
+    """The real, the effective and, where it can be asked for, the saved one."""
+    asked: Callable[[], tuple[int, ...]] | None = getattr(os, "getresuid", None)
+    return set(asked() if asked else (os.getuid(), os.geteuid()))
 
 
 def _check_it_is_gone() -> None:

@@ -69,15 +69,12 @@ class Limits:
         share = (self.waiting - self.start) / (self.full - self.start)
         return self.chance() * 100 < self.rate + (100 - self.rate) * share
 
-    def welcomed(self, host: str) -> bool:
-        """One that waited sent the key; False if there is no room for another client."""
+    def welcomed(self, host: str) -> None:
+        """One that waited sent the key, and is a client."""
         # Behind one address there may be one with an old key and others with the right one.
         self.wrong.pop(source(host), None)
-        if self.clients >= self.max_clients:
-            return False
         self.waiting -= 1
         self.clients += 1
-        return True
 
     def failed(self, host: str, wrong_key: bool) -> None:
         """One that waited left without a key, or sent a wrong one."""

@@ -8,11 +8,13 @@ read without a lock: what the paper's shared lock kept apart, this number does.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
+import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from probes import libc
 
@@ -49,9 +51,13 @@ def open_log(path: str) -> int:
     """The log, opened anew.  Raises Refused where it cannot be."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     try:
-        return os.open(path, flags, 0o600)
+        descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}", 3) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Refused(f"{path}: no regular file", 3)
+    return descriptor
 
 
 class Moved(Exception):
@@ -106,6 +112,16 @@ class Log:
             return size - whole
         finally:
             self.lock(self.descriptor, False)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else is here meanwhile; for what is done before `begin`."""
+        descriptor = open_log(self.path)
+        try:
+            self.lock(descriptor, True)
+            yield
+        finally:
+            os.close(descriptor)  # And with it the lock.
 
     def append(self, lines: list[bytes]) -> tuple[int, str]:
         """Append the lines in one write, each with the time before it.

@@ -33,7 +33,8 @@ STOP_SECONDS = 1.5
 """How long clients may take to be sent the last lines when the service ends."""
 
 
-WRONG, LATE, LEFT, STALLED = "wrong key", "no key in time", "left", "stalled"
+WRONG, LATE, FULL = "wrong key", "no key in time", "too many clients"
+LEFT, STALLED = "left", "stalled"
 """How a visit ends."""
 
 
@@ -74,16 +75,14 @@ class Engine(ABC):
     def ring(self) -> None:
         """Tell the senders to look at the log."""
 
-    @abstractmethod
-    def drain(self) -> None:
+    def drain(self) -> None:  # noqa: B027 (who has no children has done so by the end of `run`)
         """Begin to end: every line that came is kept and sent, then the clients are left."""
 
-    @abstractmethod
     def idle(self) -> bool:
         """Whether nothing is left running."""
+        return True
 
-    @abstractmethod
-    def kill(self) -> None:
+    def kill(self) -> None:  # noqa: B027
         """End whatever is left."""
 
     def reap(self, pid: int, status: int) -> None:
@@ -112,7 +111,8 @@ class Service:
         self.limits = Limits(config.early_drop, config.max_clients, config.backoff)
         self.acceptor = Acceptor()
         chat.board.rotate = self.rotate
-        self.status = StatusSocket(config.status_path)
+        with self.log.alone():  # Who has bound and does not listen yet is not taken for dead.
+            self.status = StatusSocket(config.status_path)
         self.engine = engine(self)
         self.selector = selectors.DefaultSelector()
         self.started = time.monotonic()
@@ -261,16 +261,17 @@ class Service:
             self.limits.failed(visitor.host, False)
             self.say(f"{visitor} could not be served: {error.strerror}")
 
-    def welcomed(self, visitor: Visitor) -> bool:
-        """It sent the key; False where there is no room for another client."""
-        visitor.welcome = self.limits.welcomed(visitor.host)
-        return visitor.welcome
+    def welcomed(self, visitor: Visitor) -> None:
+        """It sent the key, and was admitted."""
+        visitor.welcome = True
+        self.limits.welcomed(visitor.host)
 
     def gone(self, visitor: Visitor, why: str) -> None:
-        """Its visit ended: ``why`` is WRONG, LATE, LEFT or STALLED."""
+        """Its visit ended: ``why`` is WRONG, LATE, FULL, LEFT or STALLED."""
         if not visitor.welcome:
             self.limits.failed(visitor.host, why == WRONG)
-            if why in (WRONG, LATE):
+            self.limits.refused += why == FULL
+            if why in (WRONG, LATE, FULL):
                 self._refused(visitor, why)
             return
         self.limits.left()
@@ -304,6 +305,17 @@ class Service:
         found = self.acceptor.accept(self.status.socket)
         if isinstance(found, tuple):
             self.status.tell(found[0], self.counters())
+
+
+def how_it_ended(status: int) -> str:
+    """What waitpid() says of a child, as people say it."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:  # A real-time signal has no name.
+        return f"signal {-code}"
 
 
 def _allow_descriptors(clients: int) -> None:

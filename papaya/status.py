@@ -91,6 +91,8 @@ def ask(path: str) -> dict[str, object]:
             said = b""
             while data := asked.recv(65536):
                 said += data
+            if not said:
+                raise OSError(errno.EMFILE, "it closed the connection: is it out of open files?")
             counters: dict[str, object] = json.loads(said)
             return counters
         except (OSError, ValueError) as error:

@@ -23,7 +23,8 @@ _C1 = dict.fromkeys(range(128, 160))
 class Lines:
     """Cuts what comes from one client into lines, none longer than ``most`` bytes.
 
-    The length is that of what was sent, its line feed not counted.
+    The length is that of what was sent, its line feed not counted, and of what is kept of
+    it: a byte that is no UTF-8 is kept as three.
     """
 
     def __init__(self, most: int) -> None:
@@ -41,9 +42,11 @@ class Lines:
                 line, self.begun = self.begun + line, b""
             if self.skipping:
                 self.skipping = False  # It was counted when it had become too long.
-            elif len(line) - line.endswith(b"\r") > self.most:
+                continue
+            cleaned = clean(line)
+            if max(len(line) - line.endswith(b"\r"), len(cleaned)) > self.most:
                 refused += 1
-            elif cleaned := clean(line):
+            elif cleaned:
                 lines.append(cleaned)
         if self.skipping or not rest:
             return lines, refused
@@ -56,7 +59,7 @@ class Lines:
     def end(self) -> list[bytes]:
         """What was begun and will not be ended: the original's clients send no last line feed."""
         line, self.begun = clean(self.begun), b""
-        return [line] if line and not self.skipping else []
+        return [line] if 0 < len(line) <= self.most and not self.skipping else []
 
 
 def clean(line: bytes) -> bytes:

@@ -7,7 +7,9 @@ import os
 import random
 import re
 import socket
+import time
 import tomllib
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,16 +89,37 @@ def split_server(server: str) -> tuple[str, int]:
     return host or "localhost", port
 
 
-def connect(who: Account, timeout: float = 10) -> socket.socket:
-    """A connection that has sent the key: each address of the host is tried in turn.
+EACH_SECONDS = 5.0
+"""How long one address may take to answer: the next may be there at once."""
 
-    Raises OSError of the last.
+
+def connect(who: Account, each: float = EACH_SECONDS) -> tuple[socket.socket, float]:
+    """A connection that has sent the key, and how long its address took to answer.
+
+    Each address of the host is tried in turn.  Raises OSError of the last.
     """
-    connected = socket.create_connection((who.host, who.port), timeout=timeout)
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connected.sendall(who.key)
-    return connected
+    refused = OSError(f"{who.host}: no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(
+        who.host, who.port, type=socket.SOCK_STREAM
+    ):
+        began = time.monotonic()
+        try:
+            connected = socket.socket(family, kind, protocol)
+        except OSError as error:  # There is no such family here.
+            refused = error
+            continue
+        try:
+            connected.settimeout(each)
+            connected.connect(address)
+            answered = time.monotonic() - began
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            connected.sendall(who.key)
+            return connected, answered
+        except OSError as error:
+            connected.close()
+            refused = error
+    raise refused
 
 
 @dataclass(frozen=True)
@@ -117,6 +140,10 @@ class Message:
         return self.time is None and not self.name and self.raw.startswith(b"* ")
 
 
+_LONGEST = 1 << 17
+"""Bytes of a line: twice what a server of ours sends at most."""
+
+
 class Incoming:
     """Cuts what the server sends into messages."""
 
@@ -127,7 +154,53 @@ class Incoming:
         """The messages that ``data`` completes."""
         # The original's server ends a line with a NUL where it overwrote the line feed.
         *whole, self.begun = re.split(rb"[\n\0]", self.begun + data)
+        if len(self.begun) > _LONGEST:  # A server that ends no line is not to fill the memory.
+            whole.append(self.begun)
+            self.begun = b""
         return [message(line) for line in whole if line]
+
+
+_REMEMBERED = 20000
+"""Lines; a server says 10,000 again at most."""
+
+
+class Seen:
+    """What was shown, so that the history is not shown again after connecting anew.
+
+    On joining the server says the last lines of its log again.  Hidden are those alone that
+    it says first and that are, one after the other, the last that were shown.
+    """
+
+    def __init__(self) -> None:
+        self.shown: deque[tuple[object, bytes]] = deque(maxlen=_REMEMBERED)
+        self.joined()
+
+    def joined(self) -> None:
+        """A connection begins."""
+        self.before = list(self.shown)
+        self.at: list[int] | None = None
+        """Where in ``before`` the next line is to be found; None at the first."""
+        self.held: list[Message] = []
+
+    def news(self, message: Message) -> list[Message]:
+        """What is to be shown now that this came: it was held back until it was known whether."""
+        if message.notice:
+            return [message]
+        if self.before:
+            line = message.time, message.raw
+            at = range(len(self.before)) if self.at is None else self.at
+            self.at = [place + 1 for place in at if self.before[place] == line]
+            self.held.append(message)
+            if len(self.before) in self.at:  # All that was shown before has been said again.
+                self.before, self.held = [], []
+            if self.at:
+                return []
+            self.before = []
+        else:
+            self.held = [message]
+        shown, self.held = self.held, []
+        self.shown += [(one.time, one.raw) for one in shown]
+        return shown
 
 
 def message(line: bytes) -> Message:

@@ -15,12 +15,14 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from .connection import Account, Backoff, Incoming, Message, connect
+from .connection import Account, Backoff, Incoming, Message, Seen, connect
 
 ONCE_SECONDS = 10.0
 """How long a line may take to come back."""
 _QUIET = 0.3
 """Seconds without a line after which the history, that comes at once, has come."""
+_HISTORY = 1.0, 4.0
+"""Seconds after which it has come in any case: in a busy chat it is never quiet."""
 
 
 def run(who: Account, once: bool) -> int:
@@ -30,14 +32,13 @@ def run(who: Account, once: bool) -> int:
     talk = _Talk(who, once)
     backoff = Backoff()
     while True:
-        started = time.monotonic()
         try:
-            connected = connect(who)
+            connected, answered = connect(who)
         except OSError as error:
             _warn(f"{who.host} port {who.port}: {error.strerror or error}")
         else:
             with connected:
-                status = talk.over(connected, time.monotonic() - started, backoff)
+                status = talk.over(connected, answered, backoff)
             if status is not None:
                 return status
             _warn(
@@ -64,39 +65,43 @@ class _Talk:
         """Lines that were sent and have not come back."""
         self.newest: datetime | None = None
         """The time of the last line of the history."""
+        self.seen = Seen()
+        self.until = 0.0
+        """When all is given up: none of the lines that are owed has come back for so long."""
 
-    def over(self, server: socket.socket, connecting: float, backoff: Backoff) -> int | None:
+    def over(self, server: socket.socket, answered: float, backoff: Backoff) -> int | None:
         """Talk over one connection; the exit status, or None where the server closed it.
 
-        ``connecting`` is how long it took to connect, in seconds.
+        ``answered`` is how long the server took to answer, in seconds.
         """
         incoming = Incoming()
         self.heard = False
+        self.seen.joined()
         if self.owed:
             _warn(f"{sum(self.owed.values())} lines may be lost: they did not come back")
             self.owed.clear()
         server.settimeout(ONCE_SECONDS)
         # A line of the history may be the same as one of ours, and is no acknowledgement: nothing
         # is sent before it has come.  An empty log has none, which only time tells.
-        history = self.once
-        until = time.monotonic() + (max(1.0, 4 * connecting) if history else 0)
+        least, most = _HISTORY
+        latest = time.monotonic() + min(most, max(least, 4 * answered))
+        settled = latest if self.once else 0.0
         while True:
             if self.once and self.ended and not self.owed and not self.unsent:
                 return 0
-            waiting = until - time.monotonic() if history or (self.once and self.ended) else None
-            if waiting is not None and waiting <= 0:
-                if not history:
-                    _warn(f"{sum(self.owed.values())} lines did not come back")
-                    return 1
-                history = False
-                until = time.monotonic() + ONCE_SECONDS
-                continue
-            sources: list[Any] = [server] if self.ended else [server, 0]
+            now = time.monotonic()
+            history = now < settled
             if self.unsent and not history and not self._send(server):
                 return None
+            waiting = settled - now if history else None
+            if self.once and self.ended and not history:
+                waiting = self.until - now
+                if waiting <= 0:
+                    _warn(f"{sum(self.owed.values())} lines did not come back")
+                    return 1
+            sources: list[Any] = [server] if self.ended else [server, 0]
             if 0 in (ready := select.select(sources, [], [], waiting)[0]):
                 self._read_typed()
-                until = until if history else time.monotonic() + ONCE_SECONDS
             if server in ready:
                 try:
                     data = server.recv(65536)
@@ -109,7 +114,7 @@ class _Talk:
                 for message in incoming.feed(data):
                     if self._hear(message, history):
                         return 1
-                until = time.monotonic() + (_QUIET if history else ONCE_SECONDS)
+                settled = min(latest, time.monotonic() + _QUIET) if history else settled
 
     def _read_typed(self) -> None:
         try:
@@ -117,6 +122,7 @@ class _Talk:
         except OSError:  # The terminal is gone.
             data = b""
         self.ended = not data
+        self.until = time.monotonic() + ONCE_SECONDS
         *lines, self.typed = (self.typed + data).split(b"\n")
         if self.ended and self.typed:
             lines, self.typed = [self.typed], b""
@@ -131,6 +137,7 @@ class _Talk:
             except OSError:
                 return False
             self.owed[self.unsent.pop(0)[:-1]] += 1
+        self.until = time.monotonic() + ONCE_SECONDS
         return True
 
     def _hear(self, message: Message, history: bool) -> bool:
@@ -141,14 +148,19 @@ class _Talk:
         if history:
             self.newest = message.time or self.newest
         elif not (message.time and self.newest and message.time < self.newest):
-            if self.owed[message.raw] > 0:
-                self.owed[message.raw] -= 1
-            self.owed += Counter()  # Without those that came back.
-        at = f"{message.time:%Y-%m-%d %H:%M:%S} " if message.time else ""
-        name = f"{message.name}: " if message.name else ""
-        sys.stdout.write(f"{at}{name}{message.text}\n")
-        sys.stdout.flush()
+            self._came_back(message.raw)
+        for shown in self.seen.news(message):
+            at = f"{shown.time:%Y-%m-%d %H:%M:%S} " if shown.time else ""
+            name = f"{shown.name}: " if shown.name else ""
+            sys.stdout.write(f"{at}{name}{shown.text}\n")
+            sys.stdout.flush()
         return False
+
+    def _came_back(self, line: bytes) -> None:
+        if self.owed[line] > 0:
+            self.owed[line] -= 1
+            self.until = time.monotonic() + ONCE_SECONDS
+        self.owed += Counter()  # Without those that came back.
 
 
 def _warn(line: str) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
+import threading
 import zlib
-from collections import deque
+from collections import Counter
 from typing import ClassVar
 
 from rich.text import Text
@@ -20,16 +20,13 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, RichLog, Static
 
-from .connection import Account, Backoff, Incoming, Message
+from .connection import Account, Backoff, Incoming, Message, Seen, connect
 
 _COLOURS = (
     "cyan", "green", "yellow", "magenta", "bright_blue", "bright_red",
     "bright_cyan", "bright_green", "bright_yellow", "bright_magenta",
 )  # fmt: skip
 _KEPT = 5000
-_REMEMBERED = 1000
-_PATIENCE = 20
-"""Seconds a connection may take."""
 
 
 class _Line(Input):
@@ -102,7 +99,9 @@ class Screen(App[int]):
         self.following = True
         """Whether the end of the chat is looked at.  The log itself lags in a burst of lines."""
         self.state = "connecting"
-        self.seen: deque[tuple[object, bytes]] = deque(maxlen=_REMEMBERED)
+        self.seen = Seen()
+        self.owed: Counter[bytes] = Counter()
+        """Lines that were sent and have not come back."""
 
     def compose(self) -> ComposeResult:
         """What is on the screen."""
@@ -124,23 +123,17 @@ class Screen(App[int]):
         backoff = Backoff()
         while True:
             try:
-                # Each address of the host in turn, and not side by side: asyncio's race of them
-                # fails under the eager tasks of textual (CPython 3.12 and 3.13).
-                async with asyncio.timeout(_PATIENCE):
-                    reader, self.writer = await asyncio.open_connection(
-                        self.who.host, self.who.port
-                    )
-                connected = self.writer.get_extra_info("socket")
-                connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                self.writer.write(self.who.key)
+                connected = await _connected(self.who)
+                reader, self.writer = await asyncio.open_connection(sock=connected)
                 self._become("connected")
                 heard = await self._listen(reader, backoff)
                 why = "the server closed the connection" if heard else "refused; is the key right?"
             except OSError as error:
-                why = os.strerror(error.errno) if error.errno else str(error) or "no answer"
+                why = error.strerror or str(error)
             if self.writer:
                 self.writer.close()
                 self.writer = None
+            self._say_lost()
             seconds = backoff.next()
             self._become(f"{why}; connecting again in {seconds:.0f} s")
             await asyncio.sleep(seconds)
@@ -149,16 +142,16 @@ class Screen(App[int]):
         """Show what comes until no more comes; whether anything did."""
         incoming = Incoming()
         heard = False
-        # On joining the server says the last lines again: those that were seen are not news.
-        before = set(self.seen)
+        self.seen.joined()
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
                 if not heard:
                     backoff.worked()
                 heard = True
                 for message in incoming.feed(data):
-                    if (message.time, message.raw) not in before:
-                        self._show(message)
+                    self.owed -= Counter([message.raw])
+                    for shown in self.seen.news(message):
+                        self._show(shown)
         return heard
 
     def _become(self, state: str) -> None:
@@ -168,8 +161,6 @@ class Screen(App[int]):
     # The screen ---------------------------------------------------------------------------
 
     def _show(self, message: Message) -> None:
-        self.seen.append((message.time, message.raw))
-        log = self.query_one(RichLog)
         text = Text()
         if message.time:
             text.append(f"{message.time:%H:%M} ", style="dim")
@@ -177,10 +168,20 @@ class Screen(App[int]):
             text.append(message.name, style=f"bold {colour(message.name)}")
             text.append(" ")
         text.append(message.text, style="dim italic" if message.notice else "")
-        log.write(text, scroll_end=self.following)
+        self._write(text)
+
+    def _write(self, text: Text) -> None:
+        self.query_one(RichLog).write(text, scroll_end=self.following)
         if not self.following:
             self.unread += 1
             self._say_status()
+
+    def _say_lost(self) -> None:
+        """Of lines that were sent nobody knows whether they are in the log."""
+        for line in self.owed:
+            text = line.decode("utf-8", "replace").removeprefix(f"{self.who.name}: ")
+            self._write(Text(f"may be lost, as it did not come back: {text}", style="dim italic"))
+        self.owed.clear()
 
     def _say_status(self) -> None:
         unread = f" · {self.unread} unread below" if self.unread else ""
@@ -211,9 +212,37 @@ class Screen(App[int]):
             self._become("not connected: the line is kept until it can be sent")
             return
         self.writer.write(line)
+        self.owed[line[:-1]] += 1
         field = self.query_one(_Line)
         field.keep(event.value)
         field.value = ""
+
+
+async def _connected(who: Account) -> socket.socket:
+    """A connection that has sent the key."""
+    loop = asyncio.get_running_loop()
+    connected: asyncio.Future[socket.socket] = loop.create_future()
+
+    def told(found: socket.socket | OSError) -> None:
+        if connected.cancelled():
+            return
+        if isinstance(found, OSError):
+            connected.set_exception(found)
+        else:
+            connected.set_result(found)
+
+    def walk() -> None:
+        found: socket.socket | OSError
+        try:
+            found, _ = connect(who)
+        except OSError as error:
+            found = error
+        with contextlib.suppress(RuntimeError):  # The user has left.
+            loop.call_soon_threadsafe(told, found)
+
+    # A daemon, which no executor has: who leaves does not wait for an address that is silent.
+    threading.Thread(target=walk, daemon=True).start()
+    return await connected
 
 
 def colour(name: str) -> str:

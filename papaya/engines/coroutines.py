@@ -108,8 +108,7 @@ class Coroutines(Engine):
             tasks.append(self.loop.create_task(self._catch_up(client)))
 
     def welcomed(self, client: Client) -> None:
-        if not self.service.welcomed(self.visitors[client.id]):
-            self.crowd.drop(client, LEFT)
+        self.service.welcomed(self.visitors[client.id])
 
     def gone(self, client: Client, why: str) -> None:
         for task in self.tasks.pop(client.id):
@@ -119,17 +118,6 @@ class Coroutines(Engine):
         self.loop.remove_writer(client.socket)
         client.socket.close()
         self.service.gone(self.visitors.pop(client.id), why)
-
-    # The end ----------------------------------------------------------------------------------
-
-    def drain(self) -> None:
-        pass
-
-    def idle(self) -> bool:
-        return True
-
-    def kill(self) -> None:
-        pass
 
 
 ENGINE = Coroutines

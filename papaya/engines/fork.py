@@ -16,17 +16,17 @@ import struct
 import time
 from dataclasses import dataclass
 
-from ..board import COMMITTED, GENERATION, NOTICE, SENDER, Board
-from ..chat import Session, WrongKey
+from ..board import CLIENTS, COMMITTED, GENERATION, NOTICE, SENDER, Board
+from ..chat import Full, Session, WrongKey
 from ..errors import Refused
 from ..log import Moved
 from ..multicast import RING, Group, ringer, waiter
 from ..place import Behind, Place
 from ..processes import close_all_but, dying_with_parent, fork, pthread_sigmask
-from ..service import LATE, LEFT, STALLED, WRONG, Engine, Service, Visitor
+from ..service import FULL, LATE, LEFT, STALLED, WRONG, Engine, Service, Visitor
 from ..wire import notice
 
-_CODES = {3: WRONG, 4: LATE, 5: LEFT, 6: STALLED}
+_CODES = {3: WRONG, 4: LATE, 5: LEFT, 6: STALLED, 7: FULL}
 """What a child's exit status tells its parent; any other is LEFT too."""
 _CODE = {why: code for code, why in _CODES.items()}
 
@@ -87,8 +87,7 @@ class Fork(Engine):
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self.reports, 4096):
                 for (pid,) in struct.iter_unpack("i", data):
-                    if not self.service.welcomed(self.clients[pid].visitor):
-                        os.kill(pid, signal.SIGTERM)
+                    self.service.welcomed(self.clients[pid].visitor)
 
     def reap(self, pid: int, status: int) -> None:
         self.hear()  # It may have said so before it ended.
@@ -105,6 +104,7 @@ class Fork(Engine):
                 os.kill(sender, signal.SIGKILL)
         board.set_slot(client.slot, SENDER, 0)
         board.set_slot(client.slot, NOTICE, 0)
+        board.set_slot(client.slot, CLIENTS, 0)
         self.free.append(client.slot)
         why = _CODES.get(os.waitstatus_to_exitcode(status), LEFT)
         self.service.gone(client.visitor, why)
@@ -129,6 +129,7 @@ class Fork(Engine):
     def _receive(self, client: socket.socket, slot: int) -> int:
         """Take what the client sends until it sends no more; the exit status."""
         session, poller, life = self.session, self.poller, self.group.life
+        session.slot = slot
         close_all_but(client.fileno(), self.report, life, self.reader.file.descriptor)
         ended, wake = os.pipe()
         os.set_blocking(wake, False)
@@ -152,6 +153,8 @@ class Fork(Engine):
                 came = _take(client, session, slot)
             except WrongKey:
                 return _CODE[WRONG]
+            except Full:
+                return _CODE[FULL]
             more = came and not ending
             if session.place and not sender:
                 os.write(self.report, struct.pack("i", os.getpid()))

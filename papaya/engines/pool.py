@@ -9,20 +9,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import selectors
 import signal
 import socket
 import time
 from dataclasses import dataclass, field
 
-from ..board import SENDER
-from ..crowd import Client, Crowd
-from ..multicast import RING, Group, ringer
-from ..processes import close_all_but, dying_with_parent, fork
-from ..service import LEFT, Engine, Service, Visitor
+from ..board import CLIENTS, SENDER
+from ..multicast import Group, ringer
+from ..processes import fork
+from ..service import LEFT, Engine, Service, Visitor, how_it_ended
+from ..worker import WELCOME, Worker
 
-WELCOME = "welcome"
 _SHORT_LIVES = 8
+_AGAIN_SECONDS = 1.0
 
 
 @dataclass
@@ -42,7 +41,11 @@ class Pool(Engine):
         super().__init__(service)
         self.workers: dict[int, _Worker] = {}
         """By process id."""
+        self.missing: list[int] = []
+        """Numbers of workers that there are no processes or descriptors for."""
         self.last = 0
+        self.short: str | None = None
+        """Why the last could not be started."""
         self.draining = False
         self.short_lives = 0
         """Workers in a row that lived less than a second."""
@@ -56,17 +59,40 @@ class Pool(Engine):
     def ring(self) -> None:
         self._ring()
 
+    def run(self) -> None:
+        while not self.service.ending:
+            self.service.step(_AGAIN_SECONDS if self.missing else None)
+            missing, self.missing = self.missing, []
+            for number in missing:
+                self._replace(number)
+
     # The daemon -----------------------------------------------------------------------------
 
     def _start_worker(self, number: int) -> None:
-        ours, theirs = socket.socketpair()
         daemon = os.getpid()
-        pid = fork(lambda: _Loop(self, theirs, number, daemon).run(), self.chat.say)
-        theirs.close()
+        with contextlib.ExitStack() as undone:
+            ours, theirs = socket.socketpair()
+            undone.callback(ours.close)
+            with theirs:
+                worker = Worker(self.chat, self.group, self.ring, theirs, number)
+                pid = fork(lambda: worker.run(daemon), self.chat.say)
+            undone.pop_all()
         ours.setblocking(False)
-        worker = _Worker(number, pid, ours, time.monotonic())
-        self.workers[pid] = worker
-        self.service.watch(ours, lambda: self._hear(worker))
+        started = _Worker(number, pid, ours, time.monotonic())
+        self.workers[pid] = started
+        self.service.watch(ours, lambda: self._hear(started))
+
+    def _replace(self, number: int) -> None:
+        """Start a worker anew; where that cannot be, the others go on, and it is tried again."""
+        try:
+            self._start_worker(number)
+        except OSError as error:
+            self.missing.append(number)
+            if error.strerror != self.short:
+                self.chat.say(f"worker {number} cannot be started yet: {error.strerror}")
+            self.short = error.strerror
+        else:
+            self.short = None
 
     def take(self, accepted: socket.socket, visitor: Visitor) -> None:
         self.last += 1
@@ -98,9 +124,8 @@ class Pool(Engine):
     def _heard(self, worker: _Worker, word: str, id: int) -> None:
         if word != WELCOME:
             self.service.gone(worker.visitors.pop(id), word)
-        elif not self.service.welcomed(worker.visitors[id]):
-            with contextlib.suppress(OSError):  # It ended this moment.
-                worker.channel.send(b"%d\n" % -id)
+        else:
+            self.service.welcomed(worker.visitors[id])
 
     def reap(self, pid: int, status: int) -> None:
         if pid == self.group.id:
@@ -112,18 +137,21 @@ class Pool(Engine):
         del self.workers[pid]
         self.service.unwatch(worker.channel)
         worker.channel.close()
-        self.chat.board.set_slot(worker.number, SENDER, 0)
+        for number in (SENDER, CLIENTS):
+            self.chat.board.set_slot(worker.number, number, 0)
         for visitor in worker.visitors.values():
             self.service.gone(visitor, LEFT)
         if self.draining:
             return
-        self.chat.say(f"worker {worker.number} ended ({status}); another takes its place")
+        self.chat.say(
+            f"worker {worker.number} ended ({how_it_ended(status)}); another takes its place"
+        )
         lived = time.monotonic() - worker.since
         self.short_lives = self.short_lives + 1 if lived < 1 else 0
         if self.short_lives > _SHORT_LIVES:
             self.service.fail("workers end as soon as they begin")
         else:
-            self._start_worker(worker.number)
+            self._replace(worker.number)
 
     def drain(self) -> None:
         self.draining = True
@@ -138,119 +166,6 @@ class Pool(Engine):
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.wait()
-
-
-class _Loop:
-    """A worker's process: its crowd, and the loop that serves it."""
-
-    def __init__(self, pool: Pool, channel: socket.socket, number: int, daemon: int) -> None:
-        self.pool = pool
-        self.channel = channel
-        self.number = number
-        self.daemon = daemon
-        self.handed: list[int] = []
-        self.ending = False
-
-    def run(self) -> int:
-        chat = self.pool.chat
-        close_all_but(self.channel.fileno())
-        self.pool.group.join()
-        chat.board.set_slot(self.number, SENDER, os.getpid())
-        dying_with_parent(chat.settings["orphans"], signal.SIGTERM)(self.daemon)
-        self.selector = selectors.DefaultSelector()
-        self.wake, writing = os.pipe()
-        os.set_blocking(self.wake, False)
-        os.set_blocking(writing, False)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
-            signal.signal(ignored, signal.SIG_IGN)
-        for handled in (RING, signal.SIGTERM):
-            signal.signal(handled, lambda *_: None)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {RING, signal.SIGTERM})
-        self.crowd = Crowd(chat, self, self.pool.ring)
-        self.selector.register(self.wake, selectors.EVENT_READ, None)
-        self.selector.register(self.channel, selectors.EVENT_READ, None)
-        # How soon it is seen that somebody is late.
-        pause = min(1.0, chat.config.auth_timeout / 4, chat.config.send_timeout / 4)
-        looked = time.monotonic()
-        while not (self.ending and self.crowd.quiet()):
-            for key, events in self.selector.select(pause):
-                if key.data is None:
-                    self._hear_of(key.fileobj)
-                    continue
-                if events & selectors.EVENT_WRITE:
-                    self.crowd.send(key.data)
-                if events & selectors.EVENT_READ and key.data.id in self.crowd.clients:
-                    self.crowd.receive(key.data)
-            if time.monotonic() - looked > pause:
-                looked = time.monotonic()
-                self.crowd.drop_late()
-        return 0
-
-    def _hear_of(self, source: object) -> None:
-        if source is self.channel:
-            self._take_clients()
-            return
-        came = os.read(self.wake, 4096)
-        if signal.SIGTERM in came:
-            self._end()
-        self.crowd.send_all()
-
-    def _take_clients(self) -> None:
-        data, descriptors, _, _ = socket.recv_fds(self.channel, 4096, 64)
-        if not data:
-            # The daemon is gone.
-            self._end()
-            self.crowd.clients.clear()
-            return
-        given = iter(descriptors)
-        for word in data.split():
-            id = int(word)
-            if id < 0:
-                if -id in self.crowd.clients:
-                    self.crowd.drop(self.crowd.clients[-id], LEFT)
-                continue
-            descriptor = next(given, None)
-            if descriptor is None:  # No room for it among our open files.
-                self.channel.sendall(f"{id} {LEFT}\n".encode())
-                continue
-            connected = socket.socket(fileno=descriptor)
-            connected.setblocking(False)
-            client = self.crowd.add(id, connected)
-            self.selector.register(connected, selectors.EVENT_READ, client)
-
-    def _end(self) -> None:
-        """Take no more from anybody; what is in the log is sent still."""
-        self.ending = True
-        for client in self.crowd.clients.values():
-            self._watch(client, selectors.EVENT_WRITE if client.waiting else 0)
-
-    # What the crowd asks for ------------------------------------------------------------------
-
-    def watch_writing(self, client: Client, wanted: bool) -> None:
-        reading = 0 if self.ending or client.leaving else selectors.EVENT_READ
-        self._watch(client, reading | (selectors.EVENT_WRITE if wanted else 0))
-
-    def _watch(self, client: Client, events: int) -> None:
-        if not events:
-            with contextlib.suppress(KeyError):
-                self.selector.unregister(client.socket)
-        elif client.socket in self.selector.get_map():
-            self.selector.modify(client.socket, events, client)
-        else:
-            self.selector.register(client.socket, events, client)
-
-    def welcomed(self, client: Client) -> None:
-        self._tell(WELCOME, client)
-
-    def gone(self, client: Client, why: str) -> None:
-        self._watch(client, 0)
-        client.socket.close()
-        self._tell(why, client)
-
-    def _tell(self, word: str, client: Client) -> None:
-        with contextlib.suppress(OSError):
-            self.channel.sendall(f"{client.id} {word}\n".encode())
 
 
 ENGINE = Pool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 import probes
+from papaya.key import LENGTH
 from papaya.load import Load, Member
 from papaya.selftest import Server
 from papaya.settings import NEEDED
@@ -45,6 +47,31 @@ def serve(tmp_path: Path, facts: Path) -> Iterator[Serve]:
             server.stop(signal.SIGKILL)
         assert "Traceback" not in server.errors()
         assert "failed" not in server.errors()
+
+
+class Fake:
+    """A server that is told what to say, and takes what comes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.key = folder / "key"
+        self.key.write_text("ab" * 64)
+        self.key.chmod(0o600)
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.listening.settimeout(20)
+        self.options = [
+            f"127.0.0.1:{self.listening.getsockname()[1]}",
+            *("--key", str(self.key), "--name", "ann"),
+        ]
+
+    def joined(self, history: bytes) -> socket.socket:
+        """The next that connects, which is sent ``history``."""
+        client, _ = self.listening.accept()
+        client.settimeout(20)
+        given = b""
+        while len(given) < LENGTH:
+            given += client.recv(LENGTH - len(given))
+        client.sendall(history)
+        return client
 
 
 def until(condition: Callable[[], object], load: Load | None = None) -> None:

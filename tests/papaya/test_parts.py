@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import fcntl
 import itertools
 import os
 import subprocess
@@ -15,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papaya import config, key
+from papaya import config, daemon, key
 from papaya.board import COMMITTED, LINES, REPAIRED, Board
+from papaya.chat import Chat, Session
 from papaya.client.connection import Incoming, shown, split_server
 from papaya.errors import Refused
 from papaya.limits import Limits, source
@@ -24,7 +26,7 @@ from papaya.log import LOCKS, Log, after_newline
 from papaya.settings import NEEDED, SETTINGS, Settings
 from papaya.wire import Lines, clean, timed, untimed
 from probes import Fact, Platform, Report
-from tests.worlds import ROOT
+from tests.worlds import ROOT, needs_root
 
 # Wire ----------------------------------------------------------------------------------------
 
@@ -56,6 +58,13 @@ def test_the_length_counts_without_its_end() -> None:
     assert lines.feed(b"g\nok\n") == ([b"ok"], 0)
 
 
+def test_a_line_that_grows_is_too_long() -> None:
+    lines = Lines(16)
+    assert lines.feed(b"\xff" * 5 + b"\n" + b"\xff" * 6 + b"\n") == ([5 * "\ufffd".encode()], 1)
+    assert lines.feed(b"\xff" * 6) == ([], 0)
+    assert lines.end() == []
+
+
 def test_time_stands_before_each_line() -> None:
     assert timed([b"a: b", b"c"], 0) == b"1970-01-01T00:00:00Z a: b\n1970-01-01T00:00:00Z c\n"
     assert untimed("1970-01-01T00:00:00Z a: b") == ("1970-01-01T00:00:00Z", "a: b")
@@ -69,6 +78,13 @@ def test_the_client_shows_nothing_a_terminal_obeys(data: bytes, step: int) -> No
         for message in incoming.feed(data[at : at + step]):
             assert all(c.isprintable() or c == "\t" for c in message.name + message.text)
     assert shown("\x1b[2J") == "\\x1b[2J"
+
+
+def test_a_server_that_ends_no_line_does_not_fill_the_memory() -> None:
+    incoming = Incoming()
+    shown = [one for _ in range(100) for one in incoming.feed(b"x" * 65536)]
+    assert len(incoming.begun) < 1 << 18
+    assert sum(len(one.text) for one in shown) + len(incoming.begun) == 100 * 65536
 
 
 @pytest.mark.parametrize(
@@ -130,6 +146,20 @@ def test_a_short_write_is_cut_back_to_whole_lines(
     monkeypatch.undo()
     assert log.append([b"d"]) == (1, "")
     assert path.read_bytes().endswith(b" d\n")
+
+
+@pytest.mark.parametrize("kind", ["device", "fifo", "folder"])
+def test_a_log_that_is_no_file_is_refused(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    if kind == "device":
+        path = Path(os.devnull)
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(Refused, match=rf"^{path}: (no regular file|Is a directory)$") as raised:
+        opened(path, Board(1))
+    assert raised.value.status == 3
 
 
 WRITERS = """
@@ -197,6 +227,19 @@ def test_newlines_are_found_from_the_end(lines: list[bytes]) -> None:
         os.close(descriptor)
 
 
+def test_what_a_client_sent_of_the_key_is_not_kept(tmp_path: Path) -> None:
+    options = {"key": "/k", "log": str(tmp_path / "log")}
+    secret, board = b"k" * key.LENGTH, Board(1)
+    chat = Chat(config.load(None, options), Settings.from_report(report({})), secret, board, print)
+    log = chat.log()
+    log.begin()
+    session = Session(chat, log, lambda: None, lambda: chat.reader(sendfile=False))
+    assert session.feed(secret[:100]) == 0
+    assert session.feed(secret[100:] + b"x: y\n" * 1000) == 0
+    assert session.given == b""
+    assert board[LINES] == 1000
+
+
 # Keys ------------------------------------------------------------------------------------------
 
 
@@ -225,6 +268,84 @@ def test_what_is_no_key_is_refused(text: str, tmp_path: Path) -> None:
     path.chmod(0o600)
     with pytest.raises(Refused, match="hexadecimal"):
         key.load(str(path))
+
+
+# The process id's file ---------------------------------------------------------------------------
+
+
+def test_a_pid_file_is_held_and_removed(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    path.write_text("what one left that was killed")
+    held = daemon.write_pid(str(path))
+    assert path.read_text() == f"{os.getpid()}\n"
+    with pytest.raises(Refused, match=f"running already, as process {os.getpid()}"):
+        daemon.write_pid(str(path))
+    daemon.remove_pid(str(path), held)
+    os.close(held)
+    assert not path.exists()
+
+
+def test_a_pid_file_that_was_removed_meanwhile_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pid"
+    flock = fcntl.flock
+
+    def late(descriptor: int, how: int) -> None:
+        monkeypatch.undo()
+        path.unlink()  # The one that held it ends just now.
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    held = daemon.write_pid(str(path))
+    assert os.path.samestat(os.fstat(held), path.stat())
+    os.close(held)
+
+
+@pytest.mark.parametrize("kind", ["link", "name", "folder", "fifo"])
+def test_a_pid_file_that_may_be_anothers_is_refused(kind: str, tmp_path: Path) -> None:
+    path, other = tmp_path / "pid", tmp_path / "other"
+    other.write_text("precious")
+    if kind == "link":
+        path.symlink_to(other)
+    elif kind == "name":
+        path.hardlink_to(other)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+    with pytest.raises(Refused, match=rf"^{path}: ") as raised:
+        daemon.write_pid(str(path))
+    assert raised.value.status == 3
+    assert other.read_text() == "precious"
+
+
+@needs_root
+def test_a_pid_file_of_another_user_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    path.write_text("1")
+    os.chown(path, 65534, 65534)
+    with pytest.raises(Refused, match="belongs to user 65534"):
+        daemon.write_pid(str(path))
+    assert path.read_text() == "1"
+
+
+@needs_root
+@pytest.mark.parametrize("how", ["setresuid", "setuid"])
+@pytest.mark.parametrize("ids", ["0, 0, 0", "0, 65534, 0", "65534, 65534, 0", "0, 65534, 65534"])
+def test_root_is_given_up_whichever_id_it_is(ids: str, how: str) -> None:
+    program = f"""if True:
+        import os
+        from papaya.daemon import give_up_root
+        os.setgroups([0])
+        os.setresuid({ids})
+        give_up_root("nobody", "{how}")
+        print(os.getresuid(), os.getresgid(), os.getgroups())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == f"{(65534,) * 3} {(65534,) * 3} [65534]\n", done.stderr
 
 
 # Limits ----------------------------------------------------------------------------------------
@@ -271,7 +392,7 @@ def test_a_right_key_forgives_and_time_forgets() -> None:
     wrong()
     now += 4.1
     assert not limits.refuses("192.0.2.1")
-    assert limits.welcomed("192.0.2.1")
+    limits.welcomed("192.0.2.1")
     assert not limits.wrong
     wrong()
     now += 2.1 + 600

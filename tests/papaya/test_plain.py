@@ -8,17 +8,21 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from papaya.client.connection import message
+from papaya.client.connection import Seen, message
 from papaya.key import LENGTH
+from papaya.load import Load
 from papaya.selftest import Server
-from tests.papaya.conftest import Serve
+from tests.papaya.conftest import Fake, Serve
 from tests.worlds import needs_linux, needs_root
 
 ROOT = Path(__file__).parent.parent.parent
+RUN = "from papaya.cli import main; raise SystemExit(main())"
 
 
 def chat(
@@ -70,6 +74,133 @@ def test_a_line_of_the_history_is_no_acknowledgement(serve: Serve, tmp_path: Pat
     done = chat(*options, said="backup ok\n", home=tmp_path)
     assert done.returncode == 1
     assert "backup ok" in done.stdout
+
+
+@pytest.mark.parametrize("history", ["0", "7"])
+def test_once_is_over_in_a_chat_that_is_never_quiet(
+    history: str, serve: Serve, tmp_path: Path
+) -> None:
+    server = serve("--engine", "coroutines", "--history", history)
+    options = (server_of(server), "--plain", "--once", "--key", server.key_path, "--name", "ann")
+    with Load(server.address, server.key) as load, ThreadPoolExecutor(1) as pool:
+        (talker,) = load.join(1)
+        done = pool.submit(chat, *options, said="hi\n", home=tmp_path)
+        end = time.monotonic() + 20
+        while not done.done() and time.monotonic() < end:
+            load.say(talker, b"bob: and so on\n")
+            load.step(0.05)
+        assert time.monotonic() < end
+    assert done.result().returncode == 0
+    assert " ann: hi\n" in done.result().stdout
+
+
+def test_a_line_that_never_comes_back_is_given_up_in_a_busy_chat(tmp_path: Path) -> None:
+    fake = Fake(tmp_path)
+    wait = f"from papaya.client import plain; plain.ONCE_SECONDS = 0.5\n{RUN}"
+    with (
+        fake.listening,
+        subprocess.Popen(
+            [sys.executable, "-c", wait, "chat", *fake.options, "--plain", "--once"],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        ) as process,
+    ):  # fmt: skip
+        assert process.stdin
+        process.stdin.write(b"hi\n")
+        process.stdin.close()
+        with fake.joined(b"") as client, contextlib.suppress(OSError):
+            end = time.monotonic() + 20
+            while process.poll() is None and time.monotonic() < end:
+                client.sendall(b"bob: and so on\n")
+                time.sleep(0.05)
+        assert process.wait(20) == 1
+        assert process.stderr
+        assert process.stderr.read() == b"papaya: 1 lines did not come back\n"
+
+
+def test_what_was_shown_is_not_shown_again(tmp_path: Path) -> None:
+    fake = Fake(tmp_path)
+    with (
+        fake.listening,
+        subprocess.Popen(
+            [sys.executable, "-m", "papaya", "chat", *fake.options, "--plain"],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        ) as process,
+    ):  # fmt: skip
+        assert process.stdout
+        fake.joined(b"bob: one\nbob: two\n").close()
+        with fake.joined(b"bob: two\nbob: three\n") as client:
+            client.sendall(b"bob: two\nbob: end\n")
+            said = b""
+            while not said.endswith(b"end\n"):
+                said += process.stdout.readline()
+            process.terminate()
+    assert said == b"bob: one\nbob: two\nbob: three\nbob: two\nbob: end\n"
+
+
+@pytest.mark.parametrize(
+    ("again", "news"),
+    [
+        ("ab abc", "c"),
+        ("abc bcd", "d"),
+        ("abc c", ""),
+        ("abc cc", "c"),
+        ("abc cabc", "abc"),
+        ("abc xabc", "xabc"),
+        ("abc bd", "bd"),  # It was another b: the history goes on to the last that was shown.
+        ("aab aab", ""),
+        ("abab abab", "ab"),  # It may have been said again: rather twice than not at all.
+        ("abc abx", "abx"),
+        (" ab", "ab"),
+    ],
+)
+def test_the_history_alone_is_hidden(again: str, news: str) -> None:
+    seen = Seen()
+    before, after = again.split(" ")
+
+    def shown(letters: str) -> str:
+        found = (seen.news(message(letter.encode())) for letter in letters)
+        return "".join(one.text for some in found for one in some)
+
+    assert shown(before) == before
+    seen.joined()
+    notice = message(b"* a line was refused")
+    assert seen.news(notice) == [notice]
+    assert shown(after) == news
+    # What is said from now on is shown, whatever it is.
+    assert shown("c" + before) == "c" + before
+
+
+@needs_linux
+@needs_root
+def test_an_address_that_is_silent_does_not_hide_the_next(serve: Serve, tmp_path: Path) -> None:
+    server = serve("--engine", "coroutines")
+    hosts = tmp_path / "hosts"
+    hosts.write_text("::1 twin\n127.0.0.1 twin\n")
+    mount = f'mount --bind {hosts} /etc/hosts && exec "$@"'
+    ask = (
+        "import sys; from papaya.client.connection import *\n"
+        "_, port, key = sys.argv\n"
+        "connected, answered = connect(Account('twin', int(port), key.encode(), 'ann'), 0.5)\n"
+        "print(connected.getpeername()[0], answered < 0.5)"
+    )
+    port = server.address[1]
+    with contextlib.ExitStack() as stack:
+        # Who connects where nobody accepts any more is not answered.
+        full = socket.socket(socket.AF_INET6)
+        stack.enter_context(full).bind(("::1", port))
+        full.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket(socket.AF_INET6))
+            waiting.setblocking(False)
+            waiting.connect_ex(("::1", port))
+        done = subprocess.run(
+            [
+                "unshare", "-m", "--propagation", "private", "sh", "-c", mount, "sh",
+                sys.executable, "-c", ask, str(port), server.key.decode(),
+            ],
+            cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+    assert done.stdout == "127.0.0.1 True\n"
 
 
 def test_nobody_speaks_for_the_server(serve: Serve, tmp_path: Path) -> None:

@@ -18,19 +18,18 @@ import pytest
 
 from papaya.load import Load
 from papaya.selftest import Server
-from tests.papaya.conftest import Serve
+from tests.papaya.conftest import Fake, Serve
 
 
 class Terminal:
     """``papaya chat`` in a pseudo-terminal of 24 by 80."""
 
-    def __init__(self, server: Server, address: tuple[str, int], name: str, home: Path) -> None:
+    def __init__(self, options: list[str], home: Path) -> None:
         self.screen = pyte.Screen(80, 24)
         self.stream = pyte.ByteStream(self.screen)
         # They would fix the size.
         environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
-        arguments = ["-m", "papaya", "chat", f"{address[0]}:{address[1]}"]
-        arguments += ["--key", server.key_path, "--name", name]
+        arguments = ["-m", "papaya", "chat", *options]
         self.child = pexpect.spawn(
             sys.executable,
             arguments,
@@ -57,10 +56,15 @@ class Terminal:
         return self.until(lambda shown: text in shown)
 
 
+def options(server: Server, name: str) -> list[str]:
+    host, port = server.address
+    return [f"{host}:{port}", "--key", server.key_path, "--name", name]
+
+
 @pytest.fixture
 def chatting(serve: Serve, tmp_path: Path) -> Iterator[tuple[Server, Terminal]]:
     server = serve("--engine", "coroutines")
-    terminal = Terminal(server, server.address, "ann", tmp_path)
+    terminal = Terminal(options(server, "ann"), tmp_path)
     terminal.until_shown("connected")
     yield server, terminal
     terminal.child.close(force=True)
@@ -116,12 +120,34 @@ def test_it_connects_again_by_itself(chatting: tuple[Server, Terminal], serve: S
     assert shown.count("ann before") == 1
 
 
+def test_a_line_that_may_be_lost_is_said(tmp_path: Path) -> None:
+    fake = Fake(tmp_path)
+    with fake.listening:
+        ann = Terminal(fake.options, tmp_path)
+        with fake.joined(b"bob: hi\n* to you alone\n") as client:
+            ann.until_shown("bob hi")
+            ann.child.send("one\r")
+            ann.take()
+            assert client.recv(100) == b"ann: one\n"
+            client.sendall(b"ann: one\n")
+            ann.until_shown("ann one")
+            ann.child.send("two\r")
+            assert client.recv(100) == b"ann: two\n"
+        shown = ann.until_shown("may be lost, as it did not come back: two")
+        assert shown.count("may be lost") == 1
+        # What the server says to us alone and what others say again is shown again.
+        with fake.joined(b"bob: hi\nann: one\n* to you alone\nbob: hi\n"):
+            shown = ann.until(lambda shown: shown.count("bob hi") == 2)
+            assert (shown.count("ann one"), shown.count("to you alone")) == (1, 2)
+        ann.child.close(force=True)
+
+
 def test_a_wrong_key_is_said(chatting: tuple[Server, Terminal], tmp_path: Path) -> None:
     server, _ = chatting
     wrong = tmp_path / "wrong"
     wrong.write_text("0" * 128)
     wrong.chmod(0o600)
     server.key_path = str(wrong)
-    eve = Terminal(server, server.address, "eve", tmp_path)
+    eve = Terminal(options(server, "eve"), tmp_path)
     eve.until_shown("is the key right?")
     eve.child.close(force=True)

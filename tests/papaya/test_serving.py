@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import random
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
 import unicodedata
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from unittest.mock import ANY
 
 import pytest
@@ -22,12 +26,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from papaya import engines, selftest
+from papaya.errors import Refused
 from papaya.key import LENGTH
 from papaya.load import Load
 from papaya.selftest import Server
 from papaya.status import ask
 from tests.papaya.conftest import Serve, check_streams, descendants, runs, settle, until
-from tests.worlds import needs_linux, needs_root, shim
+from tests.worlds import ROOT, needs_linux, needs_root, shim
 
 ENGINES = engines.names()
 every_engine = pytest.mark.parametrize("engine", ENGINES)
@@ -141,7 +146,7 @@ def test_a_thousand_that_only_listen(engine: str, serve: Serve) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
     server = serve("--engine", engine, "--max-clients", "1100")
     with loaded(server) as load:
-        members = load.join(1000)
+        members = load.join(1000, timeout=90)
         result = load.exchange(5, senders=members[:2])
         assert result.delivered == 10_000
         assert result.perfect, result
@@ -268,6 +273,29 @@ def test_no_more_clients_than_allowed(engine: str, serve: Serve) -> None:
         assert ask(server.log_path + ".status")["clients"] == 3
 
 
+@every_engine
+def test_of_a_client_that_is_refused_nothing_is_kept(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine, "--max-clients", "3")
+    with loaded(server) as load, contextlib.ExitStack() as stack:
+        late = [stack.enter_context(socket.create_connection(server.address)) for _ in range(4)]
+        until(lambda: ask(server.log_path + ".status")["waiting"] == 4)
+        *_, leaving = load.join(3)
+        for connected in late[:3]:
+            connected.settimeout(20)
+            connected.sendall(server.key + b"eve: in the log?\n")
+            assert _ended(connected)
+        until(lambda: server.errors().count("too many clients") == 3)
+        assert ask(server.log_path + ".status")["refused"] == 3
+        assert b"eve" not in server.log()
+        assert load.exchange(3).perfect
+        # There is a place again for the last of them.
+        load.leave(leaving)
+        until(lambda: ask(server.log_path + ".status")["clients"] == 2)
+        late[3].sendall(server.key + b"eve: now\n")
+        until(lambda: b"eve: now" in server.log(), load)
+        check_streams(load, server.log)
+
+
 # Ends ------------------------------------------------------------------------------------------
 
 
@@ -359,6 +387,43 @@ def test_a_worker_that_is_killed_is_replaced(serve: Serve) -> None:
         load.join(4)
         assert load.exchange(5).perfect
         assert "another takes its place" in server.errors()
+
+
+@needs_linux
+def test_a_worker_that_cannot_be_replaced_yet(serve: Serve, tmp_path: Path) -> None:
+    """For want of processes the others go on; as soon as there is one it is replaced."""
+    world = shim(
+        tmp_path,
+        """
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+pid_t fork(void) {
+    pid_t (*real)(void) = dlsym(RTLD_NEXT, "fork");
+    if (access(getenv("NO_FORK"), F_OK)) return real();
+    errno = EAGAIN;
+    return -1;
+}
+""",
+    )
+    short = tmp_path / "short"
+    before = ["env", f"NO_FORK={short}", *(f"{name}={value}" for name, value in world.items())]
+    server = serve("--engine", "pool", "--workers", "2", before=before)
+    with loaded(server) as load:
+        load.join(4)
+        below = descendants(server.process.pid)[server.process.pid]
+        first, *_ = [pid for pid in below if os.getpgid(pid) != pid]
+        short.touch()
+        os.kill(first, signal.SIGKILL)
+        until(lambda: "worker 0 cannot be started yet: Resource temp" in server.errors(), load)
+        assert "worker 0 ended (SIGKILL); another takes its place" in server.errors()
+        load.join(2)
+        assert load.exchange(5).perfect
+        short.unlink()
+        until(lambda: len(descendants(server.process.pid)[server.process.pid]) == 3, load)
+        load.join(3)
+        assert load.exchange(5).perfect
+        check_streams(load, server.log)
 
 
 # The log -----------------------------------------------------------------------------------------
@@ -572,6 +637,60 @@ def test_status_and_usr2_tell_the_counters(serve: Serve) -> None:
         until(lambda: '"lines": 9' in server.errors())
 
 
+@needs_linux
+def test_one_that_is_just_starting_is_not_taken_for_dead(serve: Serve, tmp_path: Path) -> None:
+    log = tmp_path / "chat.log"
+    with log.open("w") as held, socket.socket(socket.AF_UNIX) as starting:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        starting.bind(f"{log}.status")  # And it is about to listen.
+        server = serve(wait=False)
+        waits = rf"-> FLOCK .* {server.process.pid} "
+        until(lambda: re.search(waits, Path("/proc/locks").read_text()))
+        starting.listen()
+        fcntl.flock(held, fcntl.LOCK_UN)
+        with pytest.raises(RuntimeError, match="another papaya is running with this log"):
+            server.started()
+
+
+def test_a_status_that_nothing_is_said_of(tmp_path: Path) -> None:
+    path = tmp_path / "status"
+    with socket.socket(socket.AF_UNIX) as listening, ThreadPoolExecutor(1) as pool:
+        listening.bind(str(path))
+        listening.listen()
+        pool.submit(lambda: listening.accept()[0].close())
+        with pytest.raises(Refused, match=f"^{path}: it closed the connection"):
+            ask(str(path))
+
+
+def test_an_interrupt_while_it_is_loaded_is_no_traceback(tmp_path: Path) -> None:
+    # One of what it imports interrupts it.
+    (tmp_path / "tomllib.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    done = subprocess.run(
+        [sys.executable, "-m", "papaya", "settings"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}, cwd=tmp_path,
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_an_interrupt_while_facts_are_measured_is_one_line(tmp_path: Path) -> None:
+    program = """if True:
+        import os, signal
+        import probes.cli
+        def interrupted():
+            os.killpg(0, signal.SIGINT)  # As the terminal does.
+            signal.pause()
+        probes.cli._parser = interrupted
+        from papaya.cli import main
+        raise SystemExit(main(["settings"]))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60, start_new_session=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "papaya: interrupted\n")
+
+
 def test_a_second_one_on_the_same_log_or_port_is_refused(serve: Serve, tmp_path: Path) -> None:
     server = serve()
     with pytest.raises(RuntimeError, match="another papaya is running with this log"):
@@ -582,33 +701,82 @@ def test_a_second_one_on_the_same_log_or_port_is_refused(serve: Serve, tmp_path:
         serve("--log", other, "--listen", taken)
 
 
-def test_it_becomes_a_daemon(facts: Path, tmp_path: Path) -> None:
-    """And says with its exit status that it did, once clients may come."""
-    key, pid_file, log = tmp_path / "key", tmp_path / "pid", tmp_path / "chat.log"
-    papaya = [sys.executable, "-m", "papaya"]
-    subprocess.run([*papaya, "key", "new", str(key)], check=True, capture_output=True)
-    start = [
-        *papaya, "serve", "--daemon", "--listen", "127.0.0.1:0", "--key", str(key),
-        "--log", str(log), "--pid-file", str(pid_file), "--report", str(facts),
-    ]  # fmt: skip
-    done = subprocess.run(start, stdout=subprocess.PIPE, text=True, check=False, timeout=60)
-    assert done.returncode == 0
-    port = int(done.stdout.rpartition(":")[2])
-    pid = int(pid_file.read_text())
-    try:
-        with Load(("127.0.0.1", port), key.read_bytes().strip()) as load:
-            load.join(2)
-            assert load.exchange(2).perfect
-        assert os.getsid(pid) not in (pid, os.getsid(0))
-        again = subprocess.run(
-            [*start, "--status", str(tmp_path / "s")], capture_output=True, text=True, check=False
-        )
+class Daemon:
+    """A ``papaya serve --daemon``."""
+
+    def __init__(self, folder: Path, facts: Path, *options: str) -> None:
+        self.key, self.pid_file, self.log = folder / "key", folder / "pid", folder / "chat.log"
+        papaya = [sys.executable, "-m", "papaya"]
+        subprocess.run([*papaya, "key", "new", str(self.key)], check=True, capture_output=True)
+        self.command = [
+            *papaya, "serve", "--daemon", "--listen", "127.0.0.1:0", "--key", str(self.key),
+            "--log", str(self.log), "--pid-file", str(self.pid_file), "--report", str(facts),
+            *options,
+        ]  # fmt: skip
+
+    def start(self, *options: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        """It says with its exit status that it became a daemon, once clients may come."""
+        return subprocess.run(
+            [*self.command, *options],
+            capture_output=True, text=True, check=False, timeout=60, **more,
+        )  # fmt: skip
+
+    @contextlib.contextmanager
+    def running(self, **more: Any) -> Iterator[tuple[int, Load]]:
+        """For the time being: its process id, and a load for it."""
+        done = self.start(**more)
+        assert done.returncode == 0, done.stderr
+        port = int(done.stdout.rpartition(":")[2])
+        pid = int(self.pid_file.read_text())
+        try:
+            with Load(("127.0.0.1", port), self.key.read_bytes().strip()) as load:
+                yield pid, load
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            until(lambda: not self.pid_file.exists())
+            until(lambda: not runs(pid))
+
+
+@pytest.mark.parametrize("how", ["double fork", "setsid"])
+def test_it_becomes_a_daemon(how: str, facts: Path, tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, facts, "--set", f"daemon={how}")
+    kept, closed = os.pipe()  # What a shell has open beside.
+    with daemon.running(pass_fds=[closed], umask=0) as (pid, load):
+        os.close(closed)
+        assert select.select([kept], [], [], 20)[0]  # Its end: nobody has it open any more.
+        os.close(kept)
+        load.join(2)
+        assert load.exchange(2).perfect
+        assert os.getsid(pid) != os.getsid(0)
+        assert (os.getsid(pid) == pid) == (how == "setsid")
+        if sys.platform == "linux":
+            assert os.readlink(f"/proc/{pid}/cwd") == "/"
+            assert "Umask:\t0077" in Path(f"/proc/{pid}/status").read_text()
+            for descriptor in range(3):
+                assert os.readlink(f"/proc/{pid}/fd/{descriptor}") == os.devnull
+        again = daemon.start("--status", str(tmp_path / "s"))
         assert again.returncode == 3
-        assert again.stderr == f"papaya: {pid_file}: papaya is running already, as process {pid}\n"
-    finally:
-        os.kill(pid, signal.SIGTERM)
-    until(lambda: not pid_file.exists())
-    until(lambda: not os.path.exists(f"/proc/{pid}"))
+        assert (
+            again.stderr
+            == f"papaya: {daemon.pid_file}: papaya is running already, as process {pid}\n"
+        )
+
+
+@needs_linux
+def test_a_daemon_that_fails_writes_into_nothing_of_the_chat(facts: Path, tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, facts)
+    with daemon.running() as (pid, load):
+        load.join(1)
+        os.rename(daemon.log, tmp_path / "old")
+        os.kill(pid, signal.SIGHUP)
+        until(daemon.log.exists, load)  # Opened under the first number that is free.
+        load.exchange(1)
+        (keeper,) = (p for p in descendants(pid)[pid] if os.getpgid(p) == p)
+        os.kill(keeper, signal.SIGKILL)
+        until(lambda: not runs(pid))
+    assert b"killed" not in daemon.log.read_bytes()
+    assert b"killed" not in b"".join(load.members[0].chunks)
 
 
 @needs_linux
