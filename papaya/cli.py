@@ -250,6 +250,8 @@ def _serve(options: argparse.Namespace) -> int:
         if config.user:
             daemon.give_up_root(config.user, settings["privileges"])
         for choice in settings.choices.values():
+            if choice.name in engine.unused:
+                continue
             facts = ", ".join(f"{id}: {answer}" for id, answer in choice.facts.items())
             say(f"setting {choice.name}: {choice.value}; {choice.because} ({facts})")
         # One a client, or one a worker of `pool`.

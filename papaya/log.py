@@ -147,9 +147,11 @@ class Log:
                 whole = data.rfind(b"\n", 0, end - start) + 1
                 kept = data.count(b"\n", 0, whole)
                 why = os.strerror(errno.ENOSPC)
-                end = start + whole
-                os.ftruncate(self.descriptor, end)
-            self._commit(start, end, kept)
+                self._commit(start, start + whole, kept)
+                with contextlib.suppress(OSError):  # Then the next writer cuts it off.
+                    os.ftruncate(self.descriptor, start + whole)
+            else:
+                self._commit(start, end, kept)
             return kept, why
         finally:
             self.lock(self.descriptor, False)

@@ -55,6 +55,8 @@ class Engine(ABC):
 
     blocking = False
     """Whether it wants accepted sockets to block."""
+    unused: frozenset[str] = frozenset()
+    """The settings that make no difference to it."""
 
     def __init__(self, service: Service) -> None:
         self.service = service

@@ -12,6 +12,8 @@ from ..service import LEFT, Engine, Service, Visitor
 class Coroutines(Engine):
     """Everything in the daemon's own process."""
 
+    unused = frozenset(("wait", "multicast", "send", "reap", "orphans"))
+
     def __init__(self, service: Service) -> None:
         super().__init__(service)
         self.visitors: dict[int, Visitor] = {}

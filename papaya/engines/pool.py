@@ -37,6 +37,8 @@ class _Worker:
 class Pool(Engine):
     """Workers, as many as there are processors."""
 
+    unused = frozenset(("wait", "send"))
+
     def __init__(self, service: Service) -> None:
         super().__init__(service)
         self.workers: dict[int, _Worker] = {}

@@ -7,6 +7,8 @@ import errno
 import fcntl
 import itertools
 import os
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,6 +24,7 @@ from papaya.chat import Chat, Session
 from papaya.client.connection import Incoming, shown, split_server
 from papaya.errors import Refused
 from papaya.limits import Limits, source
+from papaya.listener import prepare
 from papaya.log import LOCKS, Log, after_newline
 from papaya.settings import NEEDED, SETTINGS, Settings
 from papaya.wire import Lines, clean, timed, untimed
@@ -148,6 +151,27 @@ def test_a_short_write_is_cut_back_to_whole_lines(
     assert path.read_bytes().endswith(b" d\n")
 
 
+def test_a_torn_line_that_cannot_be_cut_off_is_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    path = tmp_path / "log"
+    board = Board(1)
+    log = opened(path, board)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:30]))
+    monkeypatch.setattr(os, "ftruncate", fails)
+    # What is said of each line is so still when the next has come.
+    assert log.append([b"a", b"b"]) == (1, os.strerror(errno.ENOSPC))
+    assert (board[LINES], board[COMMITTED]) == (1, 23)
+    monkeypatch.undo()
+    assert log.append([b"c"]) == (1, "")
+    assert [line[-1:] for line in path.read_bytes().splitlines()] == [b"a", b"c"]
+    assert board[LINES] == 2
+
+
 @pytest.mark.parametrize("kind", ["device", "fifo", "folder"])
 def test_a_log_that_is_no_file_is_refused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "log"
@@ -165,6 +189,7 @@ def test_a_log_that_is_no_file_is_refused(kind: str, tmp_path: Path) -> None:
 WRITERS = """
 import os, sys
 from papaya.board import COMMITTED, LINES, Board
+from papaya.listener import prepare
 from papaya.log import LOCKS, Log
 
 path, lock = sys.argv[1:]
@@ -348,6 +373,28 @@ def test_root_is_given_up_whichever_id_it_is(ids: str, how: str) -> None:
     assert done.stdout == f"{(65534,) * 3} {(65534,) * 3} [65534]\n", done.stderr
 
 
+# Connections -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+def test_everything_is_set_on_an_accepted_socket(blocking: bool) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        accepted.set_inheritable(True)
+        accepted.setblocking(not blocking)
+        prepare(accepted, blocking, 2.5)
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert not accepted.get_inheritable()
+        assert os.get_blocking(accepted.fileno()) == blocking
+        if blocking:
+            limit = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16)
+            assert struct.unpack("ll", limit) == (2, 500_000)
+
+
 # Limits ----------------------------------------------------------------------------------------
 
 
@@ -455,6 +502,9 @@ OPENBSD = {
 }  # fmt: skip
 
 
+BASELINES = sorted((ROOT / "matrix" / "baselines").glob("*.json"))
+
+
 def chosen(answers: Mapping[str, object], **forced: str) -> dict[str, str]:
     settings = Settings.from_report(report(answers), forced)
     return {name: choice.value for name, choice in settings.choices.items()}
@@ -466,6 +516,24 @@ def test_settings_of_each_kind_of_platform() -> None:
     assert (linux["lock"], linux["send"], linux["orphans"]) == ("flock", "sendfile", "prctl")
     assert chosen(FREEBSD) == {**linux, "orphans": "procctl"}
     assert chosen(OPENBSD) == {**linux, "orphans": "pipe", "send": "pread and send"}
+
+
+@pytest.mark.parametrize("path", BASELINES, ids=[path.stem for path in BASELINES])
+def test_settings_of_each_recorded_platform(path: Path) -> None:
+    measured = Report.load(path)
+    settings = Settings.from_report(measured)
+    for choice in settings.choices.values():
+        (option,) = (
+            option
+            for setting in SETTINGS
+            for option in setting.options
+            if (setting.name, option.value) == (choice.name, choice.value)
+        )
+        for id, wanted in option.rests_on.items():
+            fact = measured.get(id)
+            assert fact is None or not fact.measured or fact.value == wanted
+    # They are Linux, all of them.
+    assert {name: choice.value for name, choice in settings.choices.items()} == chosen(LINUX)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from papaya.errors import Refused
 from papaya.key import LENGTH
 from papaya.load import Load
 from papaya.selftest import Server
+from papaya.settings import NAMES
 from papaya.status import ask
 from tests.papaya.conftest import Serve, check_streams, descendants, runs, settle, until
 from tests.worlds import ROOT, needs_linux, needs_root, shim
@@ -369,6 +370,9 @@ def test_a_child_that_is_killed_takes_one_client_along(
 
         load.exchange(30, meanwhile=kill, timeout=3)
         assert sum(member.closed for member in load.members) == 1
+        # Of the others' lines none is missing from the log.
+        others = [b"Z %s: " % member.name for member in load.members if not member.closed]
+        until(lambda: all(server.log().count(name) == 1 + 30 for name in others), load)
         until(lambda: not runs(receiver) and not any(map(runs, below[receiver])))
         assert load.exchange(5).perfect
         check_streams(load, server.log)
@@ -568,29 +572,62 @@ def test_a_log_on_a_disk_that_fills(engine: str, serve: Serve, tmp_path: Path) -
         until(lambda: all(b"n: room\n" in b"".join(m.chunks) for m in load.members), load)
 
 
-def test_every_line_is_on_the_disk_before_it_is_delivered(serve: Serve) -> None:
-    server = serve("--durability", "data")
+@needs_linux
+@every_engine
+def test_every_line_is_on_the_disk_before_it_is_delivered(
+    engine: str, serve: Serve, tmp_path: Path
+) -> None:
+    # Nothing is durable any more where fdatasync() fails: then nothing may be delivered.
+    world = shim(
+        tmp_path,
+        """
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+int fdatasync(int fd) {
+    if (access(getenv("NO_SYNC"), F_OK)) return 0;
+    errno = EIO;
+    return -1;
+}
+""",
+    )
+    failing = tmp_path / "failing"
+    before = ["env", f"NO_SYNC={failing}", *(f"{name}={value}" for name, value in world.items())]
+    server = serve("--engine", engine, "--durability", "data", before=before)
     with loaded(server) as load:
-        load.join(4)
+        talker, other = load.join(2)
         assert load.exchange(5).perfect
+        failing.touch()
+        load.say(talker, b"n: lost\n")
+        until(lambda: b"* a line was refused" in b"".join(talker.chunks), load)
+        failing.unlink()
+        assert load.exchange(2).perfect
+        assert b"n: lost" not in b"".join(other.chunks) + server.log()
         check_streams(load, server.log)
 
 
 # Settings ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "forced",
-    [
-        "lock=flock", "lock=ofd", "lock=fcntl",
-        "wait=sigwait", "wait=sigtimedwait", "wait=wakeup descriptor",
-        "multicast=killpg", "multicast=one by one",
-        "send=sendfile", "send=pread and send",
-        "orphans=pipe",
-        "listen=a socket a family", "listen=one dual-stack socket",
-    ],
+CHOICES = (
+    "lock=flock", "lock=ofd", "lock=fcntl",
+    "wait=sigwait", "wait=sigtimedwait", "wait=wakeup descriptor",
+    "multicast=killpg", "multicast=one by one",
+    "send=sendfile", "send=pread and send",
+    "orphans=pipe",
+    "listen=a socket a family", "listen=one dual-stack socket",
 )  # fmt: skip
-@every_engine
+
+
+@pytest.mark.parametrize(
+    ("engine", "forced"),
+    [
+        (engine, forced)
+        for engine in ENGINES
+        for forced in CHOICES
+        if forced.partition("=")[0] not in engines.load(engine).unused
+    ],
+)
 def test_it_runs_with_every_choice_this_host_can_honour(
     engine: str, forced: str, serve: Serve
 ) -> None:
@@ -607,6 +644,13 @@ def test_it_runs_with_every_choice_this_host_can_honour(
         check_streams(load, server.log)
 
 
+@every_engine
+def test_each_setting_that_is_used_is_said_once(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine)
+    said = re.findall(r"^papaya: setting (\w+): ", server.errors(), re.MULTILINE)
+    assert said == [name for name in NAMES if name not in engines.load(engine).unused]
+
+
 def test_what_the_facts_rule_out_is_refused(serve: Serve) -> None:
     with pytest.raises(RuntimeError, match="parent_death_signal is prctl"):
         serve("--set", "orphans=procctl")
@@ -619,8 +663,9 @@ def test_what_the_facts_rule_out_is_refused(serve: Serve) -> None:
 # The daemon --------------------------------------------------------------------------------------
 
 
-def test_status_and_usr2_tell_the_counters(serve: Serve) -> None:
-    server = serve()
+@every_engine
+def test_status_and_usr2_tell_the_counters(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine)
     path = server.log_path + ".status"
     assert os.stat(path).st_mode & 0o777 == 0o600
     with loaded(server) as load:
