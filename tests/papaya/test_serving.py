@@ -86,6 +86,35 @@ def test_one_that_stops_reading_delays_nobody(engine: str, serve: Serve) -> None
 
 
 @every_engine
+def test_one_that_reads_slowly_gets_everything_and_delays_nobody(engine: str, serve: Serve) -> None:
+    # It takes something again and again, and is no longer behind than that.
+    server = serve("--engine", engine, "--send-timeout", "10")
+    with loaded(server) as load:
+        slow, *_ = load.join(4)
+        slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        load.stop_reading(slow)
+
+        def read(sent: int) -> None:
+            if sent % 4 == 0:
+                with contextlib.suppress(BlockingIOError):
+                    slow.chunks.append(slow.socket.recv(4096))
+
+        result = load.exchange(400, size=4000, meanwhile=read)
+        assert result.perfect, result
+        log = server.log()
+        got = b"".join(slow.chunks)
+        behind = len(log) - len(got)
+        assert behind > 1 << 20
+        slow.socket.settimeout(20)
+        while not got.endswith(log[-5000:]):
+            data = slow.socket.recv(1 << 20)
+            assert data
+            got += data
+        assert log.endswith(got)
+        assert ask(server.log_path + ".status")["clients"] == 4
+
+
+@every_engine
 def test_clients_that_come_and_go(engine: str, serve: Serve) -> None:
     server = serve("--engine", engine)
     with loaded(server) as load, loaded(server) as guests:
@@ -217,6 +246,22 @@ def _ended(client: socket.socket) -> bool:
         return client.recv(1000) == b""
     except ConnectionResetError:
         return True
+
+
+@every_engine
+def test_garbage_is_no_key(engine: str, serve: Serve) -> None:
+    server = serve("--engine", engine, "--backoff", "0", "--auth-timeout", "0.5")
+    with loaded(server) as load:
+        load.join(1)
+        given = [b"\0" * LENGTH, os.urandom(4 * LENGTH), b"\n" * 70000, server.key[::-1], b"\xff"]
+        for garbage in given:
+            with socket.create_connection(server.address, timeout=20) as client:
+                with contextlib.suppress(ConnectionError):  # It may have seen enough.
+                    client.sendall(garbage)
+                assert _ended(client)
+        until(lambda: server.errors().count("refused 127.0.0.1 port") == len(given), load)
+        assert load.exchange(2).perfect
+        assert server.log().count(b"\n") == 1 + 2
 
 
 @every_engine
