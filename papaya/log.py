@@ -43,6 +43,8 @@ LOCKS: dict[str, Lock] = {"flock": _flock, "ofd": _ofd, "fcntl": _fcntl}
 """By the value of the setting ``lock``."""
 
 _CHUNK = 1 << 16
+_STEP = 1 << 12
+"""Where the last lines are looked for: what is read is memory that every joining client costs."""
 # macOS has no fdatasync() that Python offers.
 _fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
@@ -238,7 +240,7 @@ def after_newline(descriptor: int, end: int, count: int) -> int:
     """The place behind the ``count``-th line feed back from ``end``; 0 if there is none."""
     at = end
     while at > 0:
-        size = min(_CHUNK, at)
+        size = min(_STEP, at)
         data = os.pread(descriptor, size, at - size)
         found = len(data)
         while (found := data.rfind(b"\n", 0, found)) >= 0:
