@@ -62,3 +62,21 @@ def changed(
 def saved(report: Report, path: Path) -> str:
     report.save(path)
     return str(path)
+
+
+WIDTHS = {
+    "abi.pointer_bits": 32,
+    "abi.long_bits": 32,
+    "abi.size_t_bits": 32,
+    "abi.off_t_bits": 32,
+    "abi.time_t_bits": 32,
+    "abi.time_after_2038": False,
+    "abi.file_time_after_2038": False,
+    "abi.int64_alignment": 4,
+    "abi.double_alignment": 4,
+    "abi.sigaction_fills_bytes": 140,
+    "abi.sa_flags_offset": 132,
+    "compilers.off_t_bits_file_offset_bits_64": 64,
+    "compilers.time_t_bits_time_bits_64": 64,
+}
+"""What every i386 Debian 12 answers, on its own kernel and on one of 64 bits."""
