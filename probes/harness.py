@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from ctypes import c_void_p
 from typing import Any, Callable, Optional
 
-from . import command, libc
+from . import command, lens, libc
 from .probe import Blocked, Unsupported
 
 
@@ -226,32 +226,7 @@ def signal_name(signum: int) -> str:
 # Seeing where a process is ------------------------------------------------------
 
 
-_HAS_PROC = libc.LINUX and os.path.exists("/proc/self/stat")
-
-
-def state(pid: int) -> str:
-    """One letter of ps(1): S or I asleep in the kernel, R running, T stopped, Z ended.
-
-    Empty where the process is gone.
-    """
-    if _HAS_PROC:
-        try:
-            descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
-        except FileNotFoundError:
-            return ""
-        try:
-            return os.read(descriptor, 4096).rpartition(b") ")[2][:1].decode()
-        except ProcessLookupError:
-            return ""
-        finally:
-            os.close(descriptor)
-    # With ourselves, who are there for sure: a ps that sees nobody is not to be believed.
-    me = os.getpid()
-    _, listed = command.run(["ps", "-o", "pid=,stat=", "-p", f"{me},{pid}"])
-    states = dict(line.split()[:2] for line in listed.splitlines())
-    if str(me) not in states:
-        raise Blocked("ps sees no process here, not even its own: mount /proc")
-    return states.get(str(pid), "")[:1]
+state = lens.state
 
 
 def wait_state(pid: int, wanted: str, unless: Callable[[], bool] = lambda: False) -> bool:
@@ -296,22 +271,23 @@ class Deliveries:
     """
 
     def __init__(self, signum: int, pipe: Optional[tuple[int, int]] = None) -> None:
+        lens.layout_of_sigaction()  # Whose trials have children: before their ends are counted.
         self.signum = signum
         self.pipe, self.writer = pipe or os.pipe()
         os.set_blocking(self.writer, False)
         os.set_blocking(self.pipe, False)
         signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
         signal.signal(signum, lambda *_: None)
-        self.address: int = libc.sigaction(signum).handler
+        self.address: int = lens.sigaction(signum).handler
 
     def install(self, flags: int, mask: tuple[int, ...] = ()) -> None:
         """Install it again through sigaction(2) with exactly these flags."""
-        libc.sigaction(self.signum, self.address, flags, mask)
+        lens.sigaction(self.signum, self.address, flags, mask)
 
     def count(self) -> int:
         """Deliveries since the last count."""
         try:
-            return len(os.read(self.pipe, 65536))
+            return os.read(self.pipe, 65536).count(self.signum)
         except BlockingIOError:
             return 0
 

@@ -19,7 +19,7 @@ import errno
 import functools
 import os
 import sys
-from collections.abc import Iterable
+import time
 from ctypes import (
     POINTER,
     Structure,
@@ -31,7 +31,6 @@ from ctypes import (
     c_size_t,
     c_ssize_t,
     c_uint,
-    c_uint32,
     c_ulong,
     c_void_p,
 )
@@ -79,6 +78,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "accept4": (c_int, [c_int, c_void_p, c_void_p, c_int]),
     "bind": (c_int, [c_int, c_char_p, c_uint]),
     "bsd_signal": (c_void_p, [c_int, c_void_p]),
+    "clock_gettime": (c_int, [c_int, c_void_p]),
     "close": (c_int, [c_int]),
     "close_range": (c_int, [c_uint, c_uint, c_int]),
     "closefrom": (None, [c_int]),
@@ -93,6 +93,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "getpeereid": (c_int, [c_int, c_void_p, c_void_p]),
     "getpgid": (c_int, [c_int]),
     "getsockname": (c_int, [c_int, c_void_p, c_void_p]),
+    "gettimeofday": (c_int, [c_void_p, c_void_p]),
     "gmtime": (c_void_p, [c_void_p]),
     "kevent": (c_int, [c_int, c_void_p, c_int, c_void_p, c_int, c_void_p]),
     "kill": (c_int, [c_int, c_int]),
@@ -111,6 +112,9 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "pause": (c_int, []),
     "pipe2": (c_int, [c_void_p, c_int]),
     "poll": (c_int, [c_void_p, c_ulong if LINUX else c_uint, c_int]),
+    "posix_spawnattr_destroy": (c_int, [c_void_p]),
+    "posix_spawnattr_getsigmask": (c_int, [c_void_p, c_void_p]),
+    "posix_spawnattr_init": (c_int, [c_void_p]),
     "prctl": (c_int, [c_int]),
     "procctl": (c_int, [c_int, c_int64, c_int, c_void_p]),
     "pwrite": (c_ssize_t, [c_int, c_char_p, c_size_t, c_int64]),
@@ -124,14 +128,17 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "sem_wait": (c_int, [c_void_p]),
     "send": (c_ssize_t, [c_int, c_char_p, c_size_t, c_int]),
     "sendfile": _SENDFILE,
-    "sendfile64": _SENDFILE,
     "setpgid": (c_int, [c_int, c_int]),
     "setresuid": (c_int, [c_uint, c_uint, c_uint]),
     "setsid": (c_int, []),
     "setuid": (c_int, [c_uint]),
     "sigaction": (c_int, [c_int, c_void_p, c_void_p]),
+    "sigaddset": (c_int, [c_void_p, c_int]),
+    "sigaltstack": (c_int, [c_void_p, c_void_p]),
+    "sigemptyset": (c_int, [c_void_p]),
     "sigfillset": (c_int, [c_void_p]),
     "siginterrupt": (c_int, [c_int, c_int]),
+    "sigismember": (c_int, [c_void_p, c_int]),
     "signal": (c_void_p, [c_int, c_void_p]),
     "signalfd": (c_int, [c_int, c_void_p, c_int]),
     "sigprocmask": (c_int, [c_int, c_void_p, c_void_p]),
@@ -141,7 +148,9 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "sigwait": (c_int, [c_void_p, POINTER(c_int)]),
     "sigwaitinfo": (c_int, [c_void_p, c_void_p]),
     "snprintf": (c_int, [c_void_p, c_size_t, c_char_p]),
+    "syscall": (c_long, [c_long]),
     "sysconf": (c_long, [c_int]),
+    "sysctl": (c_int, [c_void_p, c_uint, c_void_p, c_void_p, c_void_p, c_size_t]),
     "sysv_signal": (c_void_p, [c_int, c_void_p]),
     "time": (c_long, [c_void_p]),
     "unshare": (c_int, [c_int]),
@@ -153,17 +162,69 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
 # NetBSD's headers rename a call whose types changed (__RENAME in its <signal.h>,
 # <time.h>, <poll.h>, …); the old name is kept for old programs alone.
 _NETBSD_NAMES = {
+    "clock_gettime": "__clock_gettime50",
+    "gettimeofday": "__gettimeofday50",
     "gmtime": "__gmtime50",
     "kevent": "__kevent50",
     "msgctl": "__msgctl50",
     "nanosleep": "__nanosleep50",
     "select": "__select50",
     "sigaction": "__sigaction14",
+    "sigaddset": "__sigaddset14",
+    "sigaltstack": "__sigaltstack14",
+    "sigemptyset": "__sigemptyset14",
+    "sigfillset": "__sigfillset14",
+    "sigismember": "__sigismember14",
     "sigprocmask": "__sigprocmask14",
     "sigsuspend": "__sigsuspend14",
     "sigtimedwait": "__sigtimedwait50",
     "time": "__time50",
 }
+
+
+# Where a program built for a 32-bit platform gets a 64-bit time_t, its headers rename these calls:
+# __time64 of glibc (bits/types/…, __REDIRECT) and of musl, __select_time64 of musl (include/*.h,
+# __REDIR).  The old symbol is kept for old programs alone, and takes the old time_t.
+_OF_TIME = (
+    "clock_gettime",
+    "gettimeofday",
+    "gmtime",
+    "nanosleep",
+    "select",
+    "sigtimedwait",
+    "time",
+)
+# glibc's calls that take an off_t of 64 bits whatever the program's own is; musl has one off_t.
+_OF_OFFSET = ("lockf", "pwrite", "sendfile")
+
+
+def _time_t_is_64_bit() -> bool:
+    """Whether the interpreter, a program built for this platform, has a 64-bit time_t."""
+    try:
+        time.gmtime(1 << 40)
+    except (OverflowError, OSError, ValueError):
+        return False
+    return True
+
+
+TIME_T_BITS = 64 if _time_t_is_64_bit() else 32
+"""The width of time_t in programs built as the interpreter was."""
+
+
+def _symbols(name: str) -> list[str]:
+    """The symbols that a program's call of ``name`` may be linked to, the first there is counts."""
+    if NETBSD and name in _NETBSD_NAMES:
+        return [_NETBSD_NAMES[name]]
+    found = [name]
+    if name in _OF_OFFSET:
+        found.insert(0, f"{name}64")
+    if 8 * ctypes.sizeof(c_void_p) < TIME_T_BITS:
+        if name in _OF_TIME:
+            found[:0] = [f"__{name}64", f"__{name}_time64"]
+        elif name == "lseek":
+            # glibc has _TIME_BITS=64 only with _FILE_OFFSET_BITS=64 (features-time64.h).
+            found.insert(0, "lseek64")
+    return found
 
 
 def _functions() -> dict[str, Any]:
@@ -173,7 +234,8 @@ def _functions() -> dict[str, Any]:
     """
     found = {}
     for name, (result, arguments) in _PROTOTYPES.items():
-        function = getattr(_library, _NETBSD_NAMES.get(name, name) if NETBSD else name, None)
+        symbols = (getattr(_library, symbol, None) for symbol in _symbols(name))
+        function = next(filter(None, symbols), None)
         if function is not None:
             function.restype, function.argtypes = result, arguments
             found[name] = function
@@ -224,6 +286,15 @@ def errno_name(number: Optional[int]) -> str:
     return errno.errorcode.get(number or 0, f"errno {number}")
 
 
+def number_of(name: str, *arguments: Any) -> int:
+    """The number of the error the call gave, 0 if it gave none."""
+    try:
+        call(name, *arguments)
+    except OSError as error:
+        return error.errno or 0
+    return 0
+
+
 def outcome(name: str, *arguments: Any) -> str:
     """``ok``, or the name of the error the call gave."""
     try:
@@ -233,150 +304,36 @@ def outcome(name: str, *arguments: Any) -> str:
     return "ok"
 
 
-# Signals --------------------------------------------------------------------
-
-SIG_DFL, SIG_IGN = 0, 1
-
-# The four BSDs agree on the numbers; Linux's are of asm-generic/signal-defs.h.
-if LINUX:
-    SA_FLAGS = {
-        "SA_NOCLDSTOP": 0x1,
-        "SA_NOCLDWAIT": 0x2,
-        "SA_SIGINFO": 0x4,
-        "SA_ONSTACK": 0x08000000,
-        "SA_RESTART": 0x10000000,
-        "SA_NODEFER": 0x40000000,
-        "SA_RESETHAND": 0x80000000,
-    }
-else:
-    SA_FLAGS = {
-        "SA_ONSTACK": 0x1,
-        "SA_RESTART": 0x2,
-        "SA_RESETHAND": 0x4,
-        "SA_NOCLDSTOP": 0x8,
-        "SA_NODEFER": 0x10,
-        "SA_NOCLDWAIT": 0x20,
-        "SA_SIGINFO": 0x40,
-    }
-SA_RESTART = SA_FLAGS["SA_RESTART"]
-SA_RESETHAND = SA_FLAGS["SA_RESETHAND"]
-SA_NODEFER = SA_FLAGS["SA_NODEFER"]
-SA_NOCLDSTOP = SA_FLAGS["SA_NOCLDSTOP"]
-SA_NOCLDWAIT = SA_FLAGS["SA_NOCLDWAIT"]
-SA_SIGINFO = SA_FLAGS["SA_SIGINFO"]
-
-# Words of a sigset_t: 1024 bits in longs on Linux (glibc, musl), 128 bits in
-# uint32_t on FreeBSD and NetBSD, one 32-bit word on OpenBSD and macOS.
-_word: Any = c_ulong if LINUX else c_uint32
-_words = 1024 // (8 * ctypes.sizeof(c_ulong)) if LINUX else 1 if OPENBSD or MACOS else 4
-SignalSet: Any = _word * _words
-
-
-class SigactionHandlerMaskFlags(Structure):
-    """Linux (glibc, musl), NetBSD, OpenBSD, macOS; sa_restorer is Linux's alone."""
-
-    _fields_ = (
-        ("handler", c_void_p),
-        ("mask", SignalSet),
-        ("flags", c_int),
-        *([("restorer", c_void_p)] if LINUX else []),
-    )
-
-
-class SigactionHandlerFlagsMask(Structure):
-    """FreeBSD, DragonFly: sys/sys/signal.h puts sa_flags before sa_mask."""
-
-    _fields_ = (("handler", c_void_p), ("flags", c_int), ("mask", SignalSet))
-
-
-Sigaction: Any = SigactionHandlerFlagsMask if FREEBSD else SigactionHandlerMaskFlags
-
-
-def signal_set(signals: Iterable[int] = ()) -> Any:
-    """A sigset_t that holds ``signals``."""
-    made = SignalSet()
-    bits = 8 * ctypes.sizeof(_word)
-    for number in signals:
-        made[(number - 1) // bits] |= 1 << (number - 1) % bits
-    return made
-
-
-def members(signals: Any) -> set[int]:
-    """The signal numbers in a sigset_t."""
-    bits = 8 * ctypes.sizeof(_word)
-    return {
-        word * bits + bit + 1
-        for word in range(_words)
-        for bit in range(bits)
-        if signals[word] >> bit & 1
-    }
-
-
-_MIPS = os.uname().machine.startswith("mips")
-
-
-def sigaction(signum: int, handler: Any = None, flags: int = 0, mask: Iterable[int] = ()) -> Any:
-    """sigaction(2).  With no handler it only asks.  Returns the old Sigaction.
-
-    ``handler`` is an address, SIG_DFL, SIG_IGN or a ctypes callback (which the
-    caller keeps alive).
-    """
-    if _MIPS or sys.platform == SYSTEM:
-        here = "MIPS" if _MIPS else SYSTEM
-        raise Unsupported(f"the layout of {here}'s struct sigaction is not written down here")
-    old = Sigaction()
-    new = None
-    if handler is not None:
-        address = handler if isinstance(handler, int) else ctypes.cast(handler, c_void_p).value
-        new = Sigaction(handler=address, mask=signal_set(mask))
-        new.flags = c_int(flags).value
-    call("sigaction", signum, None if new is None else ctypes.byref(new), ctypes.byref(old))
-    return old
-
-
-def flag_names(flags: int) -> str:
-    """``SA_RESTART|SA_NODEFER`` in the order of the names, ``none`` for no flag.
-
-    Bits that are not POSIX's (Linux's SA_RESTORER) are left out.
-    """
-    return "|".join(sorted(name for name, bit in SA_FLAGS.items() if flags & bit)) or "none"
-
-
 # Record locks ---------------------------------------------------------------
 
 # 32-bit glibc's fcntl() takes the small struct flock for some commands; fcntl64() never does.
 FCNTL = "fcntl64" if has("fcntl64") else "fcntl"
 
-if LINUX:
 
-    class Flock(Structure):
-        """struct flock with a 64-bit off_t, as Python itself is built (bits/fcntl.h)."""
+def _flock(*fields: tuple[str, Any]) -> type[Structure]:
+    return type("Flock", (Structure,), {"_fields_": fields})
 
-        _fields_ = (
-            ("l_type", c_short),
-            ("l_whence", c_short),
-            ("l_start", c_int64),
-            ("l_len", c_int64),
-            ("l_pid", c_int),
-        )
-else:
 
-    class Flock(Structure):  # type: ignore[no-redef]
-        """struct flock of sys/sys/fcntl.h; l_sysid is FreeBSD's alone."""
-
-        _fields_ = (
-            ("l_start", c_int64),
-            ("l_len", c_int64),
-            ("l_pid", c_int),
-            ("l_type", c_short),
-            ("l_whence", c_short),
-            *([("l_sysid", c_int)] if FREEBSD else []),
-        )
+_TYPE = (("l_type", c_short), ("l_whence", c_short))
+_RANGE = (("l_start", c_int64), ("l_len", c_int64))
+FLOCKS = {
+    # bits/fcntl.h of glibc and musl, with the 64-bit off_t that Python itself is built with.
+    "Linux": _flock(*_TYPE, *_RANGE, ("l_pid", c_int)),
+    # sys/sys/fcntl.h; l_sysid is FreeBSD's alone.
+    "BSD": _flock(*_RANGE, ("l_pid", c_int), *_TYPE, ("l_sysid", c_int)),
+    # usr/src/uts/common/sys/fcntl.h.
+    "illumos": _flock(*_TYPE, *_RANGE, ("l_sysid", c_int), ("l_pid", c_int), ("l_pad", c_long * 4)),
+}
+"""The forms of struct flock there are; which of them is this platform's, `lens` finds out."""
+Flock: Any = FLOCKS["Linux" if LINUX else "illumos" if SYSTEM.startswith("sunos") else "BSD"]
+"""The one to expect here."""
 
 
 # Numbers that Python's modules do not have ------------------------------------
 
+SIG_DFL, SIG_IGN = 0, 1  # Everywhere.
 PR_SET_PDEATHSIG = 1  # Linux, include/uapi/linux/prctl.h
+PR_GET_SECCOMP = 21
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_GET_NO_NEW_PRIVS = 39
@@ -452,17 +409,6 @@ def reaper_kill(signum: int, child: int) -> None:
     except OSError as error:
         if error.errno != errno.ESRCH:
             raise
-
-
-def timespec(seconds: float) -> Any:
-    """struct timespec: time_t and long; time_t is a long on all but 32-bit BSDs and musl."""
-    whole = int(seconds)
-    return (time_t() * 2)(whole, int((seconds - whole) * 1e9))
-
-
-def time_t() -> Any:
-    """The C library's time_t, told by how many bytes time() writes."""
-    return {4: ctypes.c_int32, 8: c_int64}[extent(lambda now: call("time", now))]
 
 
 def extent(fill: Callable[[Any], Any], size: int = 512) -> int:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import faulthandler
 import os
 import signal
 from ctypes import c_int64, c_void_p
 
-from .. import libc
+from .. import lens, libc
 from ..fact import CONFIGURED, INFORMATIVE
 from ..probe import Blocked, Sample, probe
 
@@ -81,8 +80,8 @@ def wchar_t_bits() -> int:
     light=True,
 )
 def time_t_bits() -> int:
-    """How many bits of a time does plain time() write?"""
-    return 8 * ctypes.sizeof(libc.time_t())
+    """How many bits wide is time_t in a program built for this platform?"""
+    return 8 * ctypes.sizeof(lens.time_t())
 
 
 @probe(
@@ -135,29 +134,6 @@ def _ask_sigaction(buffer: object) -> None:
     libc.call("sigaction", signal.SIGUSR2, None, buffer)
 
 
-def _flags_offset() -> int:
-    """Where sa_flags, an int, lies: there the flags change that Python sets, and only there.
-
-    faulthandler gives its handler SA_NODEFER where it is to call the one before it, else
-    SA_RESTART (Modules/faulthandler.c), built as it is with the platform's own headers.
-    """
-    seen = []
-    for chain in (False, True, False, True):
-        faulthandler.register(signal.SIGUSR2, file=2, chain=chain)
-        words = (ctypes.c_uint * 64)()
-        _ask_sigaction(words)
-        seen.append(list(words))
-        faulthandler.unregister(signal.SIGUSR2)
-    other = libc.SA_RESTART | libc.SA_NODEFER
-    # glibc's part of the mask that has no signals is whatever lay on its stack.
-    (at,) = [
-        at
-        for at, (first, *later) in enumerate(zip(*seen))
-        if [first ^ word for word in later] == [other, 0, other]
-    ]
-    return at * ctypes.sizeof(ctypes.c_uint)
-
-
 @probe(
     matters="Code that lays struct sigaction out itself sets no flags, or another field.",
     advice="Fill it field by field in C, after memset(), and never copy its layout.",
@@ -166,7 +142,7 @@ def _flags_offset() -> int:
 )
 def sa_flags_offset() -> int:
     """How many bytes into struct sigaction is sa_flags?"""
-    return _flags_offset()
+    return int(lens.layout_of_sigaction().flags)
 
 
 @probe(
@@ -192,10 +168,7 @@ def sigaction_fills_bytes() -> int:
 )
 def sigset_t_bytes() -> int:
     """How many bytes has a sigset_t?"""
-    # musl's sigfillset() fills the words that have signals and leaves the rest alone, so
-    # where the mask lies between handler and flags (all but FreeBSD) their distance tells.
-    between = _flags_offset() - ctypes.sizeof(c_void_p)
-    return between if between > 0 else libc.extent(lambda buffer: libc.call("sigfillset", buffer))
+    return int(lens.sigset_t_bytes())
 
 
 # Representation -------------------------------------------------------------------

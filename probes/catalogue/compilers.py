@@ -5,7 +5,7 @@ The C library answers `abi` and `signals` as it runs; here its headers have thei
 
 from __future__ import annotations
 
-from .. import compiler, libc
+from .. import compiler
 from ..probe import probe
 
 SIGNAL_FLAGS = """
@@ -16,14 +16,33 @@ int main(void) {
     struct sigaction installed;
     signal(SIGUSR1, handler);
     sigaction(SIGUSR1, 0, &installed);
-    printf("%d", installed.sa_flags);
+    if (installed.sa_flags & SA_NOCLDSTOP) puts("SA_NOCLDSTOP");
+#ifdef SA_NOCLDWAIT
+    if (installed.sa_flags & SA_NOCLDWAIT) puts("SA_NOCLDWAIT");
+#endif
+#ifdef SA_NODEFER
+    if (installed.sa_flags & SA_NODEFER) puts("SA_NODEFER");
+#endif
+#ifdef SA_ONSTACK
+    if (installed.sa_flags & SA_ONSTACK) puts("SA_ONSTACK");
+#endif
+#ifdef SA_RESETHAND
+    if (installed.sa_flags & SA_RESETHAND) puts("SA_RESETHAND");
+#endif
+#ifdef SA_RESTART
+    if (installed.sa_flags & SA_RESTART) puts("SA_RESTART");
+#endif
+#ifdef SA_SIGINFO
+    if (installed.sa_flags & SA_SIGINFO) puts("SA_SIGINFO");
+#endif
     return 0;
 }
 """
 
 
 def _signal_flags(*flags: str) -> str:
-    return libc.flag_names(int(compiler.run(SIGNAL_FLAGS, *flags)))
+    """The names of the flags, by the headers that the program is built with."""
+    return "|".join(compiler.run(SIGNAL_FLAGS, *flags).split()) or "none"
 
 
 @probe(

@@ -9,6 +9,7 @@ import fcntl
 import mmap
 import os
 import resource
+import select
 import signal
 import socket
 import stat
@@ -16,7 +17,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Callable
 
-from .. import harness, libc
+from .. import harness, lens, libc
 from ..fact import CONFIGURED
 from ..harness import Channel
 from ..probe import Blocked, Sample, Unsupported, probe
@@ -213,9 +214,7 @@ def _sendfile(out: int, source: int, offset: int, count: int) -> int:
         if libc.MACOS:
             libc.call("sendfile", source, out, offset, ctypes.byref(sent), None, 0)
             return sent.value
-        # The call with a 64-bit offset, where the plain one's may have 32.
-        name = "sendfile64" if libc.has("sendfile64") else "sendfile"
-        return libc.call(name, out, source, ctypes.byref(ctypes.c_int64(offset)), count)
+        return libc.call("sendfile", out, source, ctypes.byref(ctypes.c_int64(offset)), count)
     except OSError as error:
         if libc.errno_name(error.errno) == "ENOSYS":
             raise Unsupported("the kernel has no sendfile()") from None
@@ -493,21 +492,13 @@ def pipe_capacity() -> int:
     return harness.fill(writing)
 
 
-# poll(2): <poll.h> of Linux, FreeBSD, NetBSD, OpenBSD, macOS and illumos agree on these.
-_POLL = {"IN": 0x1, "OUT": 0x4, "ERR": 0x8, "HUP": 0x10, "NVAL": 0x20}
-
-
-class _Pollfd(ctypes.Structure):
-    """struct pollfd, the same everywhere."""
-
-    _fields_ = (("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short))
-
-
 def _polled(descriptor: int) -> str:
     """What poll() says at once of a descriptor asked for input and output: ``IN|HUP``."""
-    entry = _Pollfd(descriptor, _POLL["IN"] | _POLL["OUT"])
+    entry = lens.pollfd()(descriptor, select.POLLIN | select.POLLOUT)
     libc.call("poll", ctypes.byref(entry), 1, 0)
-    return "|".join(name for name, bit in _POLL.items() if entry.revents & bit) or "nothing"
+    names = ("IN", "OUT", "ERR", "HUP", "NVAL")
+    seen = [name for name in names if entry.revents & getattr(select, f"POLL{name}")]
+    return "|".join(seen) or "nothing"
 
 
 @probe(
@@ -544,9 +535,9 @@ def poll_dev_null() -> str:
 def select_modifies_timeout() -> bool:
     """Does select() write the time left into its timeout?"""
     # One that runs out: of a wait that ends early, coarse clocks may say that nothing went by.
-    microsecond = (libc.time_t() * 2)(0, 1)
+    microsecond = lens.timeval()(0.000001)
     libc.call("select", 0, None, None, None, ctypes.byref(microsecond))
-    return list(microsecond) != [0, 1]
+    return (microsecond.seconds, microsecond.part) != (0, 1)
 
 
 # Close-on-exec --------------------------------------------------------------------

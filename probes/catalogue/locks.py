@@ -8,7 +8,7 @@ import os
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN
 from typing import Any, Callable
 
-from .. import harness, libc
+from .. import harness, lens, libc
 from ..fact import CONFIGURED
 from ..harness import Channel, Child
 from ..probe import Blocked, Unsupported, probe
@@ -42,7 +42,7 @@ def _flock(descriptor: int, operation: int = LOCK_EX) -> bool:
 
 def _range(start: int = 0, length: int = 0) -> Any:
     """A struct flock that asks for a write lock, by default on the whole file."""
-    lock = libc.Flock(l_type=fcntl.F_WRLCK, l_whence=os.SEEK_SET, l_start=start, l_len=length)
+    lock = lens.flock()(l_type=fcntl.F_WRLCK, l_whence=os.SEEK_SET, l_start=start, l_len=length)
     return ctypes.byref(lock)
 
 

@@ -9,12 +9,11 @@ import os
 import select
 import signal
 import socket
-import struct
 import termios
 from dataclasses import dataclass, replace
 from typing import Any, Callable
 
-from .. import harness, libc
+from .. import harness, lens, libc
 from ..harness import Blocking, Channel
 from ..probe import Blocked, Documented, Unsupported, probe
 from ..runner import QUEUE_NAME
@@ -31,14 +30,15 @@ class _Case:
     """What is documented with SA_RESTART."""
     bare: Documented
     """What is documented without."""
-    flags: int = libc.SA_RESTART
+    flags: str = "SA_RESTART"
+    """The handler's; empty for none."""
 
     @property
     def documented(self) -> Documented:
         return self.restarting if self.flags else self.bare
 
     def __str__(self) -> str:
-        return f"{self.call}, {'SA_RESTART' if self.flags else 'flags 0'}"
+        return f"{self.call}, {self.flags or 'flags 0'}"
 
 
 # What is documented -------------------------------------------------------------------
@@ -205,7 +205,7 @@ def _flock() -> Blocking:
 
 
 def _record_lock() -> Blocking:
-    lock = ctypes.byref(libc.Flock(l_type=fcntl.F_WRLCK, l_whence=os.SEEK_SET))
+    lock = ctypes.byref(lens.flock()(l_type=fcntl.F_WRLCK, l_whence=os.SEEK_SET))
     descriptor = _held_by_another(libc.FCNTL, fcntl.F_SETLK, lock)
     return lambda: libc.call(libc.FCNTL, descriptor, fcntl.F_SETLKW, lock)
 
@@ -229,8 +229,7 @@ def _open_fifo() -> Blocking:
 
 def _poll() -> Blocking:
     reading, _ = os.pipe()
-    # struct pollfd is an int and two shorts everywhere.
-    asked = ctypes.create_string_buffer(struct.pack("ihh", reading, select.POLLIN, 0))
+    asked = ctypes.byref(lens.pollfd()(reading, select.POLLIN))
     return lambda: libc.call("poll", asked, 1, -1)
 
 
@@ -255,19 +254,19 @@ def _poller() -> Blocking:
 
 
 def _nanosleep() -> Blocking:
-    long = libc.timespec(LONG)
+    long = lens.timespec()(LONG)
     return lambda: libc.call("nanosleep", ctypes.byref(long), None)
 
 
 def _sigsuspend() -> Blocking:
-    nothing = libc.signal_set()
-    return lambda: libc.call("sigsuspend", ctypes.byref(nothing))
+    nothing = lens.signal_set()
+    return lambda: libc.call("sigsuspend", nothing)
 
 
 def _another_signal() -> Any:
     """A set with a signal in it that is blocked, and never sent."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
-    return ctypes.byref(libc.signal_set([signal.SIGUSR2]))
+    return lens.signal_set([signal.SIGUSR2])
 
 
 def _sigwaitinfo() -> Blocking:
@@ -385,8 +384,12 @@ def _each() -> dict[str, _Case]:
     rows = {}
     for name, case in _CASES.items():
         rows[name] = case
-        rows[f"{name}_flags_0"] = replace(case, flags=0)
+        rows[f"{name}_flags_0"] = replace(case, flags="")
     return rows
+
+
+def _flags(case: _Case) -> int:
+    return lens.flag(case.flags) if case.flags else 0
 
 
 @probe(
@@ -399,7 +402,7 @@ def _each() -> dict[str, _Case]:
 )
 def after_handler(case: _Case) -> str:
     """What does a signal do to {row}?"""
-    return harness.interrupted(case.begin, lambda handler: handler.install(case.flags))
+    return harness.interrupted(case.begin, lambda handler: handler.install(_flags(case)))
 
 
 @dataclass(frozen=True)

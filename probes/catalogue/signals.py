@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from signal import SIGCHLD, SIGCONT, SIGPIPE, SIGSTOP, SIGUSR1
 from typing import Any, Callable
 
-from .. import harness, libc
+from .. import harness, lens, libc
 from ..harness import Channel, Child, Deliveries
 from ..probe import Blocked, Documented, Unsupported, probe
 
@@ -66,7 +66,7 @@ _SYSV_SIGNAL = _Installer(
 _BSD_SIGNAL = _Installer("bsd_signal()", _named("bsd_signal"), _BSD_SEMANTICS)
 _SIGACTION = _Installer(
     "sigaction(), no flags",
-    libc.sigaction,
+    lens.sigaction,
     {
         "flags": {"posix": "none"},
         "restarts": {"posix": False},
@@ -107,7 +107,7 @@ def installer_flags(installer: _Installer) -> str:
     """Which flags does {row} give a handler?"""
     deliveries = Deliveries(SIGUSR1)
     installer.install(SIGUSR1, deliveries.address)
-    return libc.flag_names(libc.sigaction(SIGUSR1).flags)
+    return lens.flag_names(lens.sigaction(SIGUSR1).flags)
 
 
 @probe(
@@ -197,7 +197,7 @@ def siginterrupt_interrupts() -> bool:
     """Does siginterrupt(sig, 1) make a read end with EINTR?"""
 
     def install(deliveries: Deliveries) -> None:
-        deliveries.install(libc.SA_RESTART)
+        deliveries.install(lens.flag("SA_RESTART"))
         libc.call("siginterrupt", deliveries.signum, 1)
 
     return harness.interrupted(harness.endless_read, install) == "EINTR"
@@ -212,9 +212,9 @@ def siginterrupt_interrupts() -> bool:
 def siginterrupt_flags() -> str:
     """Which flags has a handler with SA_RESTART after siginterrupt(sig, 1)?"""
     deliveries = Deliveries(SIGUSR1)
-    deliveries.install(libc.SA_RESTART)
+    deliveries.install(lens.flag("SA_RESTART"))
     libc.call("siginterrupt", SIGUSR1, 1)
-    return libc.flag_names(libc.sigaction(SIGUSR1).flags)
+    return lens.flag_names(lens.sigaction(SIGUSR1).flags)
 
 
 @probe(
@@ -362,7 +362,7 @@ def realtime_fifo() -> bool:
     while signum in signal.sigpending():
         # siginfo_t has 128 bytes or less everywhere; where si_value is in it differs.
         told = ctypes.create_string_buffer(256)
-        libc.call("sigwaitinfo", ctypes.byref(libc.signal_set([signum])), told)
+        libc.call("sigwaitinfo", lens.signal_set([signum]), told)
         taken += [
             number
             for number in range(SENT)
@@ -399,7 +399,7 @@ def sigrtmax() -> int:
 
 def _leaves_zombie(disposition: int) -> bool:
     """Whether a child that ends under this disposition of SIGCHLD can be waited for."""
-    libc.sigaction(SIGCHLD, disposition)
+    lens.sigaction(SIGCHLD, disposition)
     pid = os.fork()
     if not pid:
         os._exit(0)
@@ -519,10 +519,12 @@ def sigchld_on_continue() -> bool:
 )
 def sigchld_nocldwait_sent() -> bool:
     """Is SIGCHLD sent with SA_NOCLDWAIT?"""
-    deliveries = Deliveries(SIGCHLD)
+    reaps = lens.flag("SA_NOCLDWAIT")
 
     def subject() -> bool:
-        deliveries.install(libc.SA_NOCLDWAIT)
+        # Made here: the process above may be told of children that it takes over.
+        deliveries = Deliveries(SIGCHLD)
+        deliveries.install(reaps)
         pid = os.fork()
         if not pid:
             os._exit(0)
@@ -585,9 +587,9 @@ def sigtimedwait_takes_pending() -> bool:
     """Does sigtimedwait with no time take a pending signal?"""
     _hold(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
-    wanted, at_once = libc.signal_set([SIGUSR1]), libc.timespec(0)
+    wanted, at_once = lens.signal_set([SIGUSR1]), lens.timespec()(0)
     try:
-        taken = libc.call("sigtimedwait", ctypes.byref(wanted), None, ctypes.byref(at_once))
+        taken = libc.call("sigtimedwait", wanted, None, ctypes.byref(at_once))
     except OSError as error:
         if error.errno != errno.EAGAIN:
             raise
@@ -598,7 +600,7 @@ def sigtimedwait_takes_pending() -> bool:
 def _sigwait(signum: int) -> bool:
     """Whether sigwait(3) of the C library takes this signal, which must be pending."""
     taken = ctypes.c_int()
-    error = libc.call("sigwait", ctypes.byref(libc.signal_set([signum])), ctypes.byref(taken))
+    error = libc.call("sigwait", lens.signal_set([signum]), ctypes.byref(taken))
     return not error and taken.value == signum
 
 
@@ -632,7 +634,7 @@ def sigwait_takes_earlier() -> bool:
 )
 def waited_while_ignored() -> bool:
     """Is a signal that is ignored, but blocked, kept for sigwait?"""
-    libc.sigaction(SIGUSR1, libc.SIG_IGN)
+    lens.sigaction(SIGUSR1, libc.SIG_IGN)
     _hold(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
     return SIGUSR1 in signal.sigpending() and _sigwait(SIGUSR1)
@@ -640,7 +642,7 @@ def waited_while_ignored() -> bool:
 
 def _signalfd() -> bool:
     """Whether signalfd(2) gives a signal that is blocked and pending."""
-    made = libc.call("signalfd", -1, ctypes.byref(libc.signal_set([SIGUSR1])), 0)
+    made = libc.call("signalfd", -1, lens.signal_set([SIGUSR1]), 0)
     _hold(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
     if not select.select([made], [], [], 0)[0]:
@@ -651,7 +653,7 @@ def _signalfd() -> bool:
 
 def _kqueue() -> bool:
     """Whether EVFILT_SIGNAL gives a signal that is ignored, as kqueue(2) has it."""
-    libc.sigaction(SIGUSR1, libc.SIG_IGN)
+    lens.sigaction(SIGUSR1, libc.SIG_IGN)
     here: Any = select  # Its names differ by system.
     queue = here.kqueue()
     queue.control([here.kevent(SIGUSR1, here.KQ_FILTER_SIGNAL, here.KQ_EV_ADD)], 0)
@@ -722,7 +724,7 @@ def _survives_in_new_program(before: Callable[[], Any]) -> bool:
 )
 def ignored_survives_exec() -> bool:
     """Is an ignored signal still ignored after exec?"""
-    return _survives_in_new_program(lambda: libc.sigaction(SIGUSR1, libc.SIG_IGN))
+    return _survives_in_new_program(lambda: lens.sigaction(SIGUSR1, libc.SIG_IGN))
 
 
 @probe(
@@ -755,7 +757,7 @@ def _write_to_broken_pipe(disposition: int) -> Child:
     """A child that writes to a pipe nobody reads; its word is what write() gave."""
 
     def writer(_: Channel) -> str:
-        libc.sigaction(SIGPIPE, disposition)
+        lens.sigaction(SIGPIPE, disposition)
         reading, writing = os.pipe()
         os.close(reading)
         return libc.outcome("write", writing, b"x", 1)
@@ -796,4 +798,4 @@ def sigpipe_ignored_gives() -> str:
 def python_sigpipe_ignored() -> bool:
     """Does Python ignore SIGPIPE?"""
     # As it was when this interpreter started: the lab leaves SIGPIPE as it is.
-    return bool(libc.sigaction(SIGPIPE).handler == libc.SIG_IGN)
+    return bool(lens.sigaction(SIGPIPE).handler == libc.SIG_IGN)

@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
-from .. import harness, libc
+from .. import harness, lens, libc
 from ..fact import CONFIGURED, INFORMATIVE
 from ..probe import Blocked, Sample, Unsupported, probe
 
@@ -671,12 +671,8 @@ def connect_to_any() -> str:
 
 def _bind_unix(bound: socket.socket, path: bytes) -> None:
     """bind(2) with a struct sockaddr_un that is as long as ``path`` makes it."""
-    if libc.FREEBSD or libc.NETBSD or libc.OPENBSD or libc.MACOS:
-        # sys/sys/un.h: a byte of length, a byte of family.
-        head = bytes((2 + len(path), socket.AF_UNIX))
-    else:
-        head = struct.pack("=H", socket.AF_UNIX)
-    libc.call("bind", bound.fileno(), head + path, len(head) + len(path))
+    address = lens.unix_address(path)
+    libc.call("bind", bound.fileno(), address, len(address))
 
 
 @probe(
