@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from . import command, compiler, libc
+from . import command, compiler, lens, libc
 from .fact import Platform
 
 # The kernel settings that bear on facts, as the platform's sysctl(8) names them.
@@ -46,7 +46,11 @@ _SYSCTLS = {
 
 
 def describe(probes_hash: str) -> Platform:
-    """This platform, as far as an ordinary user can find out."""
+    """Return this platform, as far as an ordinary user can find out.
+
+    With the hash of the probes it is the environment of a report, and tells what these looked
+    through; without, it only names the platform.
+    """
     uname = os.uname()
     name, version = _libc(uname.sysname)
     pointer_bits = 8 * ctypes.sizeof(ctypes.c_void_p)
@@ -68,6 +72,7 @@ def describe(probes_hash: str) -> Platform:
         scratch_filesystem=_filesystem(os.path.realpath(os.environ.get("TMPDIR") or "/tmp")),
         interfaces=_interfaces(),
         sysctls=_sysctls(uname.sysname),
+        lens=lens.look() if probes_hash else {},
         probes_hash=probes_hash,
     )
 
@@ -75,7 +80,7 @@ def describe(probes_hash: str) -> Platform:
 def probes_hash() -> str:
     """A hash of the lab's own source: two reports with one hash asked the same questions."""
     digest = hashlib.sha256()
-    for package in ("probes", "probes.catalogue"):
+    for package in ("probes", "probes.lens", "probes.catalogue"):
         path = sys.modules[package].__path__
         for module in pkgutil.iter_modules(path):
             source = pkgutil.get_data(package, f"{module.name}.py") if not module.ispkg else None

@@ -165,6 +165,8 @@ class Platform:
     """Interface name to the address families it has: ``{"lo": ["inet", "inet6"]}``."""
     sysctls: Mapping[str, str] = field(default_factory=dict)
     """The kernel settings that bear on facts, as text."""
+    lens: Mapping[str, str] = field(default_factory=dict)
+    """What the lab looked through, as it found it: layouts, widths, the way it sees processes."""
     probes_hash: str = ""
     later: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -248,7 +250,7 @@ def _are_interfaces(value: Any) -> bool:
     )
 
 
-def _are_sysctls(value: Any) -> bool:
+def _are_texts(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_is_text, value.values()))
 
 
@@ -258,7 +260,8 @@ _PLATFORM_KINDS: Mapping[str, Callable[[Any], bool]] = {
     "emulated_32_bit": _is_flag,
     "root": _is_flag,
     "interfaces": _are_interfaces,
-    "sysctls": _are_sysctls,
+    "sysctls": _are_texts,
+    "lens": _are_texts,
 }
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import marshal
 import os
 import select
@@ -21,7 +20,7 @@ from collections.abc import Iterator
 from ctypes import c_void_p
 from typing import Any, Callable, Optional
 
-from . import command, lens, libc
+from . import command, lens, libc, refusals
 from .probe import Blocked, Unsupported
 
 
@@ -130,6 +129,14 @@ class Child(Channel):
 _EXCEPTIONS: dict[str, type[Exception]] = {"Unsupported": Unsupported, "Blocked": Blocked}
 
 
+def new_process() -> int:
+    """os.fork(), and Blocked where a limit allows no more processes."""
+    try:
+        return os.fork()
+    except BlockingIOError:
+        raise Blocked(refusals.PROCESSES) from None
+
+
 def fork(function: Callable[[Channel], Any]) -> Child:
     """Run ``function`` in a child; what it returns is the last word it says.
 
@@ -137,7 +144,7 @@ def fork(function: Callable[[Channel], Any]) -> Child:
     Unsupported and Blocked that it raises are raised again where its word is heard.
     """
     ours, theirs = Channel.pair()
-    pid = os.fork()
+    pid = new_process()
     if pid:
         theirs.close()
         return Child(pid, ours)
@@ -148,26 +155,10 @@ def fork(function: Callable[[Channel], Any]) -> Child:
             theirs.say(function(theirs))
             code = 0
         except Exception as error:
-            error = out_of_room(error) or error
+            error = refusals.unexpected(error) or error
             theirs.say({"raised": type(error).__name__, "message": f"{error}" or repr(error)})
     finally:
         os._exit(code)
-
-
-def out_of_room(error: BaseException) -> Optional[Blocked]:
-    """Why a probe cannot be answered that met a limit of this machine unasked, else None."""
-    why = _LIMITS.get(error.errno or 0) if isinstance(error, OSError) else None
-    return Blocked(why) if why else None
-
-
-_FULL = "the scratch file system is full: make room, or set TMPDIR to another"
-_LIMITS = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
-    errno.EMFILE: "too few open files are allowed: raise ulimit -n",
-    errno.ENFILE: "the system has too many open files",
-    errno.EFBIG: "too short files are allowed: raise ulimit -f",
-}
 
 
 def answer(function: Callable[[], Any]) -> Any:
@@ -193,8 +184,10 @@ class Shell(Child):
 
 def shell(script: str, before: Callable[[], Any] = lambda: None) -> Shell:
     """A child that runs ``before`` and then becomes sh(1) with ``script``."""
+    if not os.access("/bin/sh", os.X_OK):
+        raise Blocked("needs /bin/sh, which is not here: install a shell")
     ours, theirs = Channel.pair()
-    pid = os.fork()
+    pid = new_process()
     if pid:
         theirs.close()
         return Shell(pid, ours)

@@ -36,7 +36,8 @@ from ctypes import (
 )
 from typing import Any, Callable, Optional
 
-from .probe import Unsupported
+from .probe import Blocked, Unsupported
+from .refusals import LIMITS, refusal, unexpected
 
 LINUX = sys.platform.startswith("linux")
 # gVisor's kernel says so of itself in pkg/sentry/kernel/version.go: this very date.
@@ -260,8 +261,9 @@ def function(name: str) -> Any:
 def call(name: str, *arguments: Any) -> int:
     """Call once: no retry on EINTR, the lock of the interpreter released meanwhile.
 
-    Returns what the function returns; raises OSError with its errno for -1, and
-    Unsupported where the library has no such function.
+    Returns what the function returns; raises OSError with its errno for -1, Unsupported
+    where the library or the kernel has no such call, and Blocked where a sandbox refuses it
+    (see `refusals`).
     """
     called = function(name)
     ctypes.set_errno(0)
@@ -273,6 +275,9 @@ def call(name: str, *arguments: Any) -> int:
         failed = result == -1
     if failed:
         number = ctypes.get_errno()
+        refused = refusal(number, name)
+        if refused:
+            raise refused
         raise OSError(number, os.strerror(number), name)
     return int(result)
 
@@ -284,6 +289,17 @@ def errno_name(number: Optional[int]) -> str:
         if number == getattr(errno, name):
             return name
     return errno.errorcode.get(number or 0, f"errno {number}")
+
+
+def answer(error: OSError, call: str) -> str:
+    """The name of the error that ``call`` gave through Python, as a probe's answer.
+
+    Raises Blocked or Unsupported where the error is not the platform's answer.
+    """
+    refused = unexpected(error) if error.errno in LIMITS else refusal(error.errno, call)
+    if refused:
+        raise refused from None
+    return errno_name(error.errno)
 
 
 def number_of(name: str, *arguments: Any) -> int:
@@ -353,11 +369,14 @@ MS_REC, MS_PRIVATE = 0x4000, 1 << 18  # Linux, include/uapi/linux/mount.h
 
 def die_with_parent(signum: int) -> bool:
     """Ask for ``signum`` when the parent ends.  Whether the platform can (prctl, procctl)."""
-    ask = death_signal(signum)
-    if ask and ask():
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return ask is not None
+    if LINUX:
+        call("prctl", PR_SET_PDEATHSIG, c_ulong(signum))
+    elif FREEBSD:
+        wished = ctypes.byref(c_int(signum))
+        call("procctl", P_PID_FREEBSD, 0, PROC_PDEATHSIG_CTL, wished)
+    else:
+        return False
+    return True
 
 
 def death_signal(signum: int) -> Optional[Callable[[], int]]:
@@ -385,6 +404,8 @@ def become_reaper() -> bool:
     except OSError as error:
         # FreeBSD: EBUSY, it is one already.  gVisor and old kernels: EINVAL, there is none.
         return error.errno == errno.EBUSY
+    except (Unsupported, Blocked):
+        return False
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -67,6 +68,10 @@ class Lab:
 
     def await_ended(self) -> None:
         while self.alive():
+            time.sleep(0.005)
+
+    def await_empty_scratch(self) -> None:
+        while list(self.scratch.iterdir()):
             time.sleep(0.005)
 
     def assert_nothing_left(self) -> None:
@@ -206,12 +211,47 @@ def test_interrupted_at_any_moment(lab: Lab) -> None:
         lab.assert_nothing_left()
 
 
+def _children_of(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text(errors="replace").rpartition(") ")[2].split()
+            if int(fields[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found
+
+
+HANGING = (
+    "--only=hostile.hangs",
+    "--only=hostile.hangs_deaf",
+    "--only=hostile.hangs_and_leaves_a_family",
+)
+"""Six processes that never end by themselves, three of them orphans in sessions of their own."""
+
+
 @needs_linux
-def test_killed_in_the_middle_takes_its_probes_along(lab: Lab) -> None:
-    with lab.start("--only=hostile.hangs", "--only=hostile.hangs_deaf") as running:
-        lab.await_processes(2)
-        running.kill()
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGUSR1])
+def test_whoever_kills_the_lab_kills_what_it_began(lab: Lab, signum: signal.Signals) -> None:
+    with lab.start(*HANGING, "--jobs=8") as running:
+        lab.await_processes(6)
+        running.send_signal(signum)
     lab.await_ended()
+    lab.await_empty_scratch()
+
+
+@needs_linux
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGUSR1])
+def test_a_runner_that_is_killed_leaves_nothing(lab: Lab, signum: signal.Signals) -> None:
+    with lab.start(*HANGING, "--jobs=8") as running:
+        lab.await_processes(6)
+        (runner,) = _children_of(running.pid)
+        os.kill(runner, signum)
+        out, err = running.communicate()
+    assert (running.returncode, out) == (3, "")
+    assert err == (
+        f"probes: the lab's runner was killed by {signum.name}; nothing is left running\n"
+    )
+    lab.assert_nothing_left()
 
 
 @needs_linux

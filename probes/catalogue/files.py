@@ -29,10 +29,7 @@ def _position(descriptor: int) -> int:
 
 def _error_name(error: OSError) -> str:
     """``ENXIO``, unless it only tells that the scratch file system is full."""
-    full = harness.out_of_room(error)
-    if full:
-        raise full
-    return libc.errno_name(error.errno)
+    return libc.answer(error, "open")
 
 
 def _file(name: str, content: bytes = b"", flags: int = os.O_RDWR) -> int:
@@ -207,18 +204,13 @@ DATA = b"0123456789"
 def _sendfile(out: int, source: int, offset: int, count: int) -> int:
     """sendfile() in this platform's form: how many bytes of ``source`` it says it sent."""
     sent = ctypes.c_int64(count)
-    try:
-        if libc.FREEBSD:
-            libc.call("sendfile", source, out, offset, count, None, ctypes.byref(sent), 0)
-            return sent.value
-        if libc.MACOS:
-            libc.call("sendfile", source, out, offset, ctypes.byref(sent), None, 0)
-            return sent.value
-        return libc.call("sendfile", out, source, ctypes.byref(ctypes.c_int64(offset)), count)
-    except OSError as error:
-        if libc.errno_name(error.errno) == "ENOSYS":
-            raise Unsupported("the kernel has no sendfile()") from None
-        raise
+    if libc.FREEBSD:
+        libc.call("sendfile", source, out, offset, count, None, ctypes.byref(sent), 0)
+        return sent.value
+    if libc.MACOS:
+        libc.call("sendfile", source, out, offset, ctypes.byref(sent), None, 0)
+        return sent.value
+    return libc.call("sendfile", out, source, ctypes.byref(ctypes.c_int64(offset)), count)
 
 
 def _sent_to_socket(source: int, offset: int, count: int) -> tuple[int, bytes]:

@@ -394,10 +394,10 @@ def orphan_stopped_gets() -> str:
 
 def _fork_twice() -> None:
     """Become a daemon by fork, setsid, fork: only the last process returns."""
-    if os.fork():
+    if harness.new_process():
         os._exit(0)
     libc.call("setsid")
-    if os.fork():
+    if harness.new_process():
         os._exit(0)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Callable
 from .. import harness, lens, libc
 from ..harness import Blocking, Channel
 from ..probe import Blocked, Documented, Unsupported, probe
-from ..runner import QUEUE_NAME
+from ..strays import QUEUE_NAME
 
 
 @dataclass(frozen=True)

@@ -400,7 +400,7 @@ def sigrtmax() -> int:
 def _leaves_zombie(disposition: int) -> bool:
     """Whether a child that ends under this disposition of SIGCHLD can be waited for."""
     lens.sigaction(SIGCHLD, disposition)
-    pid = os.fork()
+    pid = harness.new_process()
     if not pid:
         os._exit(0)
     try:
@@ -440,7 +440,7 @@ CHILDREN = 3
 
 def _end_a_child() -> None:
     """Have a child that has ended, its SIGCHLD sent, and that nobody has reaped."""
-    pid = os.fork()
+    pid = harness.new_process()
     if not pid:
         os._exit(0)
     if hasattr(os, "waitid"):
@@ -525,7 +525,7 @@ def sigchld_nocldwait_sent() -> bool:
         # Made here: the process above may be told of children that it takes over.
         deliveries = Deliveries(SIGCHLD)
         deliveries.install(reaps)
-        pid = os.fork()
+        pid = harness.new_process()
         if not pid:
             os._exit(0)
         # Blocks until the child is gone, reaped by nobody.

@@ -1,0 +1,232 @@
+"""Where a process is: asleep, stopped, ended; and whose children there are."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import signal
+import time
+from collections.abc import Iterator
+from ctypes import byref, c_int, c_long, c_size_t
+from typing import Callable
+
+from .. import command, libc
+from ..probe import Blocked
+from .proof import Unproven, look, word
+from .structures import Found
+
+State = Callable[[int], str]
+"""Tell a process's state as one letter of ps(1); empty if it is gone."""
+
+
+@look("the state of a process")
+def watch() -> Found:
+    """By what can the lab see whether a process sleeps, is stopped or has ended?"""
+    if libc.LINUX and proc_is_ours():
+        return Found(_state_by_proc, "/proc")
+    if libc.FREEBSD:
+        with contextlib.suppress(Unproven, Blocked, OSError):
+            return Found(_state_by_sysctl(), "sysctl(KERN_PROC_PID)")
+    try:
+        _prove_state(_state_by_ps)
+    except OSError as error:
+        why = f"ps cannot be run ({error.strerror})"
+    except Unproven as unproven:
+        why = f"ps is of no use ({unproven})"
+    else:
+        return Found(_state_by_ps, "ps")
+    proc = "/proc is that of other processes" if os.path.exists("/proc/self") else "no /proc"
+    raise Blocked(f"the lab cannot see whether a process sleeps: {proc}, and {why}: mount /proc")
+
+
+def proc_is_ours() -> bool:
+    """Whether /proc shows this process: not so in a PID namespace with the /proc of another."""
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
+
+
+def _state_by_proc(pid: int) -> str:
+    try:
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    except FileNotFoundError:
+        return ""
+    try:
+        return os.read(descriptor, 4096).rpartition(b") ")[2][:1].decode()
+    except ProcessLookupError:
+        return ""
+    finally:
+        os.close(descriptor)
+
+
+def _state_by_ps(pid: int) -> str:
+    _, listed = command.run(["ps", "-o", "stat=", "-p", str(pid)])
+    return listed.strip()[:1]
+
+
+def _prove_state(state: State) -> None:
+    """Raise Unproven unless ``state`` sees a child stopped, asleep, ended and gone."""
+    with _idle_child() as pid:
+        for signum, letters in (
+            (signal.SIGSTOP, "T"),
+            (signal.SIGCONT, "SI"),
+            (signal.SIGKILL, "Z"),
+        ):
+            os.kill(pid, signum)
+            if signum == signal.SIGSTOP:
+                os.waitpid(pid, os.WUNTRACED)
+            give_up = time.monotonic() + 10
+            seen = state(pid)
+            while seen not in tuple(letters):
+                if not seen:
+                    raise Unproven("it does not see a child of the lab")
+                if time.monotonic() > give_up:
+                    raise Unproven(f"it tells {seen} of a child after {signum.name}")
+                time.sleep(0.001)
+                seen = state(pid)
+
+
+@contextlib.contextmanager
+def _idle_child() -> Iterator[int]:
+    """A child that sleeps in read() until it is killed."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.close(writing)
+            os.read(reading, 1)
+        finally:
+            os._exit(0)
+    os.close(reading)
+    try:
+        yield pid
+    finally:
+        os.close(writing)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+# sys/sys/sysctl.h of FreeBSD.
+_CTL_KERN, _KERN_PROC, _KERN_PROC_PID = 1, 14, 1
+# sys/sys/proc.h: what p_stat and ki_stat mean, and TDF_SINTR, an interruptible sleep.
+_SRUN, _SSLEEP, _SSTOP, _SZOMB, _TDF_SINTR = 2, 3, 4, 5, 0x8
+
+
+def _kinfo(pid: int) -> bytes:
+    """Return struct kinfo_proc of a process, empty if it is gone (sysctl(3) FreeBSD)."""
+    name = (c_int * 4)(_CTL_KERN, _KERN_PROC, _KERN_PROC_PID, pid)
+    room, size = ctypes.create_string_buffer(8192), c_size_t(8192)
+    try:
+        libc.call("sysctl", name, 4, room, byref(size), None, 0)
+    except OSError as error:
+        if error.errno == errno.ESRCH:
+            return b""
+        raise
+    return room.raw[: size.value]
+
+
+def _state_by_sysctl() -> State:
+    """Return what tells a state from struct kinfo_proc, its fields found by asking.
+
+    ki_stat is the byte that tells this process runs, a child is asleep, stopped, ended; the
+    thread's flags are the last long (sys/sys/user.h), with TDF_SINTR in an interruptible sleep.
+    A sleep that is not interruptible, as of a page fault, is none in a call.
+    """
+    here = _kinfo(os.getpid())
+    samples = [(here, _SRUN)]
+    with _idle_child() as pid:
+        give_up = time.monotonic() + 10
+        while _state_by_ps(pid) not in ("S", "I"):
+            if time.monotonic() > give_up:
+                raise Unproven("a child does not go to sleep")
+            time.sleep(0.001)
+        asleep = _kinfo(pid)
+        samples.append((asleep, _SSLEEP))
+        os.kill(pid, signal.SIGSTOP)
+        os.waitpid(pid, os.WUNTRACED)
+        samples.append((_kinfo(pid), _SSTOP))
+        os.kill(pid, signal.SIGKILL)
+        while _state_by_ps(pid) != "Z":
+            if time.monotonic() > give_up:
+                raise Unproven("a child that was killed is no zombie")
+            time.sleep(0.001)
+        samples.append((_kinfo(pid), _SZOMB))
+    return _from_kinfo(*_fields_of_kinfo(samples, asleep))
+
+
+def _fields_of_kinfo(samples: list[tuple[bytes, int]], asleep: bytes) -> tuple[int, int]:
+    """Return where ki_stat and ki_tdflags are; Unproven if the samples do not tell."""
+    size = len(asleep)
+    if size < 64 or any(len(raw) != size for raw, _ in samples):
+        raise Unproven("struct kinfo_proc has another size each time")
+    stat = [at for at in range(size) if all(raw[at] == wanted for raw, wanted in samples)]
+    flags = size - ctypes.sizeof(c_long)
+    running = samples[0][0]
+    if len(stat) != 1 or not word(asleep, flags, 4) & _TDF_SINTR:
+        raise Unproven("ki_stat or ki_tdflags is not where it is expected")
+    if word(running, flags, 4) & _TDF_SINTR:
+        raise Unproven("ki_tdflags has TDF_SINTR for a process that runs")
+    return stat[0], flags
+
+
+def _from_kinfo(stat: int, flags: int) -> State:
+    def state(pid: int) -> str:
+        raw = _kinfo(pid)
+        if not raw:
+            return ""
+        letter = {_SRUN: "R", _SSLEEP: "S", _SSTOP: "T", _SZOMB: "Z"}.get(raw[stat], "D")
+        if letter == "S" and not word(raw, flags, 4) & _TDF_SINTR:
+            return "D"
+        return letter
+
+    return state
+
+
+def state(pid: int) -> str:
+    """Return one letter of ps(1): S or I asleep in the kernel, R running, T stopped, Z ended.
+
+    Empty if the process is gone.  Raises Blocked where the lab has no way to see it.
+    """
+    return str(watch()(pid))
+
+
+def children() -> set[int]:
+    """Return the ids of all processes that may be children of this one."""
+    if libc.LINUX and proc_is_ours():
+        return set(_children_by_proc())
+    with contextlib.suppress(OSError, ValueError):
+        # One option a column: a BSD's ps takes what follows the first "=" for a heading.
+        _, listed = command.run(["ps", "-ax", "-o", "pid=", "-o", "ppid="])
+        parents = {int(pid): int(ppid) for pid, ppid in map(str.split, listed.splitlines())}
+        if os.getpid() in parents:
+            return {pid for pid, parent in parents.items() if parent == os.getpid()}
+    return _younger_processes()
+
+
+def _children_by_proc() -> Iterator[int]:
+    me = os.getpid()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                if int(file.read().rpartition(b") ")[2].split()[1]) == me:
+                    yield int(name)
+
+
+def _younger_processes() -> set[int]:
+    """Return the ids given out since this process began, where nothing lists processes.
+
+    Ids are given out in turn, and begin again at the end (fork(2)); where they are not, as on
+    OpenBSD, there is a ps.
+    """
+    newest = os.fork()
+    if not newest:
+        os._exit(0)
+    os.waitpid(newest, 0)
+    if newest > os.getpid():
+        return set(range(os.getpid() + 1, newest))
+    return {*range(2, newest), *range(os.getpid() + 1, 1 << 16)}

@@ -1,0 +1,90 @@
+"""Find a thing once, prove it, and block what needs it if that fails."""
+
+from __future__ import annotations
+
+import ctypes
+import marshal
+import os
+import signal
+import sys
+from ctypes import c_int, c_void_p
+from typing import Any, Callable, Union
+
+from ..probe import Blocked
+
+
+class Unproven(Exception):
+    """Something is not as expected.  The message says what was found and what was expected."""
+
+
+_LOOKS: dict[str, Callable[[], Any]] = {}
+_seen: dict[str, Union[Any, Blocked]] = {}
+
+
+def look(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
+    """Register what finds and proves the thing called ``name``, once in the life of the process."""
+
+    def register(find: Callable[[], Any]) -> Callable[[], Any]:
+        _LOOKS[name] = find
+
+        def seen() -> Any:
+            if name not in _seen:
+                try:
+                    _seen[name] = find()
+                except Unproven as why:
+                    _seen[name] = Blocked(f"{name} cannot be trusted here: {why}")
+                except Blocked as why:
+                    _seen[name] = why
+            if isinstance(_seen[name], Blocked):
+                # A new one each time: an exception that is raised again grows its traceback.
+                raise Blocked(str(_seen[name]))
+            return _seen[name]
+
+        seen.__doc__ = find.__doc__
+        return seen
+
+    return register
+
+
+def in_child(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what ``trial`` returns in a child.  Raise Unproven if the child ends without it."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.alarm(10)  # Whatever a wrong layout does, the child ends.
+            try:
+                answer = trial()
+            except Unproven as why:
+                answer = {"unproven": str(why)}
+            os.write(writing, marshal.dumps(answer))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as answers:
+        said = answers.read()
+    _, status = os.waitpid(pid, 0)
+    if not said:
+        how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "an error"
+        raise Unproven(f"the trial of it was ended by {how}")
+    told: dict[str, Any] = marshal.loads(said)
+    if "unproven" in told:
+        raise Unproven(told["unproven"])
+    return told
+
+
+ROOM = 256
+"""Bytes: more than any structure here has, anywhere."""
+POINTER = ctypes.sizeof(c_void_p)
+INT = ctypes.sizeof(c_int)
+
+
+def word(raw: bytes, at: int, size: int) -> int:
+    return int.from_bytes(raw[at : at + size], sys.byteorder)
+
+
+def put(buffer: Any, at: int, size: int, value: int) -> None:
+    ctypes.memmove(
+        ctypes.addressof(buffer) + at, (value % (1 << 8 * size)).to_bytes(size, sys.byteorder), size
+    )

@@ -1,0 +1,409 @@
+"""struct sigaction, its flags, and sigset_t."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from ctypes import c_int, c_size_t, c_void_p
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Optional
+
+from .. import libc
+from .proof import INT, POINTER, ROOM, Unproven, in_child, look, put, word
+
+_SET = libc.extent(lambda buffer: libc.call("sigfillset", buffer))
+"""Bytes of a sigset_t that the C library uses; it may have more."""
+
+
+def signal_set(signals: Iterable[int] = ()) -> Any:
+    """Return a buffer with a sigset_t that holds ``signals``, made by the C library."""
+    made = ctypes.create_string_buffer(ROOM)
+    libc.call("sigemptyset", made)
+    for signum in signals:
+        libc.call("sigaddset", made, signum)
+    return made
+
+
+@dataclass(frozen=True)
+class Sigaction:
+    """Where the fields of struct sigaction lie, in bytes from its start, and its flags' bits."""
+
+    handler: int
+    flags: int
+    mask: int
+    bits: dict[str, int] = field(default_factory=dict)
+    added: int = 0
+    """Flags that the C library or the kernel sets unasked, such as Linux's SA_RESTORER."""
+
+    def __str__(self) -> str:
+        bits = " ".join(f"{name}={bit:#x}" for name, bit in sorted(self.bits.items()))
+        return f"handler at {self.handler}, flags at {self.flags}, mask at {self.mask}; {bits}"
+
+
+@dataclass(frozen=True)
+class Disposition:
+    """What sigaction() told of a signal."""
+
+    handler: int
+    flags: int
+
+
+_SIGNAL = signal.SIGUSR2
+"""The signal that the trials are made with."""
+
+
+def _raw(signum: int = _SIGNAL) -> bytes:
+    """Return struct sigaction as sigaction() fills it."""
+    buffer = ctypes.create_string_buffer(ROOM)
+    libc.call("sigaction", signum, None, buffer)
+    return buffer.raw
+
+
+@contextlib.contextmanager
+def _disposition_kept() -> Iterator[None]:
+    """Give the signal of the trials its disposition back."""
+    before = signal.getsignal(_SIGNAL)
+    try:
+        yield
+    finally:
+        signal.signal(_SIGNAL, signal.SIG_DFL if before is None else before)
+
+
+@look("struct sigaction")
+def layout_of_sigaction() -> Sigaction:
+    """Where are the fields of struct sigaction, and which bits are its flags?"""
+    with _disposition_kept():
+        handler = _handler_at()
+        flags, bits = _flags_at(handler)
+    found = in_child(lambda: _try_sigaction(Sigaction(handler, flags, -1, bits)))
+    return Sigaction(handler, flags, found["mask"], found["bits"], found["added"])
+
+
+def _handler_at() -> int:
+    """Return where sa_handler lies: only there do SIG_DFL and SIG_IGN differ."""
+    seen = []
+    for handler in (signal.SIG_IGN, signal.SIG_DFL, signal.SIG_IGN, signal.SIG_DFL):
+        signal.signal(_SIGNAL, handler)
+        seen.append(_raw())
+    where = [
+        at
+        for at in range(0, ROOM, POINTER)
+        if [word(raw, at, POINTER) for raw in seen] == [1, 0, 1, 0]
+    ]
+    if len(where) != 1:
+        raise Unproven(f"SIG_IGN and SIG_DFL differ at {where or 'no place'}, expected one")
+    return where[0]
+
+
+def _flags_at(handler: int) -> tuple[int, dict[str, int]]:
+    """Return where sa_flags lies, and the bits that calls of known effect set there."""
+    bits = _flags_of_faulthandler(handler)
+    by_siginterrupt = _flags_of_siginterrupt(handler)
+    if not bits:
+        if not by_siginterrupt:
+            raise Unproven("neither faulthandler nor siginterrupt() changes one word of it")
+        return by_siginterrupt
+    # A siginterrupt() that does nothing says nothing; one that does something must agree.
+    if by_siginterrupt and by_siginterrupt[0] != bits[0]:
+        raise Unproven(
+            f"sa_flags is at {bits[0]} by faulthandler, at {by_siginterrupt[0]} by siginterrupt()"
+        )
+    if by_siginterrupt and by_siginterrupt[1]["SA_RESTART"] != bits[1]["SA_RESTART"]:
+        raise Unproven(
+            f"SA_RESTART is {bits[1]['SA_RESTART']:#x} by faulthandler, "
+            f"{by_siginterrupt[1]['SA_RESTART']:#x} by siginterrupt()"
+        )
+    return bits
+
+
+def _changing_words(seen: list[bytes], handler: int) -> list[tuple[int, int, int]]:
+    """Return place, first and second value of each int that changes back and forth.
+
+    What glibc leaves of its stack in the part of the mask that has no signals may change too,
+    but not back and forth with what was asked for.
+    """
+    found = []
+    for at in range(0, ROOM, INT):
+        if handler <= at < handler + POINTER:
+            continue
+        first, second, *rest = (word(raw, at, INT) for raw in seen)
+        if first != second and rest == [first, second]:
+            found.append((at, first, second))
+    return found
+
+
+def _flags_of_faulthandler(handler: int) -> Optional[tuple[int, dict[str, int]]]:
+    """Return what faulthandler.register() shows: SA_NODEFER if it chains, else SA_RESTART.
+
+    See faulthandler_register() in CPython's Modules/faulthandler.c, which is compiled with the
+    platform's own headers.  None if this Python has no such function.
+    """
+    try:
+        import faulthandler
+
+        register, unregister = faulthandler.register, faulthandler.unregister
+    except (ImportError, AttributeError):
+        return None
+    seen = []
+    for chain in (False, True, False, True):
+        try:
+            register(_SIGNAL, file=2, chain=chain)
+        except (OSError, RuntimeError, ValueError):
+            return None
+        seen.append(_raw())
+        unregister(_SIGNAL)
+    words = [
+        (at, plain & ~chained, chained & ~plain)
+        for at, plain, chained in _changing_words(seen, handler)
+        if _is_one_bit(plain & ~chained) and _is_one_bit(chained & ~plain)
+    ]
+    if len(words) > 1:
+        raise Unproven(f"faulthandler changes {len(words)} words of it by two bits, expected 1")
+    if not words:  # PyPy's gives the same flags always.
+        return None
+    at, restart, nodefer = words[0]
+    return at, {"SA_RESTART": restart, "SA_NODEFER": nodefer}
+
+
+def _flags_of_siginterrupt(handler: int) -> Optional[tuple[int, dict[str, int]]]:
+    """Return what siginterrupt() shows: it takes SA_RESTART away and gives it back.
+
+    None if it changes nothing.
+    """
+    signal.signal(_SIGNAL, lambda *_: None)
+    seen = []
+    for interrupts in (False, True, False, True):
+        with contextlib.suppress(OSError):
+            signal.siginterrupt(_SIGNAL, interrupts)
+        seen.append(_raw())
+    words = [
+        (at, {"SA_RESTART": restarting & ~plain})
+        for at, restarting, plain in _changing_words(seen, handler)
+        if _is_one_bit(restarting & ~plain) and not plain & ~restarting
+    ]
+    return words[0] if len(words) == 1 else None
+
+
+def _is_one_bit(number: int) -> bool:
+    return number > 0 and not number & (number - 1)
+
+
+def _install(layout: Sigaction, signum: int, handler: int, flags: int, mask: Iterable[int]) -> None:
+    made = ctypes.create_string_buffer(_raw(signum), ROOM)
+    made[layout.mask : layout.mask + _SET] = signal_set(mask).raw[:_SET]
+    # After the mask: where that is still looked for, it may cover them.
+    put(made, layout.handler, POINTER, handler)
+    put(made, layout.flags, INT, flags)
+    libc.call("sigaction", signum, made, None)
+
+
+# Where SA_RESETHAND is on Linux, on the BSDs, and on Alpha: to be tried first, not to be believed.
+_LIKELY_RESETHAND = (0x80000000, 0x4, 0x10)
+# Linux's SA_RESTORER: the handler would return through a field that is not set.
+_LAST = 0x04000000
+
+
+def _bits_to_try(likely: Iterable[int], known: Iterable[int]) -> list[int]:
+    order = [*likely, *(1 << n for n in range(32) if 1 << n != _LAST), _LAST]
+    return [bit for bit in dict.fromkeys(order) if bit not in known]
+
+
+def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
+    """In a child: see that the fields found do what they are for.  Return the flags' bits.
+
+    Signals that the process raises itself run the handler before raise() returns (POSIX XSH
+    raise), so nothing here depends on time.
+    """
+    blocked: list[set[int]] = []
+
+    def note(_: int) -> None:
+        blocked.append({int(s) for s in signal.pthread_sigmask(signal.SIG_BLOCK, ())})
+
+    callback = ctypes.CFUNCTYPE(None, c_int)(note)
+    address = int(ctypes.cast(callback, c_void_p).value or 0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    this, other = int(_SIGNAL), int(signal.SIGUSR1)
+
+    def seen(flags: int, *mask: int) -> set[int]:
+        """Return which of the two signals are blocked in a handler with these flags and mask."""
+        blocked.clear()
+        _install(layout, this, address, flags, mask)
+        libc.call("raise", this)
+        if not blocked:
+            raise Unproven("a handler that was put into sa_handler does not run")
+        return blocked[0] & {this, other}
+
+    def remains() -> bool:
+        return word(_raw(), layout.handler, POINTER) == address
+
+    where = []
+    for at in range(0, ROOM // 2, INT):
+        layout = replace(layout, mask=at)
+        signal.signal(_SIGNAL, signal.SIG_DFL)  # With an empty mask.
+        if other in seen(0, other):
+            where.append(at)
+    if len(where) != 1:
+        raise Unproven(
+            f"a signal put into a mask at {where or 'no place'} is blocked in the handler, "
+            "expected one place"
+        )
+    layout = replace(layout, mask=where[0])
+    bits = dict(layout.bits)
+    for mask, expected in (((), {this}), ((other,), {this, other}), ((), {this})):
+        if seen(0, *mask) != expected:
+            raise Unproven(
+                f"a handler with mask {set(mask) or '{}'} at byte {layout.mask} and no flags runs "
+                f"with {blocked[0] & {this, other}} blocked, expected {expected}"
+            )
+    if not remains():
+        raise Unproven("a handler with no flags is gone after a signal")
+    added = word(_raw(), layout.flags, INT)
+    if "SA_NODEFER" not in bits:
+        bits["SA_NODEFER"] = _found(
+            "SA_NODEFER", bits, (0x40000000, 0x10, 0x20, 0x8), lambda bit: not seen(bit)
+        )
+    for name, expected in (("SA_RESTART", {this}), ("SA_NODEFER", set())):
+        if seen(bits[name]) != expected:
+            raise Unproven(
+                f"with {name} ({bits[name]:#x}) a handler runs with {blocked[0]} blocked, "
+                f"expected {expected or '{}'}"
+            )
+    bits["SA_RESETHAND"] = _found(
+        "SA_RESETHAND", bits, _LIKELY_RESETHAND, lambda bit: bool(seen(bit)) and not remains()
+    )
+    return {"mask": layout.mask, "bits": bits, "added": added & ~sum(bits.values())}
+
+
+def _found(
+    name: str, known: dict[str, int], likely: Iterable[int], works: Callable[[int], bool]
+) -> int:
+    """Return the bit that does what ``name`` is for.  Raise Unproven if none does."""
+    for bit in _bits_to_try(likely, known.values()):
+        with contextlib.suppress(OSError):  # EINVAL: there is no such flag.
+            if works(bit):
+                return bit
+    raise Unproven(f"no bit of sa_flags does what {name} does")
+
+
+def flag(name: str) -> int:
+    """Return the bit of SA_RESTART, SA_NODEFER, SA_RESETHAND, SA_ONSTACK or SA_NOCLDWAIT.
+
+    Raises Blocked where struct sigaction is not proven, or no bit does what the flag is for.
+    """
+    layout = layout_of_sigaction()
+    if name in layout.bits:
+        return int(layout.bits[name])
+    return int({"SA_ONSTACK": _onstack, "SA_NOCLDWAIT": _nocldwait}[name]())
+
+
+@look("SA_ONSTACK")
+def _onstack() -> int:
+    """Which bit has a handler run on the alternate stack?"""
+    layout = layout_of_sigaction()
+
+    def trial() -> dict[str, Any]:
+        stack = ctypes.create_string_buffer(1 << 18)
+        base, size = ctypes.addressof(stack), len(stack)
+        # stack_t is {ss_sp, ss_flags, ss_size}, or {ss_sp, ss_size, ss_flags} on the BSDs and
+        # MIPS; a kernel that is given the one for the other finds a size of 0, or wrong flags.
+        for fields in ((base, 0, size), (base, size, 0)):
+            if libc.outcome("sigaltstack", (c_size_t * 3)(*fields), None) == "ok":
+                break
+        else:
+            raise Unproven("sigaltstack() takes neither form of stack_t")
+        outside = ctypes.create_string_buffer(64)
+        libc.call("sigaltstack", None, outside)
+        inside = ctypes.create_string_buffer(outside.raw, 64)
+        callback = ctypes.CFUNCTYPE(None, c_int)(
+            # While it is in use, ss_flags has SS_ONSTACK (POSIX XSH sigaltstack).
+            lambda _: libc.call("sigaltstack", None, inside) and None
+        )
+        address = int(ctypes.cast(callback, c_void_p).value or 0)
+
+        def works(bit: int) -> bool:
+            _install(layout, int(_SIGNAL), address, bit, ())
+            libc.call("raise", _SIGNAL)
+            return inside.raw != outside.raw
+
+        return {"bit": _found("SA_ONSTACK", layout.bits, (0x08000000, 0x1), works)}
+
+    return int(in_child(trial)["bit"])
+
+
+@look("SA_NOCLDWAIT")
+def _nocldwait() -> int:
+    """Which bit has children that end leave no zombie?"""
+    layout = layout_of_sigaction()
+
+    def trial() -> dict[str, Any]:
+        # A handler that never runs: with a wrong bit it might not return.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        address = word(_raw(signal.SIGCHLD), layout.handler, POINTER)
+
+        def works(bit: int) -> bool:
+            _install(layout, int(signal.SIGCHLD), address, bit, ())
+            pid = os.fork()
+            if not pid:
+                os._exit(0)
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                return True
+            return False
+
+        # Linux, the BSDs, Linux on MIPS, SPARC and PA-RISC.
+        likely = (0x2, 0x20, 0x10000, 0x100, 0x80)
+        return {"bit": _found("SA_NOCLDWAIT", layout.bits, likely, works)}
+
+    return int(in_child(trial)["bit"])
+
+
+def sigaction(
+    signum: int, handler: Any = None, flags: int = 0, mask: Iterable[int] = ()
+) -> Disposition:
+    """sigaction(2).  With no handler it only asks.  Return the disposition before.
+
+    ``handler`` is an address, SIG_DFL, SIG_IGN or a ctypes callback (which the caller keeps
+    alive).  Raises OSError as the call fails, Blocked where the structure is not proven.
+    """
+    layout = layout_of_sigaction()
+    before = _raw(signum)
+    if handler is not None:
+        address = handler if isinstance(handler, int) else ctypes.cast(handler, c_void_p).value
+        _install(layout, signum, int(address or 0), flags, mask)
+    return Disposition(
+        word(before, layout.handler, POINTER),
+        word(before, layout.flags, INT) & ~layout.added,
+    )
+
+
+def flag_names(flags: int) -> str:
+    """Return ``SA_NODEFER|SA_RESTART`` in the order of the names, ``none`` for no flag.
+
+    A bit that is none of those the lab can prove by what it does is shown as a number.
+    """
+    names = []
+    left = flags
+    for name in ("SA_RESTART", "SA_NODEFER", "SA_RESETHAND", "SA_ONSTACK", "SA_NOCLDWAIT"):
+        # What takes a trial of its own is asked only if there is a bit to explain.
+        if left and flags & flag(name):
+            names.append(name)
+            left &= ~flag(name)
+    return "|".join(sorted(names) + ([f"{left:#x}"] if left else [])) or "none"
+
+
+@look("sigset_t")
+def sigset_t_bytes() -> int:
+    """How many bytes is a sigset_t, as the C library copies one?"""
+    attributes = ctypes.create_string_buffer(2 * ROOM)
+    libc.call("posix_spawnattr_init", attributes)
+    try:
+        return libc.extent(
+            lambda buffer: libc.call("posix_spawnattr_getsigmask", attributes, buffer)
+        )
+    finally:
+        libc.call("posix_spawnattr_destroy", attributes)

@@ -1,0 +1,207 @@
+"""Times, and what poll(), fcntl() and bind() take."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import select
+import socket
+import struct
+import sys
+import time
+from ctypes import byref, c_int, c_int64, c_long, c_short, c_uint
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from .. import libc
+from ..probe import Blocked
+from .proof import ROOM, Unproven, in_child, look
+
+
+@look("time_t")
+def time_t() -> Any:
+    """How wide is time_t in a program built for this platform?
+
+    The interpreter is such a program; time(), linked as its own call is, must agree.
+    """
+    writes = libc.extent(lambda now: libc.call("time", now))
+    if 8 * writes != libc.TIME_T_BITS:
+        raise Unproven(
+            f"the interpreter's has {libc.TIME_T_BITS} bits, and time() writes {8 * writes}"
+        )
+    return {4: ctypes.c_int32, 8: c_int64}[writes]
+
+
+class _Pair:
+    """struct timespec or struct timeval: seconds, and a fraction of some width."""
+
+    def __init__(self, seconds: Any, fraction: Any, units: int) -> None:
+        self.units = units
+        self.type = type(
+            "Time", (ctypes.Structure,), {"_fields_": (("seconds", seconds), ("part", fraction))}
+        )
+
+    def __call__(self, seconds: float) -> Any:
+        whole = int(seconds)
+        return self.type(whole, int((seconds - whole) * self.units))
+
+    def __str__(self) -> str:
+        parts = (getattr(self.type, name) for name in ("seconds", "part"))
+        return " and ".join(f"{part.size} bytes at {part.offset}" for part in parts)
+
+
+def _pair_filled_by(fill: Callable[[Any], Any], units: int) -> _Pair:
+    """Return the structure in which ``fill`` writes the time it is now."""
+    tried = []
+    for fraction in dict.fromkeys((time_t(), c_long, c_int)):
+        pair = _Pair(time_t(), fraction, units)
+        made = pair(0)
+        buffer = ctypes.create_string_buffer(b"\xaa" * ROOM, ROOM)
+        # Padding behind the fraction is left alone by some.
+        ctypes.memset(buffer, 0, ctypes.sizeof(made))
+        before = time.time()
+        fill(buffer)
+        after = time.time()
+        ctypes.memmove(byref(made), buffer, ctypes.sizeof(made))
+        tried.append(f"{made.seconds}.{made.part}")
+        told = made.seconds + made.part / units
+        overrun = buffer.raw[ctypes.sizeof(made) :].strip(b"\xaa")
+        if before - 0.001 <= told <= after + 0.001 and 0 <= made.part < units and not overrun:
+            return pair
+    raise Unproven(f"it tells the time as {' or '.join(tried)}, expected about {time.time():.0f}")
+
+
+@look("struct timespec")
+def timespec() -> Any:
+    """How is struct timespec laid out: time_t, then a long, or as much as a time_t?"""
+    return _pair_filled_by(
+        lambda buffer: libc.call("clock_gettime", time.CLOCK_REALTIME, buffer), 1_000_000_000
+    )
+
+
+@look("struct timeval")
+def timeval() -> Any:
+    """How is struct timeval laid out?"""
+    return _pair_filled_by(lambda buffer: libc.call("gettimeofday", buffer, None), 1_000_000)
+
+
+# Other structures ---------------------------------------------------------------------
+
+
+class _Pollfd(ctypes.Structure):
+    """struct pollfd (POSIX XBD <poll.h>)."""
+
+    _fields_ = (("fd", c_int), ("events", c_short), ("revents", c_short))
+
+    def __str__(self) -> str:
+        return "an int and two shorts"
+
+
+@look("struct pollfd")
+def pollfd() -> Any:
+    """Is struct pollfd an int and two shorts, with POLLIN and POLLOUT as Python has them?"""
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, b"x")
+        for descriptor, events in ((reading, select.POLLIN), (writing, select.POLLOUT)):
+            entry = _Pollfd(descriptor, events, 0)
+            libc.call("poll", byref(entry), 1, 0)
+            # Not what it asked: gVisor adds POLLERR and POLLHUP to that.
+            if (entry.fd, entry.revents) != (descriptor, events):
+                raise Unproven(
+                    f"poll() for {events:#x} gives {entry.revents:#x}, expected the same"
+                )
+    finally:
+        os.close(reading)
+        os.close(writing)
+    return Found(_Pollfd, "an int and two shorts")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A type, and what is said of it in the report."""
+
+    type: Any
+    text: str
+
+    def __call__(self, *values: Any, **fields: Any) -> Any:
+        return self.type(*values, **fields)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+_START, _LENGTH = 0x0102030405, 0x0607
+
+
+@look("struct flock")
+def flock() -> Any:
+    """Which form of struct flock does fcntl() take?
+
+    The interpreter, built with this platform's headers, locks a range of a file; F_GETLK of
+    another process must tell that lock, and who holds it.
+    """
+    path = f"{_scratch()}/.lens-{os.getpid()}-{os.urandom(4).hex()}"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _LENGTH, _START)
+        except OSError as error:
+            why = libc.errno_name(error.errno)
+            raise Blocked(
+                f"the scratch file system has no record locks ({why}): set TMPDIR elsewhere"
+            ) from None
+        holder = os.getpid()
+        found = in_child(lambda: _try_flocks(path, holder))["form"]
+    finally:
+        os.close(descriptor)
+        os.unlink(path)
+    return Found(libc.FLOCKS[found], f"{found}'s")
+
+
+def _try_flocks(path: str, holder: int) -> dict[str, Any]:
+    descriptor = os.open(path, os.O_RDWR)
+    tried = []
+    expected = (fcntl.F_WRLCK, _START, _LENGTH, holder)
+    likely = next(name for name, form in libc.FLOCKS.items() if form is libc.Flock)
+    for name in dict.fromkeys((likely, *libc.FLOCKS)):
+        # More room than it has, so that a wrong form is not written past.
+        room = ctypes.create_string_buffer(ROOM)
+        lock = libc.FLOCKS[name].from_buffer(room)
+        lock.l_type, lock.l_whence = fcntl.F_WRLCK, os.SEEK_SET
+        outcome = libc.outcome(libc.FCNTL, descriptor, fcntl.F_GETLK, room)
+        told = (lock.l_type, lock.l_start, lock.l_len, lock.l_pid)
+        if outcome == "ok" and told == expected:
+            return {"form": name}
+        tried.append(f"{name}'s form: {outcome}, {told}")
+    raise Unproven(f"F_GETLK gives {'; '.join(tried)}; expected {expected}")
+
+
+folder = ""
+"""Where a file may be made for a trial; empty for the folder of temporary files."""
+
+
+def _scratch() -> str:
+    return folder or os.environ.get("TMPDIR") or "/tmp"
+
+
+@look("struct sockaddr")
+def sockaddr() -> Any:
+    """Does a socket's address begin with its length, as on the BSDs, or with its family?"""
+    with socket.socket(socket.AF_UNIX) as fresh:
+        address, size = ctypes.create_string_buffer(128), c_uint(128)
+        libc.call("getsockname", fresh.fileno(), address, byref(size))
+    head = address.raw[:2]
+    if int.from_bytes(head, sys.byteorder) == socket.AF_UNIX:
+        return "a family of 16 bits"
+    if head[1] == socket.AF_UNIX:
+        return "a length and a family of 8 bits each"
+    raise Unproven(f"that of a Unix socket begins with {head.hex()}, without AF_UNIX")
+
+
+def unix_address(path: bytes) -> bytes:
+    """Return a struct sockaddr_un that is as long as ``path`` makes it."""
+    if str(sockaddr()).startswith("a length"):
+        return bytes((2 + len(path), socket.AF_UNIX)) + path
+    return struct.pack("=H", socket.AF_UNIX) + path

@@ -1,0 +1,464 @@
+"""The runner: probes in processes, several at a time, each with a deadline and ended whole.
+
+Those that only ask and change nothing (`Probe.light`) share a process, a family at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import marshal
+import os
+import selectors
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional
+
+from . import libc, refusals
+from .fact import BLOCKED, BROKEN, TIMED_OUT, UNSTABLE, Fact, show
+from .harness import ending
+from .probe import Probe
+from .sandbox import answer_all, dispositions
+from .strays import end_strays, is_untouched, remove
+
+try:
+    import resource
+except ImportError:  # A Python that was built without it.
+    resource = None  # type: ignore[assignment]
+
+DEADLINE = 10.0
+"""Seconds a probe may take, on a machine on which a child is made and reaped in CALIBRATED."""
+CALIBRATED = 0.004
+LARGEST_ANSWER = 1 << 20
+SPARE_DESCRIPTORS = 32
+"""Kept free for the runner's own use where few are allowed."""
+
+
+@dataclass
+class _Running:
+    """A process under way, and the probes it is asked, in turn."""
+
+    probes: list[Probe]
+    pid: int
+    answer: int
+    """Where its answers are read, a line each."""
+    scratch: str
+    started: float
+    """When it began with the probe it is at."""
+    limit: float
+    text: bytearray = field(default_factory=bytearray)
+    facts: list[Fact] = field(default_factory=list)
+    status: Optional[int] = None
+    crowded: bool = False
+    """Whether another ran beside it."""
+
+    @property
+    def deadline(self) -> float:
+        return self.started + self.limit
+
+    @property
+    def spoiled(self) -> bool:
+        """Whether a probe broke: what it left behind is not for the others to meet."""
+        return bool(self.facts) and self.facts[-1].status == BROKEN
+
+    @property
+    def over(self) -> bool:
+        return (
+            self.status is not None
+            or self.spoiled
+            or len(self.facts) == len(self.probes)
+            or len(self.text) > LARGEST_ANSWER
+        )
+
+    def take(self, data: bytes) -> None:
+        """Turn the whole lines of what came from it into facts."""
+        self.text += data
+        while b"\n" in self.text and not self.spoiled and len(self.facts) < len(self.probes):
+            line, _, self.text = self.text.partition(b"\n")
+            now = time.monotonic()
+            fact = _fact(self.probes[len(self.facts)], bytes(line), 1000 * (now - self.started))
+            self.facts.append(fact)
+            self.started = now
+
+
+class Stopped(Exception):
+    """The runner was asked to end, or nobody is left to hear it."""
+
+
+@contextlib.contextmanager
+def all_of(*steps: Callable[[], None]) -> Iterator[None]:
+    """Take every step at the end, the last first; what was raised first is raised, and no other."""
+    with contextlib.ExitStack() as stack:
+        for step in steps:
+            stack.callback(step)
+        try:
+            yield
+        except BaseException as first:
+            try:
+                stack.close()
+            except BaseException:
+                raise first from None
+            raise
+
+
+class Pool:
+    def __init__(self, folder: str, word: int, lifeline: int) -> None:
+        self.folder = folder
+        self.word = word
+        self.lifeline = lifeline
+        self.jobs = 1
+        self.running: dict[int, _Running] = {}
+        self.folders = 0
+        self.free: list[str] = []
+        """Scratch folders of probes that left them as they found them."""
+        self.reaper = False
+        self.asked_to_stop = False
+
+    def say(self, kind: str, told: Any) -> None:
+        text = marshal.dumps((kind, told))
+        with contextlib.suppress(BrokenPipeError):
+            while text:
+                text = text[os.write(self.word, text) :]
+
+    @contextlib.contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Child deaths that wake us, and the end of everything at the end."""
+        # Out of reach of what is sent to the group of the process that was asked.
+        os.setsid()
+        self.reaper = libc.become_reaper()
+        self.ended, wake = os.pipe()
+        os.set_blocking(self.ended, False)
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, self._stop)
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        )
+        # Here and not in each probe: fewer pages to copy.
+        os.environ.update(TZ="UTC", LC_ALL="C", HOME=self.folder, TMPDIR=self.folder)
+        self.changed = dispositions()
+        self.pid = os.getpid()
+        with all_of(
+            lambda: remove(self.folder), lambda: end_strays(set(self.running)), self._end_all
+        ):
+            yield
+
+    def _end_all(self) -> None:
+        for running in list(self.running.values()):
+            self._end(running)
+
+    def _stop(self, signum: int, frame: object) -> None:
+        """Ask for the end: the byte that the signal wrote wakes the loop, which looks."""
+        self.asked_to_stop = True
+
+    def stop_if_asked(self) -> None:
+        """Raise Stopped if a signal, or the end of the process that was asked, asks for it."""
+        if self.asked_to_stop:
+            raise Stopped
+
+    def measure(
+        self,
+        probes: Mapping[str, Probe],
+        jobs: Optional[int],
+        deadline: Optional[float],
+        repeat: int,
+    ) -> dict[str, Any]:
+        """Ask every probe.  Return the fields of its fact, by id."""
+        self.jobs = min(jobs or 2 * (os.cpu_count() or 1), _most_jobs())
+        limit = DEADLINE * self.slowness() if deadline is None else deadline
+        samples = self.ask(_grouped(probes.values()) * repeat, limit)
+        self.stop_if_asked()
+        facts = (_agreed(samples[id]) for id in probes)
+        return {
+            fact.id: (
+                fact.id,
+                fact.status,
+                fact.value,
+                fact.scope,
+                fact.raw,
+                fact.reason,
+                fact.milliseconds,
+            )
+            for fact in facts
+        }
+
+    def slowness(self) -> float:
+        """Return how many times slower than CALIBRATED a child is made and reaped here, or 1."""
+        started = time.monotonic()
+        try:
+            pid = os.fork()
+        except BlockingIOError:
+            return 1.0
+        if not pid:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        return max(1.0, (time.monotonic() - started) / CALIBRATED)
+
+    def ask(self, groups: list[list[Probe]], limit: float) -> dict[str, list[Fact]]:
+        """Ask every probe, each group in one process.
+
+        Return the facts by id, one for each time it was asked.
+        """
+        facts: dict[str, list[Fact]] = {}
+        total, done = sum(map(len, groups)), 0
+        waiting = groups[::-1]
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.ended, selectors.EVENT_READ)
+            selector.register(self.lifeline, selectors.EVENT_READ)
+            while True:
+                self.stop_if_asked()
+                found = self._start_some(selector, waiting, limit)
+                if self.running:
+                    found += self._await_some(selector, waiting)
+                elif not waiting and not found:
+                    return facts
+                for fact in found:
+                    facts.setdefault(fact.id, []).append(fact)
+                    done += 1
+                    self.say("progress", (done, total, fact.id))
+
+    def _start_some(
+        self, selector: selectors.BaseSelector, waiting: list[list[Probe]], limit: float
+    ) -> list[Fact]:
+        """Start as many as may run at once.  Return the facts of those that cannot be started."""
+        while waiting and len(self.running) < self.jobs:
+            probes = waiting.pop()
+            try:
+                started = self._start(probes, limit)
+            except OSError as error:
+                why = _limit_of(error)
+                if not why:
+                    raise
+                if not self.running:
+                    return [_failed(probe, BLOCKED, why, 0.0) for probe in probes]
+                # Fewer at once, then: one that ends makes room for the next.
+                waiting.append(probes)
+                self.jobs = len(self.running)
+                break
+            selector.register(started.answer, selectors.EVENT_READ, started)
+        return []
+
+    def _await_some(
+        self, selector: selectors.BaseSelector, waiting: list[list[Probe]]
+    ) -> list[Fact]:
+        """Wait until something happens.  Return the facts of what ended, if anything did."""
+        first = min(running.deadline for running in self.running.values())
+        for key, _ in selector.select(max(0.0, first - time.monotonic())):
+            if key.fd == self.lifeline:
+                raise Stopped
+            if key.data is not None:
+                self._read(selector, key.data)
+        _drain(self.ended)
+        self._reap()
+        found: list[Fact] = []
+        now = time.monotonic()
+        for running in list(self.running.values()):
+            if not running.over and now < running.deadline:
+                continue
+            with contextlib.suppress(KeyError):
+                selector.unregister(running.answer)
+            for fact in self._end(running):
+                if running.crowded and fact.reason in _SHARED_LIMITS:
+                    # Perhaps it was the others that took all there is: once more, with fewer.
+                    self.jobs = max(1, min(self.jobs, len(self.running) + 1) // 2)
+                    waiting.insert(0, [p for p in running.probes if p.id == fact.id])
+                else:
+                    found.append(fact)
+            # One that failed took these with it: they are asked anew.
+            left = running.probes[len(running.facts) :]
+            if left:
+                waiting.append(left)
+        return found
+
+    def _start(self, probes: list[Probe], limit: float) -> _Running:
+        scratch = self.free.pop() if self.free else self._new_scratch()
+        try:
+            reading, writing = os.pipe()
+            try:
+                started = time.monotonic()
+                pid = os.fork()
+            except BaseException:
+                os.close(reading)
+                os.close(writing)
+                raise
+        except BaseException:
+            self.free.append(scratch)
+            raise
+        if not pid:
+            answer_all(probes, scratch, writing, self.changed, self.pid)
+        os.close(writing)
+        os.set_blocking(reading, False)
+        running = _Running(probes, pid, reading, scratch, started, limit)
+        self.running[pid] = running
+        if len(self.running) > 1:
+            for each in self.running.values():
+                each.crowded = True
+        if not self.reaper:
+            self.say("group", pid)
+        return running
+
+    def _new_scratch(self) -> str:
+        self.folders += 1
+        scratch = os.path.join(self.folder, str(self.folders))
+        os.mkdir(scratch, 0o700)
+        return scratch
+
+    def _read(self, selector: selectors.BaseSelector, running: _Running) -> None:
+        try:
+            data = os.read(running.answer, 65536)
+        except BlockingIOError:
+            return
+        running.take(data)
+        if not data:
+            # Its end of the pipe is closed; its death, if it is one, wakes us by SIGCHLD.
+            selector.unregister(running.answer)
+
+    def _reap(self) -> None:
+        """Reap every child that has ended: probes' processes, and orphans that came to us."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    return
+                if pid in self.running:
+                    self.running[pid].status = status
+
+    def _end(self, running: _Running) -> list[Fact]:
+        """End whatever is left of the process.  Return what came of its probes.
+
+        The last of the facts may be that of a probe that failed, and ended the process.
+        """
+        elapsed = 1000 * (time.monotonic() - running.started)
+        killed = running.status is None
+        if libc.FREEBSD and self.reaper:
+            libc.reaper_kill(signal.SIGKILL, running.pid)
+        for kill in (os.killpg, os.kill):
+            # The group even where its leader is gone; the process even before it leads a group.
+            if kill is os.killpg or killed:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    kill(running.pid, signal.SIGKILL)
+        if running.status is None:
+            _, running.status = os.waitpid(running.pid, 0)
+        del self.running[running.pid]
+        if not self.reaper:
+            self.say("group", running.pid)
+        self._take_rest(running)
+        if not _closed(running.answer):
+            end_strays(set(self.running))
+        os.close(running.answer)
+        if not is_untouched(running.scratch):
+            remove(running.scratch)
+        else:
+            # Making a folder and removing it takes the disk longer than the probe.
+            self.free.append(running.scratch)
+        if not running.spoiled and len(running.facts) < len(running.probes):
+            failed = running.probes[len(running.facts)]
+            running.facts.append(_failed(failed, *_failure(running, killed, elapsed), elapsed))
+        return running.facts
+
+    def _take_rest(self, running: _Running) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while len(running.text) <= LARGEST_ANSWER:
+                data = os.read(running.answer, 65536)
+                if not data:
+                    break
+                running.take(data)
+
+
+_SHARED_LIMITS = (
+    refusals.PROCESSES,
+    refusals.LIMITS[errno.EMFILE],
+    refusals.LIMITS[errno.ENFILE],
+    refusals.LIMITS[errno.ENOMEM],
+)
+"""Limits that probes which run at once share."""
+
+
+def _limit_of(error: OSError) -> str:
+    """Return which limit kept a process from being started; empty if none did."""
+    return (
+        refusals.PROCESSES
+        if error.errno == errno.EAGAIN
+        else refusals.LIMITS.get(error.errno or 0, "")
+    )
+
+
+def _most_jobs() -> int:
+    if resource is None:
+        return 64
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, soft - SPARE_DESCRIPTORS) if soft > 0 else 10000
+
+
+def _grouped(probes: Iterable[Probe]) -> list[list[Probe]]:
+    """The probes that are asked in one process: the light ones of a family, each other alone.
+
+    The largest groups come first, lest all others wait for one at the end.
+    """
+    groups: list[list[Probe]] = []
+    light: dict[str, list[Probe]] = {}
+    for probe in probes:
+        if not probe.light:
+            groups.append([probe])
+        elif probe.family in light:
+            light[probe.family].append(probe)
+        else:
+            groups.append(light.setdefault(probe.family, [probe]))
+    return sorted(groups, key=len, reverse=True)
+
+
+def _failed(probe: Probe, status: str, reason: str, elapsed: float) -> Fact:
+    return Fact(probe.id, status, None, probe.scope, None, reason, elapsed)
+
+
+def _fact(probe: Probe, line: bytes, elapsed: float) -> Fact:
+    """The fact in a line that a probe's process wrote."""
+    try:
+        document = json.loads(line)
+        if document.pop("id") != probe.id:
+            raise ValueError("it is another's")
+        document.update(scope=probe.scope, milliseconds=elapsed)
+        document.setdefault("value", None)
+        return Fact.from_json(probe.id, document)
+    except (ValueError, AttributeError, LookupError, TypeError) as error:
+        return _failed(probe, BROKEN, f"its answer could not be read: {error}", elapsed)
+
+
+def _failure(running: _Running, killed: bool, elapsed: float) -> tuple[str, str]:
+    """Why a process ended without an answer, as a status and a reason."""
+    if len(running.text) > LARGEST_ANSWER:
+        return BROKEN, f"its answer is longer than {LARGEST_ANSWER} bytes"
+    if killed:
+        return TIMED_OUT, f"no answer within {elapsed / 1000:.1f} s"
+    assert running.status is not None
+    return BROKEN, f"its process {ending(running.status)} without an answer"
+
+
+def _agreed(facts: list[Fact]) -> Fact:
+    """One fact of many samples: the first if all answer alike, else `unstable`."""
+    answers = [(fact.status, type(fact.value), fact.value) for fact in facts]
+    if len(set(answers)) == 1:
+        return facts[0]
+    said = ", ".join(show(fact.value) if fact.measured else fact.status for fact in facts)
+    reason = f"{len(facts)} times asked, it answered {said}"
+    first = facts[0]
+    return Fact(first.id, UNSTABLE, None, first.scope, None, reason, first.milliseconds)
+
+
+def _drain(descriptor: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        while os.read(descriptor, 4096):
+            pass
+
+
+def _closed(descriptor: int) -> bool:
+    """Whether nobody holds the other end of this non-blocking pipe any more."""
+    try:
+        return not os.read(descriptor, 1)
+    except BlockingIOError:
+        return False

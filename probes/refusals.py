@@ -1,0 +1,90 @@
+"""What an error says: the platform's own answer, a limit of this machine, or a sandbox's refusal.
+
+A fact is the platform's answer.  A limit (ulimit, a full disk) and a sandbox (a seccomp filter, a
+security module, a jail) answer for themselves: their errors make the fact `blocked`, with the
+limit or the sandbox named.  This is the one place that tells them apart.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Optional, Union
+
+from .probe import Blocked, Unsupported
+
+_FULL = "the scratch file system is full: make room, or set TMPDIR to another"
+LIMITS = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: "the scratch file system is read-only: set TMPDIR to another",
+    errno.EMFILE: "too few open files are allowed: raise ulimit -n",
+    errno.ENFILE: "the system has too many open files: close some, or raise its limit",
+    errno.EFBIG: "only short files are allowed: raise ulimit -f",
+    errno.ENOMEM: "too little memory is allowed or left: raise ulimit -v, or end other programs",
+}
+"""Errors that no probe asks for without expecting them, and what to do about each."""
+PROCESSES = "too few processes are allowed or left: raise ulimit -u, or the container's limit"
+"""fork() failed with EAGAIN: RLIMIT_NPROC, a cgroup's pids.max, or the system's own limit."""
+
+# The refusals that POSIX or the manual gives a call of its own, and a probe may ask for.
+_OWN = {
+    "bind": (errno.EACCES,),
+    "connect": (errno.EACCES, errno.EPERM),
+    "fchmod": (errno.EPERM,),
+    "fcntl": (errno.EACCES,),
+    "fcntl64": (errno.EACCES,),
+    "kill": (errno.EPERM,),
+    "killpg": (errno.EPERM,),
+    "lockf": (errno.EACCES,),
+    "mount": (errno.EPERM, errno.EACCES),
+    "msgget": (errno.EACCES,),
+    "open": (errno.EACCES, errno.EPERM),
+    "setpgid": (errno.EACCES, errno.EPERM),
+    "setresuid": (errno.EPERM,),
+    "setsid": (errno.EPERM,),
+    "setuid": (errno.EPERM,),
+    "unshare": (errno.EPERM,),
+}
+_REFUSALS = (errno.EPERM, errno.EACCES, errno.ENOSYS)
+
+
+def seccomp_filter() -> bool:
+    """Return whether a seccomp filter decides which calls reach the kernel (seccomp(2) Linux)."""
+    try:
+        if os.readlink("/proc/self") != str(os.getpid()):
+            return False
+        with open("/proc/self/status", "rb") as status:
+            return any(line.split() == [b"Seccomp:", b"2"] for line in status)
+    except OSError:
+        return False
+
+
+def refusal(number: Optional[int], call: str) -> Union[Blocked, Unsupported, None]:
+    """Return why the error ``number`` of ``call`` is not the platform's answer; None if it is."""
+    if number not in (*_REFUSALS, errno.EAFNOSUPPORT) or number in _OWN.get(call, ()):
+        return None
+    if number in (errno.ENOSYS, errno.EAFNOSUPPORT) and not seccomp_filter():
+        return Unsupported(f"the kernel has no {call}()") if number == errno.ENOSYS else None
+    return Blocked(f"{call}() is refused with {errno.errorcode[number]} {_by_whom()}")
+
+
+def unexpected(error: BaseException) -> Union[Blocked, Unsupported, None]:
+    """Return why a probe that met ``error`` unasked has no answer; None for a fault of its own."""
+    if isinstance(error, (Blocked, Unsupported)):
+        return error
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in LIMITS:
+        return Blocked(LIMITS[error.errno])
+    if error.errno == errno.EAFNOSUPPORT and not seccomp_filter():
+        return Unsupported("the kernel has no sockets of this family")
+    if error.errno in (*_REFUSALS, errno.EAFNOSUPPORT):
+        of = f" of {os.fsdecode(error.filename)}" if error.filename else ""
+        return Blocked(f"{errno.errorcode[error.errno]}{of} {_by_whom()}")
+    return None
+
+
+def _by_whom() -> str:
+    who = "the seccomp filter in force" if seccomp_filter() else "a sandbox or security module"
+    return f"by {who}: run the lab outside it to measure this"

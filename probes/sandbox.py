@@ -1,0 +1,116 @@
+"""The child's side of a probe: it leaves the lab's surroundings behind, answers, and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Iterable
+from typing import Any
+
+from . import lens, libc, refusals
+from .fact import BLOCKED, BROKEN, MEASURED, UNSUPPORTED
+from .probe import Blocked, Probe, Sample, Unsupported
+
+try:
+    import resource
+except ImportError:  # A Python that was built without it.
+    resource = None  # type: ignore[assignment]
+
+
+def answer_all(
+    probes: list[Probe], scratch: str, writing: int, changed: Iterable[int], runner: int
+) -> None:
+    """In the child: leave the lab's surroundings behind, answer, and end."""
+    code = 1
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        # A probe begins as a program does: nothing blocked, and every disposition the default
+        # but those Python itself sets (SIGPIPE and SIGXFSZ ignored).
+        for signum in changed:
+            signal.signal(signum, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        with contextlib.suppress(Unsupported, Blocked, OSError):
+            libc.die_with_parent(signal.SIGKILL)
+        if os.getppid() != runner:
+            return  # It ended before it could be asked to take this process along.
+        libc.become_reaper()
+        os.chdir(scratch)
+        # Through a number out of the way, as `writing` may be 3 or the null device's.
+        os.set_inheritable(writing, False)
+        kept = os.dup(writing) if writing < 3 else writing
+        _lead_nowhere(0, 1, 2)
+        os.closerange(3, kept)
+        os.closerange(kept + 1, most_descriptors())
+        os.umask(0o022)
+        if resource is not None:
+            hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+            resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+        parent = os.getpid()
+        for probe in probes:
+            document = {"id": probe.id, **answer(probe)}
+            if os.getpid() != parent:
+                return  # A child of the probe's that came back from it.
+            text = json.dumps(document).encode() + b"\n"
+            while text:
+                text = text[os.write(kept, text) :]
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _lead_nowhere(*descriptors: int) -> None:
+    """Have reading from them find the end, and writing to them be forgotten."""
+    try:
+        nothing = os.open(os.devnull, os.O_RDWR)
+    except OSError:
+        # A root folder without /dev: a file that has no name any more does as well.
+        nothing = os.open("nothing", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        os.unlink("nothing")
+    for descriptor in descriptors:
+        os.dup2(nothing, descriptor)
+
+
+def answer(probe: Probe) -> dict[str, Any]:
+    try:
+        lens.numbers()
+        value = probe()
+    except BaseException as error:
+        why = refusals.unexpected(error)
+        if why:
+            status = BLOCKED if isinstance(why, Blocked) else UNSUPPORTED
+            return {"status": status, "reason": str(why)}
+        return {"status": BROKEN, "reason": described(error)}
+    if isinstance(value, Sample):
+        return {"status": MEASURED, "value": value.value, "raw": value.raw}
+    return {"status": MEASURED, "value": value}
+
+
+def described(error: BaseException) -> str:
+    """What went wrong and where, in one line."""
+    where = ""
+    trace = error.__traceback__
+    while trace:
+        frame = trace.tb_frame
+        where = f" ({os.path.basename(frame.f_code.co_filename)}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return f"{type(error).__name__}: {error}{where}".replace("\n", " ")
+
+
+def dispositions() -> list[int]:
+    """The signals that a caller ignores or this process handles, but those Python ignores."""
+    known = (signal.SIG_DFL, None)
+    python = (signal.SIGPIPE, signal.SIGXFSZ)
+    return [
+        s for s in signal.valid_signals() if signal.getsignal(s) not in known and s not in python
+    ]
+
+
+def most_descriptors() -> int:
+    if resource is None:
+        return 65536
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # One system call on Linux and FreeBSD however many; elsewhere a loop that must end.
+    return min(soft, 65536) if soft > 0 else 65536
