@@ -217,9 +217,10 @@ def _symbols(name: str) -> list[str]:
     if NETBSD and name in _NETBSD_NAMES:
         return [_NETBSD_NAMES[name]]
     found = [name]
-    if name in _OF_OFFSET:
+    bits = 8 * ctypes.sizeof(c_void_p)
+    if bits == 32 and name in _OF_OFFSET:
         found.insert(0, f"{name}64")
-    if 8 * ctypes.sizeof(c_void_p) < TIME_T_BITS:
+    if bits < TIME_T_BITS:
         if name in _OF_TIME:
             found[:0] = [f"__{name}64", f"__{name}_time64"]
         elif name == "lseek":

@@ -78,8 +78,9 @@ class _Asked:
             # nohup(1) asked for SIGHUP to stay ignored, and a shell for SIGINT in the background.
             if signal.getsignal(signum) != signal.SIG_IGN
         }
-        # A caller that ignores SIGCHLD would have its children's statuses thrown away.
-        old_handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGCHLD) != signal.SIG_DFL:
+            # A caller that ignores it would have its children's statuses thrown away.
+            old_handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         old_mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, set(old_handlers))
 
         def restore() -> None:

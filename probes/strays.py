@@ -8,6 +8,7 @@ import os
 import signal
 
 from . import command, lens, libc
+from .probe import Blocked, Unsupported
 
 
 def scratch_folder() -> str:
@@ -75,7 +76,7 @@ def remove(folder: str) -> None:
                     remove(entry.path)
                     continue
                 if entry.name.startswith(QUEUE_NAME):
-                    with contextlib.suppress(OSError, ValueError):
+                    with contextlib.suppress(OSError, ValueError, Unsupported, Blocked):
                         queue = libc.call("msgget", int(entry.name[len(QUEUE_NAME) :]), 0)
                         libc.call("msgctl", queue, libc.IPC_RMID, None)
                 os.unlink(entry.path)

@@ -286,9 +286,7 @@ def _semaphore() -> Any:
     made = ctypes.create_string_buffer(256)  # sem_t has 32 bytes or less everywhere.
     try:
         libc.call("sem_init", made, 0, 0)
-    except OSError as error:
-        if error.errno != errno.ENOSYS:
-            raise
+    except Unsupported:
         # macOS has named ones alone.
         name = f"/probes-{os.getpid()}".encode()
         mode, value = ctypes.c_int(0o600), ctypes.c_uint(0)
@@ -313,8 +311,6 @@ def _msgrcv() -> Blocking:
     try:
         queue = libc.call("msgget", key, libc.IPC_CREAT | libc.IPC_EXCL | 0o600)
     except OSError as error:
-        if error.errno == errno.ENOSYS:
-            raise Unsupported("this kernel has no System V message queues") from None
         if error.errno == errno.ENOSPC:
             raise Blocked("every message queue is in use: see ipcs -q, remove some") from None
         raise

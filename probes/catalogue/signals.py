@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -680,12 +681,9 @@ def signal_descriptor() -> str:
         "kqueue": _kqueue if hasattr(select, "kqueue") else None,
     }
     for name, works in ways.items():
-        try:
+        with contextlib.suppress(Unsupported):
             if works and works():
                 return name
-        except OSError as error:
-            if error.errno != errno.ENOSYS:
-                raise
     raise Unsupported(f"no descriptor gives signals on this {libc.SYSTEM}")
 
 

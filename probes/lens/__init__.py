@@ -15,9 +15,10 @@ import ctypes
 from typing import Any, Callable
 
 from ..probe import Blocked
-from . import structures
+from . import proof, structures
 from .numbers import numbers
 from .processes import children, proc_is_ours, state, watch
+from .proof import Unproven
 from .sigaction import (
     Sigaction,
     flag,
@@ -31,6 +32,7 @@ from .structures import flock, pollfd, sockaddr, time_t, timespec, timeval, unix
 
 __all__ = [
     "Sigaction",
+    "Unproven",
     "children",
     "flag",
     "flag_names",
@@ -40,6 +42,7 @@ __all__ = [
     "numbers",
     "pollfd",
     "proc_is_ours",
+    "proof",
     "sigaction",
     "signal_set",
     "sigset_t_bytes",

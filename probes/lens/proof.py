@@ -10,7 +10,7 @@ import sys
 from ctypes import c_int, c_void_p
 from typing import Any, Callable, Union
 
-from ..probe import Blocked
+from ..probe import Blocked, Unsupported
 
 
 class Unproven(Exception):
@@ -33,12 +33,13 @@ def look(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
                     _seen[name] = find()
                 except Unproven as why:
                     _seen[name] = Blocked(f"{name} cannot be trusted here: {why}")
-                except Blocked as why:
+                except (Blocked, Unsupported) as why:
                     _seen[name] = why
-            if isinstance(_seen[name], Blocked):
+            found = _seen[name]
+            if isinstance(found, (Blocked, Unsupported)):
                 # A new one each time: an exception that is raised again grows its traceback.
-                raise Blocked(str(_seen[name]))
-            return _seen[name]
+                raise type(found)(str(found))
+            return found
 
         seen.__doc__ = find.__doc__
         return seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
 from collections.abc import Iterable, Iterator
 from ctypes import c_int, c_size_t, c_void_p
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Optional
 
 from .. import libc
+from ..probe import Unsupported
 from .proof import INT, POINTER, ROOM, Unproven, in_child, look, put, word
 
 _SET = libc.extent(lambda buffer: libc.call("sigfillset", buffer))
@@ -79,7 +81,15 @@ def layout_of_sigaction() -> Sigaction:
         handler = _handler_at()
         flags, bits = _flags_at(handler)
     found = in_child(lambda: _try_sigaction(Sigaction(handler, flags, -1, bits)))
-    return Sigaction(handler, flags, found["mask"], found["bits"], found["added"])
+    layout = Sigaction(handler, flags, found["mask"], found["bits"], found["added"])
+    with_flag, without = _interrupted_reads(layout)
+    # A read() that goes on either way, or is seen to too late, says nothing.
+    if with_flag != "ok":
+        raise Unproven(
+            f"with SA_RESTART ({layout.bits['SA_RESTART']:#x}) an interrupted read() gives "
+            f"{with_flag or 'nothing'}, without {without or 'nothing'}; expected ok and EINTR"
+        )
+    return layout
 
 
 def _handler_at() -> int:
@@ -277,6 +287,59 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
     return {"mask": layout.mask, "bits": bits, "added": added & ~sum(bits.values())}
 
 
+ENOUGH = 8
+"""Signals after which a read() that has not ended is one that goes on."""
+
+
+def _interrupted_reads(layout: Sigaction) -> list[str]:
+    """Return what a read() that blocks gives when handlers run, with SA_RESTART and without.
+
+    ``EINTR``, or ``ok`` if it goes on until there is something to read.
+    """
+    handled, data, told = (os.pipe() for _ in range(3))
+    ends = [end for pipe in (handled, data, told) for end in pipe]
+    pid = os.fork()
+    if not pid:
+        try:
+            signal.alarm(10)
+            os.set_blocking(handled[1], False)
+            signal.set_wakeup_fd(handled[1], warn_on_full_buffer=False)
+            signal.signal(_SIGNAL, lambda *_: None)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {_SIGNAL})
+            address = word(_raw(), layout.handler, POINTER)
+            room = ctypes.create_string_buffer(1)
+            for flags in (layout.bits["SA_RESTART"], 0):
+                _install(layout, int(_SIGNAL), address, flags, ())
+                os.write(told[1], b"about to block\n")
+                os.write(told[1], libc.outcome("read", data[0], room, 1).encode() + b"\n")
+        finally:
+            os._exit(0)
+    try:
+        outcomes = []
+        os.close(ends.pop(ends.index(told[1])))
+        with open(told[0], closefd=False, encoding="ascii") as words:
+            for _ in range(2):
+                words.readline()
+                for _ in range(ENOUGH):
+                    os.kill(pid, _SIGNAL)
+                    # The handler has run when its byte is there: then the read goes on, or ends.
+                    select.select([handled[0], told[0]], [], [])
+                    if select.select([told[0]], [], [], 0)[0]:
+                        break
+                    os.read(handled[0], 64)
+                os.write(data[1], b"x")
+                outcomes.append(words.readline().strip())
+                if outcomes[-1] != "ok":
+                    os.read(data[0], 1)  # Nobody took it.
+        return outcomes
+    finally:
+        for end in ends:
+            os.close(end)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
 def _found(
     name: str, known: dict[str, int], likely: Iterable[int], works: Callable[[int], bool]
 ) -> int:
@@ -357,9 +420,15 @@ def _nocldwait() -> int:
 
         # Linux, the BSDs, Linux on MIPS, SPARC and PA-RISC.
         likely = (0x2, 0x20, 0x10000, 0x100, 0x80)
-        return {"bit": _found("SA_NOCLDWAIT", layout.bits, likely, works)}
+        try:
+            return {"bit": _found("SA_NOCLDWAIT", layout.bits, likely, works)}
+        except Unproven:
+            return {"bit": 0}
 
-    return int(in_child(trial)["bit"])
+    bit = int(in_child(trial)["bit"])
+    if not bit:
+        raise Unsupported("no flag of sigaction() has children that end leave no zombie")
+    return bit
 
 
 def sigaction(

@@ -103,8 +103,8 @@ def pollfd() -> Any:
     """Is struct pollfd an int and two shorts, with POLLIN and POLLOUT as Python has them?"""
     reading, writing = os.pipe()
     try:
-        os.write(writing, b"x")
-        for descriptor, events in ((reading, select.POLLIN), (writing, select.POLLOUT)):
+        # Writable first: a pipe of one page that holds a byte may be full.
+        for descriptor, events in ((writing, select.POLLOUT), (reading, select.POLLIN)):
             entry = _Pollfd(descriptor, events, 0)
             libc.call("poll", byref(entry), 1, 0)
             # Not what it asked: gVisor adds POLLERR and POLLHUP to that.
@@ -112,6 +112,8 @@ def pollfd() -> Any:
                 raise Unproven(
                     f"poll() for {events:#x} gives {entry.revents:#x}, expected the same"
                 )
+            if descriptor == writing:
+                os.write(writing, b"x")
     finally:
         os.close(reading)
         os.close(writing)
@@ -139,8 +141,9 @@ _START, _LENGTH = 0x0102030405, 0x0607
 def flock() -> Any:
     """Which form of struct flock does fcntl() take?
 
-    The interpreter, built with this platform's headers, locks a range of a file; F_GETLK of
-    another process must tell that lock, and who holds it.
+    The interpreter, built with this platform's headers, locks a range of a file; if F_GETLK of
+    another process tells of a lock, it must be that, and EINVAL must answer for each field that
+    holds what cannot be.
     """
     path = f"{_scratch()}/.lens-{os.getpid()}-{os.urandom(4).hex()}"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -160,22 +163,37 @@ def flock() -> Any:
     return Found(libc.FLOCKS[found], f"{found}'s")
 
 
+_WRONG = ({"l_whence": 77}, {"l_type": 77}, {"l_start": -1})
+
+
 def _try_flocks(path: str, holder: int) -> dict[str, Any]:
     descriptor = os.open(path, os.O_RDWR)
     tried = []
-    expected = (fcntl.F_WRLCK, _START, _LENGTH, holder)
     likely = next(name for name, form in libc.FLOCKS.items() if form is libc.Flock)
     for name in dict.fromkeys((likely, *libc.FLOCKS)):
-        # More room than it has, so that a wrong form is not written past.
-        room = ctypes.create_string_buffer(ROOM)
-        lock = libc.FLOCKS[name].from_buffer(room)
-        lock.l_type, lock.l_whence = fcntl.F_WRLCK, os.SEEK_SET
-        outcome = libc.outcome(libc.FCNTL, descriptor, fcntl.F_GETLK, room)
-        told = (lock.l_type, lock.l_start, lock.l_len, lock.l_pid)
-        if outcome == "ok" and told == expected:
+        outcome, told = _asked(name, descriptor, {})
+        expected = (fcntl.F_WRLCK, _START, _LENGTH)
+        # A lock of an open file description has no holder, and l_pid is -1.
+        fits = told[0] == fcntl.F_UNLCK or (told[:3] == expected and told[3] in (holder, -1))
+        refused = [_asked(name, descriptor, wrong)[0] for wrong in _WRONG]
+        if outcome == "ok" and fits and set(refused) == {"EINVAL"}:
             return {"form": name}
-        tried.append(f"{name}'s form: {outcome}, {told}")
-    raise Unproven(f"F_GETLK gives {'; '.join(tried)}; expected {expected}")
+        tried.append(f"{name}'s form: {outcome}, {told}, and {', '.join(refused)}")
+    raise Unproven(
+        f"F_GETLK gives {'; '.join(tried)}; expected {expected}, and EINVAL for wrong fields"
+    )
+
+
+def _asked(form: str, descriptor: int, fields: dict[str, int]) -> tuple[str, tuple[int, ...]]:
+    """Return what F_GETLK gives in this form with ``fields``, and the lock it tells of."""
+    # More room than it has, so that a wrong form is not written past.
+    room = ctypes.create_string_buffer(ROOM)
+    lock = libc.FLOCKS[form].from_buffer(room)
+    lock.l_type, lock.l_whence = fcntl.F_WRLCK, os.SEEK_SET
+    for name, value in fields.items():
+        setattr(lock, name, value)
+    outcome = libc.outcome(libc.FCNTL, descriptor, fcntl.F_GETLK, room)
+    return outcome, (lock.l_type, lock.l_start, lock.l_len, lock.l_pid)
 
 
 folder = ""

@@ -129,8 +129,22 @@ def test_a_changed_world_flips_what_hangs_on_it(name: str, tmp_path: Path, here:
     assert {id: answer for id, (_, answer) in changed.items()} == expected
 
 
+PYTHON_OF_32_BITS = """
+import time
+gmtime = time.gmtime
+def of_32_bits(seconds=None):
+    if seconds and seconds >= 2**31:
+        raise OverflowError("timestamp out of range for platform time_t")
+    return gmtime(seconds)
+time.gmtime = of_32_bits
+"""
+
+
 @needs_linux
-def test_a_time_of_32_bits_flips_its_width(tmp_path: Path, here: Report) -> None:
+@pytest.mark.parametrize("interpreter_too", [True, False])
+def test_a_time_of_32_bits_flips_its_width(
+    interpreter_too: bool, tmp_path: Path, here: Report
+) -> None:
     source = r"""
     time_t time(time_t *to)
     {
@@ -139,10 +153,15 @@ def test_a_time_of_32_bits_flips_its_width(tmp_path: Path, here: Report) -> None
         return now;
     }
     """
+    if interpreter_too:
+        (tmp_path / "sitecustomize.py").write_text(PYTHON_OF_32_BITS)
     # Of this family alone: a library whose time() and nanosleep() disagree on time_t has no
     # right answer to what is asked about waiting.
-    changed = flipped(here, measure("--only=abi", environment=shim(tmp_path, HEADERS + source)))
-    assert changed == {"abi.time_t_bits": (here["abi.time_t_bits"].answer, "32")}
+    world = {**shim(tmp_path, HEADERS + source), "PYTHONPATH": str(tmp_path)}
+    changed = flipped(here, measure("--only=abi", environment=world))
+    # The C library's word against the interpreter's is no answer.
+    answer = "32" if interpreter_too else "blocked"
+    assert changed == {"abi.time_t_bits": (here["abi.time_t_bits"].answer, answer)}
 
 
 # What the C compiler says of the same, under the library's own defaults.

@@ -84,7 +84,7 @@ int daemon(int nochdir, int noclose)
 }
 """
 
-# The probe's own session is the first; whatever a probe asks for is the second.
+# The runner's session is the first, the probe's own the second; what a probe asks for is the third.
 SETSID = r"""
 #include <unistd.h>
 static int sessions;
@@ -92,7 +92,7 @@ static pid_t (*really)(void);
 pid_t setsid(void)
 {
     really = dlsym(RTLD_NEXT, "setsid");
-    return sessions++ ? getpgrp() : really();
+    return sessions++ > 1 ? getpgrp() : really();
 }
 """
 
@@ -104,7 +104,7 @@ pid_t setsid(void) { sessions++; return really("setsid"); }
 pid_t fork(void)
 {
     pid_t pid = really("fork");
-    if (!pid && sessions > 1) { sessions = 1; really("setsid"); }
+    if (!pid && sessions > 2) { sessions = 2; really("setsid"); }
     return pid;
 }
 """
