@@ -174,6 +174,9 @@ class Shell(Child):
         while b"\n" not in self.heard:
             self._read()
         line, _, self.heard = self.heard.partition(b"\n")
+        raised, _, message = line.decode(errors="replace").partition(": ")
+        if raised in _EXCEPTIONS:  # Before it became a shell.
+            raise _EXCEPTIONS[raised](message)
         return line.decode()
 
     def end_input(self) -> None:
@@ -196,6 +199,9 @@ def shell(script: str, before: Callable[[], Any] = lambda: None) -> Shell:
         os.dup2(theirs.reading, 0)
         os.dup2(theirs.writing, 1)
         os.execv("/bin/sh", ["sh", "-c", script])
+    except Exception as error:
+        error = refusals.unexpected(error) or error
+        os.write(theirs.writing, f"{type(error).__name__}: {error}\n".encode())
     finally:
         os._exit(127)
 

@@ -62,7 +62,8 @@ def test_another_struct_sigaction_is_found_and_used(
 ) -> None:
     relaid = measure(environment=shim(tmp_path, RELAID.replace("FIELDS", FORMS[form])))
     changed = flipped(here, relaid)
-    assert set(changed) == {"abi.sa_flags_offset", "abi.sigaction_fills_bytes"}
+    assert "abi.sa_flags_offset" in changed
+    assert set(changed) <= {"abi.sa_flags_offset", "abi.sigaction_fills_bytes"}
     offset = {"s390x": 12, "mips64el": 0, "FreeBSD": 8}[form]
     assert relaid["abi.sa_flags_offset"].value == offset
     assert f"flags at {offset}" in relaid.environment.lens["sigaction"]
@@ -71,27 +72,27 @@ def test_another_struct_sigaction_is_found_and_used(
 # Each breaks one thing that the lens found, before it is proven.
 BROKEN_LENSES = {
     "sa_flags is looked for 4 bytes too far": """
-from probes.lens import sigaction as it
+from probes.lens import signals as it
 real = it._flags_at
 it._flags_at = lambda handler: (real(handler)[0] + 4, real(handler)[1])
 """,
     "sa_flags is looked for 4 bytes too early": """
-from probes.lens import sigaction as it
+from probes.lens import signals as it
 real = it._flags_at
 it._flags_at = lambda handler: (real(handler)[0] - 4, real(handler)[1])
 """,
     "sa_handler is looked for 8 bytes too far": """
-from probes.lens import sigaction as it
+from probes.lens import signals as it
 real = it._handler_at
 it._handler_at = lambda: real() + 8
 """,
     "SA_RESTART is another bit": """
-from probes.lens import sigaction as it
+from probes.lens import signals as it
 real = it._flags_at
 it._flags_at = lambda handler: (real(handler)[0], {**real(handler)[1], "SA_RESTART": 1 << 29})
 """,
     "SA_RESTART and SA_NODEFER are mistaken for each other": """
-from probes.lens import sigaction as it
+from probes.lens import signals as it
 real = it._flags_at
 def swapped(handler):
     at, bits = real(handler)
@@ -99,7 +100,7 @@ def swapped(handler):
 it._flags_at = swapped
 """,
     "faulthandler speaks of another bit than siginterrupt()": """
-from probes.lens import sigaction as it
+from probes.lens import signals as it
 real = it._flags_of_faulthandler
 def other(handler):
     at, bits = real(handler)
@@ -107,13 +108,13 @@ def other(handler):
 it._flags_of_faulthandler = other
 """,
     "siginterrupt() changes another place": """
-from probes.lens import sigaction as it
+from probes.lens import signals as it
 real = it._flags_of_siginterrupt
 it._flags_of_siginterrupt = lambda handler: (real(handler)[0] - 4, real(handler)[1])
 """,
     "the trial crashes": """
 import os, signal
-from probes.lens import sigaction as it
+from probes.lens import signals as it
 it._try_sigaction = lambda layout: os.kill(os.getpid(), signal.SIGSEGV)
 """,
     "errno's numbers are those of another platform": """
@@ -122,7 +123,7 @@ errno.EAGAIN = 45
 """,
     "signal's numbers are those of another platform": """
 import signal
-signal.SIGUSR2 = signal.SIGUSR1 + 21
+signal.SIGPIPE = 31
 """,
     "struct flock is none of those known": """
 from probes import libc
@@ -145,16 +146,25 @@ from probes import libc
 libc.TIME_T_BITS = 32
 """,
     "a socket's address begins otherwise": """
-import socket
-socket.AF_UNIX = 77
+from probes import libc
+call = libc.call
+def elsewhere(name, *arguments):
+    done = call(name, *arguments)
+    if name == "getsockname" and arguments[1].raw[:2] == bytes((1, 0)):
+        arguments[1][:2] = bytes((7, 7))
+    return done
+libc.call = elsewhere
 """,
     "no process can be seen": """
 from probes import command
 from probes.lens import processes as it
 it.proc_is_ours = lambda: False
-def none(words, **how):
-    raise FileNotFoundError(2, "No such file or directory", words[0])
-command.run = none
+run = command.run
+def without_ps(words, **how):
+    if words[0] == "ps":
+        raise FileNotFoundError(2, "No such file or directory", words[0])
+    return run(words, **how)
+command.run = without_ps
 """,
     "ps tells a state that no process is in": """
 from probes.lens import processes as it

@@ -19,7 +19,7 @@ from . import proof, structures
 from .numbers import numbers
 from .processes import children, proc_is_ours, state, watch
 from .proof import Unproven
-from .sigaction import (
+from .signals import (
     Sigaction,
     flag,
     flag_names,

@@ -11,6 +11,7 @@ from ctypes import c_int, c_void_p
 from typing import Any, Callable, Union
 
 from ..probe import Blocked, Unsupported
+from ..refusals import unexpected
 
 
 class Unproven(Exception):
@@ -35,6 +36,9 @@ def look(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
                     _seen[name] = Blocked(f"{name} cannot be trusted here: {why}")
                 except (Blocked, Unsupported) as why:
                     _seen[name] = why
+                except OSError as error:
+                    limit = unexpected(error)
+                    _seen[name] = Blocked(str(limit or f"{name} cannot be asked for here: {error}"))
             found = _seen[name]
             if isinstance(found, (Blocked, Unsupported)):
                 # A new one each time: an exception that is raised again grows its traceback.
