@@ -1,4 +1,4 @@
-"""The command line: report · list · explain · diff · gate · pack.
+"""The command line: report · list · explain · diff · gate · pack · debug.
 
 Exit statuses: 0 as expected; 1 behaviour drifted, or the reports differ; 2 usage or
 unreadable input; 3 the environment failed, or nothing could be measured; 4 a probe
@@ -205,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
             "measure and compare with a baseline: fail when behaviour changed",
         ),
         ("pack", _pack, _pack_options, "make one file of the lab that runs on any guest"),
+        ("debug", _debug, _debug_options, "ask one probe: show its output, tracebacks and calls"),
     ):
         description = help[0].upper() + help[1:] + "."
         command = commands.add_parser(name, help=help, description=description, options=options)
@@ -274,6 +275,25 @@ def _gate_options(parser: _Parser) -> None:
 def _pack_options(parser: _Parser) -> None:
     parser.add_argument(
         "-o", "--output", default="lab.pyz", metavar="FILE", help="default: lab.pyz"
+    )
+
+
+def _debug_options(parser: _Parser) -> None:
+    parser.add_argument("id", metavar="ID", help="a fact's id")
+    parser.add_argument(
+        "--here", action="store_true",
+        help="ask in this process, for a debugger, not in one that the runner makes",
+    )  # fmt: skip
+    _add_deadline(parser)
+    parser.add_argument(
+        "--repeat", type=_positive, default=1, metavar="N", help="ask N times, one after the other"
+    )
+    parser.add_argument("--strace", action="store_true", help="show the probe's system calls")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the system calls there (default: standard output)",
     )
 
 
@@ -498,6 +518,39 @@ def _pack(options: argparse.Namespace) -> int:
     name = "lab.pyz" if options.output == "-" else os.path.basename(options.output)
     _tell(f"probes: wrote {options.output}, {size // 1024} KiB; python3 {name} report\n")
     return 0
+
+
+def _debug(options: argparse.Namespace) -> int:
+    if options.here and options.deadline:
+        raise _Stop(USAGE, "--deadline ends a process of the probe's own: leave --here out")
+    if options.output and not options.strace:
+        raise _Stop(USAGE, "--output takes the system calls: add --strace")
+    options.only, options.skip = [options.id], []
+    probes = _chosen(options)
+    if len(probes) > 1:
+        raise _Stop(USAGE, f"{options.id!r} matches {len(probes)} probes: give one whole id")
+    (probe,) = probes.values()
+    _need_null_device()
+
+    from . import debug
+
+    if options.strace:
+        arguments = [probe.id, f"--repeat={options.repeat}"]
+        arguments += ["--here"] if options.here else []
+        arguments += [f"--deadline={options.deadline}"] if options.deadline else []
+        try:
+            status, calls = debug.trace(arguments)
+        except debug.CannotTrace as why:
+            raise _Stop(ENVIRONMENT, str(why)) from None
+        write(options.output, calls.decode("utf-8", "backslashreplace"))
+        return status
+    if options.here:
+        fact = debug.ask_here(probe, options.repeat)
+    else:
+        fact = debug.ask_in_child(probe, options.repeat, options.deadline)
+    if fact.status in FAULTS:
+        return BROKE
+    return 0 if fact.measured else ENVIRONMENT
 
 
 # What they share -------------------------------------------------------------------------

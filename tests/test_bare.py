@@ -132,7 +132,7 @@ def in_world(setup: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 )
 def test_without_a_null_device_it_says_so(setup: str, problem: str) -> None:
     world = f"mount -t tmpfs tmpfs /dev\n{setup}"
-    for command in (["report"], ["explain", "abi.long_bits"]):
+    for command in (["report"], ["debug", "abi.long_bits"]):
         done = in_world(world, *command)
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr == (

@@ -89,7 +89,7 @@ def test_a_wrong_word_is_one_line_and_status_2(arguments: list[str], said: str) 
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["report"], ["list"], ["explain"], ["diff"], ["gate"], ["pack"]]
+    "command", [[], ["report"], ["list"], ["explain"], ["diff"], ["gate"], ["pack"], ["debug"]]
 )
 def test_help(command: list[str]) -> None:
     done = run_lab(*command, "--help")
