@@ -8,12 +8,17 @@ probes.Report.load("freebsd.json")
 import os
 import sys
 
+
+def _refuse(line: str) -> None:
+    if sys.stderr:  # None where descriptor 2 was closed.
+        sys.stderr.write(f"probes: {line}\n")
+    raise SystemExit(3)
+
+
 if sys.version_info < (3, 9):  # noqa: UP036 (said in one line to whoever comes with an older one)
-    sys.stderr.write("probes: needs Python 3.9 or newer; this is {}.{}\n".format(*sys.version_info))
-    raise SystemExit(3)
+    _refuse("needs Python 3.9 or newer; this is {}.{}".format(*sys.version_info))
 if os.name != "posix":
-    sys.stderr.write(f"probes: measures the system calls of a Unix; {sys.platform} is none\n")
-    raise SystemExit(3)
+    _refuse(f"measures the system calls of a Unix; {sys.platform} is none")
 
 TYPE_CHECKING = False  # Known to type checkers by its name; `typing` takes a while to import.
 if TYPE_CHECKING:

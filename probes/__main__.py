@@ -1,6 +1,7 @@
 """``python3 -m probes``, the command ``probes``, and what an archive made by ``pack`` runs."""
 
 import gc
+import sys
 
 # A short life, that makes little to collect: while it imports, looking for it takes a tenth of
 # the time, and in the probes' processes it would copy the memory they share.
@@ -10,6 +11,13 @@ try:
     from probes.cli import main
 except KeyboardInterrupt:
     raise SystemExit(130) from None
+except ImportError as error:
+    # Python would exit with 1, which means drift.
+    if sys.stderr:
+        sys.stderr.write(
+            f"probes: this Python lacks what the lab needs: {error}; use another Python\n"
+        )
+    raise SystemExit(3) from None
 
 if __name__ == "__main__":
     raise SystemExit(main())

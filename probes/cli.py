@@ -1,4 +1,4 @@
-"""The command line: report · list · explain · diff · gate · pack.
+"""The command line: report · list · explain · diff · gate · pack · debug.
 
 Exit statuses: 0 as expected; 1 behaviour drifted, or the reports differ; 2 usage or
 unreadable input; 3 the environment failed, or nothing could be measured; 4 a probe
@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +20,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from . import renderings
 from .fact import FAULTS, Report, ReportError, printable, write_whole
+from .files import write_all, write_standard_output
 
 if TYPE_CHECKING:
     from .probe import Probe
 
 USAGE, ENVIRONMENT, BROKE, INTERRUPTED = 2, 3, 4, 130
+SUMMARY_LIMIT = 1 << 20
 
 
 class _Stop(Exception):
@@ -35,9 +38,9 @@ class _Stop(Exception):
 
 
 def main(arguments: Optional[list[str]] = None) -> int:
-    """Run one command; its exit status."""
-    _open_standard_descriptors()
+    """Run one command and return its exit status."""
     try:
+        _open_standard_descriptors()
         options = _parser().parse_args(arguments)
         status: int = options.run(options)
         sys.stdout.flush()
@@ -54,27 +57,95 @@ def main(arguments: Optional[list[str]] = None) -> int:
         os.kill(os.getpid(), signal.SIGPIPE)
         return 128 + signal.SIGPIPE
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{printable(os.fsdecode(error.filename))}: " if error.filename else ""
         return _said(ENVIRONMENT, f"{where}{error.strerror or error}")
+    except ImportError as error:
+        return _said(ENVIRONMENT, _missing_module(error) or _internal_error(error))
+    except Exception as error:
+        # Python would exit with 1, which means drift.
+        return _said(ENVIRONMENT, _internal_error(error))
+
+
+_USES = {
+    "ctypes": "calls the C library",
+    "fcntl": "sets up descriptors",
+    "resource": "reads and sets limits",
+    "select": "waits for several processes at once",
+    "signal": "handles signals",
+    "socket": "makes sockets",
+}
+
+
+def _missing_module(error: ImportError) -> str:
+    """Say which module this Python was built without; return "" if it is one of the lab's own."""
+    # Of a package such as ctypes the part in C is missing, _ctypes.
+    name = (error.name or "").partition(".")[0].lstrip("_")
+    if not name or name == "probes":
+        return ""
+    use = _USES.get(name, "works")
+    return (
+        f"this Python has no module {name}, with which the lab {use} ({error}); use another Python"
+    )
+
+
+def _internal_error(error: BaseException) -> str:
+    """Describe an exception that nothing expected, and the one it hid if cleaning up raised it."""
+    if os.environ.get("PROBES_DEBUG"):
+        import traceback
+
+        _tell(traceback.format_exc())
+    line = f"internal error: {_describe(error)}"
+    first = error
+    while first.__context__ and not first.__suppress_context__:
+        first = first.__context__
+    if first is not error:
+        line += f", after {_describe(first)}"
+    return f"{line}; set PROBES_DEBUG=1 for the traceback"
+
+
+def _describe(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    where = ""
+    if trace:
+        where = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})"
+    return f"{type(error).__name__}: {error}{where}"
 
 
 def _open_standard_descriptors() -> None:
-    """Descriptors 0, 1 and 2 are open from here on: else a file of ours would come to be one."""
+    """Open descriptors 0, 1 and 2 if they are closed, or a file of ours would get the number."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
-            # Output that was closed is full: whoever writes to it is told.
-            path = "/dev/full" if number == 1 and os.path.exists("/dev/full") else os.devnull
-            with contextlib.suppress(OSError):
-                descriptor = os.open(path, os.O_RDWR)
-                if descriptor != number:
-                    os.dup2(descriptor, number)
-                    os.close(descriptor)
+            descriptor = _open_in_place_of(number)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
             setattr(sys, name, open(number, mode, closefd=False))
 
 
-def _said(status: int, line: str) -> int:
+def _open_in_place_of(number: int) -> int:
+    """Open a descriptor that reads nothing; output to it fails if it is standard output."""
     with contextlib.suppress(OSError):
-        print(f"probes: {printable(line)}", file=sys.stderr)
+        # Read-only in place of standard output: whoever writes to it is told.
+        return os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
+    # Not even a null device: a pipe without its other end reads nothing and takes nothing.
+    reading, writing = os.pipe()
+    kept, other = (writing, reading) if number == 2 else (reading, writing)
+    os.close(other)
+    return kept
+
+
+def _tell(text: str) -> None:
+    """Write to standard error; if that fails, the exit status has to do."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        write_all(2, text.encode("utf-8", "backslashreplace"))
+
+
+def _said(status: int, line: str) -> int:
+    _tell(f"probes: {printable(line)}\n")
     # What could not be written once is not tried again at exit.
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -99,8 +170,13 @@ class _Parser(argparse.ArgumentParser):
             add(self)
         return super().parse_known_args(args, namespace)
 
+    def print_help(self, file: Any = None) -> None:
+        # Not argparse's own, which lets a full disk pass.
+        write(None, self.format_help())
+
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+        _tell(f"{self.prog}: {message}; see {self.prog} --help\n")
+        raise SystemExit(USAGE)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -129,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
             "measure and compare with a baseline: fail when behaviour changed",
         ),
         ("pack", _pack, _pack_options, "make one file of the lab that runs on any guest"),
+        ("debug", _debug, _debug_options, "ask one probe: show its output, tracebacks and calls"),
     ):
         description = help[0].upper() + help[1:] + "."
         command = commands.add_parser(name, help=help, description=description, options=options)
@@ -201,6 +278,25 @@ def _pack_options(parser: _Parser) -> None:
     )
 
 
+def _debug_options(parser: _Parser) -> None:
+    parser.add_argument("id", metavar="ID", help="a fact's id")
+    parser.add_argument(
+        "--here", action="store_true",
+        help="ask in this process, for a debugger, not in one that the runner makes",
+    )  # fmt: skip
+    _add_deadline(parser)
+    parser.add_argument(
+        "--repeat", type=_positive, default=1, metavar="N", help="ask N times, one after the other"
+    )
+    parser.add_argument("--strace", action="store_true", help="show the probe's system calls")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the system calls there (default: standard output)",
+    )
+
+
 def _add_choosing(parser: _Parser) -> None:
     parser.add_argument(
         "--only", action="append", default=[], metavar="GLOB",
@@ -213,13 +309,17 @@ def _add_measuring(parser: _Parser) -> None:
     parser.add_argument(
         "--jobs", type=_positive, metavar="N", help="probes at once (default: twice the processors)"
     )
-    parser.add_argument(
-        "--deadline", type=_seconds, metavar="S",
-        help="seconds a probe may take (default: 10, more on a slow machine)",
-    )  # fmt: skip
+    _add_deadline(parser)
     parser.add_argument(
         "--repeat", type=_positive, default=1, metavar="N",
         help="measure N times; a fact that varies is unstable",
+    )  # fmt: skip
+
+
+def _add_deadline(parser: _Parser) -> None:
+    parser.add_argument(
+        "--deadline", type=_seconds, metavar="S",
+        help="seconds a probe may take (default: 10, more on a slow machine)",
     )  # fmt: skip
 
 
@@ -415,12 +515,42 @@ def _pack(options: argparse.Namespace) -> int:
     from .pack import pack
 
     size = pack(options.output)
-    print(
-        f"probes: wrote {options.output}, {size // 1024} KiB; "
-        f"python3 {os.path.basename(options.output)} report",
-        file=sys.stderr,
-    )
+    name = "lab.pyz" if options.output == "-" else os.path.basename(options.output)
+    _tell(f"probes: wrote {options.output}, {size // 1024} KiB; python3 {name} report\n")
     return 0
+
+
+def _debug(options: argparse.Namespace) -> int:
+    if options.here and options.deadline:
+        raise _Stop(USAGE, "--deadline ends a process of the probe's own: leave --here out")
+    if options.output and not options.strace:
+        raise _Stop(USAGE, "--output takes the system calls: add --strace")
+    options.only, options.skip = [options.id], []
+    probes = _chosen(options)
+    if len(probes) > 1:
+        raise _Stop(USAGE, f"{options.id!r} matches {len(probes)} probes: give one whole id")
+    (probe,) = probes.values()
+    _need_null_device()
+
+    from . import debug
+
+    if options.strace:
+        arguments = [probe.id, f"--repeat={options.repeat}"]
+        arguments += ["--here"] if options.here else []
+        arguments += [f"--deadline={options.deadline}"] if options.deadline else []
+        try:
+            status, calls = debug.trace(arguments)
+        except debug.CannotTrace as why:
+            raise _Stop(ENVIRONMENT, str(why)) from None
+        write(options.output, calls.decode("utf-8", "backslashreplace"))
+        return status
+    if options.here:
+        fact = debug.ask_here(probe, options.repeat)
+    else:
+        fact = debug.ask_in_child(probe, options.repeat, options.deadline)
+    if fact.status in FAULTS:
+        return BROKE
+    return 0 if fact.measured else ENVIRONMENT
 
 
 # What they share -------------------------------------------------------------------------
@@ -438,6 +568,7 @@ def _chosen(options: argparse.Namespace) -> Mapping[str, Probe]:
 def _measured(probes: Mapping[str, Probe], options: argparse.Namespace) -> Report:
     from . import environment, runner
 
+    _need_null_device()
     started = time.monotonic()
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     with _progress() as progress:
@@ -452,6 +583,21 @@ def _measured(probes: Mapping[str, Probe], options: argparse.Namespace) -> Repor
     return Report(where, facts, time.monotonic() - started, at)
 
 
+def _need_null_device() -> None:
+    """Stop unless /dev/null is a device: every probe's process begins with it."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDWR))
+        problem = "" if stat.S_ISCHR(os.stat(os.devnull).st_mode) else "not a device"
+    except OSError as error:
+        problem = f"{error.strerror}"
+    if problem:
+        raise _Stop(
+            ENVIRONMENT,
+            f"{os.devnull}: {problem}; every probe needs it: mount /dev, "
+            f"or on Linux `mknod -m 666 {os.devnull} c 1 3`",
+        )
+
+
 @contextlib.contextmanager
 def _progress() -> Iterator[Optional[Callable[[int, int, str], None]]]:
     """One line on standard error, rewritten in place, when that is a terminal."""
@@ -461,14 +607,15 @@ def _progress() -> Iterator[Optional[Callable[[int, int, str], None]]]:
 
     columns = _columns(2)
 
-    def told(done: int, total: int, id: str) -> None:
-        line = f"{done}/{total} {id}"[: columns - 1]
-        print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
+    def show(text: str) -> None:
+        # A terminal that takes no more now, or is gone, is no reason to stop measuring.
+        with contextlib.suppress(OSError):
+            os.write(2, f"\r{text}\x1b[K".encode())
 
     try:
-        yield told
+        yield lambda done, total, id: show(f"{done}/{total} {id}"[: columns - 1])
     finally:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        show("")
 
 
 def _columns(descriptor: int) -> int:
@@ -492,20 +639,30 @@ def _style(options: argparse.Namespace) -> renderings.Style:
 
 
 def write(path: Optional[str], text: str) -> None:
-    """To the file, whole or not at all; to standard output where it is None or ``-``."""
+    """To the file, whole or not at all; to standard output where it is None or ``-``.
+
+    Raises OSError where it cannot be written whole.
+    """
+    # Whatever the locale: what a fact says is never a reason not to say it.
+    data = text.encode("utf-8", "backslashreplace")
     if path is None or path == "-":
-        # Whatever the locale: what a fact says is never a reason not to say it.
         sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
-        sys.stdout.buffer.flush()
+        write_standard_output(data)
         return
-    write_whole(path, text.encode("utf-8", "backslashreplace"))
+    write_whole(path, data)
 
 
 def _append_step_summary(markdown: str) -> None:
     """GitHub shows what is in this file below the job; it takes 1 MiB a step."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if path:
-        data = markdown.encode("utf-8", "backslashreplace")[: 1 << 20]
-        with open(path, "ab") as file:
-            file.write(data)
+        data = markdown.encode("utf-8", "backslashreplace")
+        if len(data) > SUMMARY_LIMIT:
+            cut = b"\nCut here: GitHub shows 1 MiB. The log of the step has it all.\n"
+            kept = data[: SUMMARY_LIMIT - len(cut)].rpartition(b"\n")[0]
+            data = kept + cut
+        try:
+            with open(path, "ab", buffering=0) as file:
+                write_all(file.fileno(), data)
+        except OSError as error:
+            raise OSError(error.errno, f"the summary: {error.strerror}", path) from None

@@ -1,4 +1,4 @@
-"""Run another program and read what it says.
+"""Run another program and read its output.
 
 Not by `subprocess`: that and what it imports do work in every process that is
 forked afterwards, and the lab forks some six hundred.
@@ -7,12 +7,16 @@ forked afterwards, and the lab forks some six hundred.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
 import time
 from collections.abc import Mapping, Sequence
 from typing import Optional
+
+_PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
+_HAS_SPAWN = hasattr(os, "posix_spawnp")
 
 
 def run(
@@ -22,52 +26,92 @@ def run(
     seconds: Optional[float] = None,
     environment: Optional[Mapping[str, str]] = None,
 ) -> tuple[int, str]:
-    """Run a program, its input empty; its wait status, and its output as text.
+    """Run a program with empty input; return its wait status and its output as text.
 
     What it writes to standard error is part of the output if ``errors_too``, else
-    thrown away.  After ``seconds`` it is killed.  Raises OSError where there is no
-    such program.
+    thrown away.  Raises OSError if it cannot be run, and TimeoutError if it has not
+    ended after ``seconds``; it is killed then, with what it started.
     """
-    reading, writing = os.pipe()
-    errors = (
-        (os.POSIX_SPAWN_DUP2, writing, 2)
-        if errors_too
-        else (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
-    )
-    with open(reading, "rb", buffering=0) as output:
-        try:
-            pid = os.posix_spawnp(
-                command[0],
-                list(command),
-                os.environ if environment is None else environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, writing, 1),
-                    errors,
-                ],
-                # Python ignores them; other programs expect them.
-                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
-                # A group of its own: what it started is killed with it.
-                setpgroup=0,
-            )
-        finally:
-            os.close(writing)
-        said = b""
-        try:
-            give_up = None if seconds is None else time.monotonic() + seconds
-            while True:
-                left = None if give_up is None else max(0.0, give_up - time.monotonic())
-                if not select.select([output], [], [], left)[0]:
-                    os.killpg(pid, signal.SIGKILL)
-                    break
-                data = output.read(65536)
-                if not data:
-                    break
-                said += data
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
-            raise
-        finally:
-            _, status = os.waitpid(pid, 0)
+    # Opened here: an error of posix_spawn() does not tell which file was missing.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    try:
+        reading, writing = os.pipe()
+        with open(reading, "rb", buffering=0) as output:
+            try:
+                descriptors = (nothing, writing, writing if errors_too else nothing)
+                start = _spawn if _HAS_SPAWN else _fork
+                pid = start(
+                    command, descriptors, os.environ if environment is None else environment
+                )
+            finally:
+                os.close(writing)
+            return _read(pid, output.fileno(), command[0], seconds)
+    finally:
+        os.close(nothing)
+
+
+def _read(pid: int, output: int, name: str, seconds: Optional[float]) -> tuple[int, str]:
+    said = b""
+    give_up = None if seconds is None else time.monotonic() + seconds
+    try:
+        while True:
+            left = None if give_up is None else max(0.0, give_up - time.monotonic())
+            if not select.select([output], [], [], left)[0]:
+                raise TimeoutError(errno.ETIMEDOUT, f"did not end within {seconds:g} s", name)
+            data = os.read(output, 65536)
+            if not data:
+                break
+            said += data
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        raise
+    finally:
+        _, status = os.waitpid(pid, 0)
     return status, said.decode(errors="replace")
+
+
+def _spawn(
+    command: Sequence[str], descriptors: Sequence[int], environment: Mapping[str, str]
+) -> int:
+    return os.posix_spawnp(
+        command[0],
+        list(command),
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, descriptor, number)
+            for number, descriptor in enumerate(descriptors)
+        ],
+        # Python ignores them; other programs expect the default.
+        setsigdef=_PYTHON_IGNORES,
+        # A group of its own, so that what it started is killed with it.
+        setpgroup=0,
+    )
+
+
+def _fork(
+    command: Sequence[str], descriptors: Sequence[int], environment: Mapping[str, str]
+) -> int:
+    """Do the same where Python has no posix_spawnp(), as PyPy has none."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.setpgid(0, 0)
+            for signum in _PYTHON_IGNORES:
+                signal.signal(signum, signal.SIG_DFL)
+            for number, descriptor in enumerate(descriptors):
+                os.dup2(descriptor, number)
+            os.execvpe(command[0], list(command), environment)
+        except OSError as error:
+            os.write(writing, str(error.errno).encode())
+        finally:
+            os._exit(127)
+    os.close(writing)
+    with open(reading, "rb") as failure:
+        # Empty once the program runs: it does not inherit the other end.
+        said = failure.read()
+    if said:
+        os.waitpid(pid, 0)
+        raise OSError(int(said), os.strerror(int(said)), command[0])
+    return pid

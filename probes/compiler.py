@@ -11,24 +11,62 @@ from .command import run as run_command
 from .harness import ending
 from .probe import Blocked, Unsupported
 
+patience = 8.0
+"""Seconds the compiler may take: fewer than a probe may, so that the reason names the compiler."""
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # It was removed.
+        return "/"
+
+
+# A probe runs in a folder of its own, where a relative $CC would name nothing.
+_STARTED_IN = _working_folder()
+_INSTALL = "needs a C compiler: install cc, gcc or clang, or set CC"
+
+
+def command() -> tuple[str, ...]:
+    """Return ``$CC`` if it is set, else the first of cc, gcc and clang; empty if there is none."""
+    return _found()[0]
+
 
 @functools.cache
-def command() -> tuple[str, ...]:
-    """``$CC`` if it is set, else the first of cc, gcc and clang.  Empty where there is none."""
-    candidates = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]
-    for candidate in candidates:
-        try:
-            words = shlex.split(candidate)
-        except ValueError:  # A quote that is never closed.
-            words = []
-        paths = [os.path.join(folder, words[0]) for folder in os.get_exec_path()] if words else []
-        if any(os.path.isfile(path) and os.access(path, os.X_OK) for path in paths):
-            return tuple(words)
-    return ()
+def _found() -> tuple[tuple[str, ...], str]:
+    """Return the compiler's command, or an empty one and the reason why there is none."""
+    asked = os.environ.get("CC", "")
+    if not asked.strip():
+        for name in ("cc", "gcc", "clang"):
+            if any(map(_is_program, _paths(name))):
+                return (name,), ""
+        return (), _INSTALL
+    said = f"CC is set to {asked!r}"
+    remedy = "unset CC or name a compiler"
+    try:
+        program, *options = shlex.split(asked)
+    except ValueError:
+        return (), f"{said}: a quotation mark is not closed; {remedy}"
+    paths = _paths(program)
+    if any(map(_is_program, paths)):
+        return (paths[0] if os.sep in program else program, *options), ""
+    if any(map(os.path.isfile, paths)):
+        return (), f"{said}: may not be executed; make it executable, or {remedy}"
+    return (), f"{said}: no such program; {remedy}"
+
+
+def _paths(program: str) -> list[str]:
+    if os.sep in program:
+        return [os.path.join(_STARTED_IN, program)]
+    return [os.path.join(folder, program) for folder in os.get_exec_path()]
+
+
+def _is_program(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 def version() -> str:
-    """The first line of ``cc --version``, empty where there is no compiler."""
+    """Return the first line of ``cc --version``, empty if there is no compiler."""
     if not command():
         return ""
     try:
@@ -74,26 +112,50 @@ def constant(expression: str, header: str, *flags: str) -> int:
 
 
 def _build(source: str, *arguments: str) -> None:
-    if not command():
-        raise Blocked("needs a C compiler: install cc, gcc or clang, or set CC")
+    words, missing = _found()
+    if not words:
+        raise Blocked(missing)
     status, said = _compiled(source, *arguments)
     if not status and os.path.exists(arguments[-1]):
         return
     why = next((line for line in said.splitlines() if "error" in line), "it said nothing")
-    # Is it this program that it does not take, or any?
-    status, _ = _compiled("#include <stdio.h>\nint main(void) { return 0; }\n", "-o", "any")
+    # Does it refuse this program, or any?
+    if not os.WIFSIGNALED(status):
+        status, _ = _compiled("#include <stdio.h>\nint main(void) { return 0; }\n", "-o", "any")
+    if os.WIFSIGNALED(status):
+        why = ending(status)
     if status or not os.path.exists("any"):
-        raise Blocked(f"the C compiler {command()[0]} does not work here: {why}")
+        raise Blocked(f"the C compiler {words[0]} does not work here: {why}")
     flags = " ".join(arguments[: arguments.index("-o")])
     raise Unsupported(f"the C compiler refuses it with {flags or 'no flags'}: {why}")
 
 
+_CANNOT_RUN = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP)
+
+
 def _compiled(source: str, *arguments: str) -> tuple[int, str]:
-    """The wait status of the compiler for ``source``, and what it said."""
+    """Return the wait status of the compiler for ``source``, and what it said."""
     with open("asked.c", "w", encoding="ascii") as file:
         file.write(source)
-    status, said = run_command([*command(), *arguments, "asked.c"], errors_too=True)
+    words = command()
+    try:
+        status, said = run_command(
+            [*words, *arguments, "asked.c"], errors_too=True, seconds=patience
+        )
+    except TimeoutError as error:
+        raise Blocked(f"the C compiler {words[0]} {error.strerror}") from None
+    except OSError as error:
+        if error.errno not in _CANNOT_RUN or error.filename != words[0]:
+            raise
+        raise Blocked(f"the C compiler {words[0]} cannot be run: {error.strerror}") from None
     for number in (errno.ENOSPC, errno.EDQUOT):
         if status and os.strerror(number) in said:
             raise OSError(number, os.strerror(number))
+    # gcc says it so when one of the programs it runs was killed, and exits with 1 or 4.
+    killed = next((line for line in said.splitlines() if _A_PART_WAS_KILLED in line), "")
+    if status and killed:
+        raise Blocked(f"the C compiler {words[0]} does not work here: {killed}")
     return status, said
+
+
+_A_PART_WAS_KILLED = "signal terminated program"

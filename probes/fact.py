@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional, Union
 
+from .files import write_all
+
 SCHEMA = 1
 
 Value = Union[bool, int, str, None]
@@ -431,8 +433,9 @@ def _write_whole(name: str, data: bytes) -> None:
         there = os.stat(name)
         descriptor = os.path.abspath(name).startswith(("/dev/std", "/dev/fd/", "/proc/"))
         if descriptor or not stat.S_ISREG(there.st_mode):
-            with open(name, "ab") as file:
-                file.write(data)
+            # Unbuffered: a buffer keeps what could not be written, and fails again when closed.
+            with open(name, "ab", buffering=0) as file:
+                write_all(file.fileno(), data)
             return
         if not os.access(name, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -9,6 +9,7 @@ import sys
 import zipfile
 
 from .fact import write_whole
+from .files import write_standard_output
 
 # The same source gives the same bytes: no time of day, no order of a folder.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -18,16 +19,18 @@ import sys
 try:
     from probes.__main__ import main
 except SyntaxError:
-    sys.stderr.write("probes: needs Python 3.9 or newer; this is %d.%d\\n" % sys.version_info[:2])
+    line = "probes: needs Python 3.9 or newer; this is %d.%d\\n" % sys.version_info[:2]
+    if sys.stderr:
+        sys.stderr.write(line)
     sys.exit(3)
 sys.exit(main())
 """
 
 
 def pack(path: str) -> int:
-    """Write the archive to ``path``, whole or not at all; its size in bytes.
+    """Write the archive to ``path``, whole or not at all, and return its size in bytes.
 
-    Raises OSError where it cannot be written.
+    ``-`` is standard output.  Raises OSError if it cannot be written.
     """
     buffer = io.BytesIO()
     buffer.write(b"#!/usr/bin/env python3\n")
@@ -42,9 +45,12 @@ def pack(path: str) -> int:
         add("__main__.py", _MAIN)
         for name, data in sorted(_sources()):
             add(name, data)
-    write_whole("/dev/stdout" if path == "-" else path, buffer.getvalue())
-    if os.path.isfile(path):
-        os.chmod(path, os.stat(path).st_mode | 0o111)
+    if path == "-":
+        write_standard_output(buffer.getvalue())
+    else:
+        write_whole(path, buffer.getvalue())
+        if os.path.isfile(path):
+            os.chmod(path, os.stat(path).st_mode | 0o111)
     return len(buffer.getvalue())
 
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, TypeVar, Union
 
 from .fact import INHERENT, SCOPES, Fact, Platform, Value
+from .source import read_docstring
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Documented = Mapping[str, Value]
@@ -80,7 +81,15 @@ class Probe:
 
     def __call__(self) -> Any:
         """Answer, in this process: a Value, a Sample, or raises Unsupported or Blocked."""
-        return self.function(*self.arguments)
+        try:
+            return self.function(*self.arguments)
+        except Exception as error:
+            from .absent import blocked_by
+
+            blocked = blocked_by(error)
+            if blocked:
+                raise blocked from error
+            raise
 
     def documented_for(self, platform: Platform) -> Optional[tuple[str, Value]]:
         """The name it is documented under that is nearest to ``platform``, and the value."""
@@ -127,7 +136,7 @@ def probe(
 
     def register(function: Function) -> Function:
         family = function.__module__.rpartition(".")[2]
-        question = (function.__doc__ or "").strip().partition("\n")[0]
+        question = (function.__doc__ or read_docstring(function)).strip().partition("\n")[0]
         if not question:
             raise ValueError(f"{family}.{function.__name__}: the docstring's first line asks")
         rows = {function.__name__: ()} if each is None else {n: (a,) for n, a in each.items()}
@@ -160,9 +169,12 @@ def probe(
 def catalogue() -> dict[str, Probe]:
     """Every probe there is, by id: families in alphabetical order, each in its file's order."""
     from . import catalogue as package
+    from . import compiler, harness, runner  # noqa: F401 (they are to meet no stand-in)
+    from .absent import stand_ins
 
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+    with stand_ins():
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")
     return {probe.id: probe for probe in sorted(_registered.values(), key=lambda p: p.family)}
 
 

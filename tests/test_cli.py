@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import pty
 import re
+import resource
 import shutil
 import stat
 import subprocess
 import sys
+import termios
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import probes
-from probes import Report
-from tests.worlds import ROOT, run_lab
+from probes import Report, cli
+from tests.worlds import ROOT, needs_linux, run_lab
 
 FEW = "--only=sockets.v6only_default"
 ID = "sockets.v6only_default"
@@ -84,7 +89,7 @@ def test_a_wrong_word_is_one_line_and_status_2(arguments: list[str], said: str) 
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["report"], ["list"], ["explain"], ["diff"], ["gate"], ["pack"]]
+    "command", [[], ["report"], ["list"], ["explain"], ["diff"], ["gate"], ["pack"], ["debug"]]
 )
 def test_help(command: list[str]) -> None:
     done = run_lab(*command, "--help")
@@ -113,14 +118,134 @@ def test_closed_descriptors_are_no_accident(closed: str, baseline: Path, tmp_pat
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a /dev/full")
-@pytest.mark.parametrize("command", ["report " + FEW, "list", f"explain {ID}"])
-def test_a_full_disk_is_one_line(command: str) -> None:
-    lab = f"{sys.executable} -m probes {command} > /dev/full"
+@pytest.mark.parametrize("option", ["", "-u"])
+@pytest.mark.parametrize(
+    "command", ["report " + FEW, "list", f"explain {ID}", "--help", "gate --help", "pack -o -"]
+)
+def test_a_full_disk_is_one_line(command: str, option: str) -> None:
+    lab = f"{sys.executable} {option} -m probes {command} > /dev/full"
     done = subprocess.run(
         ["sh", "-c", lab], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False
     )
     assert done.returncode == 3
-    assert done.stderr == "probes: No space left on device\n"
+    assert done.stderr == "probes: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_a_write_that_takes_a_part_is_gone_on_with(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    def limit() -> None:
+        # The first write past it is short, the next one fails.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    with open(tmp_path / "list", "wb") as output:
+        done = subprocess.run(
+            [sys.executable, "-m", "probes", "list"],
+            cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=subprocess.PIPE,
+            preexec_fn=limit, text=True, check=False,
+        )  # fmt: skip
+    assert (tmp_path / "list").stat().st_size == 8192
+    assert done.returncode == 3
+    assert done.stderr == "probes: standard output: File too large\n"
+
+
+@needs_linux
+@pytest.mark.parametrize("option", ["-B", "-u"])
+def test_a_pipe_that_does_not_block_gets_it_all(option: str) -> None:
+    reading, writing = os.pipe()
+    size = fcntl.fcntl(writing, 1031, 4096)  # F_SETPIPE_SZ
+    os.set_blocking(writing, False)
+    with subprocess.Popen(
+        [sys.executable, option, "-m", "probes", "list"], cwd=ROOT, stdout=writing
+    ) as lab:
+        os.close(writing)
+        waiting = bytearray(4)
+        while int.from_bytes(waiting, sys.byteorder) < size:
+            time.sleep(0.001)
+            fcntl.ioctl(reading, termios.FIONREAD, waiting)
+        with open(reading, encoding="utf-8") as said:
+            text = said.read()
+    assert lab.returncode == 0
+    assert len(text) > size
+    assert text == run_lab("list").stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a /dev/full")
+def test_a_full_standard_error_changes_no_status(tmp_path: Path) -> None:
+    for command, status in ((f"report {FEW}", 0), ("report --frmat", 2), ("list --only=x", 2)):
+        lab = f"{sys.executable} -m probes {command} > {tmp_path / 'output'} 2> /dev/full"
+        done = subprocess.run(["sh", "-c", lab], cwd=ROOT, check=False)
+        assert done.returncode == status
+
+
+def test_a_terminal_that_takes_no_more_does_not_stop_the_measuring() -> None:
+    shown, terminal = pty.openpty()
+    os.set_blocking(terminal, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(terminal, b"x" * 4096)
+    done = subprocess.run(
+        [sys.executable, "-m", "probes", "report", FEW],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal, text=True, check=False,
+    )  # fmt: skip
+    os.close(terminal)
+    os.close(shown)
+    assert done.returncode == 0
+    assert "1 measured" in done.stdout
+
+
+def test_a_summary_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing" / "x", Path("/dev/full")):
+        done = run_lab(
+            "report", FEW, "--format", "github", environment={"GITHUB_STEP_SUMMARY": str(path)}
+        )
+        assert done.returncode == 3
+        assert done.stderr.startswith(f"probes: {path}: the summary: No ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_summary_longer_than_github_shows_says_that_it_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "summary"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
+    cli._append_step_summary("é\n" * (1 << 19))
+    text = path.read_bytes()
+    assert 1_000_000 < len(text) <= 1 << 20
+    assert text.decode().startswith("é\né\n")
+    assert text.endswith(b"\nCut here: GitHub shows 1 MiB. The log of the step has it all.\n")
+
+
+INTERNAL = """\
+import sys
+from probes import cli, {module}
+def broken(*arguments, **named):
+    try:
+        raise LookupError("the first")
+    finally:
+        raise TypeError("the second")
+{module}.{name} = broken
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("module", "name"), [("runner", "run"), ("cli", "_parser")])
+def test_an_unexpected_exception_is_one_line_and_no_drift(module: str, name: str) -> None:
+    command = [sys.executable, "-c", INTERNAL.format(module=module, name=name), "report", FEW]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        "probes: internal error: TypeError: the second (<string>:7), "
+        "after LookupError: the first (<string>:5); set PROBES_DEBUG=1 for the traceback\n"
+    )
+    environment = {**os.environ, "PROBES_DEBUG": "1"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "Traceback (most recent call last)" in done.stderr
+    assert "LookupError: the first" in done.stderr
 
 
 def test_a_reader_that_had_enough_is_no_error() -> None:

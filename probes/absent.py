@@ -1,0 +1,101 @@
+"""Stand-ins for modules that this Python was built without.
+
+A family of the catalogue imports them as it likes.  A probe that uses one is blocked,
+and the others of its family are measured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NoReturn, Optional
+
+from .probe import Blocked
+
+OPTIONAL = ("faulthandler", "fcntl", "mmap", "resource", "termios")
+"""Modules of the standard library that a Unix Python may lack and only some probes use."""
+
+_blocked: list[str] = []
+"""The reasons of the modules that are absent here."""
+
+
+@contextlib.contextmanager
+def stand_ins() -> Iterator[None]:
+    """Have ``import`` give a stand-in for each module of OPTIONAL that is absent."""
+    absent = [name for name in OPTIONAL if not _is_there(name)]
+    before = {name: sys.modules[name] for name in absent if name in sys.modules}
+    for name in absent:
+        sys.modules[name] = _Module(name)
+    try:
+        yield
+    finally:
+        # Whoever imports it later, the standard library above all, asks whether it is there.
+        for name in absent:
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
+def blocked_by(error: BaseException) -> Optional[Blocked]:
+    """Return Blocked if the use of an absent module raised ``error``, perhaps at second hand.
+
+    ctypes, and a child that tells its parent of an exception, keep no more than the text.
+    """
+    for reason in _blocked:
+        if reason in str(error):
+            return Blocked(reason)
+    return None
+
+
+def _is_there(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+class _Module(ModuleType):
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__reason = f"this Python has no module {name}: run the lab with one that has it"
+        _blocked.append(self.__reason)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name == "error":  # An exception that is caught, and here never raised.
+            return _Error
+        return _Name(f"{self.__name__}.{name}", self.__reason)
+
+
+class _Error(Exception):
+    """The exception of an absent module."""
+
+
+class _Name:
+    """A constant, function or class of an absent module.  It can be kept, and not be used."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.__dict__.update(name=name, reason=reason)
+
+    def __repr__(self) -> str:
+        # A table of probes names its rows at import.
+        return str(self.__dict__["name"])
+
+
+def _refuse(self: Any, *arguments: Any, **named: Any) -> NoReturn:
+    raise Blocked(self.__dict__["reason"])
+
+
+_OPERATIONS = (
+    "call getattr getitem setitem iter len contains bool int index float str format bytes hash eq"
+    " ne lt le gt ge add radd sub rsub mul rmul or ror and rand xor rxor lshift rlshift rshift"
+    " rrshift invert neg pos abs enter exit reduce_ex"
+)
+for _operation in _OPERATIONS.split():
+    setattr(_Name, f"__{_operation}__", _refuse)
+# ctypes asks for it when one is passed to the C library.
+setattr(_Name, "_as_parameter_", property(_refuse))  # noqa: B010
