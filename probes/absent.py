@@ -1,4 +1,4 @@
-"""Stand-ins for modules that this Python was built without.
+"""Stand-ins for modules that this Python was built without, and names that one may lack.
 
 A family of the catalogue imports them as it likes.  A probe that uses one is blocked,
 and the others of its family are measured.
@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NoReturn, Optional
 
-from .probe import Blocked
+from . import libc
+from .probe import Blocked, Unsupported
 
 OPTIONAL = ("faulthandler", "fcntl", "mmap", "resource", "termios")
 """Modules of the standard library that a Unix Python may lack and only some probes use."""
@@ -47,6 +48,22 @@ def blocked_by(error: BaseException) -> Optional[Blocked]:
         if reason in str(error):
             return Blocked(reason)
     return None
+
+
+def constant(module: ModuleType, name: str) -> int:
+    """Return a constant of ``module``.
+
+    CPython has every one that the headers have it was built with, so Unsupported is raised
+    for one it lacks; another Python says nothing of the platform, so Blocked is raised there.
+    """
+    value = getattr(module, name, None)
+    if value is None:
+        if sys.implementation.name == "cpython":
+            raise Unsupported(f"{libc.SYSTEM} has no {name}")
+        raise Blocked(
+            f"this Python's module {module.__name__} does not know {name}: run the lab with CPython"
+        )
+    return int(value)
 
 
 def _is_there(name: str) -> bool:

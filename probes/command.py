@@ -32,8 +32,7 @@ def run(
     thrown away.  Raises OSError if it cannot be run, and TimeoutError if it has not
     ended after ``seconds``; it is killed then, with what it started.
     """
-    # Opened here: an error of posix_spawn() does not tell which file was missing.
-    nothing = os.open(os.devnull, os.O_RDWR)
+    nothing = open_nothing()
     try:
         reading, writing = os.pipe()
         with open(reading, "rb", buffering=0) as output:
@@ -48,6 +47,19 @@ def run(
             return _read(pid, output.fileno(), command[0], seconds)
     finally:
         os.close(nothing)
+
+
+def open_nothing() -> int:
+    """Open a descriptor that reads nothing and forgets what is written to it."""
+    try:
+        return os.open(os.devnull, os.O_RDWR)
+    except OSError:
+        # A root folder without /dev: a file that has no name any more does as well.
+        folder = os.environ.get("TMPDIR") or "/tmp"
+        path = os.path.join(folder, f"nothing-{os.getpid()}")
+        nothing = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        os.unlink(path)
+        return nothing
 
 
 def _read(pid: int, output: int, name: str, seconds: Optional[float]) -> tuple[int, str]:

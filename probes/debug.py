@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Optional
 
-from . import harness, libc, runner
+from . import harness, libc, runner, sandbox, strays
 from .fact import UNSTABLE, Fact, printable, show
 from .files import write_standard_output
 from .probe import Probe
@@ -42,7 +42,7 @@ def ask_here(probe: Probe, repeat: int) -> Fact:
         with _scratch():
             started, pid = time.monotonic(), os.getpid()
             raised: list[BaseException] = []
-            answer = runner._answer(_showing(probe, raised.append))
+            answer = sandbox.answer(_showing(probe, raised.append))
             if os.getpid() != pid:
                 os._exit(1)  # A child of the probe's that came back from it.
             if raised and isinstance(raised[0], KeyboardInterrupt):
@@ -172,7 +172,7 @@ def _scratch() -> Iterator[None]:
         libc.become_reaper()
         yield
     finally:
-        runner._Runner(1, None)._end_strays()
+        strays.end_strays(set())
         os.umask(umask)
         os.environ.clear()
         os.environ.update(environment)
@@ -180,7 +180,7 @@ def _scratch() -> Iterator[None]:
             os.fchdir(before)
         os.close(before)
         try:
-            runner._remove(folder)
+            strays.remove(folder)
         except OSError as error:
             # The probe gave up root, perhaps.
             sys.stderr.write(f"probes: {folder}: left behind ({error.strerror}); remove it\n")

@@ -174,26 +174,37 @@ class Shell(Child):
         while b"\n" not in self.heard:
             self._read()
         line, _, self.heard = self.heard.partition(b"\n")
-        raised, _, message = line.decode(errors="replace").partition(": ")
-        if raised in _EXCEPTIONS:  # Before it became a shell.
-            raise _EXCEPTIONS[raised](message)
         return line.decode()
 
     def end_input(self) -> None:
         """Have it read the end of its input; whatever it says from here on is heard still."""
         os.close(self.writing)
-        self.writing = os.open(os.devnull, os.O_WRONLY)
+        self.writing = command.open_nothing()
 
 
 def shell(script: str, before: Callable[[], Any] = lambda: None) -> Shell:
-    """A child that runs ``before`` and then becomes sh(1) with ``script``."""
+    """A child that runs ``before`` and then becomes sh(1) with ``script``.
+
+    An exception of ``before`` is raised here, as `fork` does.
+    """
     if not os.access("/bin/sh", os.X_OK):
         raise Blocked("needs /bin/sh, which is not here: install a shell")
     ours, theirs = Channel.pair()
+    # Closed when sh(1) runs; a word there tells why it does not.
+    failure, failed = Channel.pair()
     pid = new_process()
     if pid:
         theirs.close()
-        return Shell(pid, ours)
+        failed.close()
+        child = Shell(pid, ours)
+        try:
+            word = failure.hear()
+        except EOFError:
+            return child
+        finally:
+            failure.close()
+        with child:
+            raise _EXCEPTIONS.get(word["raised"], RuntimeError)(word["message"])
     try:
         before()
         os.dup2(theirs.reading, 0)
@@ -201,7 +212,7 @@ def shell(script: str, before: Callable[[], Any] = lambda: None) -> Shell:
         os.execv("/bin/sh", ["sh", "-c", script])
     except Exception as error:
         error = refusals.unexpected(error) or error
-        os.write(theirs.writing, f"{type(error).__name__}: {error}\n".encode())
+        failed.say({"raised": type(error).__name__, "message": f"{error}" or repr(error)})
     finally:
         os._exit(127)
 
@@ -532,7 +543,7 @@ def small_filesystem(kilobytes: int) -> Iterator[str]:
             unshare(libc.CLONE_NEWNS)
             libc.call("mount", b"none", b"/", None, libc.MS_REC | libc.MS_PRIVATE, None)
             options = f"size={kilobytes}k".encode()
-            libc.call("mount", b"tmpfs", folder.encode(), b"tmpfs", 0, options)
+            libc.call("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", 0, options)
         except OSError as error:
             raise Blocked(
                 f"a small file system needs root or user namespaces ({error.strerror})"

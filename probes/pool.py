@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
-from . import libc, refusals
+from . import compiler, libc, refusals
 from .fact import BLOCKED, BROKEN, TIMED_OUT, UNSTABLE, Fact, show
 from .harness import ending
 from .probe import Probe
@@ -171,6 +171,8 @@ class Pool:
         """Ask every probe.  Return the fields of its fact, by id."""
         self.jobs = min(jobs or 2 * (os.cpu_count() or 1), _most_jobs())
         limit = DEADLINE * self.slowness() if deadline is None else deadline
+        # A compiler that hangs is named as the reason, before the probe's time is up.
+        compiler.patience = 0.8 * limit
         samples = self.ask(_grouped(probes.values()) * repeat, limit)
         self.stop_if_asked()
         facts = (_agreed(samples[id]) for id in probes)

@@ -77,6 +77,8 @@ def unexpected(error: BaseException) -> Union[Blocked, Unsupported, None]:
         return None
     if error.errno in LIMITS:
         return Blocked(LIMITS[error.errno])
+    if error.errno == errno.ENOENT and error.filename == os.devnull:
+        return Blocked(f"needs {os.devnull}, which is not here: mount /dev")
     if error.errno == errno.EAFNOSUPPORT and not seccomp_filter():
         return Unsupported("the kernel has no sockets of this family")
     if error.errno in (*_REFUSALS, errno.EAFNOSUPPORT):

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Iterable
 from typing import Any
 
-from . import lens, libc, refusals
+from . import command, lens, libc, refusals
 from .fact import BLOCKED, BROKEN, MEASURED, UNSUPPORTED
 from .probe import Blocked, Probe, Sample, Unsupported
 
@@ -63,12 +63,7 @@ def answer_all(
 
 def _lead_nowhere(*descriptors: int) -> None:
     """Have reading from them find the end, and writing to them be forgotten."""
-    try:
-        nothing = os.open(os.devnull, os.O_RDWR)
-    except OSError:
-        # A root folder without /dev: a file that has no name any more does as well.
-        nothing = os.open("nothing", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        os.unlink("nothing")
+    nothing = command.open_nothing()
     for descriptor in descriptors:
         os.dup2(nothing, descriptor)
 

@@ -64,8 +64,12 @@ def test_a_program_that_does_not_end_is_killed_with_its_children() -> None:
 
 
 @pytest.mark.usefixtures("start")
-def test_without_a_null_device_it_is_what_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_null_device_an_empty_file_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(os, "devnull", "/nonexistent/null")
-    with pytest.raises(FileNotFoundError) as missing:
-        command.run(["true"])
-    assert missing.value.filename == "/nonexistent/null"
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    # What goes to standard error does not come back by standard input.
+    _, said = command.run(["sh", "-c", "echo error >&2; echo out; cat"])
+    assert said == "out\n"
+    assert list(tmp_path.iterdir()) == []
