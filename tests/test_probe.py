@@ -74,7 +74,7 @@ def test_a_value_of_another_type_than_is_measured_is_refused(
 @pytest.mark.parametrize("function", [asked_any, asked_sample])
 def test_documented_values_of_one_probe_are_of_one_type(function: Callable[..., Any]) -> None:
     register(function, {"linux": True, "freebsd": False})
-    with pytest.raises(ValueError, match="macos is 'no', of type str.*bool"):
+    with pytest.raises(ValueError, match=r"macos is 'no', of type str.*bool"):
         register(function, {"linux": True, "macos": "no"})
 
 

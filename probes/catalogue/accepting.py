@@ -114,12 +114,16 @@ def _python_accept(listening: socket.socket) -> socket.socket:
     return listening.accept()[0]
 
 
+# accept(2): "with the same properties" as the listener on NetBSD and macOS.
+_NONBLOCK_INHERITED = {"linux": False, "freebsd": True, "netbsd": True, "macos": True}
+
+
 @probe(
     each={"inherits_nonblock": NONBLOCK, "inherits_cloexec": CLOEXEC},
     matters="Code that relies on either answer blocks for ever, spins on EAGAIN or leaks sockets.",
     advice="Set or clear {row} on every accepted socket yourself, or use accept4 with flags.",
-    reference="accept(2) Linux, FreeBSD; POSIX XSH accept",
-    documented=lambda setting: {"linux": False, "freebsd": True} if setting is NONBLOCK else {},
+    reference="accept(2) Linux, FreeBSD, NetBSD, macOS; POSIX XSH accept",
+    documented=lambda setting: _NONBLOCK_INHERITED if setting is NONBLOCK else {},
     light=True,
 )
 def inherited_flag(setting: _Setting) -> bool:

@@ -317,6 +317,11 @@ ROOM = 512
 """KiB on the small file system that is filled."""
 TOO_MUCH = bytes(2 * 1024 * ROOM)
 
+# FreeBSD, NetBSD: vn_write sets IO_UNIT, and the file system takes the whole write or none of it.
+# UFS cuts the file back to where it ended; tmpfs makes room for all before it begins.
+_ALL_OR_NOTHING = dict.fromkeys(("freebsd", "netbsd"), "ENOSPC")
+_NOTHING_LEFT = dict.fromkeys(_ALL_OR_NOTHING, "nothing")
+
 
 def _write(descriptor: int, data: bytes) -> tuple[str, int]:
     """``whole``, ``partial`` or an error's name, and how many bytes write() took."""
@@ -334,8 +339,8 @@ def _open_in(folder: str) -> int:
 @probe(
     matters="A logger that takes any write() of more than 0 bytes as done leaves half a record.",
     advice="Compare what write() returns with what you asked for, and write the rest.",
-    reference="POSIX XSH write()",
-    documented={"posix": "partial"},
+    reference="POSIX XSH write(); ffs_vnops.c, tmpfs_vnops.c FreeBSD: IO_UNIT",
+    documented={"posix": "partial", **_ALL_OR_NOTHING},
 )
 def full_disk_first_write() -> Sample:
     """What does a write() of more than the disk has left give?"""
@@ -360,8 +365,8 @@ def full_disk_next_write() -> str:
 @probe(
     matters="What a failed write leaves in a log is read as a record by whoever reads it next.",
     advice="Note the size before you append, and ftruncate() to it when write() came up short.",
-    reference="POSIX XSH write()",
-    documented={"posix": "the written part"},
+    reference="POSIX XSH write(); ffs_vnops.c, tmpfs_vnops.c FreeBSD: IO_UNIT",
+    documented={"posix": "the written part", **_NOTHING_LEFT},
 )
 def full_disk_leaves() -> str:
     """What is in the file after a write() the disk had no room for?"""
@@ -525,8 +530,8 @@ def poll_pipe_writer_closed() -> str:
 
 @probe(
     matters="A daemon that polls its standard input, /dev/null, spins on it or drops it.",
-    advice="Leave a descriptor that is no pipe, terminal or socket out of poll().",
-    reference="POSIX XSH poll(); poll(2)",
+    advice="Give poll() pipes and sockets alone: for a device, a terminal too, use select().",
+    reference="POSIX XSH poll(); poll(2); poll(2) BUGS macOS: devices are not supported",
     light=True,
 )
 def poll_dev_null() -> str:

@@ -375,7 +375,8 @@ _CASES = {
     # POSIX says "may fail" of these two.
     "sem_wait": _Case("sem_wait()", _sem_wait, _LINUX_RESTARTS, _LINUX_NEVER),
     "sigwaitinfo": _Case("sigwaitinfo()", _sigwaitinfo, _GLIBC_NEVER, _GLIBC_NEVER),
-    "sigwait": _Case("sigwait()", _sigwait, {}, {}),
+    # sigwait(2) FreeBSD: it never gives EINTR.
+    "sigwait": _Case("sigwait()", _sigwait, {"freebsd": "restarts"}, {"freebsd": "restarts"}),
     "msgrcv": _Case("msgrcv()", _msgrcv, _LINUX_NEVER, _NEVER),
 }
 

@@ -63,7 +63,12 @@ _SYSV_SIGNAL = _Installer(
         "blocks_itself": {"linux-glibc": False},
     },
 )
-_BSD_SIGNAL = _Installer("bsd_signal()", _named("bsd_signal"), _BSD_SEMANTICS)
+# bsd_signal(3) Linux; FreeBSD has no such function.
+_BSD_SIGNAL = _Installer(
+    "bsd_signal()",
+    _named("bsd_signal"),
+    {aspect: {"linux-glibc": True} for aspect in _BSD_SEMANTICS},
+)
 _SIGACTION = _Installer(
     "sigaction(), no flags",
     libc.sigaction,
@@ -544,7 +549,7 @@ def sigchld_nocldwait_sent() -> bool:
     matters="Code that waits for signals with it does not link, or lacks a time-out, elsewhere.",
     advice="Wait with sigwait, which is everywhere; for a time-out use a signal descriptor.",
     reference="POSIX XSH {row}; gnulib manual: {row}",
-    documented={"posix": True},
+    documented={"posix": True, "macos": False, "openbsd": False},
     light=True,
 )
 def waiter_exists(name: str) -> bool:
@@ -556,7 +561,7 @@ def waiter_exists(name: str) -> bool:
     matters="Without it neither a value nor a second signal of the same number is queued.",
     advice="Send values through a pipe or socket; keep signals for 'there is work'.",
     reference="POSIX XSH sigqueue; gnulib manual: sigqueue",
-    documented={"posix": True},
+    documented={"posix": True, "macos": False, "openbsd": False},
     light=True,
 )
 def has_sigqueue() -> bool:
