@@ -188,7 +188,7 @@ def _killpg_as_second_uid(before: Callable[[], Any] = lambda: None) -> str:
 
 @probe(
     matters="EPERM though some were signalled makes a sender repeat it or give the group up.",
-    advice="Run a group's members under one user id: killpg's result does not tell who was reached.",
+    advice="Run a group's members under one user id: success does not tell that all were reached.",
     reference="POSIX XSH kill; killpg(3) Linux VERSIONS; kill(2) BSD; kern_sig.c: killpg1",
     # The manuals of NetBSD, OpenBSD and macOS say EPERM; their killpg1 fails only if it found
     # no member at all to signal, as FreeBSD's since 12.2.

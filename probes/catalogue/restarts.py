@@ -159,10 +159,15 @@ def _connect() -> Blocking:
         for _ in range(16):
             with socket.socket() as client:
                 client.setblocking(False)
-                client.connect_ex(listening.getsockname())
+                error = client.connect_ex(listening.getsockname())
                 # Once the fence is back the request is answered, or is dropped for good.
                 fence()
                 waits = not select.select([], [client], [], 0)[1]
+                if error in (0, errno.EINPROGRESS):
+                    error = client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if error:
+                    why = libc.errno_name(error)
+                    raise Unsupported(f"connect() does not block where a backlog is full: {why}")
                 client.detach()
             if waits:
                 break

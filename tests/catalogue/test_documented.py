@@ -50,6 +50,7 @@ DOCUMENTED: list[tuple[str, Platform, Value]] = [
     ("signals.has_sigtimedwait", FREEBSD, True),
     ("signals.has_sigwaitinfo", MACOS, False),
     ("signals.has_sigwaitinfo", OPENBSD, False),
+    ("sockets.backlog_completes", FREEBSD, 4),
 ]
 
 

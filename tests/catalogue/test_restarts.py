@@ -250,6 +250,34 @@ def test_a_changed_call_flips_what_hangs_on_it_and_nothing_else(
     assert flipped(here, measure(environment=shim(tmp_path, source))) == expected
 
 
+RESET_WHEN_FULL = """
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+int connect(int fd, const struct sockaddr *address, socklen_t length) {
+    static in_port_t asked;
+    static int unserved;
+    int (*real)(int, const struct sockaddr *, socklen_t) = dlsym(RTLD_NEXT, "connect");
+    in_port_t port = ((const struct sockaddr_in *)address)->sin_port;
+    if (!(fcntl(fd, F_GETFL) & O_NONBLOCK)) return real(fd, address, length);
+    if (port != asked) asked = port, unserved = 0;
+    if (++unserved > 1) return errno = ECONNRESET, -1;
+    return real(fd, address, length);
+}
+"""
+
+
+@needs_linux
+def test_what_connect_itself_gives_for_a_full_backlog_is_told(tmp_path: Path) -> None:
+    """On FreeBSD connect() says ECONNRESET, and SO_ERROR then says nothing."""
+    there = measure("--only=restarts.connect*", environment=shim(tmp_path, RESET_WHEN_FULL))
+    for name in ("connect", "connect_flags_0"):
+        fact = there[f"restarts.{name}"]
+        assert fact.status == "unsupported"
+        assert "a backlog is full: ECONNRESET" in fact.reason
+
+
 QUEUES_LEFT = """
 from pathlib import Path
 from tests.worlds import measure

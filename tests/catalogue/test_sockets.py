@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from probes import Report
+from probes.probe import catalogue
 from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, shim
 
 # System calls ----------------------------------------------------------------------
@@ -352,6 +353,41 @@ int connect(int fd, const struct sockaddr *address, socklen_t length) {
 """,
         {"sockets.backlog_overflow": ("waits", "ECONNREFUSED")},
     ),
+    "a full backlog resets, and connect() itself tells, as on FreeBSD": (
+        # A connection more than Linux completes is let through, to a listener of its own.
+        SYSCALLS
+        + """
+static int elsewhere(void) {
+    static int listening = -1;
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof any;
+    if (listening < 0) {
+        listening = socket(AF_INET, SOCK_STREAM, 0);
+        bind(listening, (void *)&any, sizeof any);
+        listen(listening, 8);
+    }
+    getsockname(listening, (void *)&any, &length);
+    return any.sin_port;
+}
+int connect(int fd, const struct sockaddr *address, socklen_t length) {
+    REAL(connect);
+    static in_port_t asked;
+    static int unserved;
+    struct sockaddr_in there;
+    memcpy(&there, address, sizeof there);
+    if (address->sa_family != AF_INET || !(fcntl(fd, F_GETFL) & O_NONBLOCK))
+        return real(fd, address, length);
+    if (there.sin_port != asked) asked = there.sin_port, unserved = 0;
+    if (++unserved > 4) FAIL(ECONNRESET);
+    if (unserved == 4) there.sin_port = elsewhere();
+    return real(fd, (const void *)&there, sizeof there);
+}
+""",
+        {
+            "sockets.backlog_completes": ("3", "4"),
+            "sockets.backlog_overflow": ("waits", "ECONNRESET"),
+        },
+    ),
     "nobody connects to 0.0.0.0, as on FreeBSD 15": (
         SYSCALLS
         + """
@@ -417,3 +453,10 @@ print(sockets.reuseport_lb().value, sockets.backlog_clamp())
         cwd=ROOT, env=shim(tmp_path, freebsd), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert asked.stdout.split() == ["True", "128"]
+
+
+def test_advice_on_a_full_backlog_names_every_error_it_may_give() -> None:
+    advice = catalogue()["sockets.backlog_overflow"].advice
+    assert "ECONNREFUSED" in advice
+    assert "ECONNRESET" in advice
+    assert "time-out" in advice
