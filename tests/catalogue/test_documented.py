@@ -51,6 +51,15 @@ DOCUMENTED: list[tuple[str, Platform, Value]] = [
     ("signals.has_sigwaitinfo", MACOS, False),
     ("signals.has_sigwaitinfo", OPENBSD, False),
     ("sockets.backlog_completes", FREEBSD, 4),
+    ("sockets.sun_path_bytes", LINUX, 108),
+    ("sockets.sun_path_bytes", FREEBSD, 104),
+    ("sockets.sun_path_bytes", NETBSD, 104),
+    ("sockets.sun_path_bytes", OPENBSD, 104),
+    ("sockets.sun_path_bytes", MACOS, 104),
+    ("sockets.unix_path_limit", MACOS, 104),
+    ("sockets.unix_path_limit", NETBSD, 104),
+    ("sockets.unix_path_limit_with_nul", LINUX, 107),
+    ("sockets.unix_path_limit_with_nul", MACOS, 103),
 ]
 
 
