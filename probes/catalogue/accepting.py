@@ -225,15 +225,8 @@ def _write(connected: socket.socket) -> str:
     return libc.outcome("write", connected.fileno(), b"x", 1)
 
 
-@probe(
-    matters="A daemon that ends, or loops, on a failed accept is ended by any client that resets.",
-    advice="After accept treat ECONNABORTED like EINTR; expect the first read to fail as well.",
-    reference="accept(2) Linux, FreeBSD; POSIX XSH accept: ECONNABORTED",
-    documented={"freebsd": "ECONNABORTED", "posix": "ECONNABORTED"},
-    light=True,
-)
-def accept_after_reset() -> str:
-    """What does accept() make of a client that reset before?"""
+def _accept_after_reset() -> tuple[str, str]:
+    """What accept() makes of a client that reset before, and what the first read then gives."""
     with harness.loopback_fence() as fence, harness.listener() as listening:
         first, second = socket.socket(), socket.socket()
         first.connect(listening.getsockname())
@@ -246,8 +239,36 @@ def accept_after_reset() -> str:
         try:
             accepted = _accept(listening)
         except OSError as error:
-            return libc.errno_name(error.errno)
-        return "dropped" if _receive(accepted) == "data" else "accepted"
+            return libc.errno_name(error.errno), ""
+        read = _receive(accepted)
+        return ("dropped", "") if read == "data" else ("accepted", read)
+
+
+@probe(
+    matters="A daemon that ends, or loops, on a failed accept is ended by any client that resets.",
+    advice="After accept treat ECONNABORTED like EINTR; expect the first read to fail as well.",
+    reference="accept(2) Linux, FreeBSD; POSIX XSH accept: ECONNABORTED",
+    documented={"freebsd": "ECONNABORTED", "posix": "ECONNABORTED"},
+    light=True,
+)
+def accept_after_reset() -> str:
+    """What does accept() make of a client that reset before?"""
+    return _accept_after_reset()[0]
+
+
+@probe(
+    matters="A daemon takes the error for a fault of its own, or EOF for a client with no request.",
+    advice="Take ECONNRESET or EOF from the first read as a client that gave up before its turn.",
+    reference="accept(2) Linux; POSIX XSH recv: ECONNRESET; RFC 9293 3.10.7.4",
+    documented={"posix": "ECONNRESET"},
+    light=True,
+)
+def read_after_accepted_reset() -> str:
+    """What does the first read give of a client that reset before accept()?"""
+    accepted, read = _accept_after_reset()
+    if accepted != "accepted":
+        raise Unsupported(f"accept() gives no such client: {accepted}")
+    return read
 
 
 @probe(

@@ -260,6 +260,24 @@ def unknown_sa_flags_accepted() -> bool:
     return True
 
 
+@probe(
+    matters="A program that asks by a new flag takes one that is only kept for one that works.",
+    advice="Set unknown flags to ask, read them back, and trust those alone that were not cleared.",
+    reference="sigaction(2) Linux: Dynamically probing for flag bit support (since 5.11)",
+    documented={"linux": False},
+)
+def unknown_sa_flags_kept() -> bool:
+    """Does sigaction() give back flags that do not exist?"""
+    deliveries = Deliveries(SIGUSR1)
+    try:
+        deliveries.install(_UNKNOWN_FLAGS)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise Unsupported("sigaction() refuses flags that do not exist: EINVAL") from None
+    return bool(libc.sigaction(SIGUSR1).flags & _UNKNOWN_FLAGS)
+
+
 # Pending signals ----------------------------------------------------------------------
 
 SENT = 5
