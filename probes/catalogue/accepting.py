@@ -318,7 +318,7 @@ def write_after_peer_closed_second() -> str:
     with harness.loopback_fence() as fence, _peer_closed() as ours:
         if _write(ours) == "ok":
             fence()  # The peer has answered with a reset,
-            if libc.LINUX or libc.FREEBSD:
+            if libc.LINUX or libc.FREEBSD or libc.DRAGONFLY:
                 # and it is seen: poll tells POLLHUP unasked, but not on NetBSD, and on
                 # macOS of a peer that has only closed.
                 watch = select.poll()
@@ -418,8 +418,9 @@ def msg_nosignal() -> bool:
 )
 def so_nosigpipe() -> bool:
     """Does SO_NOSIGPIPE keep SIGPIPE away?"""
-    # sys/sys/socket.h of FreeBSD and NetBSD; bsd/sys/socket.h of xnu.
-    option = 0x1022 if libc.MACOS else 0x0800 if libc.FREEBSD or libc.NETBSD else 0
+    # sys/sys/socket.h of FreeBSD, DragonFly and NetBSD; bsd/sys/socket.h of xnu.
+    bsd = libc.FREEBSD or libc.DRAGONFLY or libc.NETBSD
+    option = 0x1022 if libc.MACOS else 0x0800 if bsd else 0
     if not option:
         raise Unsupported(f"{libc.SYSTEM} has no SO_NOSIGPIPE")
     return not _ended_by_sigpipe(option=option)

@@ -207,7 +207,7 @@ def _sendfile(out: int, source: int, offset: int, count: int) -> int:
     """sendfile() in this platform's form: how many bytes of ``source`` it says it sent."""
     sent = ctypes.c_int64(count)
     try:
-        if libc.FREEBSD:
+        if libc.FREEBSD or libc.DRAGONFLY:
             libc.call("sendfile", source, out, offset, count, None, ctypes.byref(sent), 0)
             return sent.value
         if libc.MACOS:

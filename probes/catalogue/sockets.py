@@ -676,7 +676,7 @@ def connect_to_any() -> str:
 
 def _bind_unix(bound: socket.socket, path: bytes) -> None:
     """bind(2) with a struct sockaddr_un that is as long as ``path`` makes it."""
-    if libc.FREEBSD or libc.NETBSD or libc.OPENBSD or libc.MACOS:
+    if libc.FREEBSD or libc.DRAGONFLY or libc.NETBSD or libc.OPENBSD or libc.MACOS:
         # sys/sys/un.h: a byte of length, a byte of family.
         head = bytes((2 + len(path), socket.AF_UNIX))
     else:
