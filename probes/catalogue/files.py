@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import mmap
 import os
 import resource
@@ -14,6 +15,7 @@ import socket
 import stat
 import time
 from collections.abc import Sequence
+from ctypes import c_int, c_int64, c_size_t
 from typing import Any, Callable
 
 from .. import harness, libc
@@ -262,12 +264,42 @@ def sendfile_to_socket() -> bool:
 )
 def sendfile_order() -> str:
     """In which order does sendfile() take its arguments?"""
-    _send_part(_file("data", DATA))
-    if libc.FREEBSD:
-        return "in, out, offset, count, headers, sent"
-    if libc.MACOS:
-        return "in, out, offset, length, headers"
-    return "out, in, offset, count"
+    source = _file("data", DATA)
+    for order in _SENDFILE_ORDERS:
+        # In a child, as the arguments of another order may be taken for addresses.
+        with contextlib.suppress(harness.ChildDied):
+            if harness.answer(functools.partial(_moves_by, order, source)):
+                return order
+    _send_part(source)  # It raises with what is wrong.
+    raise Unsupported("sendfile() takes its arguments in an order that is not known here")
+
+
+_SENDFILE_ORDERS: dict[str, Callable[[int, int], tuple[Any, ...]]] = {
+    # Linux and illumos; FreeBSD and DragonFly; macOS.
+    "out, in, offset, count": lambda out, source: (
+        c_int(out), c_int(source), ctypes.byref(c_int64(2)), c_size_t(5)
+    ),
+    "in, out, offset, count, headers, sent": lambda out, source: (
+        c_int(source), c_int(out), c_int64(2), c_size_t(5), None, ctypes.byref(c_int64()), 0
+    ),
+    "in, out, offset, length, headers": lambda out, source: (
+        c_int(source), c_int(out), c_int64(2), ctypes.byref(c_int64(5)), None, 0
+    ),
+}  # fmt: skip
+"""The arguments that send DATA[2:7] from the descriptor ``source`` to ``out``."""
+
+
+def _moves_by(order: str, source: int) -> bool:
+    """Whether sendfile() with its arguments in this order moves DATA[2:7] into a socket."""
+    # With a 64-bit offset, where the plain call's may have 32.
+    large = order.startswith("out") and libc.has("sendfile64")
+    function = libc.function("sendfile64" if large else "sendfile")
+    # Of no type: it takes what it is given, and zeros for what another order has beyond.
+    call = ctypes.CFUNCTYPE(c_int)(ctypes.cast(function, ctypes.c_void_p).value)
+    with harness.tcp_pair() as (client, server):
+        call(*_SENDFILE_ORDERS[order](client.fileno(), source), None, None, None)
+        client.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: server.recv(4096), b"")) == DATA[2:7]
 
 
 @probe(
@@ -475,13 +507,53 @@ def open_socket_file() -> str:
     matters="Messages longer than this from several writers of one pipe come out torn.",
     advice="Keep a message in a shared pipe within 512 bytes, POSIX's least, or use datagrams.",
     reference="POSIX XSH fpathconf(); pipe(7) Linux",
-    documented={"linux": 4096},
+    documented={"linux": 4096, **dict.fromkeys(("freebsd", "netbsd", "openbsd", "macos"), 512)},
     light=True,
 )
-def pipe_buf() -> int:
-    """How many bytes does a pipe take without tearing them?"""
-    reading, _ = os.pipe()
-    return os.fpathconf(reading, "PC_PIPE_BUF")
+def pipe_buf() -> Any:
+    """How many bytes does a pipe take without tearing them?
+
+    As many as fpathconf() promises and the kernel keeps together; the raw sample has both
+    numbers where they differ.
+    """
+    reading, writing = os.pipe()
+    promised = os.fpathconf(reading, "PC_PIPE_BUF")
+    capacity = harness.fill(writing)
+    os.set_blocking(writing, False)
+
+    def whole(size: int) -> bool:
+        """Whether a pipe that has room for a part of ``size`` bytes does not take that part."""
+        return not any(
+            0 < _taken(reading, writing, capacity, size, room) < size
+            for room in (1, size // 2, size - 1)
+        )
+
+    kept, torn = (promised, capacity + 1) if whole(promised) else (1, promised)
+    if kept == promised and not whole(promised + 1):
+        return promised
+    while kept + 1 < torn:
+        middle = (kept + torn) // 2
+        kept, torn = (middle, torn) if whole(middle) else (kept, middle)
+    return Sample(min(kept, promised), {"PC_PIPE_BUF": promised, "kept": kept})
+
+
+def _taken(reading: int, writing: int, capacity: int, size: int, room: int) -> int:
+    """How many of ``size`` bytes a full pipe takes when ``room`` of its bytes were taken out.
+
+    The pipe is full before and after.
+    """
+    # Linux counts in pages, each with the bytes of one write: those are to be emptied whole.
+    pages = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    emptied = len(os.read(reading, min(pages, capacity)))
+    if room < emptied:
+        os.write(writing, bytes(emptied - room))
+    try:
+        taken = os.write(writing, bytes(size))
+    except BlockingIOError:
+        taken = 0
+    harness.fill(writing)
+    os.set_blocking(writing, False)
+    return taken
 
 
 @probe(
