@@ -644,12 +644,13 @@ def _pipe2() -> int:
 
 
 def _dup3() -> int:
-    return libc.call("dup3", os.open(os.devnull, os.O_RDONLY), 100, os.O_CLOEXEC)
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    return libc.call("dup3", descriptor, os.dup(descriptor), os.O_CLOEXEC)
 
 
 def _f_dupfd_cloexec() -> int:
     descriptor = os.open(os.devnull, os.O_RDONLY)
-    return libc.call("fcntl", descriptor, fcntl.F_DUPFD_CLOEXEC, ctypes.c_int(100))
+    return libc.call("fcntl", descriptor, fcntl.F_DUPFD_CLOEXEC, ctypes.c_int(0))
 
 
 def _o_cloexec() -> int:
