@@ -295,7 +295,7 @@ def _moves_by(order: str, source: int) -> bool:
     large = order.startswith("out") and libc.has("sendfile64")
     function = libc.function("sendfile64" if large else "sendfile")
     # Of no type: it takes what it is given, and zeros for what another order has beyond.
-    call = ctypes.CFUNCTYPE(c_int)(ctypes.cast(function, ctypes.c_void_p).value)
+    call = ctypes.CFUNCTYPE(c_int)(ctypes.cast(function, ctypes.c_void_p).value or 0)
     with harness.tcp_pair() as (client, server):
         call(*_SENDFILE_ORDERS[order](client.fileno(), source), None, None, None)
         client.shutdown(socket.SHUT_WR)
