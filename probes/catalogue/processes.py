@@ -187,7 +187,7 @@ def parent_death_pipe() -> bool:
     matters="A supervisor never learns of the end of workers whose parent ended first.",
     advice="Keep every worker a direct child where there is no reaper, and end it by its id.",
     reference="prctl(2) Linux PR_SET_CHILD_SUBREAPER; procctl(2) FreeBSD PROC_REAP_ACQUIRE",
-    documented={"linux": "prctl", "freebsd": "procctl", "dragonfly": "procctl"},
+    documented={"linux": "prctl", "freebsd": "procctl"},
 )
 def reaper() -> str:
     """By which call does a process take over orphans?"""

@@ -393,13 +393,13 @@ _CASES = {
     "recv": _Case("recv() of a Unix socket", lambda: _recv(_socket()), _SLOW, _SLOW_BARE),
     "recv_tcp": _Case("recv() of a TCP socket", lambda: _recv(_tcp()), _SLOW, _SLOW_BARE),
     "recv_rcvtimeo": _Case(
-        "recv() of a Unix socket with SO_RCVTIMEO",
+        "recv() of a Unix socket, SO_RCVTIMEO",
         lambda: _recv(_with_timeout(socket.socket(fileno=_socket()))),
         _LINUX_NEVER,
         _LINUX_NEVER,
     ),
     "recv_rcvtimeo_tcp": _Case(
-        "recv() of a TCP socket with SO_RCVTIMEO",
+        "recv() of a TCP socket, SO_RCVTIMEO",
         lambda: _recv(_with_timeout(socket.socket(fileno=_tcp()))),
         _LINUX_NEVER,
         _LINUX_NEVER,

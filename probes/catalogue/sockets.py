@@ -684,7 +684,7 @@ def _bind_unix(bound: socket.socket, path: bytes) -> None:
     libc.call("bind", bound.fileno(), head + path, len(head) + len(path))
 
 
-_BSD_SUN_PATH = dict.fromkeys(("freebsd", "dragonfly", "netbsd", "openbsd", "macos"), 104)
+_BSD_SUN_PATH = dict.fromkeys(("freebsd", "netbsd", "openbsd", "macos"), 104)
 _KEEP_SHORT = "Keep socket paths within 100 bytes, or change into their folder and bind a name."
 
 
@@ -714,7 +714,7 @@ def _sun_path() -> int:
     matters="A path copied into a sockaddr_un without a look at its size overwrites the stack.",
     advice=_KEEP_SHORT,
     reference="unix(7) Linux; unix(4) FreeBSD; POSIX <sys/un.h>",
-    documented={"linux": 108, "illumos": 108, **_BSD_SUN_PATH},
+    documented={"linux": 108, **_BSD_SUN_PATH},
     light=True,
 )
 def sun_path_bytes() -> int:
