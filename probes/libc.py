@@ -42,16 +42,20 @@ from .refusals import LIMITS, refusal, unexpected
 LINUX = sys.platform.startswith("linux")
 # gVisor's kernel says so of itself in pkg/sentry/kernel/version.go: this very date.
 GVISOR = "Sun Jan 10 15:06:54 PST 2016" in os.uname().version
-FREEBSD = sys.platform.startswith(("freebsd", "dragonfly"))
+FREEBSD = sys.platform.startswith("freebsd")
+# Much of it is still FreeBSD's, but not procctl(2), struct flock and the newer socket options.
+DRAGONFLY = sys.platform.startswith("dragonfly")
 NETBSD = sys.platform.startswith("netbsd")
 OPENBSD = sys.platform.startswith("openbsd")
 MACOS = sys.platform == "darwin"
+ILLUMOS = sys.platform.startswith("sunos")
 SYSTEM = next(
     (
         name
         for name, here in (
             ("Linux", LINUX),
             ("FreeBSD", FREEBSD),
+            ("DragonFly", DRAGONFLY),
             ("NetBSD", NETBSD),
             ("OpenBSD", OPENBSD),
             ("macOS", MACOS),
@@ -63,10 +67,11 @@ SYSTEM = next(
 
 _library = ctypes.CDLL(None, use_errno=True)
 
-# sendfile(2) of FreeBSD and of macOS (fd, s, offset, …), and of Linux and illumos (out, in, …).
+# sendfile(2) of FreeBSD, DragonFly and macOS (fd, s, offset, …), and of Linux and illumos
+# (out, in, …).
 _SENDFILE: tuple[Any, list[Any]] = (
     (c_int, [c_int, c_int, c_int64, c_size_t, c_void_p, c_void_p, c_int])
-    if FREEBSD
+    if FREEBSD or DRAGONFLY
     else (c_int, [c_int, c_int, c_int64, c_void_p, c_void_p, c_int])
     if MACOS
     else (c_ssize_t, [c_int, c_int, c_void_p, c_size_t])
@@ -342,7 +347,7 @@ FLOCKS = {
     "illumos": _flock(*_TYPE, *_RANGE, ("l_sysid", c_int), ("l_pid", c_int), ("l_pad", c_long * 4)),
 }
 """The forms of struct flock there are; which of them is this platform's, `lens` finds out."""
-Flock: Any = FLOCKS["Linux" if LINUX else "illumos" if SYSTEM.startswith("sunos") else "BSD"]
+Flock: Any = FLOCKS["Linux" if LINUX else "illumos" if ILLUMOS else "BSD"]
 """The one to expect here."""
 
 
@@ -354,13 +359,13 @@ PR_GET_SECCOMP = 21
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_GET_NO_NEW_PRIVS = 39
-PROC_REAP_ACQUIRE = 2  # FreeBSD, sys/sys/procctl.h
-PROC_REAP_KILL = 6
+PROC_REAP_ACQUIRE = 1 if DRAGONFLY else 2  # sys/sys/procctl.h of both; 2 releases on DragonFly
+PROC_REAP_KILL = 6  # This and the following are FreeBSD's alone.
 PROC_PDEATHSIG_CTL = 11
 PROC_NO_NEW_PRIVS_CTL = 19
 PROC_NO_NEW_PRIVS_STATUS = 20
 PROC_NO_NEW_PRIVS_ENABLE = 1
-P_PID_FREEBSD = 0  # FreeBSD, sys/sys/wait.h: enum idtype
+P_PID_FREEBSD = 0  # FreeBSD, sys/sys/wait.h, and DragonFly, sys/sys/procctl.h: enum idtype
 CLONE_NEWNS = 0x00020000  # Linux, include/uapi/linux/sched.h
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
@@ -398,7 +403,7 @@ def become_reaper() -> bool:
     try:
         if LINUX:
             call("prctl", PR_SET_CHILD_SUBREAPER, c_ulong(1))
-        elif FREEBSD:
+        elif FREEBSD or DRAGONFLY:
             call("procctl", P_PID_FREEBSD, os.getpid(), PROC_REAP_ACQUIRE, None)
         else:
             return False

@@ -19,6 +19,7 @@ from __future__ import annotations
 import fnmatch
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, TypeVar, Union
@@ -130,6 +131,9 @@ def probe(
     it becomes one fact a row, ``<file>.<row>``, and is called with that row's
     argument.  ``{row}`` in the question stands for ``str(argument)``, and
     ``documented`` may be a function of the argument.
+
+    Raises ValueError for an unknown scope, a missing question, an id that is taken, and
+    for what is documented of an unknown platform or in another type than is measured.
     """
     if scope not in SCOPES:
         raise ValueError(f"scope is one of {', '.join(SCOPES)}, not {scope!r}")
@@ -144,6 +148,7 @@ def probe(
             row = str(arguments[0]) if arguments else ""
             promises = documented(*arguments) if callable(documented) else documented
             id = f"{family}.{name}"
+            _check_documented(id, promises or {}, function.__annotations__.get("return"))
             known = _registered.get(id)
             # A module imported again replaces its own.
             if known and known.function.__qualname__ != function.__qualname__:
@@ -164,6 +169,34 @@ def probe(
         return function
 
     return register
+
+
+# What `Platform.names` can give: a system, on Linux perhaps its C library, perhaps a width.
+_PLATFORM_NAME = re.compile(
+    r"posix|gvisor"
+    r"|(linux(-(glibc|musl))?|freebsd|dragonfly|netbsd|openbsd|macos|illumos)(-(32|64))?"
+)
+_TYPES = {"bool": bool, "int": int, "str": str}
+
+
+def _check_documented(id: str, promises: Documented, returned: Any) -> None:
+    """Raise ValueError unless ``promises`` can be compared with what the probe returns.
+
+    A probe that returns Any or a Sample says nothing of its values' type: they must agree.
+    """
+    expected = _TYPES.get(getattr(returned, "__name__", returned))
+    for name, value in promises.items():
+        if not _PLATFORM_NAME.fullmatch(name):
+            raise ValueError(
+                f"{id}: documented for {name!r}, which is no platform's name; "
+                "write posix, linux, freebsd, … as Platform.names does"
+            )
+        expected = expected or type(value)
+        if expected not in _TYPES.values() or type(value) is not expected:
+            raise ValueError(
+                f"{id}: documented for {name} is {value!r}, of type {type(value).__name__}; "
+                f"write a value of the type the probe measures, {expected.__name__}"
+            )
 
 
 def catalogue() -> dict[str, Probe]:

@@ -114,12 +114,16 @@ def _python_accept(listening: socket.socket) -> socket.socket:
     return listening.accept()[0]
 
 
+# accept(2): "with the same properties" as the listener on NetBSD and macOS.
+_NONBLOCK_INHERITED = {"linux": False, "freebsd": True, "netbsd": True, "macos": True}
+
+
 @probe(
     each={"inherits_nonblock": NONBLOCK, "inherits_cloexec": CLOEXEC},
     matters="Code that relies on either answer blocks for ever, spins on EAGAIN or leaks sockets.",
     advice="Set or clear {row} on every accepted socket yourself, or use accept4 with flags.",
-    reference="accept(2) Linux, FreeBSD; POSIX XSH accept",
-    documented=lambda setting: {"linux": False, "freebsd": True} if setting is NONBLOCK else {},
+    reference="accept(2) Linux, FreeBSD, NetBSD, macOS; POSIX XSH accept",
+    documented=lambda setting: _NONBLOCK_INHERITED if setting is NONBLOCK else {},
     light=True,
 )
 def inherited_flag(setting: _Setting) -> bool:
@@ -221,15 +225,8 @@ def _write(connected: socket.socket) -> str:
     return libc.outcome("write", connected.fileno(), b"x", 1)
 
 
-@probe(
-    matters="A daemon that ends, or loops, on a failed accept is ended by any client that resets.",
-    advice="After accept treat ECONNABORTED like EINTR; expect the first read to fail as well.",
-    reference="accept(2) Linux, FreeBSD; POSIX XSH accept: ECONNABORTED",
-    documented={"freebsd": "ECONNABORTED", "posix": "ECONNABORTED"},
-    light=True,
-)
-def accept_after_reset() -> str:
-    """What does accept() make of a client that reset before?"""
+def _accept_after_reset() -> tuple[str, str]:
+    """What accept() makes of a client that reset before, and what the first read then gives."""
     with harness.loopback_fence() as fence, harness.listener() as listening:
         first, second = socket.socket(), socket.socket()
         first.connect(listening.getsockname())
@@ -242,8 +239,36 @@ def accept_after_reset() -> str:
         try:
             accepted = _accept(listening)
         except OSError as error:
-            return libc.errno_name(error.errno)
-        return "dropped" if _receive(accepted) == "data" else "accepted"
+            return libc.errno_name(error.errno), ""
+        read = _receive(accepted)
+        return ("dropped", "") if read == "data" else ("accepted", read)
+
+
+@probe(
+    matters="A daemon that ends, or loops, on a failed accept is ended by any client that resets.",
+    advice="After accept treat ECONNABORTED like EINTR; expect the first read to fail as well.",
+    reference="accept(2) Linux, FreeBSD; POSIX XSH accept: ECONNABORTED",
+    documented={"freebsd": "ECONNABORTED", "posix": "ECONNABORTED"},
+    light=True,
+)
+def accept_after_reset() -> str:
+    """What does accept() make of a client that reset before?"""
+    return _accept_after_reset()[0]
+
+
+@probe(
+    matters="A daemon takes the error for a fault of its own, or EOF for a client with no request.",
+    advice="Take ECONNRESET or EOF from the first read as a client that gave up before its turn.",
+    reference="accept(2) Linux; POSIX XSH recv: ECONNRESET; RFC 9293 3.10.7.4",
+    documented={"posix": "ECONNRESET"},
+    light=True,
+)
+def read_after_accepted_reset() -> str:
+    """What does the first read give of a client that reset before accept()?"""
+    accepted, read = _accept_after_reset()
+    if accepted != "accepted":
+        raise Unsupported(f"accept() gives no such client: {accepted}")
+    return read
 
 
 @probe(
@@ -293,7 +318,7 @@ def write_after_peer_closed_second() -> str:
     with harness.loopback_fence() as fence, _peer_closed() as ours:
         if _write(ours) == "ok":
             fence()  # The peer has answered with a reset,
-            if libc.LINUX or libc.FREEBSD:
+            if libc.LINUX or libc.FREEBSD or libc.DRAGONFLY:
                 # and it is seen: poll tells POLLHUP unasked, but not on NetBSD, and on
                 # macOS of a peer that has only closed.
                 watch = select.poll()
@@ -393,8 +418,9 @@ def msg_nosignal() -> bool:
 )
 def so_nosigpipe() -> bool:
     """Does SO_NOSIGPIPE keep SIGPIPE away?"""
-    # sys/sys/socket.h of FreeBSD and NetBSD; bsd/sys/socket.h of xnu.
-    option = 0x1022 if libc.MACOS else 0x0800 if libc.FREEBSD or libc.NETBSD else 0
+    # sys/sys/socket.h of FreeBSD, DragonFly and NetBSD; bsd/sys/socket.h of xnu.
+    bsd = libc.FREEBSD or libc.DRAGONFLY or libc.NETBSD
+    option = 0x1022 if libc.MACOS else 0x0800 if bsd else 0
     if not option:
         raise Unsupported(f"{libc.SYSTEM} has no SO_NOSIGPIPE")
     return not _ended_by_sigpipe(option=option)

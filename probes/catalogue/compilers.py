@@ -67,6 +67,44 @@ def signal_flags_strict() -> str:
     return _signal_flags("-std=c99", "-D_XOPEN_SOURCE=700")
 
 
+# FreeBSD's arch(7): time_t has 32 bits on i386 alone.  Those of 32-bit Linux with glibc depend on
+# how the distribution built its compiler.
+@probe(
+    matters="A log of more than 2 GiB stops a daemon whose off_t has 32 bits.",
+    advice="Build with -D_FILE_OFFSET_BITS=64 everywhere.",
+    reference="feature_test_macros(7) Linux; sys/_types.h FreeBSD",
+    documented={
+        "linux-64": 64,
+        "linux-musl": 64,
+        "freebsd": 64,
+        "netbsd": 64,
+        "openbsd": 64,
+        "macos": 64,
+    },
+)
+def off_t_bits_plain() -> int:
+    """How many bits does off_t have in a program built by plain cc?"""
+    return 8 * compiler.constant("sizeof(off_t)", "sys/types.h")
+
+
+@probe(
+    matters="A 32-bit program built without a thought takes every time after 2038 for 1901.",
+    advice="Build with -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64, and check sizeof(time_t).",
+    reference="feature_test_macros(7) Linux; arch(7) FreeBSD; musl time64 notes",
+    documented={
+        "linux-64": 64,
+        "linux-musl": 64,
+        "freebsd-64": 64,
+        "netbsd": 64,
+        "openbsd": 64,
+        "macos": 64,
+    },
+)
+def time_t_bits_plain() -> int:
+    """How many bits does time_t have in a program built by plain cc?"""
+    return 8 * compiler.constant("sizeof(time_t)", "sys/types.h")
+
+
 @probe(
     matters="A log of more than 2 GiB stops a daemon whose off_t has 32 bits.",
     advice="Build with -D_FILE_OFFSET_BITS=64 everywhere.",

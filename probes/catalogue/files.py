@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import mmap
 import os
 import resource
@@ -15,6 +16,7 @@ import socket
 import stat
 import time
 from collections.abc import Sequence
+from ctypes import c_int, c_int64, c_size_t
 from typing import Any, Callable
 
 from .. import harness, lens, libc
@@ -204,7 +206,7 @@ DATA = b"0123456789"
 def _sendfile(out: int, source: int, offset: int, count: int) -> int:
     """sendfile() in this platform's form: how many bytes of ``source`` it says it sent."""
     sent = ctypes.c_int64(count)
-    if libc.FREEBSD:
+    if libc.FREEBSD or libc.DRAGONFLY:
         libc.call("sendfile", source, out, offset, count, None, ctypes.byref(sent), 0)
         return sent.value
     if libc.MACOS:
@@ -253,12 +255,40 @@ def sendfile_to_socket() -> bool:
 )
 def sendfile_order() -> str:
     """In which order does sendfile() take its arguments?"""
-    _send_part(_file("data", DATA))
-    if libc.FREEBSD:
-        return "in, out, offset, count, headers, sent"
-    if libc.MACOS:
-        return "in, out, offset, length, headers"
-    return "out, in, offset, count"
+    source = _file("data", DATA)
+    for order in _SENDFILE_ORDERS:
+        # In a child, as the arguments of another order may be taken for addresses.
+        with contextlib.suppress(harness.ChildDied):
+            if harness.answer(functools.partial(_moves_by, order, source)):
+                return order
+    _send_part(source)  # It raises with what is wrong.
+    raise Unsupported("sendfile() takes its arguments in an order that is not known here")
+
+
+_SENDFILE_ORDERS: dict[str, Callable[[int, int], tuple[Any, ...]]] = {
+    # Linux and illumos; FreeBSD and DragonFly; macOS.
+    "out, in, offset, count": lambda out, source: (
+        c_int(out), c_int(source), ctypes.byref(c_int64(2)), c_size_t(5)
+    ),
+    "in, out, offset, count, headers, sent": lambda out, source: (
+        c_int(source), c_int(out), c_int64(2), c_size_t(5), None, ctypes.byref(c_int64()), 0
+    ),
+    "in, out, offset, length, headers": lambda out, source: (
+        c_int(source), c_int(out), c_int64(2), ctypes.byref(c_int64(5)), None, 0
+    ),
+}  # fmt: skip
+"""The arguments that send DATA[2:7] from the descriptor ``source`` to ``out``."""
+
+
+def _moves_by(order: str, source: int) -> bool:
+    """Whether sendfile() with its arguments in this order moves DATA[2:7] into a socket."""
+    function = libc.function("sendfile")
+    # Of no type: it takes what it is given, and zeros for what another order has beyond.
+    call = ctypes.CFUNCTYPE(c_int)(ctypes.cast(function, ctypes.c_void_p).value or 0)
+    with harness.tcp_pair() as (client, server):
+        call(*_SENDFILE_ORDERS[order](client.fileno(), source), None, None, None)
+        client.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: server.recv(4096), b"")) == DATA[2:7]
 
 
 @probe(
@@ -308,6 +338,11 @@ ROOM = 512
 """KiB on the small file system that is filled."""
 TOO_MUCH = bytes(2 * 1024 * ROOM)
 
+# FreeBSD, NetBSD: vn_write sets IO_UNIT, and the file system takes the whole write or none of it.
+# UFS cuts the file back to where it ended; tmpfs makes room for all before it begins.
+_ALL_OR_NOTHING = dict.fromkeys(("freebsd", "netbsd"), "ENOSPC")
+_NOTHING_LEFT = dict.fromkeys(_ALL_OR_NOTHING, "nothing")
+
 
 def _write(descriptor: int, data: bytes) -> tuple[str, int]:
     """``whole``, ``partial`` or an error's name, and how many bytes write() took."""
@@ -325,8 +360,8 @@ def _open_in(folder: str) -> int:
 @probe(
     matters="A logger that takes any write() of more than 0 bytes as done leaves half a record.",
     advice="Compare what write() returns with what you asked for, and write the rest.",
-    reference="POSIX XSH write()",
-    documented={"posix": "partial"},
+    reference="POSIX XSH write(); ffs_vnops.c, tmpfs_vnops.c FreeBSD: IO_UNIT",
+    documented={"posix": "partial", **_ALL_OR_NOTHING},
 )
 def full_disk_first_write() -> Sample:
     """What does a write() of more than the disk has left give?"""
@@ -351,8 +386,8 @@ def full_disk_next_write() -> str:
 @probe(
     matters="What a failed write leaves in a log is read as a record by whoever reads it next.",
     advice="Note the size before you append, and ftruncate() to it when write() came up short.",
-    reference="POSIX XSH write()",
-    documented={"posix": "the written part"},
+    reference="POSIX XSH write(); ffs_vnops.c, tmpfs_vnops.c FreeBSD: IO_UNIT",
+    documented={"posix": "the written part", **_NOTHING_LEFT},
 )
 def full_disk_leaves() -> str:
     """What is in the file after a write() the disk had no room for?"""
@@ -461,13 +496,53 @@ def open_socket_file() -> str:
     matters="Messages longer than this from several writers of one pipe come out torn.",
     advice="Keep a message in a shared pipe within 512 bytes, POSIX's least, or use datagrams.",
     reference="POSIX XSH fpathconf(); pipe(7) Linux",
-    documented={"linux": 4096},
+    documented={"linux": 4096, **dict.fromkeys(("freebsd", "netbsd", "openbsd", "macos"), 512)},
     light=True,
 )
-def pipe_buf() -> int:
-    """How many bytes does a pipe take without tearing them?"""
-    reading, _ = os.pipe()
-    return os.fpathconf(reading, "PC_PIPE_BUF")
+def pipe_buf() -> Any:
+    """How many bytes does a pipe take without tearing them?
+
+    As many as fpathconf() promises and the kernel keeps together; the raw sample has both
+    numbers where they differ.
+    """
+    reading, writing = os.pipe()
+    promised = os.fpathconf(reading, "PC_PIPE_BUF")
+    capacity = harness.fill(writing)
+    os.set_blocking(writing, False)
+
+    def whole(size: int) -> bool:
+        """Whether a pipe that has room for a part of ``size`` bytes does not take that part."""
+        return not any(
+            0 < _taken(reading, writing, capacity, size, room) < size
+            for room in (1, size // 2, size - 1)
+        )
+
+    kept, torn = (promised, capacity + 1) if whole(promised) else (1, promised)
+    if kept == promised and not whole(promised + 1):
+        return promised
+    while kept + 1 < torn:
+        middle = (kept + torn) // 2
+        kept, torn = (middle, torn) if whole(middle) else (kept, middle)
+    return Sample(min(kept, promised), {"PC_PIPE_BUF": promised, "kept": kept})
+
+
+def _taken(reading: int, writing: int, capacity: int, size: int, room: int) -> int:
+    """How many of ``size`` bytes a full pipe takes when ``room`` of its bytes were taken out.
+
+    The pipe is full before and after.
+    """
+    # Linux counts in pages, each with the bytes of one write: those are to be emptied whole.
+    pages = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    emptied = len(os.read(reading, min(pages, capacity)))
+    if room < emptied:
+        os.write(writing, bytes(emptied - room))
+    try:
+        taken = os.write(writing, bytes(size))
+    except BlockingIOError:
+        taken = 0
+    harness.fill(writing)
+    os.set_blocking(writing, False)
+    return taken
 
 
 @probe(
@@ -508,8 +583,8 @@ def poll_pipe_writer_closed() -> str:
 
 @probe(
     matters="A daemon that polls its standard input, /dev/null, spins on it or drops it.",
-    advice="Leave a descriptor that is no pipe, terminal or socket out of poll().",
-    reference="POSIX XSH poll(); poll(2)",
+    advice="Give poll() pipes and sockets alone: for a device, a terminal too, use select().",
+    reference="POSIX XSH poll(); poll(2); poll(2) BUGS macOS: devices are not supported",
     light=True,
 )
 def poll_dev_null() -> str:
@@ -550,12 +625,13 @@ def _pipe2() -> int:
 
 
 def _dup3() -> int:
-    return libc.call("dup3", os.open(os.devnull, os.O_RDONLY), 100, os.O_CLOEXEC)
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    return libc.call("dup3", descriptor, os.dup(descriptor), os.O_CLOEXEC)
 
 
 def _f_dupfd_cloexec() -> int:
     descriptor = os.open(os.devnull, os.O_RDONLY)
-    return libc.call("fcntl", descriptor, fcntl.F_DUPFD_CLOEXEC, ctypes.c_int(100))
+    return libc.call("fcntl", descriptor, fcntl.F_DUPFD_CLOEXEC, ctypes.c_int(0))
 
 
 def _o_cloexec() -> int:

@@ -155,6 +155,8 @@ def killpg_reaches_setpgid() -> bool:
     matters="A supervisor takes the error for a group it may not signal, or for a live one.",
     advice="Reap before signalling a group, and let waitpid, not killpg, tell who is gone.",
     reference="POSIX XSH killpg, XBD process group lifetime; killpg(2) BSD",
+    # kern_sig.c: a zombie counts as found in the BSDs' killpg1, and is passed over in xnu's.
+    documented={"freebsd": "ok", "netbsd": "ok", "openbsd": "ok", "macos": "EPERM"},
 )
 def killpg_only_zombies() -> str:
     """What does killpg() give for a group of zombies alone?"""
@@ -186,14 +188,17 @@ def _killpg_as_second_uid(before: Callable[[], Any] = lambda: None) -> str:
 
 @probe(
     matters="EPERM though some were signalled makes a sender repeat it or give the group up.",
-    advice="Run all members of a group under one user id; take EPERM from killpg as partial.",
-    reference="POSIX XSH kill; killpg(3) Linux VERSIONS; kill(2) BSD ERRORS",
+    advice="Run a group's members under one user id: success does not tell that all were reached.",
+    reference="POSIX XSH kill; killpg(3) Linux VERSIONS; kill(2) BSD; kern_sig.c: killpg1",
+    # The manuals of NetBSD, OpenBSD and macOS say EPERM; their killpg1 fails only if it found
+    # no member at all to signal, as FreeBSD's since 12.2.
     documented={
         "posix": "ok",
         "linux": "ok",
-        "macos": "EPERM",
-        "netbsd": "EPERM",
-        "openbsd": "EPERM",
+        "freebsd": "ok",
+        "netbsd": "ok",
+        "openbsd": "ok",
+        "macos": "ok",
     },
 )
 def killpg_some_permitted() -> str:
@@ -202,10 +207,18 @@ def killpg_some_permitted() -> str:
 
 
 @probe(
-    matters="A sender without any permission believes that its signal was delivered.",
-    advice="Check killpg's result: EPERM says that no member was signalled.",
-    reference="POSIX XSH kill; killpg(3) Linux; killpg(2) BSD",
-    documented={"posix": "EPERM"},
+    matters="A sender that takes ESRCH for an empty group gives up members that live on.",
+    advice="Check killpg's result, take ESRCH like EPERM, and ask the members who was reached.",
+    reference="POSIX XSH kill; killpg(3) Linux; kill(2) BSD; kern_sig.c: killpg1",
+    documented={
+        "posix": "EPERM",
+        "linux": "EPERM",
+        "freebsd": "EPERM",
+        "macos": "EPERM",
+        # Their killpg1 does not count the members that it may not signal.
+        "netbsd": "ESRCH",
+        "openbsd": "ESRCH",
+    },
 )
 def killpg_none_permitted() -> str:
     """What does killpg() give if no member may be signalled?"""
@@ -238,7 +251,8 @@ def killpg_spares_foreign() -> bool:
         "freebsd": False,
         "netbsd": False,
         "openbsd": False,
-        "macos": False,
+        # kill() of the C library passes posix = 1: the kernel then counts the caller in.
+        "macos": True,
     },
 )
 def kill_all_reaches_self() -> bool:
@@ -477,8 +491,8 @@ def double_fork_regains_terminal() -> bool:
 @probe(
     matters="A session's leader that opens a terminal is hung up on when that closes.",
     advice="Open every terminal with O_NOCTTY, and ask for a controlling one by TIOCSCTTY.",
-    reference="POSIX XBD 11.1.3; credentials(7) Linux; tty(4) FreeBSD",
-    documented={"linux": True},
+    reference="POSIX XBD 11.1.3; credentials(7) Linux; tty(4) FreeBSD: TIOCSCTTY",
+    documented={"linux": True, "freebsd": False},
 )
 def session_leader_gains_terminal() -> bool:
     """Does a session leader gain a terminal by open()?"""

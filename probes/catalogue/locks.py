@@ -174,8 +174,16 @@ def flock_second_open_conflicts() -> bool:
 @probe(
     matters="A reader whose upgrade fails goes on reading a file that is being rewritten.",
     advice="After a failed upgrade lock anew from the start, and read again what was read.",
-    reference="flock(2)",
-    documented={"linux": "lost"},
+    reference="flock(2); kern_lockf.c BSD: lf_setlock",
+    # Every page says that the lock is released first.  The BSDs and macOS do so only before
+    # they wait: with LOCK_NB they fail before.
+    documented={
+        "linux": "lost",
+        "freebsd": "kept",
+        "netbsd": "kept",
+        "openbsd": "kept",
+        "macos": "kept",
+    },
 )
 def flock_failed_upgrade_keeps() -> str:
     """What becomes of LOCK_SH when an upgrade to LOCK_EX fails?"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import signal
@@ -15,8 +16,6 @@ from typing import Any, Callable
 from .. import harness, libc
 from ..harness import Channel
 from ..probe import Blocked, Unsupported, probe
-
-_MEANS = "prctl" if libc.LINUX else "procctl"
 
 
 def _nothing(_: Any = None) -> None:
@@ -59,14 +58,60 @@ def _after_parent(
 # The parent's end -----------------------------------------------------------------
 
 
-def _ask_for_death_signal(_: Any = None) -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, {SIGUSR1})
+Way = Callable[[], Any]
+"""A call that asks the kernel for something; another system's, or a newer kernel's, it refuses."""
+
+_DEATH_SIGNAL: dict[str, Way] = {
+    "prctl": lambda: libc.call("prctl", libc.PR_SET_PDEATHSIG, c_ulong(SIGUSR1)),
+    "procctl": lambda: libc.call(
+        "procctl", libc.P_PID_FREEBSD, 0, libc.PROC_PDEATHSIG_CTL, ctypes.byref(c_int(SIGUSR1))
+    ),
+}
+"""Ask for SIGUSR1 when the parent ends."""
+
+
+def _first_that_works(ways: dict[str, Way], works: Callable[[Way], bool], lacking: str) -> str:
+    """The name of the way that works, or empty where one is accepted and does not work.
+
+    Raises Unsupported where none is even accepted: ``lacking`` is what the system lacks then.
+    """
+    refusals, accepted = [], False
+    for name, way in ways.items():
+        try:
+            if works(way):
+                return name
+            accepted = True
+        except Unsupported as refusal:
+            refusals.append(str(refusal))
+    if not accepted:
+        raise Unsupported(f"{lacking}: {'; '.join(refusals)}")
+    return ""
+
+
+def _ask(way: Way) -> None:
     try:
-        wished = libc.die_with_parent(SIGUSR1)
-    except OSError:  # An older kernel.
-        wished = False
-    if not wished:
-        raise Unsupported("this system has no signal for the death of a parent")
+        way()
+    except OSError as error:
+        why = libc.errno_name(error.errno)
+        raise Unsupported(f"{error.filename}() gives {why}") from None
+
+
+def _ask_for_death_signal(way: Way) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {SIGUSR1})
+    _ask(way)
+
+
+def _ask_somehow(_: Any = None) -> None:
+    """Ask for the death signal by the first way that is accepted."""
+
+    def accepted(way: Way) -> bool:
+        _ask_for_death_signal(way)
+        return True
+
+    _first_that_works(_DEATH_SIGNAL, accepted, _NO_DEATH_SIGNAL)
+
+
+_NO_DEATH_SIGNAL = "no signal for the death of a parent"
 
 
 def _death_signal_came(_: Any) -> bool:
@@ -81,8 +126,11 @@ def _death_signal_came(_: Any) -> bool:
 )
 def parent_death_signal() -> str:
     """By which call is a parent's death told by a signal?"""
-    came = _after_parent(_death_signal_came, child=_ask_for_death_signal)
-    return _MEANS if came else "never sent"
+
+    def comes(way: Way) -> bool:
+        return bool(_after_parent(_death_signal_came, child=lambda _: _ask_for_death_signal(way)))
+
+    return _first_that_works(_DEATH_SIGNAL, comes, _NO_DEATH_SIGNAL) or "never sent"
 
 
 @probe(
@@ -93,7 +141,7 @@ def parent_death_signal() -> str:
 )
 def parent_death_signal_survives_fork() -> bool:
     """Does a child inherit the wish for a death signal?"""
-    return bool(_after_parent(_death_signal_came, parent=_ask_for_death_signal))
+    return bool(_after_parent(_death_signal_came, parent=_ask_somehow))
 
 
 @probe(
@@ -107,7 +155,7 @@ def parent_death_signal_survives_setuid() -> bool:
     uid = harness.second_uid()
 
     def child(_: Any) -> None:
-        _ask_for_death_signal()
+        _ask_somehow()
         harness.become(uid)
 
     return bool(_after_parent(_death_signal_came, child=child))
@@ -143,11 +191,26 @@ def parent_death_pipe() -> bool:
 )
 def reaper() -> str:
     """By which call does a process take over orphans?"""
-    here = os.getpid()
-    if not libc.become_reaper():
-        raise Unsupported("this system has no reaper but init")
-    came = _after_parent(lambda _: os.getppid() == here)
-    return _MEANS if came else "never taken over"
+
+    def takes_over(way: Way) -> bool:
+        def reaper() -> bool:
+            _ask(way)
+            here = os.getpid()
+            return bool(_after_parent(lambda _: os.getppid() == here))
+
+        # In a process of its own: this one may have been made a reaper by another way.
+        return bool(harness.answer(reaper))
+
+    return _first_that_works(_REAPER, takes_over, "no reaper but init") or "never taken over"
+
+
+_REAPER: dict[str, Way] = {
+    "prctl": lambda: libc.call("prctl", libc.PR_SET_CHILD_SUBREAPER, c_ulong(1)),
+    "procctl": lambda: libc.call(
+        "procctl", libc.P_PID_FREEBSD, os.getpid(), libc.PROC_REAP_ACQUIRE, None
+    ),
+}
+"""Ask to be given the orphans among one's descendants."""
 
 
 # Exec and descriptors ---------------------------------------------------------------
@@ -166,12 +229,22 @@ def umask_survives_exec() -> bool:
         return int(child.hear(), 8) == 0o027
 
 
+def _descriptor_from(lowest: int) -> int:
+    """A duplicate of standard input, by a descriptor of ``lowest`` or above."""
+    try:
+        return fcntl.fcntl(0, fcntl.F_DUPFD, lowest)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise Blocked("fewer than 64 open files are allowed: raise ulimit -n") from None
+
+
 def _open_after(close: Callable[[int, int], Any]) -> list[bool]:
     """Which of five descriptors in a row are open after ``close(second, fourth)``."""
 
     def child() -> list[bool]:
         # Out of the way of the descriptor by which this is told.
-        row = [fcntl.fcntl(0, fcntl.F_DUPFD, 100 + n) for n in range(5)]
+        row = [_descriptor_from(40 + n) for n in range(5)]
         close(row[1], row[3])
         return [libc.outcome("fcntl", descriptor, fcntl.F_GETFD) == "ok" for descriptor in row]
 
@@ -192,7 +265,7 @@ def closefrom() -> bool:
 
 @probe(
     matters="A program compiled for close_range fails on an older kernel.",
-    advice="Fall back on closefrom, or on a loop, where close_range gives ENOSYS.",
+    advice="Fall back on closefrom, or on a loop, where close_range gives ENOSYS or EPERM.",
     reference="close_range(2)",
     documented={"linux-glibc": True, "freebsd": True},
 )
@@ -203,6 +276,11 @@ def close_range() -> bool:
         outcome = libc.outcome("close_range", first, last, 0)
         if outcome == "ENOSYS":
             raise Unsupported("the kernel has no close_range()")
+        if outcome in ("EPERM", "EACCES"):
+            # It needs no privilege: a filter of system calls that does not know it says this.
+            raise Blocked(f"a sandbox refuses close_range() ({outcome}): run the lab outside it")
+        if outcome != "ok":
+            raise OSError(f"close_range() gave {outcome}")
 
     return _open_after(close) == [True, False, False, False, True]
 

@@ -64,7 +64,12 @@ _SYSV_SIGNAL = _Installer(
         "blocks_itself": {"linux-glibc": False},
     },
 )
-_BSD_SIGNAL = _Installer("bsd_signal()", _named("bsd_signal"), _BSD_SEMANTICS)
+# bsd_signal(3) Linux; FreeBSD has no such function.
+_BSD_SIGNAL = _Installer(
+    "bsd_signal()",
+    _named("bsd_signal"),
+    {aspect: {"linux-glibc": True} for aspect in _BSD_SEMANTICS},
+)
 _SIGACTION = _Installer(
     "sigaction(), no flags",
     lens.sigaction,
@@ -254,6 +259,24 @@ def unknown_sa_flags_accepted() -> bool:
             raise
         return False
     return True
+
+
+@probe(
+    matters="A program that asks by a new flag takes one that is only kept for one that works.",
+    advice="Set unknown flags to ask, read them back, and trust those alone that were not cleared.",
+    reference="sigaction(2) Linux: Dynamically probing for flag bit support (since 5.11)",
+    documented={"linux": False},
+)
+def unknown_sa_flags_kept() -> bool:
+    """Does sigaction() give back flags that do not exist?"""
+    deliveries = Deliveries(SIGUSR1)
+    try:
+        deliveries.install(_UNKNOWN_FLAGS)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise Unsupported("sigaction() refuses flags that do not exist: EINVAL") from None
+    return bool(lens.sigaction(SIGUSR1).flags & _UNKNOWN_FLAGS)
 
 
 # Pending signals ----------------------------------------------------------------------
@@ -547,7 +570,7 @@ def sigchld_nocldwait_sent() -> bool:
     matters="Code that waits for signals with it does not link, or lacks a time-out, elsewhere.",
     advice="Wait with sigwait, which is everywhere; for a time-out use a signal descriptor.",
     reference="POSIX XSH {row}; gnulib manual: {row}",
-    documented={"posix": True},
+    documented={"posix": True, "macos": False, "openbsd": False},
     light=True,
 )
 def waiter_exists(name: str) -> bool:
@@ -559,7 +582,7 @@ def waiter_exists(name: str) -> bool:
     matters="Without it neither a value nor a second signal of the same number is queued.",
     advice="Send values through a pipe or socket; keep signals for 'there is work'.",
     reference="POSIX XSH sigqueue; gnulib manual: sigqueue",
-    documented={"posix": True},
+    documented={"posix": True, "macos": False, "openbsd": False},
     light=True,
 )
 def has_sigqueue() -> bool:

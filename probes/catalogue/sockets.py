@@ -570,12 +570,16 @@ MANY = 16
 
 def _fill_backlog() -> tuple[int, str]:
     """How many connections a listener that nobody serves completes; what the next client gets."""
+    under_way = (0, errno.EINPROGRESS)
     with harness.loopback_fence() as fence, contextlib.ExitStack() as open_sockets:
         unserved = open_sockets.enter_context(_listener(LOOPBACK, backlog=BACKLOG))
         for completed in range(MANY):
             client = open_sockets.enter_context(_tcp(LOOPBACK))
             client.setblocking(False)
-            client.connect_ex(unserved.getsockname())
+            # FreeBSD hands the error to connect() itself, and SO_ERROR then has it no more.
+            error = client.connect_ex(unserved.getsockname())
+            if error not in under_way:
+                return completed, libc.errno_name(error)
             # Once the fence is back, the kernel has answered the request or has dropped it:
             # one that is unanswered is so for good, as nothing ever leaves the queue.
             fence()
@@ -591,7 +595,8 @@ def _fill_backlog() -> tuple[int, str]:
     matters="A daemon that is slow to accept turns clients away sooner on one system than another.",
     advice="Give listen() a backlog for the whole burst you expect, and accept in a loop.",
     reference="listen(2) Linux, FreeBSD (1.5 times the backlog); POSIX XSH listen",
-    documented={"freebsd": 3},
+    # uipc_socket.c: sonewconn drops a connection when qlen > 3 * limit / 2.
+    documented={"freebsd": 4},
     scope=CONFIGURED,
     light=True,
 )
@@ -602,7 +607,7 @@ def backlog_completes() -> int:
 
 @probe(
     matters="Clients of a busy daemon hang for seconds on one system, fail at once on another.",
-    advice="Have clients use a connect time-out and retry on ECONNREFUSED, with a pause.",
+    advice="Give connect a time-out; retry it on ECONNREFUSED and ECONNRESET, after a pause.",
     reference="listen(2) Linux, FreeBSD; POSIX XSH listen; tcp(7) Linux",
     scope=CONFIGURED,
     light=True,
@@ -675,27 +680,94 @@ def _bind_unix(bound: socket.socket, path: bytes) -> None:
     libc.call("bind", bound.fileno(), address, len(address))
 
 
+_BSD_SUN_PATH = dict.fromkeys(("freebsd", "netbsd", "openbsd", "macos"), 104)
+_KEEP_SHORT = "Keep socket paths within 100 bytes, or change into their folder and bind a name."
+
+
+def _sun_path() -> int:
+    """The size of sun_path in struct sockaddr_un, as programs for this platform declare it."""
+
+    def fits(length: int) -> bool:
+        try:
+            asked.connect(b"x" * length)
+        except OSError as error:
+            # Python refuses by itself what does not fit, with its NUL, into the struct it
+            # was compiled with; every other error is the kernel's and has a number.
+            return error.errno is not None
+        return True
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asked:
+        longest, too_long = 1, 256
+        if not fits(longest) or fits(too_long):
+            raise Unsupported("this Python does not tell the size of sun_path")
+        while longest + 1 < too_long:
+            middle = (longest + too_long) // 2
+            longest, too_long = (middle, too_long) if fits(middle) else (longest, middle)
+    return longest + 1
+
+
 @probe(
-    matters="A socket path that is fine on Linux is refused, or cut, elsewhere.",
-    advice="Keep socket paths within 100 bytes, or change into their folder and bind a name.",
+    matters="A path copied into a sockaddr_un without a look at its size overwrites the stack.",
+    advice=_KEEP_SHORT,
     reference="unix(7) Linux; unix(4) FreeBSD; POSIX <sys/un.h>",
-    documented={"linux": 108, "freebsd": 104},
+    documented={"linux": 108, **_BSD_SUN_PATH},
+    light=True,
 )
-def unix_path_limit() -> int:
-    """How many bytes may a Unix socket's path have?"""
+def sun_path_bytes() -> int:
+    """How many bytes does sun_path of struct sockaddr_un have?"""
+    return _sun_path()
+
+
+def _longest_bound(ending: bytes) -> Sample:
+    """How long a path binds that fits into sun_path with ``ending``; raw: what fits or not."""
+    fitting = _sun_path() - len(ending)
     fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    longest = 0
     # A byte of length holds 255, two of them taken: no system has room for more.
     for length in range(253, 2, -1):
         path = str(length).encode().ljust(length, b"x")
         try:
-            _bind_unix(fresh, path)
+            _bind_unix(fresh, path + ending)
         except OSError:
             continue
-        if os.path.exists(path):
-            return length
-        # The path was cut, and the socket has bound another name.
+        # A socket binds once.
         fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # Else the path was cut, and the socket has bound another name.
+        if os.path.exists(path):
+            longest = longest or length
+            if length <= fitting:
+                return Sample(length, longest)
     raise Unsupported("no Unix socket can be bound in the scratch folder")
+
+
+@probe(
+    matters="A socket path that is fine on Linux is refused, or cut, elsewhere.",
+    advice=_KEEP_SHORT,
+    reference="unix(7) Linux: BUGS; unix(4) FreeBSD; POSIX <sys/un.h>",
+    # unp_nam2sun of OpenBSD wants room for the NUL.
+    documented={"linux": 108, **_BSD_SUN_PATH, "openbsd": 103},
+)
+def unix_path_limit() -> Sample:
+    """How many bytes may a Unix socket's path have without a NUL?
+
+    Never more than fits into sun_path: xnu takes up to 253 bytes, which no portable
+    program can write down.  The raw sample is what the kernel takes.
+    """
+    return _longest_bound(b"")
+
+
+@probe(
+    matters="A program that reads sun_path as a string runs past its end where there is no NUL.",
+    advice=f"Count the NUL in the length you give to bind(). {_KEEP_SHORT}",
+    reference="unix(7) Linux: BUGS; unix(4) FreeBSD; POSIX <sys/un.h>",
+    documented={"linux": 107, **dict.fromkeys(_BSD_SUN_PATH, 103)},
+)
+def unix_path_limit_with_nul() -> Sample:
+    """How many bytes may a Unix socket's path have before its NUL?
+
+    Never more than fits into sun_path; the raw sample is what the kernel takes.
+    """
+    return _longest_bound(b"\0")
 
 
 @probe(

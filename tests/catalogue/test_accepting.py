@@ -115,11 +115,17 @@ int accept(int fd, struct sockaddr *address, socklen_t *length) {
     ),
     "accept tells of a client that reset": (
         after_accept("if (tcp_state(made) == TCP_CLOSE) FAIL(ECONNABORTED);"),
-        {"accepting.accept_after_reset": ("accepted", "ECONNABORTED")},
+        {
+            "accepting.accept_after_reset": ("accepted", "ECONNABORTED"),
+            "accepting.read_after_accepted_reset": ("ECONNRESET", "unsupported"),
+        },
     ),
     "accept passes over a client that reset": (
         after_accept("if (tcp_state(made) == TCP_CLOSE) return accept(fd, 0, 0);"),
-        {"accepting.accept_after_reset": ("accepted", "dropped")},
+        {
+            "accepting.accept_after_reset": ("accepted", "dropped"),
+            "accepting.read_after_accepted_reset": ("ECONNRESET", "unsupported"),
+        },
     ),
     "a reset reads as the end": (
         SYSCALLS
@@ -130,7 +136,19 @@ ssize_t recv(int fd, void *data, size_t size, int flags) {
     return got < 0 && errno == ECONNRESET ? 0 : got;
 }
 """,
-        {"accepting.read_after_reset": ("ECONNRESET", "EOF")},
+        {
+            "accepting.read_after_reset": ("ECONNRESET", "EOF"),
+            "accepting.read_after_accepted_reset": ("ECONNRESET", "EOF"),
+        },
+    ),
+    "only what is accepted after its reset reads as the end": (
+        after_accept(
+            """if (tcp_state(made) == TCP_CLOSE) {
+                   char byte;
+                   recv(made, &byte, 1, 0);
+               }"""
+        ),
+        {"accepting.read_after_accepted_reset": ("ECONNRESET", "EOF")},
     ),
     "a write to a peer that closed fails at once": (
         SYSCALLS

@@ -35,8 +35,27 @@ def test_headers_flip_the_widths(tmp_path: Path, here: Report) -> None:
     header.write_text("#include <sys/types.h>\n#define off_t int\n#define time_t short\n")
     changed = flipped(here, measure(environment={"CC": f"{CC} -include {header}"}))
     # The programs that ask about signals include headers that such names break.
-    assert changed["compilers.off_t_bits_file_offset_bits_64"][1] == "32"
-    assert changed["compilers.time_t_bits_time_bits_64"][1] == "16"
+    for name in ("off_t_bits_plain", "off_t_bits_file_offset_bits_64"):
+        assert changed[f"compilers.{name}"] == ("64", "32")
+    for name in ("time_t_bits_plain", "time_t_bits_time_bits_64"):
+        assert changed[f"compilers.{name}"] == ("64", "16")
+
+
+def test_plain_widths_are_those_without_any_flag(tmp_path: Path) -> None:
+    """As of 32-bit glibc: the macros choose the wide types, and plain cc gets the narrow ones."""
+    header = tmp_path / "narrow.h"
+    header.write_text(
+        "#include <sys/types.h>\n"
+        "#ifndef _FILE_OFFSET_BITS\n#define off_t int\n#endif\n"
+        "#ifndef _TIME_BITS\n#define time_t int\n#endif\n"
+    )
+    there = measure("--only=compilers.*bits*", environment={"CC": f"{CC} -include {header}"})
+    assert {fact.id.partition(".")[2]: fact.value for fact in there} == {
+        "off_t_bits_plain": 32,
+        "off_t_bits_file_offset_bits_64": 64,
+        "time_t_bits_plain": 32,
+        "time_t_bits_time_bits_64": 64,
+    }
 
 
 def test_without_a_compiler_all_of_it_is_blocked_and_nothing_else(here: Report) -> None:

@@ -22,7 +22,6 @@ HEADERS = r"""
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/select.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -62,6 +61,21 @@ def writing(rule: str) -> str:
     head = "ssize_t write(int fd, const void *data, size_t n)"
     return f"{head} {{ {rule} return REAL(write)(fd, data, n); }}"
 
+
+# Linux's own call is gone: sendfile64() is what the lab calls there.
+SENDFILE = r"""
+#define OFFSET long long
+ssize_t sendfile64(int out, int in, off_t *at, size_t n) { FAIL(ENOSYS); }
+static ssize_t send_part(int out, int in, OFFSET at, size_t n)
+{
+    char part[4096];
+    return is(out, S_IFSOCK) ? write(out, part, pread(in, part, n, at)) : 0;
+}
+"""
+NO_SENDFILE = {
+    f"files.sendfile_{what}": "unsupported"
+    for what in ("to_socket", "keeps_offset", "to_file", "at_end")
+}
 
 WORLDS = {
     "a write that is torn where a process may be preempted": (
@@ -129,7 +143,8 @@ WORLDS = {
             if (!is(out, S_IFSOCK)) FAIL(ENOTSOCK);
             if (fstat(in, &s) || *at >= s.st_size) FAIL(EINVAL);
             lseek(in, *at, SEEK_SET);
-            return REAL(sendfile)(out, in, NULL, n);
+            return ((ssize_t (*)(int, int, off_t *, size_t))dlsym(RTLD_NEXT, "sendfile"))(
+                out, in, NULL, n);
         }
         """,
         {
@@ -213,6 +228,47 @@ WORLDS = {
         }
         """,
         {"files.pipe_capacity": "4096", "files.pipe_buf": "512"},
+    ),
+    "pipes that tear what is longer than 128 bytes, whatever fpathconf says": (
+        writing(
+            r"""
+            if (n > 128 && is(fd, S_IFIFO) && fcntl(fd, F_GETFL) & O_NONBLOCK) {
+                size_t taken = 0;
+                while (taken < n) {
+                    size_t some = n - taken < 128 ? n - taken : 128;
+                    ssize_t now = REAL(write)(fd, (const char *)data + taken, some);
+                    if (now <= 0) return taken ? (ssize_t)taken : -1;
+                    taken += now;
+                }
+                return n;
+            }
+            """
+        ),
+        {"files.pipe_buf": "128"},
+    ),
+    "a sendfile in FreeBSD's order": (
+        SENDFILE + "long sendfile(int in, int out, OFFSET at, size_t n, void *head, OFFSET *sent)"
+        " { n = send_part(out, in, at, n); if (sent) *sent = n; return 0; }",
+        {
+            **NO_SENDFILE,
+            "files.sendfile_order": "in, out, offset, count, headers, sent",
+        },
+    ),
+    "a sendfile in macOS's order": (
+        SENDFILE + "long sendfile(int in, int out, OFFSET at, OFFSET *n, void *head, int flags)"
+        " { if ((size_t)n < 4096) FAIL(EFAULT); *n = send_part(out, in, at, *n); return 0; }",
+        {
+            **NO_SENDFILE,
+            "files.sendfile_order": "in, out, offset, length, headers",
+        },
+    ),
+    "a sendfile that ends who calls it in an order not its own": (
+        SENDFILE + "long sendfile(int in, int out, OFFSET at, OFFSET *n, void *head, int flags)"
+        " { *n = send_part(out, in, at, *n); return 0; }",
+        {
+            **NO_SENDFILE,
+            "files.sendfile_order": "in, out, offset, length, headers",
+        },
     ),
     "poll says input at the end, and knows no devices": (
         r"""
@@ -330,6 +386,22 @@ def test_a_changed_world_flips_what_hangs_on_it(name: str, tmp_path: Path, here:
     source, expected = WORLDS[name]
     changed = flipped(here, measure(environment=shim(tmp_path, HEADERS + source)))
     assert {id: answer for id, (_, answer) in changed.items()} == expected
+
+
+def test_both_numbers_of_a_pipe_are_told_where_they_differ(tmp_path: Path, here: Report) -> None:
+    assert here["files.pipe_buf"].raw is None
+    lying = r"""
+        long fpathconf(int fd, int name)
+        {
+            return name == _PC_PIPE_BUF ? PROMISED : REAL(fpathconf)(fd, name);
+        }
+    """
+    for promised in (512, 5000):
+        source = HEADERS + lying.replace("PROMISED", str(promised))
+        there = measure("--only=files.pipe_buf", environment=shim(tmp_path, source))
+        fact = there["files.pipe_buf"]
+        assert fact.value == min(promised, 4096)
+        assert fact.raw == {"PC_PIPE_BUF": promised, "kept": 4096}
 
 
 @needs_root

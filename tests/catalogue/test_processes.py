@@ -60,15 +60,33 @@ int setuid(uid_t uid)
 """
 )
 
-# The lab's own descriptors are below 100.
+# The lab's own descriptors are below 40.
 NO_CLOSING = r"""
+#include <errno.h>
 int closefrom(int first) { return 0; }
 int close_range(unsigned first, unsigned last, int flags)
 {
     int (*really)(unsigned, unsigned, int) = dlsym(RTLD_NEXT, "close_range");
-    return first < 100 ? really(first, last, flags) : 0;
+    return first < 40 ? really(first, last, flags) : 0;
 }
 """
+
+# FreeBSD's call, made of Linux's, which is refused; the lab's own wish is for SIGKILL.
+PROCCTL = (
+    "#include <signal.h>\n"
+    + prctl(
+        "if ((option == PR_SET_PDEATHSIG && a == SIGUSR1) || option == PR_SET_CHILD_SUBREAPER)"
+        " return errno = EINVAL, -1;"
+    )
+    + r"""
+int procctl(int type, long long id, int command, void *data)
+{
+    if (command == 11) return really(PR_SET_PDEATHSIG, *(int *)data);
+    if (command == 2 && !data) return really(PR_SET_CHILD_SUBREAPER, 1);
+    return errno = EINVAL, -1;
+}
+"""
+)
 
 UMASK_FORGOTTEN = r"""
 #include <sys/stat.h>
@@ -157,6 +175,17 @@ WORLDS = {
         prctl("if (option == PR_SET_NO_NEW_PRIVS) return 0;"),
         {"processes.no_new_privs": ("yes", "no")},
     ),
+    "it is procctl that works": (
+        PROCCTL,
+        {
+            "processes.parent_death_signal": ("prctl", "procctl"),
+            "processes.reaper": ("prctl", "procctl"),
+        },
+    ),
+    "a sandbox does not know close_range": (
+        NO_CLOSING.replace(": 0;", ": (errno = EPERM, -1);").replace("int closefrom", "int unused"),
+        {"processes.close_range": ("yes", "blocked")},
+    ),
     "descriptors stay open": (
         NO_CLOSING,
         {
@@ -196,6 +225,33 @@ def test_a_pipe_that_leaks_does_not_tell_of_the_parents_end(tmp_path: Path) -> N
     only = "--only=processes.parent_death_*"
     leaking = measure(only, environment=shim(tmp_path, PIPES_LEAK))
     assert flipped(measure(only), leaking) == {"processes.parent_death_pipe": ("yes", "no")}
+
+
+def test_a_refusal_says_which_call_gave_what(tmp_path: Path) -> None:
+    refusing = prctl(
+        "if (option == PR_SET_PDEATHSIG || option == PR_SET_CHILD_SUBREAPER)"
+        " return errno = EINVAL, -1;"
+    )
+    there = measure("--only=processes", environment=shim(tmp_path, refusing))
+    refused = "prctl() gives EINVAL; the C library has no procctl()"
+    assert there["processes.reaper"].reason == f"no reaper but init: {refused}"
+    for name in ("", "_survives_fork", "_survives_setuid"):
+        reason = there[f"processes.parent_death_signal{name}"].reason
+        assert reason == f"no signal for the death of a parent: {refused}"
+
+
+def test_few_open_files_are_enough(here: Report) -> None:
+    limited = ["sh", "-c", 'ulimit -n 64 && exec "$@"', "sh"]
+    there = measure("--only=processes", "--only=files", "--jobs=1", before=limited)
+    assert len(there) > 40
+    assert flipped(here, there) == {}
+
+
+def test_too_few_open_files_are_named(tmp_path: Path) -> None:
+    limited = ["sh", "-c", 'ulimit -n 32 && exec "$@"', "sh"]
+    there = measure("--only=processes.close*", "--jobs=1", before=limited)
+    assert {fact.status for fact in there} == {"blocked"}
+    assert all("ulimit -n" in fact.reason for fact in there)
 
 
 ROOTS = {

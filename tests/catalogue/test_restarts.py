@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from probes import Report
+from probes import Report, harness
+from probes.catalogue import restarts
+from probes.probe import Unsupported
 from tests.catalogue.test_signals import python_flags
 from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, shim
 
@@ -81,9 +83,13 @@ BY_FLAG = [
     "read_terminal",
     "write_terminal",
     "read_socket",
+    "read_tcp",
     "write_socket",
+    "write_tcp",
     "recv",
+    "recv_tcp",
     "send",
+    "send_tcp",
     "accept",
     "connect",
     "flock",
@@ -95,6 +101,7 @@ BY_FLAG = [
 """What the flag decides about."""
 NEVER = [
     "recv_rcvtimeo",
+    "recv_rcvtimeo_tcp",
     "accept_rcvtimeo",
     "poll",
     "select",
@@ -154,14 +161,18 @@ FLIPS = {
         + "int pause(void) { REAL(pause); for (;;) real(); }",
         {
             **rows(*both(*NEVER), old="EINTR", new="restarts"),
-            **rows("recv_flags_0", "accept_flags_0", old="EINTR", new="restarts"),
+            **rows(*bare("recv", "recv_tcp", "accept"), old="EINTR", new="restarts"),
             **rows("recv_rcvtimeo_stopped", "poller_stopped", old="EINTR", new="restarts"),
         },
     ),
     "a read is taken up again": (
         CALLS + again("ssize_t", "read", "int a, void *b, size_t c", "a, b, c"),
         {
-            **rows(*bare("read_pipe", "read_terminal", "read_socket"), old="EINTR", new="restarts"),
+            **rows(
+                *bare("read_pipe", "read_terminal", "read_socket", "read_tcp"),
+                old="EINTR",
+                new="restarts",
+            ),
             "signals.sigaction_flags_0_restarts": ("no", "yes"),
             "signals.sysv_signal_restarts": ("no", "yes"),
             "signals.python_signal_restarts": ("no", "yes"),
@@ -172,9 +183,14 @@ FLIPS = {
     "what is begun is brought to its end": (
         CALLS + to_the_end("write", "", "") + to_the_end("send", ", int flags", ", flags"),
         {
-            **rows(*both("write_pipe_begun", "send_begun"), old="partial", new="restarts"),
             **rows(
-                *bare("write_pipe", "write_terminal", "write_socket", "send"),
+                *both("write_pipe_begun", "send_begun", "send_begun_tcp"),
+                old="partial",
+                new="restarts",
+            ),
+            **rows(
+                *bare("write_pipe", "write_terminal", "write_socket", "write_tcp"),
+                *bare("send", "send_tcp"),
                 old="EINTR",
                 new="restarts",
             ),
@@ -248,6 +264,90 @@ def test_a_changed_call_flips_what_hangs_on_it_and_nothing_else(
 ) -> None:
     source, expected = FLIPS[world]
     assert flipped(here, measure(environment=shim(tmp_path, source))) == expected
+
+
+def test_a_write_that_went_through_whole_was_not_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """TCP may find room in a full connection at a time of its own."""
+    case = restarts._CASES["write_tcp"]
+    through = Unsupported("the call does not block here: it gave all")
+    given = iter(["all", through, "EINTR", "never asked"])
+
+    def interrupted(*_: object) -> object:
+        outcome = next(given)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(harness, "interrupted", interrupted)
+    assert restarts.after_handler(case) == "EINTR"
+    given = iter(["all"] * 100)
+    with pytest.raises(Unsupported, match="moves all its bytes"):
+        restarts.after_handler(case)
+    given = iter([Unsupported("the C library has no write()"), "EINTR"])
+    with pytest.raises(Unsupported, match="no write"):
+        restarts.after_handler(case)
+
+
+@needs_linux
+def test_each_kind_of_socket_has_its_own_answer(tmp_path: Path) -> None:
+    """What interrupts a Unix socket alone says nothing of TCP, and the other way round."""
+    once_more = """
+#include <errno.h>
+#include <sys/socket.h>
+ssize_t recv(int fd, void *data, size_t size, int flags) {
+    ssize_t (*real)(int, void *, size_t, int) = dlsym(RTLD_NEXT, "recv");
+    struct sockaddr_storage name;
+    socklen_t length = sizeof name;
+    getsockname(fd, (struct sockaddr *)&name, &length);
+    ssize_t got;
+    while ((got = real(fd, data, size, flags)) < 0 && errno == EINTR && name.ss_family == FAMILY);
+    return got;
+}
+"""
+    names = ("recv_flags_0", "recv_tcp_flags_0")
+    for family, expected in (
+        ("AF_UNIX", ["restarts", "EINTR"]),
+        ("AF_INET", ["EINTR", "restarts"]),
+    ):
+        world = shim(tmp_path, once_more.replace("FAMILY", family))
+        there = measure("--only=restarts.recv*", environment=world)
+        assert [there[f"restarts.{name}"].value for name in names] == expected
+
+
+def test_rows_of_sockets_say_of_which_kind_they_are() -> None:
+    for name, case in restarts._CASES.items():
+        if name.startswith(("recv", "send", "read_socket", "write_socket")) or "tcp" in name:
+            assert ("TCP socket" if "tcp" in name else "Unix socket") in case.call, name
+
+
+RESET_WHEN_FULL = """
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+int connect(int fd, const struct sockaddr *address, socklen_t length) {
+    static in_port_t asked;
+    static int unserved;
+    int (*real)(int, const struct sockaddr *, socklen_t) = dlsym(RTLD_NEXT, "connect");
+    in_port_t port = ((const struct sockaddr_in *)address)->sin_port;
+    if (!(fcntl(fd, F_GETFL) & O_NONBLOCK)) return real(fd, address, length);
+    if (port != asked) asked = port, unserved = 0;
+    if (++unserved > 1) return errno = ECONNRESET, -1;
+    return real(fd, address, length);
+}
+"""
+
+
+@needs_linux
+def test_what_connect_itself_gives_for_a_full_backlog_is_told(tmp_path: Path) -> None:
+    """On FreeBSD connect() says ECONNRESET, and SO_ERROR then says nothing."""
+    there = measure("--only=restarts.connect*", environment=shim(tmp_path, RESET_WHEN_FULL))
+    for name in ("connect", "connect_flags_0"):
+        fact = there[f"restarts.{name}"]
+        assert fact.status == "unsupported"
+        assert "a backlog is full: ECONNRESET" in fact.reason
 
 
 QUEUES_LEFT = """

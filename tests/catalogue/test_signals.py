@@ -124,7 +124,25 @@ sighandler_t bsd_signal(int signum, sighandler_t handler) {
     ),
     "sigaction() refuses flags that do not exist": (
         before_sigaction("if (to.sa_flags & 0x00300000) FAIL(EINVAL);"),
-        {"signals.unknown_sa_flags_accepted": ("yes", "no")},
+        {
+            "signals.unknown_sa_flags_accepted": ("yes", "no"),
+            "signals.unknown_sa_flags_kept": ("no", "unsupported"),
+        },
+    ),
+    "sigaction() gives every flag back, as Linux before 5.11": (
+        CALLS
+        + """
+int sigaction(int signum, const struct sigaction *new, struct sigaction *old) {
+    REAL(sigaction);
+    static int unknown[65];
+    int before = unknown[signum];
+    int status = real(signum, new, old);
+    if (!status && new) unknown[signum] = new->sa_flags & 0x00300000;
+    if (!status && old) old->sa_flags |= before;
+    return status;
+}
+""",
+        {"signals.unknown_sa_flags_kept": ("no", "yes")},
     ),
     "siginterrupt() does nothing": (
         CALLS + "int siginterrupt(int signum, int flag) { return 0; }",

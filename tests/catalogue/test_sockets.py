@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from probes import Report
+from probes.catalogue import sockets
+from probes.probe import Sample, catalogue
 from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, shim
 
 # System calls ----------------------------------------------------------------------
@@ -352,6 +356,41 @@ int connect(int fd, const struct sockaddr *address, socklen_t length) {
 """,
         {"sockets.backlog_overflow": ("waits", "ECONNREFUSED")},
     ),
+    "a full backlog resets, and connect() itself tells, as on FreeBSD": (
+        # A connection more than Linux completes is let through, to a listener of its own.
+        SYSCALLS
+        + """
+static int elsewhere(void) {
+    static int listening = -1;
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof any;
+    if (listening < 0) {
+        listening = socket(AF_INET, SOCK_STREAM, 0);
+        bind(listening, (void *)&any, sizeof any);
+        listen(listening, 8);
+    }
+    getsockname(listening, (void *)&any, &length);
+    return any.sin_port;
+}
+int connect(int fd, const struct sockaddr *address, socklen_t length) {
+    REAL(connect);
+    static in_port_t asked;
+    static int unserved;
+    struct sockaddr_in there;
+    memcpy(&there, address, sizeof there);
+    if (address->sa_family != AF_INET || !(fcntl(fd, F_GETFL) & O_NONBLOCK))
+        return real(fd, address, length);
+    if (there.sin_port != asked) asked = there.sin_port, unserved = 0;
+    if (++unserved > 4) FAIL(ECONNRESET);
+    if (unserved == 4) there.sin_port = elsewhere();
+    return real(fd, (const void *)&there, sizeof there);
+}
+""",
+        {
+            "sockets.backlog_completes": ("3", "4"),
+            "sockets.backlog_overflow": ("waits", "ECONNRESET"),
+        },
+    ),
     "nobody connects to 0.0.0.0, as on FreeBSD 15": (
         SYSCALLS
         + """
@@ -371,12 +410,24 @@ int connect(int fd, const struct sockaddr *address, socklen_t length) {
         ),
         {
             "sockets.unix_path_limit": ("108", "104"),
+            "sockets.unix_path_limit_with_nul": ("107", "103"),
             "sockets.abstract_unix": ("yes", "no"),
         },
     ),
     "long paths of Unix sockets are cut in silence": (
         before_bind("if (address->sa_family == AF_UNIX && length > 92) length = 92;"),
-        {"sockets.unix_path_limit": ("108", "90")},
+        {
+            "sockets.unix_path_limit": ("108", "90"),
+            "sockets.unix_path_limit_with_nul": ("107", "90"),
+        },
+    ),
+    "there must be room for the NUL of a path, as on OpenBSD": (
+        before_bind(
+            """if (address->sa_family == AF_UNIX && un->sun_path[0]
+                    && !memchr(un->sun_path, 0, length - 2) && length == sizeof *un)
+                   FAIL(EINVAL);"""
+        ),
+        {"sockets.unix_path_limit": ("108", "107")},
     ),
 }
 
@@ -417,3 +468,59 @@ print(sockets.reuseport_lb().value, sockets.backlog_clamp())
         cwd=ROOT, env=shim(tmp_path, freebsd), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert asked.stdout.split() == ["True", "128"]
+
+
+# What is longer than the struct is bound by another name first.
+LONG_PATHS = (
+    SYSCALLS
+    + """
+#include <stdio.h>
+int bind(int fd, const struct sockaddr *address, socklen_t length) {
+    REAL(bind);
+    struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "short"};
+    char path[256] = {0};
+    if (address->sa_family != AF_UNIX || length <= sizeof un) return real(fd, address, length);
+    memcpy(path, ((const struct sockaddr_un *)address)->sun_path, length - 2);
+    return real(fd, (const void *)&un, sizeof un) ? -1 : rename("short", path);
+}
+"""
+)
+
+
+@needs_linux
+def test_no_more_is_told_than_a_program_can_write_down(here: Report, tmp_path: Path) -> None:
+    """The kernel of macOS takes a path of 253 bytes; its struct has room for 104."""
+    there = measure("--only=sockets.*path*", environment=shim(tmp_path, LONG_PATHS))
+    for name, limit in (("unix_path_limit", 108), ("unix_path_limit_with_nul", 107)):
+        fact = there[f"sockets.{name}"]
+        assert (here[fact.id].value, here[fact.id].raw) == (limit, limit)
+        assert (fact.value, fact.raw) == (limit, 253)
+
+
+@needs_linux
+def test_what_fits_is_told_by_the_struct_python_was_compiled_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Narrow(socket.socket):
+        """A socket of a Python whose sun_path has 104 bytes."""
+
+        def connect(self, address: Any) -> None:
+            if self.family == socket.AF_UNIX and len(address) >= 104:
+                raise OSError("AF_UNIX path too long")
+            super().connect(address)
+
+    monkeypatch.chdir(tmp_path)
+    assert sockets.sun_path_bytes() == 108
+    monkeypatch.setattr(socket, "socket", Narrow)
+    assert sockets.sun_path_bytes() == 104
+    assert sockets.unix_path_limit() == Sample(104, 108)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert sockets.unix_path_limit_with_nul() == Sample(103, 107)
+
+
+def test_advice_on_a_full_backlog_names_every_error_it_may_give() -> None:
+    advice = catalogue()["sockets.backlog_overflow"].advice
+    assert "ECONNREFUSED" in advice
+    assert "ECONNRESET" in advice
+    assert "time-out" in advice
