@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from .. import harness, libc
+from .. import absent, harness, libc
 from ..probe import Unsupported, probe
 
 # What an accepted socket inherits ---------------------------------------------------
@@ -405,9 +405,7 @@ def sigpipe_from_socket() -> bool:
 )
 def msg_nosignal() -> bool:
     """Does MSG_NOSIGNAL keep SIGPIPE away?"""
-    if not hasattr(socket, "MSG_NOSIGNAL"):
-        raise Unsupported(f"{libc.SYSTEM} has no MSG_NOSIGNAL")
-    return not _ended_by_sigpipe(flags=socket.MSG_NOSIGNAL)
+    return not _ended_by_sigpipe(flags=absent.constant(socket, "MSG_NOSIGNAL"))
 
 
 @probe(

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from ctypes import c_int, c_int64, c_size_t
 from typing import Any, Callable
 
-from .. import harness, lens, libc
+from .. import absent, harness, lens, libc
 from ..fact import CONFIGURED
 from ..harness import Channel
 from ..probe import Blocked, Sample, Unsupported, probe
@@ -631,11 +631,12 @@ def _dup3() -> int:
 
 def _f_dupfd_cloexec() -> int:
     descriptor = os.open(os.devnull, os.O_RDONLY)
-    return libc.call("fcntl", descriptor, fcntl.F_DUPFD_CLOEXEC, ctypes.c_int(0))
+    command = absent.constant(fcntl, "F_DUPFD_CLOEXEC")
+    return libc.call("fcntl", descriptor, command, ctypes.c_int(0))
 
 
 def _o_cloexec() -> int:
-    return libc.call("open", b"/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    return libc.call("open", b".", os.O_RDONLY | os.O_CLOEXEC)
 
 
 class _Way:

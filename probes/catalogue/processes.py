@@ -13,7 +13,7 @@ from ctypes import c_int, c_uint32, c_ulong
 from signal import SIGUSR1
 from typing import Any, Callable
 
-from .. import harness, libc
+from .. import absent, harness, libc
 from ..harness import Channel
 from ..probe import Blocked, Unsupported, probe
 
@@ -366,7 +366,8 @@ def _peer(end: socket.socket) -> str:
     if not libc.LINUX:
         raise Unsupported("neither getpeereid() nor a socket option that is known here")
     # struct ucred of unix(7): pid_t, uid_t, gid_t.
-    ucred = struct.unpack("iII", end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    option = absent.constant(socket, "SO_PEERCRED")
+    ucred = struct.unpack("iII", end.getsockopt(socket.SOL_SOCKET, option, 12))
     return "SO_PEERCRED" if ucred == (os.getpid(), os.geteuid(), os.getegid()) else "wrong"
 
 
