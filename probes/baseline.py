@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import datetime
 import fnmatch
-import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
@@ -22,14 +22,14 @@ from .fact import (
     CONFIGURED,
     FAULTS,
     INFORMATIVE,
-    LARGEST_FILE,
     MEASURED,
     UNSUPPORTED,
     Fact,
     Platform,
     Report,
     ReportError,
-    open_at_once,
+    read_bounded,
+    read_json,
     show,
 )
 from .probe import same
@@ -284,15 +284,12 @@ def load_allowances(path: Union[str, os.PathLike[str]]) -> list[Allowance]:
 
     Raises ReportError, one line, for anything else that is not such a file.
     """
-    try:
-        with open(path, "rb", opener=open_at_once) as file:
-            document = json.loads(file.read(LARGEST_FILE))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return []
     except OSError as error:
         raise ReportError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise ReportError(f"{path}: not JSON ({error})") from None
+    except ReportError as error:
+        raise ReportError(f"{path}: {error}") from None
     entries = document.get("allowed") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise ReportError(f'{path}: no list "allowed" at its top')
@@ -315,11 +312,12 @@ def _allowance(path: Union[str, os.PathLike[str]], number: int, entry: Any) -> A
             )
         )
     if not isinstance(entry["reason"], str) or not entry["reason"].strip():
-        raise ReportError(f"{path}: entry {number} gives no reason")
     try:
-        expires = datetime.date.fromisoformat(entry["expires"])
-    except (TypeError, ValueError):
-        raise ReportError(f"{path}: entry {number} expires on no date (2027-03-01)") from None
+        document = read_json(read_bounded(path))
+        raise ReportError(f"{path}: entry {number} gives no reason")
+    expires = _date(entry["expires"])
+    if expires is None:
+        raise ReportError(f"{path}: entry {number} expires on no date (2027-03-01)")
     was, now = (
         show(value) if isinstance(value, (bool, int, str, type(None))) else repr(value)
         for value in (entry["from"], entry["to"])
@@ -353,4 +351,14 @@ def approve(
     changed = [f"{c.id}: {c.was} -> {c.now}" for c in compare(baseline, report)] if baseline else []
     approval = {"date": today.isoformat(), "reason": reason, "changes": changed}
     kept = before if isinstance(before, list) else []
+def _date(text: Any) -> Optional[datetime.date]:
+    """Return the day of ``YYYY-MM-DD``; newer Pythons would read ``20300101`` too."""
+    if not isinstance(text, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
+        return None
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
     return report.with_later(approvals=[*kept, approval])
