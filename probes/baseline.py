@@ -24,6 +24,7 @@ from .fact import (
     INFORMATIVE,
     MEASURED,
     UNSUPPORTED,
+    SCOPES,
     Fact,
     Platform,
     Report,
@@ -68,9 +69,7 @@ class Change:
 
     @property
     def scope(self) -> str:
-        fact = self.new or self.old
-        assert fact is not None
-        return fact.scope
+        return stricter(self.old, self.new)
 
     @property
     def why_not(self) -> str:
@@ -79,6 +78,11 @@ class Change:
 
 
 @dataclass(frozen=True)
+def stricter(*facts: Optional[Fact]) -> str:
+    """Return the stricter scope: a report must not declare a fact to be of less account."""
+    return min((fact.scope for fact in facts if fact), key=SCOPES.index)
+
+
 class Allowance:
     """A difference someone allowed, with a reason and a last day."""
 
@@ -120,8 +124,8 @@ class Verdict:
 def compare(baseline: Report, report: Report) -> list[Change]:
     """Every fact of ``report`` that is not as ``baseline`` has it, in the order of the ids.
 
-    Informative facts are never compared: the baseline says which these are, and the
-    report for what the baseline does not know.  That a probe failed is told of any.
+    Facts that neither report calls more than informative are never compared.  That a probe
+    failed is told of any.
     Unsupported is an answer: the platform lacks the thing.  Blocked, timed out, broken
     and unstable are none.
     """
@@ -129,8 +133,7 @@ def compare(baseline: Report, report: Report) -> list[Change]:
     for id in sorted({*baseline.facts, *report.facts}):
         old, new = baseline.get(id), report.get(id)
         kind = _kind(old, new)
-        informative = (old or new).scope == INFORMATIVE  # type: ignore[union-attr]
-        if kind and (kind == FAULT or not informative):
+        if kind and (kind == FAULT or stricter(old, new) != INFORMATIVE):
             changes.append(Change(kind, id, old, new))
     return changes
 
@@ -202,7 +205,7 @@ def judge(
         elif wanted is None or allowance.fact in wanted:
             complaints.append(f"an allowed difference no longer matches: {allowance}")
     for glob in allow:
-        _check_allowed(glob, baseline)
+        _check_allowed(glob, baseline, report)
     for at, change in enumerate(changes):
         if not require_all and _for_want_of_root(baseline, report, change):
             changes[at] = replace(change, kind=UNASKED)
@@ -210,16 +213,20 @@ def judge(
         if globs and change.scope == CONFIGURED and change.kind == DRIFT:
             because = change.allowed_because or f"--allow {globs[0]}"
             changes[at] = replace(change, allowed_because=because)
-    known = {fact.id for fact in baseline if _answered(fact) and fact.scope != INFORMATIVE}
-    unasked = not any(fact.id in known and _answered(fact) for fact in report)
+    unasked = not any(
+        _answered(old) and _answered(new) and stricter(old, new) != INFORMATIVE
+        for old in baseline
+        if (new := report.get(old.id))
+    )
     return Verdict(baseline, report, changes, complaints, unasked)
 
 
-def _check_allowed(glob: str, baseline: Report) -> None:
+def _check_allowed(glob: str, baseline: Report, report: Report) -> None:
     """What a machine's settings decide may differ from machine to machine, and nothing else."""
-    matching = [fact for fact in baseline if fnmatch.fnmatchcase(fact.id, glob)]
-    if not any(fact.scope == CONFIGURED for fact in matching):
-        what = f"{matching[0].id} is {matching[0].scope}" if matching else "it matches no fact"
+    ids = fnmatch.filter(sorted({*baseline.facts, *report.facts}), glob)
+    scopes = {id: stricter(baseline.get(id), report.get(id)) for id in ids}
+    if CONFIGURED not in scopes.values():
+        what = f"{ids[0]} is {scopes[ids[0]]}" if ids else "it matches no fact"
         raise ReportError(
             f"--allow {glob}: {what}, and only configured facts can be allowed so; "
             "a difference that is meant goes into NAME.allowed.json"
