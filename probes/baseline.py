@@ -17,14 +17,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
+from .differences import Difference, architecture, differences, gated_as, kernel
 from .fact import (
     BLOCKED,
     CONFIGURED,
     FAULTS,
     INFORMATIVE,
     MEASURED,
-    UNSUPPORTED,
     SCOPES,
+    UNSUPPORTED,
     Fact,
     Platform,
     Report,
@@ -77,12 +78,12 @@ class Change:
         return self.new.reason if self.new and self.kind in (LOST, UNASKED, FAULT) else ""
 
 
-@dataclass(frozen=True)
 def stricter(*facts: Optional[Fact]) -> str:
     """Return the stricter scope: a report must not declare a fact to be of less account."""
     return min((fact.scope for fact in facts if fact), key=SCOPES.index)
 
 
+@dataclass(frozen=True)
 class Allowance:
     """A difference someone allowed, with a reason and a last day."""
 
@@ -107,6 +108,20 @@ class Verdict:
     """Allowances that expired or no longer match anything."""
     unasked: bool = False
     """Nothing the baseline knows was asked: that is no pass."""
+    path: str = ""
+    """The file of the baseline, where it has one."""
+
+    @property
+    def differences(self) -> list[Difference]:
+        """How the environment of the report differs from that of the baseline."""
+        return differences(self.baseline.environment, self.report.environment)
+
+    @property
+    def not_in_baseline(self) -> list[str]:
+        """The ids that a newer lab asks and the baseline lacks; none if the lab is the same."""
+        if self.baseline.environment.probes_hash == self.report.environment.probes_hash:
+            return []
+        return [id for id in self.report.facts if id not in self.baseline]
 
     def failing(self, *kinds: str) -> list[Change]:
         return [c for c in self.changes if not c.allowed_because and c.kind in kinds]
@@ -172,20 +187,24 @@ def judge(
     asked: Optional[Iterable[str]] = None,
     allow: Sequence[str] = (),
     require_all: bool = False,
+    path: str = "",
 ) -> Verdict:
     """Compare, and take the allowances into account.
 
     ``asked``: the ids that were to be measured, where that is not all of them; what
     was not asked is neither gone nor an allowance that no longer matches.  ``allow``:
-    globs of configured facts that may answer otherwise here.  ``require_all``: what only
-    root may ask has to be asked too.  Raises ReportError where
-    the two are of different platforms, and for a glob that is of no configured fact.
+    globs of configured facts that may answer otherwise here; one that is lost or gone did
+    not answer.  ``require_all``: what only root may ask has to be asked too.  ``path``: the
+    baseline's file.
+
+    Raises ReportError if the two are of different platforms (system, C library, width or
+    architecture), and for a glob that is of no configured fact.
     """
-    if baseline.environment.key != report.environment.key:
+    then, now = gated_as(baseline.environment), gated_as(report.environment)
+    if then != now:
         raise ReportError(
-            f"the baseline is of {baseline.environment.key}, the report of "
-            f"{report.environment.key}: a gate compares a platform with itself; "
-            "`diff` compares any two"
+            f"the baseline is of {then}, the report of {now}: "
+            "a gate compares a platform with itself; `diff` compares any two"
         )
     today = today or datetime.date.today()
     wanted = None if asked is None else set(asked)
@@ -218,7 +237,7 @@ def judge(
         for old in baseline
         if (new := report.get(old.id))
     )
-    return Verdict(baseline, report, changes, complaints, unasked)
+    return Verdict(baseline, report, changes, complaints, unasked, path)
 
 
 def _check_allowed(glob: str, baseline: Report, report: Report) -> None:
@@ -273,8 +292,8 @@ def kind_of(platform: Platform) -> tuple[object, ...]:
     """What a baseline of the same platform has in common with it, whatever its patches."""
     # A Linux distribution names its release, and may run on a kernel of another.
     release = platform.distribution or platform.release.partition(".")[0]
-    kernel = platform.hypervisor if platform.hypervisor == "gvisor" else ""
-    return (platform.key, platform.machine, platform.emulated_32_bit, release, kernel)
+    machine = architecture(platform.machine, platform.pointer_bits)
+    return (platform.key, machine, platform.emulated_32_bit, release, kernel(platform))
 
 
 def _minor(platform: Platform) -> str:
@@ -293,6 +312,8 @@ def load_allowances(path: Union[str, os.PathLike[str]]) -> list[Allowance]:
     """
     if not os.path.lexists(path):
         return []
+    try:
+        document = read_json(read_bounded(path))
     except OSError as error:
         raise ReportError(f"{path}: {error.strerror}") from None
     except ReportError as error:
@@ -319,8 +340,6 @@ def _allowance(path: Union[str, os.PathLike[str]], number: int, entry: Any) -> A
             )
         )
     if not isinstance(entry["reason"], str) or not entry["reason"].strip():
-    try:
-        document = read_json(read_bounded(path))
         raise ReportError(f"{path}: entry {number} gives no reason")
     expires = _date(entry["expires"])
     if expires is None:
@@ -330,6 +349,16 @@ def _allowance(path: Union[str, os.PathLike[str]], number: int, entry: Any) -> A
         for value in (entry["from"], entry["to"])
     )
     return Allowance(str(entry["fact"]), was, now, entry["reason"], expires)
+
+
+def _date(text: Any) -> Optional[datetime.date]:
+    """Return the day of ``YYYY-MM-DD``; newer Pythons would read ``20300101`` too."""
+    if not isinstance(text, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
+        return None
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def approve(
@@ -358,14 +387,4 @@ def approve(
     changed = [f"{c.id}: {c.was} -> {c.now}" for c in compare(baseline, report)] if baseline else []
     approval = {"date": today.isoformat(), "reason": reason, "changes": changed}
     kept = before if isinstance(before, list) else []
-def _date(text: Any) -> Optional[datetime.date]:
-    """Return the day of ``YYYY-MM-DD``; newer Pythons would read ``20300101`` too."""
-    if not isinstance(text, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
-        return None
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        return None
-
-
     return report.with_later(approvals=[*kept, approval])
