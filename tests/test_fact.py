@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from probes import Fact, Platform, Report, ReportError
 from probes.fact import DEEPEST, LARGEST_FILE, STATUSES, printable, write_whole
-from probes.probe import Probe, catalogue, same, select
+from probes.probe import Probe, catalogue, same, search, select
 from tests.strategies import documents, lightly, reports, texts
 from tests.worlds import ROOT, needs_root
 
@@ -471,6 +472,72 @@ def test_select_nothing_is_an_error_of_one_line(
     with pytest.raises(LookupError) as raised:
         select(some, only, skip)
     assert str(raised.value.args[0]).isprintable()
+
+
+def probe(id: str, question: str = "?", matters: str = "", advice: str = "") -> Probe:
+    return Probe(id, question, matters, advice, "", "inherent", {}, "", probe)
+
+
+WORDS = {
+    each.id: each
+    for each in (
+        probe("files.poll_null", "What does poll() say?", advice="No pipe or terminal."),
+        probe("files.poll_pipe", "What does poll() say of a pipe?"),
+        probe("locks.shared", "Does a child share it?", matters="A nonblocking Lock is lost."),
+        probe("sockets.v6only_default"),
+        probe("sockets.v6only_late"),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("poll", ["files.poll_null", "files.poll_pipe"]),
+        ("POLL Pipe", ["files.poll_null", "files.poll_pipe"]),
+        ("poll tty", ["files.poll_null"]),
+        ("lock", ["locks.shared"]),
+        ("block", ["locks.shared"]),  # Within a word, where no word begins so.
+        ("v6only_default", ["sockets.v6only_default"]),
+        ("v6only", ["sockets.v6only_default", "sockets.v6only_late"]),
+        ("null", ["files.poll_null"]),
+        ("child frobnicates", ["locks.shared"]),
+        ("frobnicates", []), ("", []), (" ", []), ("(", ["files.poll_null", "files.poll_pipe"]),
+        # What names facts already is not looked for.
+        ("files", []), ("files.*", []), ("files.poll_null", []),
+    ],
+)  # fmt: skip
+def test_search(words: str, found: list[str]) -> None:
+    assert sorted(search(WORDS, words)) == found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "meant"),
+    [
+        ("v6only_default", "sockets.v6only_default"),
+        ("V6ONLY_DEFAULT", "sockets.v6only_default"),
+        ("Sockets.v6only_Default", "sockets.v6only_default"),
+        ("v6only_defalt", "sockets.v6only_default"),
+        ("sockets.v6only_lat", "sockets.v6only_late"),
+        ("sokets", "sockets"),
+        ("sokets.*", "sockets"),
+        ("Locks", "locks"),
+        ("zzz", ""),
+    ],
+)
+def test_what_matches_nothing_names_the_nearest(pattern: str, meant: str) -> None:
+    with pytest.raises(LookupError) as raised:
+        select(WORDS, [pattern])
+    said = str(raised.value.args[0])
+    assert said.startswith(f"no probe matches {pattern!r}: ")
+    assert ("did you mean" in said) == bool(meant)
+    assert re.search(rf"did you mean {re.escape(meant)}( or [\w.]+)*\?", said) or not meant
+
+
+def test_a_name_of_two_families_suggests_both() -> None:
+    probes = {id: probe(id) for id in ("a.same", "b.same", "b.other")}
+    with pytest.raises(LookupError, match=r"did you mean a\.same or b\.same\? "):
+        select(probes, ["same"])
 
 
 def test_the_whole_catalogue_is_well_formed() -> None:
