@@ -86,7 +86,7 @@ def differences(then: Platform, now: Platform) -> list[Difference]:
 
     Fields that this version does not know are compared too.
     """
-    found = []
+    found: list[Difference] = []
     for name in dict.fromkeys((*Platform._fields(), *sorted({*then.later, *now.later}))):
         old, new = _value(then, name), _value(now, name)
         # Another release is another build: saying so twice tells nothing more.

@@ -331,8 +331,8 @@ def test_a_report_may_come_by_standard_input(baseline: Path, drifted: Path, tmp_
     folder = tmp_path / "baselines"
     folder.mkdir()
     shutil.copy(baseline, folder / "a.json")
-    arguments = ("gate", "--cell", "auto", "--baselines", str(folder), "--against", "-")
-    status, said, errors = with_input(drifted, *arguments)
+    auto = ("gate", "--cell", "auto", "--baselines", str(folder), "--against", "-")
+    status, said, errors = with_input(drifted, *auto)
     assert (status, "a.json" in errors) == (1, True)
 
 
