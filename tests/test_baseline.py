@@ -168,6 +168,8 @@ def test_what_the_baseline_does_not_know_is_named_and_passes() -> None:
 def test_nothing_measured_is_no_pass(status: str) -> None:
     assert judge(one(status=status), one(status=status), today=TODAY).status != 0
     assert judge(Report(HERE, {}), Report(HERE, {}), today=TODAY).status != 0
+    # Nothing of it is what the baseline knows.
+    assert judge(one(status=status), one(True), today=TODAY).status == 3
 
 
 @pytest.mark.parametrize(
@@ -232,6 +234,10 @@ def test_what_was_not_asked_is_neither_gone_nor_stale() -> None:
     after = Report(HERE, {"a.c": Fact("a.c", MEASURED, True)})
     verdict = judge(before, after, [allowance()], TODAY, asked=["a.c"])
     assert (verdict.status, verdict.changes, verdict.complaints) == (0, [], [])
+    # What was measured all the same is compared.
+    after = Report(HERE, {**after.facts, "a.b": Fact("a.b", MEASURED, 7)})
+    verdict = judge(before, after, today=TODAY, asked=["a.c"])
+    assert [(c.kind, c.id) for c in verdict.changes] == [(DRIFT, "a.b")]
 
 
 def test_what_root_alone_may_ask_is_named_and_no_failure() -> None:
@@ -400,6 +406,18 @@ def test_allow_is_of_configured_facts_that_match() -> None:
     # One that is named for its reason keeps it.
     verdict = judge(before, after, [allowance()], TODAY, allow=["*.b"])
     assert verdict.changes[0].allowed_because == "known"
+
+
+def test_a_glob_excuses_none_but_the_configured_facts_it_matches() -> None:
+    def both(value: bool) -> Report:
+        facts = (Fact("a.b", MEASURED, value, CONFIGURED), Fact("a.c", MEASURED, value, INHERENT))
+        return Report(HERE, {fact.id: fact for fact in facts})
+
+    verdict = judge(both(True), both(False), today=TODAY, allow=["a.*"])
+    assert [(c.id, c.allowed_because) for c in verdict.changes] == [
+        ("a.b", "--allow a.*"), ("a.c", "")
+    ]  # fmt: skip
+    assert verdict.status == 1
 
 
 def test_a_glob_of_a_fact_that_the_baseline_lacks_is_no_error() -> None:
