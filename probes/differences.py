@@ -124,7 +124,7 @@ def _compared(label: str, old: Any, new: Any) -> Iterator[Difference]:
         return
     for name in sorted({*old, *new}):
         if old.get(name) != new.get(name):
-            yield Difference(f"{label} {name}", _shown(old.get(name)), _shown(new.get(name)))
+            yield from _compared(f"{label} {name}", old.get(name), new.get(name))
 
 
 def _shown(value: Any) -> str:

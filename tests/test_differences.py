@@ -96,8 +96,10 @@ def test_the_names_of_interfaces_are_of_no_account() -> None:
 
 
 def test_fields_of_a_later_version_are_compared_too() -> None:
-    then = replace(HERE, later={"later": {"offset": 8, "width": 4}, "note": [1]})
-    now = replace(HERE, later={"later": {"offset": 12, "width": 4}, "other": False})
-    assert [str(each) for each in differences(then, now)] == [
-        "later offset: 8 -> 12", "note: [1] -> none", "other: none -> no"
+    then = {"later": {"offset": 8, "width": 4, "in": {"a": 1, "b": 2}}, "note": [1], "x": {"y": 1}}
+    now = {"later": {"offset": 12, "width": 4, "in": {"a": 1, "b": 3}}, "other": False, "x": 0.5}
+    found = differences(replace(HERE, later=then), replace(HERE, later=now))
+    assert [str(each) for each in found] == [
+        "later in b: 2 -> 3", "later offset: 8 -> 12", "note: [1] -> none", "other: none -> no",
+        "x: 1 recorded -> 0.5",
     ]  # fmt: skip
