@@ -206,7 +206,7 @@ def _nearest(ids: Sequence[str], pattern: str) -> list[str]:
     import difflib
 
     wanted = pattern.lower()
-    named = [id for id in ids if wanted in (id.lower(), id.partition(".")[2].lower())]
+    named = [id for id in ids if wanted in (id, id.partition(".")[2])]
     if named:
         return named[:3]
     families = dict.fromkeys(id.partition(".")[0] for id in ids)

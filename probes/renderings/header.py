@@ -79,9 +79,9 @@ def _refusals(platform: Platform) -> Iterator[str]:
     yield from ("", "#ifndef PROBES_ANY_PLATFORM")
     for condition in conditions:
         yield from _refusal(condition, platform)
-    if system == "linux" and platform.libc in _C_LIBRARIES:
+    if platform.libc in _C_LIBRARIES:
         # Only a header of the C library says which that is, and every hosted one has this.
-        yield from ("#include <limits.h>",)
+        yield "#include <limits.h>"
         yield from _refusal(_C_LIBRARIES[platform.libc], platform)
     yield "#endif /* PROBES_ANY_PLATFORM */"
 

@@ -139,6 +139,18 @@ def test_at_every_width_a_fact_shows_its_id(width: int) -> None:
     assert " restarts.*\n" in text
 
 
+def test_an_id_stands_where_there_is_room_for_it() -> None:
+    """Behind the question, or behind the note, or else on a line of its own."""
+    text = render("text", SAMPLE, PROBES, Style(40))
+    assert (
+        "  inet, inet6  In which order are they\n               listed?     sockets.order\n" in text
+    )
+    assert "               documented: restarts\n               (posix)  restarts.pause\n" in text
+    assert (
+        "               documented: yes (freebsd)\n               sockets.v6only_default\n" in text
+    )
+
+
 @pytest.mark.parametrize(
     ("names", "glob"),
     [
