@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform as host
 import re
+import struct
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import Any
 
 from papaya.errors import Refused
 from probes.baseline import kind_of
+from probes.differences import architecture
 from probes.environment import describe
 from probes.fact import Platform
 
@@ -92,14 +94,14 @@ def recorded_as(name: str) -> str:
     """What a cell's baseline is named: ``here`` is a different platform on each host."""
     if name != "here":
         return name
+    machine = architecture(host.machine(), 8 * struct.calcsize("P"))
     if host.system() != "Linux":
-        return f"{host.system().lower()}{host.release().partition('.')[0]}-{host.machine()}"
+        return f"{host.system().lower()}{host.release().partition('.')[0]}-{machine}"
     try:
         release = host.freedesktop_os_release()
     except OSError:
         release = {}
     version = release.get("VERSION_ID", "").replace(".", "")
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(host.machine(), host.machine())
     return f"{release.get('ID', 'linux')}{version}-{machine}"
 
 

@@ -11,25 +11,27 @@ from __future__ import annotations
 
 import datetime
 import fnmatch
-import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
+from .differences import Difference, architecture, differences, gated_as, kernel
 from .fact import (
     BLOCKED,
     CONFIGURED,
     FAULTS,
     INFORMATIVE,
-    LARGEST_FILE,
     MEASURED,
+    SCOPES,
     UNSUPPORTED,
     Fact,
     Platform,
     Report,
     ReportError,
-    open_at_once,
+    read_bounded,
+    read_json,
     show,
 )
 from .probe import same
@@ -68,14 +70,17 @@ class Change:
 
     @property
     def scope(self) -> str:
-        fact = self.new or self.old
-        assert fact is not None
-        return fact.scope
+        return stricter(self.old, self.new)
 
     @property
     def why_not(self) -> str:
         """The reason a fact that could not be asked, or failed, gives."""
         return self.new.reason if self.new and self.kind in (LOST, UNASKED, FAULT) else ""
+
+
+def stricter(*facts: Optional[Fact]) -> str:
+    """Return the stricter scope: a report must not declare a fact to be of less account."""
+    return min((fact.scope for fact in facts if fact), key=SCOPES.index)
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,20 @@ class Verdict:
     """Allowances that expired or no longer match anything."""
     unasked: bool = False
     """Nothing the baseline knows was asked: that is no pass."""
+    path: str = ""
+    """The file of the baseline, where it has one."""
+
+    @property
+    def differences(self) -> list[Difference]:
+        """How the environment of the report differs from that of the baseline."""
+        return differences(self.baseline.environment, self.report.environment)
+
+    @property
+    def not_in_baseline(self) -> list[str]:
+        """The ids that a newer lab asks and the baseline lacks; none if the lab is the same."""
+        if self.baseline.environment.probes_hash == self.report.environment.probes_hash:
+            return []
+        return [id for id in self.report.facts if id not in self.baseline]
 
     def failing(self, *kinds: str) -> list[Change]:
         return [c for c in self.changes if not c.allowed_because and c.kind in kinds]
@@ -120,8 +139,8 @@ class Verdict:
 def compare(baseline: Report, report: Report) -> list[Change]:
     """Every fact of ``report`` that is not as ``baseline`` has it, in the order of the ids.
 
-    Informative facts are never compared: the baseline says which these are, and the
-    report for what the baseline does not know.  That a probe failed is told of any.
+    Facts that neither report calls more than informative are never compared.  That a probe
+    failed is told of any.
     Unsupported is an answer: the platform lacks the thing.  Blocked, timed out, broken
     and unstable are none.
     """
@@ -129,8 +148,7 @@ def compare(baseline: Report, report: Report) -> list[Change]:
     for id in sorted({*baseline.facts, *report.facts}):
         old, new = baseline.get(id), report.get(id)
         kind = _kind(old, new)
-        informative = (old or new).scope == INFORMATIVE  # type: ignore[union-attr]
-        if kind and (kind == FAULT or not informative):
+        if kind and (kind == FAULT or stricter(old, new) != INFORMATIVE):
             changes.append(Change(kind, id, old, new))
     return changes
 
@@ -169,20 +187,24 @@ def judge(
     asked: Optional[Iterable[str]] = None,
     allow: Sequence[str] = (),
     require_all: bool = False,
+    path: str = "",
 ) -> Verdict:
     """Compare, and take the allowances into account.
 
     ``asked``: the ids that were to be measured, where that is not all of them; what
     was not asked is neither gone nor an allowance that no longer matches.  ``allow``:
-    globs of configured facts that may answer otherwise here.  ``require_all``: what only
-    root may ask has to be asked too.  Raises ReportError where
-    the two are of different platforms, and for a glob that is of no configured fact.
+    globs of configured facts that may answer otherwise here; one that is lost or gone did
+    not answer.  ``require_all``: what only root may ask has to be asked too.  ``path``: the
+    baseline's file.
+
+    Raises ReportError if the two are of different platforms (system, C library, width or
+    architecture), and for a glob that is of no configured fact.
     """
-    if baseline.environment.key != report.environment.key:
+    then, now = gated_as(baseline.environment), gated_as(report.environment)
+    if then != now:
         raise ReportError(
-            f"the baseline is of {baseline.environment.key}, the report of "
-            f"{report.environment.key}: a gate compares a platform with itself; "
-            "`diff` compares any two"
+            f"the baseline is of {then}, the report of {now}: "
+            "a gate compares a platform with itself; `diff` compares any two"
         )
     today = today or datetime.date.today()
     wanted = None if asked is None else set(asked)
@@ -202,7 +224,7 @@ def judge(
         elif wanted is None or allowance.fact in wanted:
             complaints.append(f"an allowed difference no longer matches: {allowance}")
     for glob in allow:
-        _check_allowed(glob, baseline)
+        _check_allowed(glob, baseline, report)
     for at, change in enumerate(changes):
         if not require_all and _for_want_of_root(baseline, report, change):
             changes[at] = replace(change, kind=UNASKED)
@@ -210,16 +232,20 @@ def judge(
         if globs and change.scope == CONFIGURED and change.kind == DRIFT:
             because = change.allowed_because or f"--allow {globs[0]}"
             changes[at] = replace(change, allowed_because=because)
-    known = {fact.id for fact in baseline if _answered(fact) and fact.scope != INFORMATIVE}
-    unasked = not any(fact.id in known and _answered(fact) for fact in report)
-    return Verdict(baseline, report, changes, complaints, unasked)
+    unasked = not any(
+        _answered(old) and _answered(new) and stricter(old, new) != INFORMATIVE
+        for old in baseline
+        if (new := report.get(old.id))
+    )
+    return Verdict(baseline, report, changes, complaints, unasked, path)
 
 
-def _check_allowed(glob: str, baseline: Report) -> None:
+def _check_allowed(glob: str, baseline: Report, report: Report) -> None:
     """What a machine's settings decide may differ from machine to machine, and nothing else."""
-    matching = [fact for fact in baseline if fnmatch.fnmatchcase(fact.id, glob)]
-    if not any(fact.scope == CONFIGURED for fact in matching):
-        what = f"{matching[0].id} is {matching[0].scope}" if matching else "it matches no fact"
+    ids = fnmatch.filter(sorted({*baseline.facts, *report.facts}), glob)
+    scopes = {id: stricter(baseline.get(id), report.get(id)) for id in ids}
+    if CONFIGURED not in scopes.values():
+        what = f"{ids[0]} is {scopes[ids[0]]}" if ids else "it matches no fact"
         raise ReportError(
             f"--allow {glob}: {what}, and only configured facts can be allowed so; "
             "a difference that is meant goes into NAME.allowed.json"
@@ -266,8 +292,8 @@ def kind_of(platform: Platform) -> tuple[object, ...]:
     """What a baseline of the same platform has in common with it, whatever its patches."""
     # A Linux distribution names its release, and may run on a kernel of another.
     release = platform.distribution or platform.release.partition(".")[0]
-    kernel = platform.hypervisor if platform.hypervisor == "gvisor" else ""
-    return (platform.key, platform.machine, platform.emulated_32_bit, release, kernel)
+    machine = architecture(platform.machine, platform.pointer_bits)
+    return (platform.key, machine, platform.emulated_32_bit, release, kernel(platform))
 
 
 def _minor(platform: Platform) -> str:
@@ -284,15 +310,14 @@ def load_allowances(path: Union[str, os.PathLike[str]]) -> list[Allowance]:
 
     Raises ReportError, one line, for anything else that is not such a file.
     """
-    try:
-        with open(path, "rb", opener=open_at_once) as file:
-            document = json.loads(file.read(LARGEST_FILE))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return []
+    try:
+        document = read_json(read_bounded(path))
     except OSError as error:
         raise ReportError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise ReportError(f"{path}: not JSON ({error})") from None
+    except ReportError as error:
+        raise ReportError(f"{path}: {error}") from None
     entries = document.get("allowed") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise ReportError(f'{path}: no list "allowed" at its top')
@@ -316,15 +341,24 @@ def _allowance(path: Union[str, os.PathLike[str]], number: int, entry: Any) -> A
         )
     if not isinstance(entry["reason"], str) or not entry["reason"].strip():
         raise ReportError(f"{path}: entry {number} gives no reason")
-    try:
-        expires = datetime.date.fromisoformat(entry["expires"])
-    except (TypeError, ValueError):
-        raise ReportError(f"{path}: entry {number} expires on no date (2027-03-01)") from None
+    expires = _date(entry["expires"])
+    if expires is None:
+        raise ReportError(f"{path}: entry {number} expires on no date (2027-03-01)")
     was, now = (
         show(value) if isinstance(value, (bool, int, str, type(None))) else repr(value)
         for value in (entry["from"], entry["to"])
     )
     return Allowance(str(entry["fact"]), was, now, entry["reason"], expires)
+
+
+def _date(text: Any) -> Optional[datetime.date]:
+    """Return the day of ``YYYY-MM-DD``; newer Pythons would read ``20300101`` too."""
+    if not isinstance(text, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
+        return None
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def approve(

@@ -195,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
             "explain",
             _explain,
             _explain_options,
-            "explain facts: why they matter, what is documented, measured here",
+            "explain facts, or find them by words: why they matter, documented and measured values",
         ),
         ("diff", _diff, _diff_options, "compare reports: the rows that differ"),
         (
@@ -224,18 +224,25 @@ def _report_options(parser: _Parser) -> None:
 
 
 def _list_options(parser: _Parser) -> None:
+    parser.add_argument(
+        "words", nargs="*", metavar="WORDS", help="an id, a glob, or words to look for: 'poll tty'"
+    )
     _add_choosing(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _explain_options(parser: _Parser) -> None:
     _add_measuring(parser)
-    parser.add_argument("id", nargs="+", metavar="ID", help="a fact's id, or a glob")
+    parser.add_argument(
+        "words", nargs="+", metavar="ID", help="a fact's id, a glob, or words to look for"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _diff_options(parser: _Parser) -> None:
-    parser.add_argument("reports", nargs="+", metavar="REPORT", help="two reports or more (JSON)")
+    parser.add_argument(
+        "reports", nargs="+", metavar="REPORT", help="two reports or more (JSON; - reads one)"
+    )
     parser.add_argument("--all", action="store_true", help="the rows that agree too")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
@@ -246,7 +253,10 @@ def _gate_options(parser: _Parser) -> None:
     _add_choosing(parser)
     _add_measuring(parser)
     parser.add_argument(
-        "baseline", metavar="BASELINE", nargs="?", help="a report someone approved (JSON)"
+        "baseline",
+        metavar="BASELINE",
+        nargs="?",
+        help="a report someone approved (JSON; - reads it)",
     )
     parser.add_argument(
         "--cell", metavar="NAME", help="the recorded baseline NAME; auto: this platform's"
@@ -265,7 +275,9 @@ def _gate_options(parser: _Parser) -> None:
         "--require-all", action="store_true",
         help="fail where this user may not ask what root asked for the baseline",
     )  # fmt: skip
-    parser.add_argument("--against", metavar="REPORT", help="compare this report; measure nothing")
+    parser.add_argument(
+        "--against", metavar="REPORT", help="compare this report (- reads it); measure nothing"
+    )
     parser.add_argument("--update", action="store_true", help="show the changes, then approve them")
     parser.add_argument("--reason", metavar="TEXT", help="why, kept in the baseline")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the verdict there")
@@ -374,7 +386,17 @@ def _report(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     probes = _chosen(options)
-    if options.json:
+    if options.words:
+        found = _found(options.words)
+        probes = {id: probe for id, probe in found.items() if id in probes}
+        if not probes:
+            raise _Stop(USAGE, "nothing is left to list: --only and --skip leave out all found")
+    _print_list(probes, options.json)
+    return 0
+
+
+def _print_list(probes: Mapping[str, Probe], as_json: bool) -> None:
+    if as_json:
         document = {
             probe.id: {
                 "question": probe.question,
@@ -387,18 +409,20 @@ def _list(options: argparse.Namespace) -> int:
             for probe in probes.values()
         }
         write(None, json.dumps(document, indent=1) + "\n")
-        return 0
+        return
     width = max(map(len, probes))
     lines = [f"{p.id.ljust(width)}  {p.scope:11}  {p.question}\n" for p in probes.values()]
     write(None, "".join(lines))
-    return 0
 
 
 def _explain(options: argparse.Namespace) -> int:
     from .explain import explain, explained
 
-    options.only, options.skip = options.id, []
-    probes = _chosen(options)
+    probes = _found(options.words)
+    if len(probes) > 1 and not _all_are_ids(options.words):
+        # Words that several questions hold: which of them is meant, the user says.
+        _print_list(probes, options.json)
+        return 0
     report = _measured(probes, options)
     if options.json:
         document = {id: explained(probe, report) for id, probe in probes.items()}
@@ -414,7 +438,8 @@ def _diff(options: argparse.Namespace) -> int:
 
     if len(options.reports) < 2:
         raise _Stop(USAGE, "diff needs two reports or more")
-    reports = [(path, Report.load(path)) for path in options.reports]
+    _check_read_once(options.reports)
+    reports = [(path, _load(path)) for path in options.reports]
     rows = comparison.rows([report for _, report in reports])
     if options.json:
         write(None, comparison.to_json(reports, rows, options.all))
@@ -435,18 +460,21 @@ def _gate(options: argparse.Namespace) -> int:
     if options.baselines and not options.cell:
         raise _Stop(USAGE, "--baselines goes with --cell")
     if options.update:
-        if options.cell:
+        if options.cell or options.baseline == STANDARD_INPUT:
             raise _Stop(USAGE, "--update takes the file to write")
         return _update(options)
     if options.reason:
         raise _Stop(USAGE, "--reason goes with --update")
-    path = options.baseline or _of_cell(options)
-    baseline = Report.load(path)
-    allowances = baselines.load_allowances(baselines.allowed_path(path))
-    asked = None
-    if options.against:
-        report = Report.load(options.against)
+    _check_read_once([options.baseline, options.against])
+    report = _load(options.against) if options.against else None
+    path = options.baseline or _of_cell(options, report)
+    baseline = _load(path)
+    if path == STANDARD_INPUT:
+        path, allowances = "", []
     else:
+        allowances = baselines.load_allowances(baselines.allowed_path(path))
+    asked = None
+    if report is None:
         probes = _chosen(options)
         asked = list(probes) if options.only or options.skip else None
         report = _measured(probes, options)
@@ -457,6 +485,7 @@ def _gate(options: argparse.Namespace) -> int:
         asked=asked,
         allow=options.allow,
         require_all=options.require_all,
+        path=os.path.relpath(path) if options.cell else path,
     )
     text = verdict.render(options.format, found, catalogue(), _style(options))
     write(options.output, text)
@@ -466,14 +495,14 @@ def _gate(options: argparse.Namespace) -> int:
     return found.status
 
 
-def _of_cell(options: argparse.Namespace) -> str:
+def _of_cell(options: argparse.Namespace, report: Optional[Report]) -> str:
     """The file of ``--cell``, which is said where it was found out."""
     from . import baseline as baselines
     from .environment import describe
 
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     folder = options.baselines or os.path.join(home, "matrix", "baselines")
-    here = Report.load(options.against).environment if options.against else describe("")
+    here = report.environment if report else describe("")
     path = baselines.of_cell(options.cell, folder, here)
     if options.cell == "auto":
         print(f"probes: the baseline is {os.path.relpath(path)}", file=sys.stderr)
@@ -488,14 +517,12 @@ def _update(options: argparse.Namespace) -> int:
     from . import verdict
     from .probe import catalogue
 
-    if os.environ.get("CI"):
+    if _in_ci():
         raise _Stop(USAGE, "--update never writes where CI is set: approve a baseline by hand")
     if options.only or options.skip:
         raise _Stop(USAGE, "--update records a whole report: leave --only and --skip out")
     old = Report.load(options.baseline) if os.path.lexists(options.baseline) else None
-    report = (
-        Report.load(options.against) if options.against else _measured(_chosen(options), options)
-    )
+    report = _load(options.against) if options.against else _measured(_chosen(options), options)
     if old:
         found = baselines.judge(old, report)
         write(None, verdict.changes(found, catalogue(), _style(options)))
@@ -509,6 +536,11 @@ def _update(options: argparse.Namespace) -> int:
     approved.save(options.baseline)
     print(f"probes: wrote {options.baseline}", file=sys.stderr)
     return 0
+
+
+def _in_ci() -> bool:
+    """Return whether a CI service runs us; a user may say ``CI=false``."""
+    return os.environ.get("CI", "").strip().lower() not in ("", "0", "false", "no")
 
 
 def _pack(options: argparse.Namespace) -> int:
@@ -563,6 +595,52 @@ def _chosen(options: argparse.Namespace) -> Mapping[str, Probe]:
         return select(catalogue(), options.only, options.skip)
     except LookupError as error:
         raise _Stop(USAGE, str(error.args[0])) from None
+
+
+def _found(patterns: Sequence[str]) -> Mapping[str, Probe]:
+    """The probes of ids, globs, families and words, in the catalogue's order."""
+    from .probe import catalogue, matching, search
+
+    probes = catalogue()
+    found: set[str] = set()
+    try:
+        for pattern in patterns:
+            found |= search(probes, pattern) or matching(probes, pattern)
+    except LookupError as error:
+        raise _Stop(USAGE, str(error.args[0])) from None
+    return {id: probe for id, probe in probes.items() if id in found}
+
+
+def _all_are_ids(patterns: Sequence[str]) -> bool:
+    """Whether each names facts as ``--only`` takes them."""
+    from .probe import catalogue, matching
+
+    try:
+        return all(matching(catalogue(), pattern) for pattern in patterns)
+    except LookupError:
+        return False
+
+
+STANDARD_INPUT = "-"
+
+
+def _load(path: str) -> Report:
+    """The report in the file ``path``, or on standard input."""
+    from .fact import read_bounded
+
+    if path != STANDARD_INPUT:
+        return Report.load(path)
+    try:
+        return Report.loads(read_bounded(sys.stdin.buffer))
+    except ReportError as error:
+        raise ReportError(f"standard input: {error}") from None
+    except OSError as error:
+        raise ReportError(f"standard input: {error.strerror}") from None
+
+
+def _check_read_once(paths: Sequence[Optional[str]]) -> None:
+    if paths.count(STANDARD_INPUT) > 1:
+        raise _Stop(USAGE, "standard input holds one report: give a file for the other")
 
 
 def _measured(probes: Mapping[str, Probe], options: argparse.Namespace) -> Report:

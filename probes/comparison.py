@@ -32,8 +32,8 @@ class Row:
 
     @property
     def differs(self) -> bool:
-        """Whether two reports disagree; what is informative may differ freely."""
-        if any(fact and fact.scope == INFORMATIVE for fact in self.facts):
+        """Whether two reports disagree; what each calls informative may differ freely."""
+        if all(fact.scope == INFORMATIVE for fact in self.facts if fact):
             return False
         kinds = {
             (fact.status, type(fact.value), fact.value) if fact else None for fact in self.facts

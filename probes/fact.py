@@ -15,7 +15,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Optional, Union
+from typing import Any, BinaryIO, Optional, Union
 
 from .files import write_all
 
@@ -336,24 +336,7 @@ class Report:
     @classmethod
     def loads(cls, text: Union[str, bytes]) -> Report:
         """The report in ``text``.  Raises ReportError, its message one line."""
-        try:
-            if isinstance(text, bytes):
-                text = text.decode("utf-8-sig")
-            document = json.loads(
-                text,
-                object_pairs_hook=_unique,
-                parse_constant=_no_constant,
-                parse_int=_no_giant,
-            )
-        except ReportError:
-            raise
-        except RecursionError:
-            raise ReportError(f"{_TOO_DEEP}: no report") from None
-        except UnicodeDecodeError:
-            raise ReportError("not UTF-8 text, so not a report") from None
-        except ValueError as error:
-            raise ReportError(f"not JSON, or cut short ({error})") from None
-        return cls.from_json(document)
+        return cls.from_json(read_json(text))
 
     @classmethod
     def from_json(cls, document: Any) -> Report:
@@ -393,16 +376,46 @@ class Report:
         """
         name = printable(os.fsdecode(path))
         try:
-            with open(path, "rb", opener=open_at_once) as file:
-                text = file.read(LARGEST_FILE + 1)
-        except (OSError, ValueError) as error:
-            raise ReportError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
-        if len(text) > LARGEST_FILE:
-            raise ReportError(f"{name}: larger than {LARGEST_FILE} bytes: no report")
-        try:
-            return cls.loads(text)
+            return cls.loads(read_bounded(path))
         except ReportError as error:
             raise ReportError(f"{name}: {error}") from None
+        except (OSError, ValueError) as error:
+            raise ReportError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_bounded(file: Union[str, os.PathLike[str], BinaryIO]) -> bytes:
+    """Return what a file holds, by its path or open.  Raises ReportError if it is too large."""
+    if isinstance(file, (str, os.PathLike)):
+        with open(file, "rb", opener=open_at_once) as opened:
+            return read_bounded(opened)
+    text = file.read(LARGEST_FILE + 1)
+    if len(text) > LARGEST_FILE:
+        raise ReportError(f"larger than {LARGEST_FILE} bytes")
+    return text
+
+
+def read_json(text: Union[str, bytes]) -> Any:
+    """Return what the JSON ``text`` holds, the same with every Python.
+
+    Raises ReportError, its message one line, for anything that readers of JSON take differently.
+    """
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig")
+        return json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_int=_no_giant,
+        )
+    except ReportError:
+        raise
+    except RecursionError:
+        raise ReportError(_TOO_DEEP) from None
+    except UnicodeDecodeError:
+        raise ReportError("not UTF-8 text") from None
+    except ValueError as error:
+        raise ReportError(f"not JSON, or cut short ({error})") from None
 
 
 def open_at_once(path: str, flags: int) -> int:
@@ -478,7 +491,7 @@ _NOT_PLAIN = f"holds what JSON has no word for, or is {_TOO_DEEP}"
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for name, value in pairs:
-        _check(name not in document, f"not a report: it says {name!r:.60} twice")
+        _check(name not in document, f"it says {name!r:.60} twice")
         document[name] = value
     return document
 
@@ -489,7 +502,7 @@ def _no_constant(name: str) -> Any:
 
 def _no_giant(digits: str) -> int:
     # Python needs minutes for a number of millions of digits, or refuses it.
-    _check(len(digits) < 400, "not a report: it holds a number of hundreds of digits")
+    _check(len(digits) < 400, "it holds a number of hundreds of digits")
     return int(digits)
 
 

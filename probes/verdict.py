@@ -1,4 +1,7 @@
-"""What the gate says: text · json · markdown · junit · github, of one Verdict."""
+"""What the gate says: text · json · markdown · junit · github, of one Verdict.
+
+First comes how the environments differ, as that may explain what changed.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Callable
 
-from .baseline import DRIFT, FAULT, GONE, LOST, NEW, UNASKED, Change, Verdict
+from .baseline import DRIFT, FAULT, GONE, LOST, NEW, UNASKED, Change, Verdict, allowed_path
 from .probe import Probe
 
 if TYPE_CHECKING:
@@ -71,14 +74,25 @@ def not_asked(verdict: Verdict) -> list[str]:
     return [f"not asked here: needs root, {facts}: {', '.join(ids)}"] if ids else []
 
 
+def newer_lab(verdict: Verdict) -> list[str]:
+    """One line if the lab asks what the baseline does not know yet; none otherwise."""
+    number = len(verdict.not_in_baseline)
+    if not number:
+        return []
+    facts = "1 fact" if number == 1 else f"{number} facts"
+    return [f"the lab is newer than the baseline, which lacks {facts}: approve it again"]
+
+
 def changes(verdict: Verdict, probes: Probes, style: Style) -> str:
-    """A line a change, and nothing of what comes of them."""
+    """How the environments differ and a line a change, and nothing of what comes of them."""
     from .renderings import safe
 
-    lines = [safe(line(each, probes)) for each in verdict.changes if each.kind != UNASKED]
-    lines += map(safe, not_asked(verdict))
-    lines += map(safe, verdict.complaints)
-    return "".join(f"{line}\n" for line in lines)
+    lines = [f"environment: {difference}" for difference in verdict.differences]
+    lines += newer_lab(verdict)
+    lines += [line(each, probes) for each in verdict.changes if each.kind != UNASKED]
+    lines += not_asked(verdict)
+    lines += verdict.complaints
+    return "".join(f"{safe(line)}\n" for line in lines)
 
 
 def _text(verdict: Verdict, probes: Probes, style: Style) -> str:
@@ -92,6 +106,11 @@ def _json(verdict: Verdict, probes: Probes, style: Style) -> str:
         "status": verdict.status,
         "headline": headline(verdict),
         "platform": str(verdict.report.environment),
+        "environment": [
+            {"what": difference.what, "from": difference.was, "to": difference.now}
+            for difference in verdict.differences
+        ],
+        "not_in_baseline": verdict.not_in_baseline,
         "complaints": list(verdict.complaints),
         "changes": [
             {
@@ -112,9 +131,14 @@ def _json(verdict: Verdict, probes: Probes, style: Style) -> str:
 
 
 def _markdown(verdict: Verdict, probes: Probes, style: Style) -> str:
-    from .renderings.markdown import row
+    from .renderings.markdown import escape, row
 
     lines = [f"**{headline(verdict)}**", ""]
+    if verdict.differences:
+        lines += [row("environment", "was", "is"), row(*["---"] * 3)]
+        lines += [row(each.what, each.was, each.now) for each in verdict.differences]
+        lines.append("")
+    lines += [text for said in newer_lab(verdict) for text in (escape(said), "")]
     if verdict.changes:
         lines += [row("fact", "was", "is", "kind", "advice", "reference"), row(*["---"] * 6)]
         for change in verdict.changes:
@@ -133,18 +157,20 @@ def _markdown(verdict: Verdict, probes: Probes, style: Style) -> str:
                 )
             )
         lines.append("")
-    lines += [f"- {complaint}" for complaint in verdict.complaints]
+    lines += [f"- {escape(complaint)}" for complaint in verdict.complaints]
     return "\n".join(lines) + "\n"
 
 
 def _junit(verdict: Verdict, probes: Probes, style: Style) -> str:
     from xml.etree import ElementTree
 
-    from .renderings.junit import document, legal
+    from .renderings.junit import add_properties, counted, document, legal
 
     changes = {change.id: change for change in verdict.changes}
     suite = ElementTree.Element("testsuite", name="probes gate")
-    failures = errors = skipped = 0
+    said = {each.what: f"{each.was} -> {each.now}" for each in verdict.differences}
+    said.update(("lab", text) for text in newer_lab(verdict))
+    add_properties(suite, said.items())
     for id in sorted({*verdict.report.facts, *changes}):
         case = ElementTree.SubElement(suite, "testcase", classname=id.split(".")[0], name=id)
         change = changes.get(id)
@@ -153,42 +179,38 @@ def _junit(verdict: Verdict, probes: Probes, style: Style) -> str:
             if fact and not fact.measured:
                 message = legal(f"{fact.status}: {fact.reason}")
                 ElementTree.SubElement(case, "skipped", message=message)
-                skipped += 1
             continue
         tag = "error" if change.kind == FAULT else "failure"
-        failures += tag == "failure"
-        errors += tag == "error"
         ElementTree.SubElement(case, tag, message=legal(line(change, probes)))
     for complaint in verdict.complaints:
         case = ElementTree.SubElement(suite, "testcase", classname="allowed", name=legal(complaint))
         ElementTree.SubElement(case, "failure", message=legal(complaint))
-        failures += 1
     if verdict.unasked:
         case = ElementTree.SubElement(suite, "testcase", classname="gate", name="measured")
         ElementTree.SubElement(case, "failure", message=headline(verdict))
-        failures += 1
-    for name, number in (
-        ("tests", len(suite)), ("failures", failures), ("errors", errors), ("skipped", skipped)
-    ):  # fmt: skip
-        suite.set(name, str(number))
-    return document(suite)
+    return document(counted(suite))
 
 
 def _github(verdict: Verdict, probes: Probes, style: Style) -> str:
     from .renderings.github import annotations, escape
 
+    # A user's repository has the baseline, and not our source.
+    baseline = (verdict.path, 1) if verdict.path else None
+    allowed = (allowed_path(verdict.path), 1) if verdict.path else None
     found = []
+    environment = [*map(str, verdict.differences), *newer_lab(verdict)]
+    if environment:
+        found.append(("notice", baseline, "environment", "; ".join(environment)))
     for change in verdict.changes:
         if change.kind == UNASKED:
             continue
         quiet = change.allowed_because or change.kind == NEW
         kind = "notice" if quiet else "error"
-        probe = probes.get(change.id)
-        found.append((kind, probe.source if probe else None, change.id, line(change, probes)))
-    found += [("error", None, "allowed differences", text) for text in verdict.complaints]
-    found += [("notice", None, "gate", text) for text in not_asked(verdict)]
+        found.append((kind, baseline, change.id, line(change, probes)))
+    found += [("error", allowed, "allowed differences", text) for text in verdict.complaints]
+    found += [("notice", baseline, "gate", text) for text in not_asked(verdict)]
     if verdict.unasked:
-        found.append(("error", None, "gate", headline(verdict)))
+        found.append(("error", baseline, "gate", headline(verdict)))
     return annotations(found) + escape(headline(verdict)) + "\n"
 
 

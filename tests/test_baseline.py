@@ -5,8 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 import string
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -20,11 +23,14 @@ from probes.baseline import (
     NEW,
     UNASKED,
     Allowance,
+    Verdict,
     allowed_path,
     approve,
     compare,
     judge,
+    kind_of,
     load_allowances,
+    of_cell,
 )
 from probes.fact import (
     BLOCKED,
@@ -33,6 +39,7 @@ from probes.fact import (
     FAULTS,
     INFORMATIVE,
     INHERENT,
+    LARGEST_FILE,
     MEASURED,
     STATUSES,
     TIMED_OUT,
@@ -44,8 +51,10 @@ from probes.fact import (
     ReportError,
     Value,
 )
+from probes.probe import catalogue
 from probes.renderings import Style
-from probes.verdict import render
+from probes.verdict import FORMATS, render
+from tests.renderings.junit_schema import faults_of
 
 HERE = Platform("Linux", "6.1.0", "x86_64", "glibc", "2.36", 64)
 TODAY = datetime.date(2026, 11, 22)
@@ -115,9 +124,7 @@ def test_what_agrees_is_never_named_and_what_differs_always(before: Report, afte
     named = {change.id for change in compare(before, after)}
     for id in {*before.facts, *after.facts}:
         old, new = before.get(id), after.get(id)
-        known = old or new
-        assert known
-        if known.scope == INFORMATIVE:
+        if all(fact.scope == INFORMATIVE for fact in (old, new) if fact):
             assert (id in named) == (new is not None and new.status in FAULTS)
         elif old and new and (old.status, type(old.value), old.value) == (
             new.status, type(new.value), new.value
@@ -161,17 +168,43 @@ def test_what_the_baseline_does_not_know_is_named_and_passes() -> None:
 def test_nothing_measured_is_no_pass(status: str) -> None:
     assert judge(one(status=status), one(status=status), today=TODAY).status != 0
     assert judge(Report(HERE, {}), Report(HERE, {}), today=TODAY).status != 0
+    # Nothing of it is what the baseline knows.
+    assert judge(one(status=status), one(True), today=TODAY).status == 3
 
 
-def test_another_platform_is_refused() -> None:
-    for other in (
-        replace(HERE, system="FreeBSD"),
-        replace(HERE, libc="musl"),
-        replace(HERE, pointer_bits=32),
-    ):
-        with pytest.raises(ReportError, match="a gate compares a platform with itself"):
-            judge(one(1), replace(one(1), environment=other))
-    assert judge(one(1), replace(one(1), environment=replace(HERE, release="7"))).status == 0
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"system": "FreeBSD"}, "freebsd-glibc-64 on amd64"),
+        ({"libc": "musl"}, "linux-musl-64 on amd64"),
+        ({"pointer_bits": 32}, "linux-glibc-32 on i386"),
+        ({"machine": "aarch64"}, "linux-glibc-64 on arm64"),
+        ({"machine": "riscv64"}, "linux-glibc-64 on riscv64"),
+        ({"hypervisor": "gvisor"}, "linux-glibc-64 on amd64, kernel gvisor"),
+    ],
+)
+def test_another_platform_is_refused(other: dict[str, Any], named: str) -> None:
+    elsewhere = replace(one(1), environment=replace(HERE, **other))
+    said = "a gate compares a platform with itself"
+    with pytest.raises(ReportError, match=f"report of {named}: {said}"):
+        judge(one(1), elsewhere)
+    with pytest.raises(ReportError, match=f"baseline is of {named}, the report"):
+        judge(elsewhere, one(1))
+    assert judge(elsewhere, elsewhere).status == 0
+
+
+@pytest.mark.parametrize(
+    "other", [{"release": "7"}, {"machine": "amd64"}, {"root": True}, {"libc_version": "9"}]
+)
+def test_the_same_platform_is_not(other: dict[str, Any]) -> None:
+    assert judge(one(1), replace(one(1), environment=replace(HERE, **other))).status == 0
+
+
+def test_a_32_bit_machine_is_one_however_it_is_spelt() -> None:
+    was = replace(one(1), environment=replace(HERE, machine="i686", pointer_bits=32))
+    for machine in ("i386", "i586", "x86_64"):
+        now = replace(one(1), environment=replace(HERE, machine=machine, pointer_bits=32))
+        assert judge(was, now).status == 0
 
 
 def allowance(**fields: object) -> Allowance:
@@ -201,6 +234,10 @@ def test_what_was_not_asked_is_neither_gone_nor_stale() -> None:
     after = Report(HERE, {"a.c": Fact("a.c", MEASURED, True)})
     verdict = judge(before, after, [allowance()], TODAY, asked=["a.c"])
     assert (verdict.status, verdict.changes, verdict.complaints) == (0, [], [])
+    # What was measured all the same is compared.
+    after = Report(HERE, {**after.facts, "a.b": Fact("a.b", MEASURED, 7)})
+    verdict = judge(before, after, today=TODAY, asked=["a.c"])
+    assert [(c.kind, c.id) for c in verdict.changes] == [(DRIFT, "a.b")]
 
 
 def test_what_root_alone_may_ask_is_named_and_no_failure() -> None:
@@ -211,7 +248,11 @@ def test_what_root_alone_may_ask_is_named_and_no_failure() -> None:
     verdict = judge(Report(root, both), Report(user, mine), today=TODAY)
     assert (verdict.status, [change.kind for change in verdict.changes]) == (0, [UNASKED])
     told = render("text", verdict, {}, Style())
-    assert told == ("not asked here: needs root, 1 fact: a.b\ngate passed: 2 facts, 1 not asked\n")
+    assert told == (
+        "environment: run as root: yes -> no\n"
+        "not asked here: needs root, 1 fact: a.b\n"
+        "gate passed: 2 facts, 1 not asked\n"
+    )
     assert "<skipped" in render("junit", verdict, {}, Style())
     assert "::notice" in render("github", verdict, {}, Style())
     assert json.loads(render("json", verdict, {}, Style()))["changes"][0]["kind"] == UNASKED
@@ -253,6 +294,28 @@ def test_allowances_are_read_from_beside_the_baseline(tmp_path: Path) -> None:
         (json.dumps({"allowed": [entry(reason=" ")]}), "gives no reason"),
         (json.dumps({"allowed": [entry(expires="never")]}), "expires on no date"),
         (json.dumps({"allowed": [entry(expires=3)]}), "expires on no date"),
+        # Which of these are dates hangs on the version of Python.
+        *(
+            (json.dumps({"allowed": [entry(expires=text)]}), "entry 1 expires on no date")
+            for text in (
+                "20300101",
+                "2030-W01-1",
+                "2030W011",
+                "2030-001",
+                "2030-1-1",
+                "2030-13-01",
+                "2030-02-30",
+                " 2030-01-01",
+                "2030-01-01T00:00",
+                "\uff12\uff10\uff13\uff10-01-01",
+            )
+        ),
+        ('{"allowed": [], "allowed": []}', "it says 'allowed' twice"),
+        ('{"allowed": [{"fact": "a.b", "fact": "a.c"}]}', "it says 'fact' twice"),
+        ('{"allowed": [{"from": NaN}]}', "it holds NaN"),
+        ('{"allowed": [' + "9" * 5000 + "]}", "hundreds of digits"),
+        ("[" * 100_000, "nested deeper"),
+        ('{"allowed": []}' + " " * LARGEST_FILE, "larger than"),
     ],
 )
 def test_a_broken_list_of_allowances_is_one_line(tmp_path: Path, text: str, said: str) -> None:
@@ -273,10 +336,95 @@ def test_approval_keeps_the_reasons_and_what_changed() -> None:
     ]
 
 
-def test_the_baseline_says_what_is_informative() -> None:
-    """A report from elsewhere cannot declare all it says to be of no account."""
-    assert judge(one(True), one(False, scope=INFORMATIVE), today=TODAY).status == 1
+@pytest.mark.parametrize(
+    ("old", "new", "stricter"),
+    [
+        (INHERENT, CONFIGURED, INHERENT), (INHERENT, INFORMATIVE, INHERENT),
+        (CONFIGURED, INHERENT, INHERENT), (CONFIGURED, INFORMATIVE, CONFIGURED),
+        (INFORMATIVE, INHERENT, INHERENT), (INFORMATIVE, CONFIGURED, CONFIGURED),
+        (CONFIGURED, CONFIGURED, CONFIGURED),
+    ],
+)  # fmt: skip
+def test_the_stricter_scope_counts(old: str, new: str, stricter: str) -> None:
+    """A report cannot declare what it says to be of less account, nor an old baseline."""
+    before, after = one(True, scope=old), one(False, scope=new)
+    verdict = judge(before, after, today=TODAY)
+    assert [(c.kind, c.scope) for c in verdict.changes] == [(DRIFT, stricter)]
+    assert verdict.status == 1
+    if stricter == CONFIGURED:
+        assert judge(before, after, today=TODAY, allow=["a.*"]).status == 0
+    else:
+        with pytest.raises(ReportError, match=r"a\.b is inherent"):
+            judge(before, after, today=TODAY, allow=["a.*"])
+
+
+def test_what_both_call_informative_is_never_compared() -> None:
     assert judge(one(1, scope=INFORMATIVE), one(2, scope=INFORMATIVE), today=TODAY).status == 3
+    both = one(1, scope=INFORMATIVE), one(1)
+    assert [judge(*both, today=TODAY).status, judge(*both[::-1], today=TODAY).status] == [0, 0]
+
+
+def test_a_fact_of_one_report_alone_has_its_scope() -> None:
+    (gone,) = compare(one(1, scope=CONFIGURED), Report(HERE, {}))
+    (new,) = compare(Report(HERE, {}), one(1, scope=CONFIGURED))
+    assert (gone.scope, new.scope) == (CONFIGURED, CONFIGURED)
+
+
+def beside(report: Report) -> Report:
+    """The report with another fact, which is the same in all."""
+    return replace(report, facts={**report.facts, "c.d": Fact("c.d", MEASURED, True)})
+
+
+@pytest.mark.parametrize(
+    ("after", "kind", "status"),
+    [
+        (one(False, scope=CONFIGURED), DRIFT, 0),
+        (one(status=UNSUPPORTED, scope=CONFIGURED), DRIFT, 0),
+        (one(status=BLOCKED, scope=CONFIGURED), LOST, 1),
+        (Report(HERE, {}), GONE, 1),
+        (one(status=BROKEN, scope=CONFIGURED), FAULT, 4),
+    ],
+)
+def test_allow_excuses_another_answer_and_no_lack_of_one(
+    after: Report, kind: str, status: int
+) -> None:
+    before = beside(one(True, scope=CONFIGURED))
+    verdict = judge(before, beside(after), today=TODAY, allow=["a.b"])
+    assert [change.kind for change in verdict.changes] == [kind]
+    assert verdict.status == status
+    assert bool(verdict.changes[0].allowed_because) == (status == 0)
+
+
+def test_allow_is_of_configured_facts_that_match() -> None:
+    before, after = beside(one(True, scope=CONFIGURED)), beside(one(False, scope=CONFIGURED))
+    verdict = judge(before, after, today=TODAY, allow=["c.*", "*.b", "a.b"][1:])
+    assert verdict.changes[0].allowed_because == "--allow *.b"
+    assert judge(before, after, today=TODAY).status == 1
+    for glob, said in (("c.*", "c.d is inherent"), ("A.B", "it matches no fact")):
+        with pytest.raises(ReportError, match=f"{said}, and only configured facts"):
+            judge(before, after, today=TODAY, allow=[glob])
+    # One that is named for its reason keeps it.
+    verdict = judge(before, after, [allowance()], TODAY, allow=["*.b"])
+    assert verdict.changes[0].allowed_because == "known"
+
+
+def test_a_glob_excuses_none_but_the_configured_facts_it_matches() -> None:
+    def both(value: bool) -> Report:
+        facts = (Fact("a.b", MEASURED, value, CONFIGURED), Fact("a.c", MEASURED, value, INHERENT))
+        return Report(HERE, {fact.id: fact for fact in facts})
+
+    verdict = judge(both(True), both(False), today=TODAY, allow=["a.*"])
+    assert [(c.id, c.allowed_because) for c in verdict.changes] == [
+        ("a.b", "--allow a.*"), ("a.c", "")
+    ]  # fmt: skip
+    assert verdict.status == 1
+
+
+def test_a_glob_of_a_fact_that_the_baseline_lacks_is_no_error() -> None:
+    after = beside(one(False, scope=CONFIGURED))
+    before = replace(after, facts={"c.d": after["c.d"]})
+    verdict = judge(before, after, today=TODAY, allow=["a.*"])
+    assert [(c.kind, c.allowed_because) for c in verdict.changes] == [(NEW, "")]
 
 
 def test_a_fault_is_one_though_the_baseline_does_not_know_the_fact() -> None:
@@ -298,3 +446,175 @@ def test_a_part_of_a_report_is_not_approved() -> None:
 def test_what_failed_is_not_approved(status: str) -> None:
     with pytest.raises(ReportError, match="could not be measured"):
         approve(None, one(status=status), "because", TODAY)
+
+
+# Which baseline is this platform's ---------------------------------------------------------
+
+
+DEBIAN = replace(HERE, distribution="Debian GNU/Linux 12", python="CPython 3.11.2")
+FREEBSD = Platform("FreeBSD", "14.1-RELEASE", "amd64", "freebsd", "14.1", 64)
+
+
+@pytest.mark.parametrize(
+    ("platform", "other"),
+    [
+        (DEBIAN, {"release": "6.12.9", "version": "#2"}),  # A distribution on another kernel.
+        (DEBIAN, {"libc_version": "2.37"}),
+        (DEBIAN, {"python": "CPython 3.9.1", "compiler": "clang", "root": True}),
+        (DEBIAN, {"container": "docker", "hypervisor": "kvm", "scratch_filesystem": "zfs"}),
+        (DEBIAN, {"machine": "amd64"}),
+        (DEBIAN, {"probes_hash": "ab", "sysctls": {"a": "1"}, "interfaces": {"lo": []}}),
+        (replace(DEBIAN, pointer_bits=32, machine="i686"), {"machine": "i386"}),
+        (FREEBSD, {"release": "14.3-RELEASE-p1"}),
+    ],
+)
+def test_what_a_platform_is_whatever_its_patches(platform: Platform, other: dict[str, Any]) -> None:
+    assert kind_of(platform) == kind_of(replace(platform, **other))
+
+
+@pytest.mark.parametrize(
+    ("platform", "other"),
+    [
+        (DEBIAN, {"distribution": "Debian GNU/Linux 13"}),
+        (DEBIAN, {"distribution": ""}),
+        (DEBIAN, {"libc": "musl"}),
+        (DEBIAN, {"pointer_bits": 32}),
+        (DEBIAN, {"machine": "aarch64"}),
+        (DEBIAN, {"hypervisor": "gvisor"}),
+        (replace(DEBIAN, pointer_bits=32), {"emulated_32_bit": True}),
+        (FREEBSD, {"system": "NetBSD"}),
+        (FREEBSD, {"release": "15.0-RELEASE"}),
+        (FREEBSD, {"release": "140.1"}),
+    ],
+)
+def test_what_another_platform_is(platform: Platform, other: dict[str, Any]) -> None:
+    assert kind_of(platform) != kind_of(replace(platform, **other))
+
+
+def recorded(folder: Path, name: str, **other: Any) -> str:
+    """The file of a baseline of Debian, with another environment if one is given."""
+    path = folder / f"{name}.json"
+    replace(one(True), environment=replace(DEBIAN, **other)).save(path)
+    return str(path)
+
+
+def test_a_cell_is_found_by_its_name(tmp_path: Path) -> None:
+    recorded(tmp_path, "b")
+    path = recorded(tmp_path, "a.1", system="Plan9")
+    (tmp_path / "a.1.allowed.json").write_text("{}")
+    (tmp_path / "notes.txt").write_text("x")
+    assert of_cell("a.1", str(tmp_path), DEBIAN) == path
+    for name in ("c", "a.1.allowed", "notes", "a.1.json", ""):
+        with pytest.raises(ReportError, match=r"there are a\.1, b$"):
+            of_cell(name, str(tmp_path), DEBIAN)
+    with pytest.raises(ReportError, match="No such file or directory; name a folder in --base"):
+        of_cell("b", str(tmp_path / "nowhere"), DEBIAN)
+
+
+def test_of_several_the_one_with_this_python_is_it(tmp_path: Path) -> None:
+    def found() -> str:
+        return Path(of_cell("auto", str(tmp_path), DEBIAN)).stem
+
+    recorded(tmp_path, "a", libc="musl", python=DEBIAN.python)
+    (tmp_path / "a.allowed.json").write_text("{}")
+    with pytest.raises(ReportError, match=r"no baseline of this platform, Debian.*there are a; "):
+        found()
+    recorded(tmp_path, "d", python="CPython 3.13.0")
+    assert found() == "d"
+    recorded(tmp_path, "c", python="CPython 3.9.18")
+    assert found() == "c"  # Neither is of this Python: the first by its name.
+    recorded(tmp_path, "z", python="CPython 3.11.7")
+    assert found() == "z"  # The same minor version.
+    recorded(tmp_path, "y", python="CPython 3.1.2")
+    assert found() == "z"
+    recorded(tmp_path, "zz", python=DEBIAN.python)
+    assert found() == "zz"  # The very same.
+
+
+# What is said of a verdict ----------------------------------------------------------------
+
+
+THEN, NOW = replace(HERE, probes_hash="aa"), replace(HERE, probes_hash="bb", release="7.0")
+DIFFER = ["kernel release: 6.1.0 -> 7.0", "hash of the probes: aa -> bb"]
+NEWER = "the lab is newer than the baseline, which lacks 1 fact: approve it again"
+
+
+def of_a_newer_lab() -> Verdict:
+    """Another kernel, another lab, a fact of it that the baseline lacks, and a drift."""
+    before = Report(THEN, {"a.b": Fact("a.b", MEASURED, True)})
+    facts = {"a.b": Fact("a.b", MEASURED, False), "c.d": Fact("c.d", MEASURED, "<|>")}
+    return judge(before, Report(NOW, facts), today=TODAY, path="ci/base,line.json")
+
+
+def test_how_the_environments_differ_comes_first() -> None:
+    verdict = of_a_newer_lab()
+    lines = render("text", verdict, {}, Style()).splitlines()
+    assert lines[:3] == [*(f"environment: {each}" for each in DIFFER), NEWER]
+    assert lines[3].startswith("a.b: yes -> no")
+    document = json.loads(render("json", verdict, {}, Style()))
+    assert document["environment"][0] == {"what": "kernel release", "from": "6.1.0", "to": "7.0"}
+    assert document["not_in_baseline"] == ["c.d"]
+    markdown = render("markdown", verdict, {}, Style())
+    assert "| kernel release | 6.1.0 | 7.0 |" in markdown
+    assert markdown.index("kernel release") < markdown.index(NEWER) < markdown.index("| a.b |")
+    suite = ElementTree.fromstring(render("junit", verdict, {}, Style()))[0]
+    assert {p.attrib["name"]: p.attrib["value"] for p in suite.iter("property")} == {
+        "kernel release": "6.1.0 -> 7.0", "hash of the probes": "aa -> bb", "lab": NEWER,
+    }  # fmt: skip
+    first = render("github", verdict, {}, Style()).splitlines()[0]
+    assert first.startswith("::notice file=ci/base%2Cline.json,line=1,title=environment::")
+    assert all(each in first for each in (*DIFFER, NEWER))
+
+
+def test_where_nothing_differs_nothing_is_said_of_it() -> None:
+    verdict = judge(one(True), one(True), today=TODAY)
+    for name in FORMATS:
+        text = render(name, verdict, {}, Style())
+        assert "newer" not in text
+        assert "->" not in text
+    assert "environment" not in render("markdown", verdict, {}, Style())
+
+
+def test_the_lab_is_newer_if_it_asks_more_and_its_hash_is_another() -> None:
+    before, after = one(True), beside(one(True))
+    same_lab = judge(before, after, today=TODAY)
+    assert same_lab.not_in_baseline == []
+    other = replace(after, environment=replace(HERE, probes_hash="bb"))
+    assert judge(before, other, today=TODAY).not_in_baseline == ["c.d"]
+    # A newer lab that asks nothing new, or less.
+    assert judge(replace(other, environment=HERE), other, today=TODAY).not_in_baseline == []
+    assert judge(other, before, today=TODAY).not_in_baseline == []
+
+
+def test_annotations_name_the_users_files_and_not_our_source() -> None:
+    stale = [allowance(fact="x.y")]
+    drifted = judge(one(True), one(False), stale, TODAY, path="ci/here.json")
+    text = render("github", drifted, catalogue(), Style())
+    assert "::error file=ci/here.json,line=1,title=a.b::" in text
+    assert "::error file=ci/here.allowed.json,line=1,title=allowed differences::" in text
+    assert "probes/catalogue" not in text
+    # What came by standard input has no name.
+    drifted = judge(one(True), one(False), stale, TODAY)
+    text = render("github", drifted, catalogue(), Style())
+    assert "::error title=a.b::" in text
+    assert "file=" not in text
+
+
+@pytest.mark.parametrize("case", ["drift", "fault", "stale", "nothing", "unasked", "fine"])
+def test_what_the_gate_says_is_valid_junit(case: str) -> None:
+    cases: dict[str, Callable[[], Verdict]] = {
+        "drift": lambda: judge(one(True), one(False), today=TODAY),
+        "fault": lambda: judge(one(True), one(status=BROKEN), today=TODAY),
+        "stale": lambda: judge(one(True), one(True), [allowance()], TODAY),
+        "nothing": lambda: judge(one(status=BLOCKED), one(status=BLOCKED), today=TODAY),
+        "unasked": of_a_newer_lab,
+        "fine": lambda: judge(one(True), one(True), today=TODAY),
+    }
+    verdict = cases[case]()
+    root = ElementTree.fromstring(render("junit", verdict, {}, Style()))
+    assert faults_of(root) == []
+    suite = root[0]
+    for count, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"),
+                       ("skipped", "skipped")):  # fmt: skip
+        assert suite.get(count) == str(len(list(suite.iter(tag))))
+        assert root.get(count) == (None if tag == "skipped" else suite.get(count))

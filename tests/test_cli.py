@@ -73,6 +73,16 @@ def drifted(baseline: Path) -> Path:
         (["report", "--only", "sockets", "--skip", "sockets"], "nothing is left"),
         (["list", "--only", "sokets"], "no probe matches"),
         (["explain", "sockets.nothing"], "no probe matches"),
+        (["report", "--only", "v6only_default"], f"did you mean {ID}?"),
+        (["gate", "x.json", "--cell", "y"], "gate takes a baseline, or --cell NAME"),
+        (["explain", "v6only_defalt"], f"did you mean {ID}?"),
+        (["explain", "frobnicate quux"], "no probe matches 'frobnicate quux'"),
+        (["list", "frobnicate"], "no probe matches 'frobnicate'"),
+        (["list", "v6only", "--only=signals"], "--only and --skip leave out all found"),
+        (["diff", "-", "-"], "standard input holds one report"),
+        (["gate", "-", "--against", "-"], "standard input holds one report"),
+        (["diff", "-", str(ROOT / "pyproject.toml")], "standard input: not JSON"),
+        (["gate", "-", "--update", "--reason", "x"], "--update takes the file to write"),
         (["diff", "/nonexistent.json", "/nonexistent.json"], "/nonexistent.json: No such file"),
         (["diff", str(ROOT / "pyproject.toml")], "two reports or more"),
         (["diff", str(ROOT / "pyproject.toml"), str(ROOT)], "pyproject.toml: not JSON"),
@@ -373,6 +383,33 @@ def test_explain_says_all_there_is() -> None:
     assert document["measured"]["status"] == "measured"
 
 
+def test_words_find_questions() -> None:
+    """A name alone, words of a question, and what a user calls a terminal."""
+    assert run_lab("explain", "v6only_default").stdout == run_lab("explain", ID).stdout
+    found = run_lab("explain", "poll tty")
+    assert found.returncode == 0
+    assert "files.poll_dev_null" in found.stdout
+    many = run_lab("explain", "flock fork")
+    assert (many.returncode, many.stderr) == (0, "")
+    assert many.stdout == run_lab("list", "flock fork").stdout
+    lines = {line.split()[0]: line for line in many.stdout.splitlines()}
+    assert len(lines) > 1
+    assert lines["locks.flock_shared_by_fork"].endswith("?")
+    assert "measured" not in json.loads(run_lab("explain", "--json", "flock fork").stdout)[
+        "locks.flock_shared_by_fork"
+    ]  # fmt: skip
+
+
+def test_list_takes_what_explain_takes() -> None:
+    def ids(*arguments: str) -> list[str]:
+        return [line.split()[0] for line in run_lab("list", *arguments).stdout.splitlines()]
+
+    assert ids(ID) == [ID]
+    assert ids("locks") == ids("locks.*") == ids("--only=locks")
+    assert ids(ID, "compilers") == [*ids("compilers"), ID]
+    assert ids("flock", "--skip=locks.*") == [id for id in ids("flock") if id[:6] != "locks."]
+
+
 # diff -----------------------------------------------------------------------------------
 
 
@@ -390,6 +427,60 @@ def test_diff_shows_what_differs(baseline: Path, drifted: Path) -> None:
 def test_diff_all_shows_the_rest_too(baseline: Path) -> None:
     assert ID not in run_lab("diff", str(baseline), str(baseline)).stdout
     assert ID in run_lab("diff", "--all", str(baseline), str(baseline)).stdout
+
+
+def with_input(path: Path, *arguments: str, folder: Path = ROOT) -> tuple[int, str, str]:
+    """Status, output and errors of a lab whose standard input is a file."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("GITHUB_STEP_SUMMARY", None)
+    with open(path, "rb") as file:
+        done = subprocess.run(
+            [sys.executable, "-m", "probes", *arguments],
+            cwd=folder, env=environment, stdin=file, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_report_may_come_by_standard_input(baseline: Path, drifted: Path, tmp_path: Path) -> None:
+    status, said, _ = with_input(drifted, "diff", str(baseline), "-")
+    assert (status, "B  -: " in said, ID in said) == (1, True, True)
+    assert with_input(baseline, "diff", "-", str(baseline))[0] == 0
+    status, said, _ = with_input(drifted, "gate", str(baseline), "--against", "-")
+    assert (status, f"{ID}: " in said) == (1, True)
+    assert with_input(baseline, "gate", str(baseline), "--against", "-")[0] == 0
+    # A baseline by standard input has no file of allowed differences beside it.
+    (tmp_path / "-.allowed.json").write_text("{")
+    arguments = ("gate", "-", "--against", str(drifted), "--format", "github")
+    status, said, errors = with_input(baseline, *arguments, folder=tmp_path)
+    assert (status, "file=" in said, errors) == (1, False, "")
+    folder = tmp_path / "baselines"
+    folder.mkdir()
+    shutil.copy(baseline, folder / "a.json")
+    auto = ("gate", "--cell", "auto", "--baselines", str(folder), "--against", "-")
+    status, said, errors = with_input(drifted, *auto)
+    assert (status, "a.json" in errors) == (1, True)
+
+
+def test_update_takes_a_report_by_standard_input(here: Report, tmp_path: Path) -> None:
+    report, path = tmp_path / "report.json", tmp_path / "baseline.json"
+    here.save(report)
+    arguments = ("gate", str(path), "--update", "--against", "-")
+    assert with_input(report, *arguments)[0] == 2
+    assert with_input(report, *arguments, "--reason", "x")[0] == (2 if cli._in_ci() else 0)
+
+
+@pytest.mark.parametrize("text", ["true", "1", "TRUE", "woodpecker", "yes"])
+def test_what_a_ci_service_sets(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", text)
+    assert cli._in_ci()
+
+
+@pytest.mark.parametrize("text", ["", "0", "false", "False", "no", " "])
+def test_what_is_no_ci(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", text)
+    assert not cli._in_ci()
+    monkeypatch.delenv("CI")
+    assert not cli._in_ci()
 
 
 # gate ------------------------------------------------------------------------------------
@@ -429,9 +520,7 @@ def test_gate_formats(baseline: Path, drifted: Path, tmp_path: Path) -> None:
     assert '<testsuite name="probes gate" tests="1" failures="1"' in said("junit")
     summary = tmp_path / "summary.md"
     text = said("github", GITHUB_STEP_SUMMARY=str(summary))
-    assert re.search(
-        rf"^::error file=probes/catalogue/sockets.py,line=\d+,title={ID}::", text, re.M
-    )
+    assert re.search(rf"^::error file={drifted},line=1,title={ID}::", text, re.M)
     assert f"| {ID} |" in summary.read_text()
 
 
@@ -472,7 +561,7 @@ def test_update_shows_asks_and_writes(here: Report, tmp_path: Path) -> None:
     assert "never writes where CI is set" in done.stderr
     assert run_lab(*arguments, FEW).returncode == 2
     assert path.read_bytes() == before
-    done = run_lab(*arguments)
+    done = run_lab(*arguments, environment={"CI": "false"})
     assert done.returncode == 0
     assert ID in done.stdout
     assert "gate" not in done.stdout
@@ -501,6 +590,11 @@ def test_gate_refuses_another_platform(baseline: Path, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "plan9" in done.stderr
     assert done.stderr.count("\n") == 1
+    document["environment"].update(system="Linux", machine="s390x")
+    other.write_text(json.dumps(document))
+    done = run_lab("gate", str(other), "--against", str(baseline))
+    assert done.returncode == 2
+    assert "on s390x, the report of" in done.stderr
 
 
 def test_gate_of_a_cell(baseline: Path, drifted: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from probes import Fact, Platform, Report, ReportError
 from probes.fact import DEEPEST, LARGEST_FILE, STATUSES, printable, write_whole
-from probes.probe import Probe, catalogue, same, select
+from probes.probe import Probe, catalogue, same, search, select
 from tests.strategies import documents, lightly, reports, texts
 from tests.worlds import ROOT, needs_root
 
@@ -117,6 +118,70 @@ def test_a_report_with_bytes_changed_is_read_or_refused(
     changed = text[:at] + junk + text[at + data.draw(st.integers(0, 3)) :]
     said = complaint(changed)
     assert not said or said.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"status": "blocked", "reason": "x"}, "fact a.b is blocked and yet has a value"),
+        *(
+            ({"status": status, "value": None, "reason": ""}, "and gives no reason")
+            for status in STATUSES
+            if status != "measured"
+        ),
+        ({"status": "fine"}, "the unknown status 'fine'"),
+        ({"status": None}, "the unknown status None"),
+        ({"scope": "local"}, "the unknown scope 'local'"),
+        ({"value": 0.5}, "no bool, integer, string or null"),
+        ({"value": [1]}, "no bool, integer, string or null"),
+        ({"value": 2**63}, "no bool, integer, string or null"),
+        ({"value": -(2**63) - 1}, "no bool, integer, string or null"),
+        ({"milliseconds": -1}, "milliseconds that are no duration"),
+        ({"milliseconds": 1e12 + 1}, "milliseconds that are no duration"),
+        ({"milliseconds": True}, "milliseconds that are no duration"),
+        ({"reason": 1}, "a reason that is no string"),
+    ],
+)
+def test_what_is_no_fact(changed: dict[str, Any], said: str) -> None:
+    right = {"status": "measured", "value": True, "scope": "inherent"}
+    Fact.from_json("a.b", right)
+    with pytest.raises(ReportError, match=said):
+        Fact.from_json("a.b", {**right, **changed})
+
+
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63), 0, "", None, False, 7.0])
+def test_what_a_fact_may_answer(value: Any) -> None:
+    fact = Fact.from_json("a.b", {"status": "measured", "value": value, "scope": "inherent"})
+    assert (fact.value, fact.measured) == (value, True)
+
+
+@pytest.mark.parametrize("id", ["a", "a.", ".b", "A.b", "a.B", "a.b.c", "a.b c", "\u00e9.b", "1.b"])
+def test_what_is_no_id(id: str) -> None:
+    with pytest.raises(ReportError, match="is no fact id"):
+        Fact.from_json(id, {"status": "measured", "value": 1, "scope": "inherent"})
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"pointer_bits": 8}, "pointer_bits is of the wrong kind"),
+        ({"pointer_bits": True}, "pointer_bits is of the wrong kind"),
+        ({"machine": 7}, "machine is of the wrong kind"),
+        ({"root": 1}, "root is of the wrong kind"),
+        ({"interfaces": {"lo": "inet"}}, "interfaces is of the wrong kind"),
+        ({"interfaces": {"lo": [1]}}, "interfaces is of the wrong kind"),
+        ({"sysctls": {"a": 1}}, "sysctls is of the wrong kind"),
+    ],
+)
+def test_what_is_no_platform(changed: dict[str, Any], said: str) -> None:
+    right = HERE.to_json()
+    assert Platform.from_json(right) == HERE
+    with pytest.raises(ReportError, match=said):
+        Platform.from_json({**right, **changed})
+    for name in ("system", "release", "machine", "libc", "libc_version", "pointer_bits"):
+        lacking = {key: value for key, value in right.items() if key != name}
+        with pytest.raises(ReportError, match=f"the environment has no {name}"):
+            Platform.from_json(lacking)
 
 
 def nested(depth: int) -> str:
@@ -394,6 +459,24 @@ def test_answers(value: Any, shown: str) -> None:
     assert Fact("a.b", "measured", value).answer == shown
 
 
+def test_a_platform_in_one_line() -> None:
+    assert str(HERE) == "Linux 6.1.0 x86_64, glibc 2.36, 64-bit"
+    bsd = Platform(
+        "FreeBSD", "14.1", "i386", "freebsd", "14.1", 32, emulated_32_bit=True,
+        hypervisor="bhyve", container="jail",
+    )  # fmt: skip
+    assert str(bsd) == "FreeBSD 14.1 i386, 32-bit userland on a 64-bit kernel, bhyve, jail"
+    assert (HERE.key, bsd.key) == ("linux-glibc-64", "freebsd-freebsd-32")
+
+
+def test_facts_are_in_the_order_of_their_ids() -> None:
+    facts = {id: Fact(id, "measured", 1) for id in ("b.a", "a.b", "a.a")}
+    report = Report(HERE, facts)
+    assert [fact.id for fact in report] == ["a.a", "a.b", "b.a"]
+    assert (len(report), "a.b" in report, "c.d" in report) == (3, True, False)
+    assert (report.get("c.d"), report["b.a"].family) == (None, "b")
+
+
 def test_every_status_is_counted() -> None:
     assert list(SMALL.counts()) == list(STATUSES)
     assert SMALL.counts()["blocked"] == 1
@@ -413,6 +496,7 @@ def test_names_go_from_the_nearest_to_posix() -> None:
     assert names == (
         "gvisor", "linux-musl-32", "linux-32", "linux-musl", "linux", "posix"
     )  # fmt: skip
+    assert "gvisor" not in Platform("Linux", "", "", "glibc", "", 64, hypervisor="kvm").names
     assert "macos" in Platform("Darwin", "", "", "darwin", "", 64).names
     assert "illumos" in Platform("SunOS", "", "", "sunos", "", 64).names
 
@@ -471,6 +555,72 @@ def test_select_nothing_is_an_error_of_one_line(
     with pytest.raises(LookupError) as raised:
         select(some, only, skip)
     assert str(raised.value.args[0]).isprintable()
+
+
+def probe(id: str, question: str = "?", matters: str = "", advice: str = "") -> Probe:
+    return Probe(id, question, matters, advice, "", "inherent", {}, "", probe)
+
+
+WORDS = {
+    each.id: each
+    for each in (
+        probe("files.poll_null", "What does poll() say?", advice="No pipe or terminal."),
+        probe("files.poll_pipe", "What does poll() say of a pipe?"),
+        probe("locks.shared", "Does a child share it?", matters="A nonblocking Lock is lost."),
+        probe("sockets.v6only_default"),
+        probe("sockets.v6only_late"),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("poll", ["files.poll_null", "files.poll_pipe"]),
+        ("POLL Pipe", ["files.poll_null", "files.poll_pipe"]),
+        ("poll tty", ["files.poll_null"]),
+        ("lock", ["locks.shared"]),
+        ("block", ["locks.shared"]),  # Within a word, where no word begins so.
+        ("v6only_default", ["sockets.v6only_default"]),
+        ("v6only", ["sockets.v6only_default", "sockets.v6only_late"]),
+        ("null", ["files.poll_null"]),
+        ("child frobnicates", ["locks.shared"]),
+        ("frobnicates", []), ("", []), (" ", []), ("(", ["files.poll_null", "files.poll_pipe"]),
+        # What names facts already is not looked for.
+        ("files", []), ("files.*", []), ("files.poll_null", []),
+    ],
+)  # fmt: skip
+def test_search(words: str, found: list[str]) -> None:
+    assert sorted(search(WORDS, words)) == found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "meant"),
+    [
+        ("v6only_default", "sockets.v6only_default"),
+        ("V6ONLY_DEFAULT", "sockets.v6only_default"),
+        ("Sockets.v6only_Default", "sockets.v6only_default"),
+        ("v6only_defalt", "sockets.v6only_default"),
+        ("sockets.v6only_lat", "sockets.v6only_late"),
+        ("sokets", "sockets"),
+        ("sokets.*", "sockets"),
+        ("Locks", "locks"),
+        ("zzz", ""),
+    ],
+)
+def test_what_matches_nothing_names_the_nearest(pattern: str, meant: str) -> None:
+    with pytest.raises(LookupError) as raised:
+        select(WORDS, [pattern])
+    said = str(raised.value.args[0])
+    assert said.startswith(f"no probe matches {pattern!r}: ")
+    assert ("did you mean" in said) == bool(meant)
+    assert re.search(rf"did you mean {re.escape(meant)}( or [\w.]+)*\?", said) or not meant
+
+
+def test_a_name_of_two_families_suggests_both() -> None:
+    probes = {id: probe(id) for id in ("a.same", "b.same", "b.other")}
+    with pytest.raises(LookupError, match=r"did you mean a\.same or b\.same\? "):
+        select(probes, ["same"])
 
 
 def test_the_whole_catalogue_is_well_formed() -> None:

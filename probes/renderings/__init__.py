@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
-from ..fact import MEASURED, STATUSES, UNSTABLE, Fact, Report, printable, show
+from ..fact import BLOCKED, MEASURED, STATUSES, UNSTABLE, UNSUPPORTED, Fact, Report, printable, show
 
 if TYPE_CHECKING:
     from ..probe import Probe
@@ -147,3 +147,24 @@ def note(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> str:
     if differs(fact, report, probes):
         return f"documented: {documented(fact, report, probes)}"
     return ""
+
+
+def shared_reasons(report: Report) -> dict[str, list[str]]:
+    """The facts that are blocked or unsupported for one and the same reason, by the first's id.
+
+    Each group is of two facts or more, in the order of the ids.
+    """
+    groups: dict[tuple[str, str], list[str]] = {}
+    for fact in report:
+        if fact.status in (BLOCKED, UNSUPPORTED):
+            groups.setdefault((fact.status, fact.reason), []).append(fact.id)
+    return {ids[0]: ids for ids in groups.values() if len(ids) > 1}
+
+
+def reasons(report: Report) -> dict[str, str]:
+    """What a line says of a fact whose reason it shares: the reason once, then where it is."""
+    said: dict[str, str] = {}
+    for first, ids in shared_reasons(report).items():
+        said.update(dict.fromkeys(ids, f"for the same reason as {first}"))
+        said[first] = f"{report[first].reason} ({len(ids)} facts)"
+    return said

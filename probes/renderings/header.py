@@ -2,15 +2,19 @@
 
     #if PROBE_SIGNALS_LIBC_SIGNAL_RESTARTS
     #if PROBE_SOCKETS_BIND_TIME_WAIT_IS_EADDRINUSE
+    #if !PROBE_LOCKS_OFD_EXISTS_MEASURED
 
-Whatever a report holds, the header compiles as C99 without a warning.
+Whatever a report holds, the header compiles as C99 without a warning on the platform that
+the report is of.  On another it is an #error, unless PROBES_ANY_PLATFORM is defined; what the
+compiler does not tell of its target is never an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from ..fact import Fact, Report, Value
+from ..differences import architecture
+from ..fact import Fact, Platform, Report, Value
 from ..probe import Probe
 from . import Style, described, families, question, safe, summary
 
@@ -25,6 +29,7 @@ def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
     lines += [f" * {label:9}  {comment(text)}" for label, text in described(report)]
     lines += [" *", f" * {comment(summary(report))}", " */"]
     lines += ["#ifndef PROBES_H", "#define PROBES_H"]
+    lines += _refusals(report.environment)
     macros = _Macros(report)
     for family, facts in families(report, probes).items():
         lines += ["", f"/* {family} */"]
@@ -35,8 +40,83 @@ def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
     return "\n".join(lines) + "\n"
 
 
+_SYSTEMS = {
+    "linux": "__linux__", "freebsd": "__FreeBSD__", "netbsd": "__NetBSD__",
+    "openbsd": "__OpenBSD__", "dragonfly": "__DragonFly__", "darwin": "__APPLE__",
+    "sunos": "__sun", "aix": "_AIX", "gnu": "__GNU__", "haiku": "__HAIKU__",
+}  # fmt: skip
+"""Systems as uname(2) names them, in lower case, and what compilers define for each."""
+_FAMILIES = (
+    ({"amd64", "i386"}, ("__x86_64__", "__x86_64", "__i386__", "__i386")),
+    ({"arm64", "arm64_be", "arm", "armeb"}, ("__aarch64__", "__arm__")),
+    ({"riscv64", "riscv32"}, ("__riscv",)),
+    ({"s390x", "s390"}, ("__s390__",)),
+    ({"mips64", "mips", "mips64el", "mipsel"}, ("__mips__",)),
+    (
+        {"ppc64", "ppc64le", "ppc", "ppcle", "powerpc", "powerpc64"},
+        ("__powerpc__", "__ppc__", "_ARCH_PPC"),
+    ),
+    ({"sparc64", "sparc", "sun4u", "sun4v"}, ("__sparc__", "__sparc")),
+    ({"loongarch64", "loongarch32"}, ("__loongarch__",)),
+    ({"alpha"}, ("__alpha__",)),
+    ({"parisc64", "parisc", "hppa"}, ("__hppa__",)),
+    ({"m68k"}, ("__m68k__",)),
+)
+"""Architectures that differ in width or byte order alone, and what compilers define for them."""
+
+
+def _refusals(platform: Platform) -> Iterator[str]:
+    """An #error where the compiler's target is known to be another platform."""
+    system = platform.system.lower()
+    machine = architecture(platform.machine, platform.pointer_bits)
+    bits = platform.pointer_bits
+    conditions = [
+        _other([macro], _SYSTEMS.values()) for name, macro in _SYSTEMS.items() if name == system
+    ]
+    every = [macro for _, macros in _FAMILIES for macro in macros]
+    conditions += [_other(macros, every) for names, macros in _FAMILIES if machine in names]
+    conditions.append(f"defined __SIZEOF_POINTER__ && __SIZEOF_POINTER__ * 8 != {bits}")
+    yield from ("", "#ifndef PROBES_ANY_PLATFORM")
+    for condition in conditions:
+        yield from _refusal(condition, platform)
+    if platform.libc in _C_LIBRARIES:
+        # Only a header of the C library says which that is, and every hosted one has this.
+        yield "#include <limits.h>"
+        yield from _refusal(_C_LIBRARIES[platform.libc], platform)
+    yield "#endif /* PROBES_ANY_PLATFORM */"
+
+
+_HOSTED = "defined __linux__ && (!defined __STDC_HOSTED__ || __STDC_HOSTED__)"
+_C_LIBRARIES = {
+    "glibc": f"{_HOSTED} && (!defined __GLIBC__ || defined __UCLIBC__)",
+    "musl": f"{_HOSTED} && defined __GLIBC__",
+}
+"""By C library, when the program is built with another; musl defines nothing to be known by."""
+
+
+def _other(own: Iterable[str], every: Iterable[str]) -> str:
+    """The condition that one of ``every`` macro is defined, and none of our ``own``."""
+    others = " || ".join(f"defined {macro}" for macro in every if macro not in own)
+    return f"{' && '.join(f'!defined {macro}' for macro in own)} && ({others})"
+
+
+def _refusal(condition: str, platform: Platform) -> Iterator[str]:
+    where = _word(
+        f"{platform.system} {platform.machine}, {platform.libc}, {platform.pointer_bits}-bit"
+    )
+    yield f"#if {condition}"
+    yield f'#error "probes.h: measured on {where}; measure here, or define PROBES_ANY_PLATFORM"'
+    yield "#endif"
+
+
+def _word(text: str) -> str:
+    """``text`` for the inside of a string that no compiler decodes."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in " .,-_") else "_" for c in text)
+
+
 def _lines(fact: Fact, macros: _Macros) -> Iterator[str]:
     name, value = macros.of[fact.id], fact.value
+    yield f"#define {macros.free(f'{name}_MEASURED')} {int(fact.measured)}"
     if not fact.measured:
         yield f"/* {name} is not defined: {fact.status}: {comment(fact.reason)} */"
     elif value is None:

@@ -1,6 +1,7 @@
 """text: what people read, and paste into bug reports.
 
-In a terminal it keeps to the width; in a pipe a fact is a line, so that grep works.
+In a terminal it keeps to the width, and what many facts lack is said once, with their ids;
+in a pipe a fact is a line, so that grep works.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, takewhile
 
 from ..fact import FAULTS, Fact, Report
 from ..probe import Probe
@@ -24,7 +25,9 @@ from . import (
     note,
     painted,
     question,
+    reasons,
     safe,
+    shared_reasons,
     summary,
 )  # fmt: skip
 
@@ -32,8 +35,6 @@ LONGEST_ANSWER = 14
 """Columns an answer may take before it pushes the question aside."""
 LONGEST_QUESTION = 64
 """Columns before the ids, where there is room for them."""
-WIDE = 110
-"""Columns in which there is room for the ids."""
 FEWEST_ROWS = 4
 """A table of fewer rows is no shorter as one."""
 FEWEST_WORDS = 3
@@ -45,7 +46,10 @@ def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
     layout = Layout(report, probes, style)
     lines = [*layout.platform()]
     for family, facts in families(report, probes).items():
-        lines += ["", *layout.title(family), *layout.facts(facts)]
+        shown = [fact for fact in facts if fact.id not in layout.apart]
+        if shown:
+            lines += ["", *layout.title(family), *layout.facts(shown)]
+    lines += layout.lacking()
     return "\n".join([*lines, "", *layout.ending()]) + "\n"
 
 
@@ -55,7 +59,12 @@ class Layout:
     def __init__(self, report: Report, probes: Mapping[str, Probe], style: Style) -> None:
         self.report, self.probes, self.style = report, probes, style
         self.width = None if style.width is None else max(style.width, 24)
-        self.with_ids = self.width is None or self.width >= WIDE
+        self.reasons = reasons(report)
+        groups = shared_reasons(report).values()
+        in_groups = self.width is not None and not style.verbose
+        self.groups = list(groups) if in_groups else []
+        self.apart = {id for ids in self.groups for id in ids}
+        """The facts that are shown in groups, each under the reason its facts share."""
         most = LONGEST_ANSWER if self.width is None else min(LONGEST_ANSWER, self.width // 3)
         answers = (columns(safe(fact.answer)) for fact in report)
         self.answer = max((width for width in answers if width <= most), default=0)
@@ -86,6 +95,16 @@ class Layout:
                 if not table or fact not in plain:
                     yield from self._fact(fact)
 
+    def lacking(self) -> Iterator[str]:
+        """What many facts lack: the reason once, how many they are, and which."""
+        for ids in self.groups:
+            first = self.report[ids[0]]
+            yield ""
+            said = self._wrapped(f"{len(ids)} {first.status}: {safe(first.reason)}".rstrip(" "), 2)
+            yield from ("  " + line for line in said)
+            for line in self._wrapped(", ".join(ids), 4):
+                yield "    " + painted(line, FAINT, self.style)
+
     def ending(self) -> Iterator[str]:
         """What the marks mean, how many of each status, and how to learn more."""
         marks = [self._mark(fact) for fact in self.report]
@@ -106,18 +125,18 @@ class Layout:
 
     def _fact(self, fact: Fact) -> Iterator[str]:
         asked = safe(question(fact, self.probes))
-        beside = safe(note(fact, self.report, self.probes)).strip(" ")
+        beside = self.reasons.get(fact.id, note(fact, self.report, self.probes))
+        beside = safe(beside).strip(" ")
         if self.width is None:
             head = f"{self._head(fact)}  {asked}"
             yield f"{pad(head, self.ids - 2)}  {fact.id}  {beside}".rstrip()
         else:
-            yield from self._in_columns(fact, asked)
-            yield from self._aside(self._note(fact, beside))
+            yield from self._in_columns(fact, asked, beside)
         if self.style.verbose:
             yield from self._aside(self._more(fact))
 
-    def _in_columns(self, fact: Fact, asked: str) -> Iterator[str]:
-        """The answer, the question beside it, wrapped, and the id at the end of the line."""
+    def _in_columns(self, fact: Fact, asked: str, beside: str) -> Iterator[str]:
+        """The answer, beside it the question, wrapped, then the note; the id where it fits."""
         assert self.width is not None
         head, used = self._head(fact), 2 + max(columns(safe(fact.answer)), self.answer) + 2
         if used > self.indent and used + columns(asked) > self.width:
@@ -125,28 +144,33 @@ class Layout:
             for line in wrap(safe(fact.answer), self.width - 2):
                 yield f"{self._marked(fact)} {self._coloured(fact, line)}"
             head, used = " " * (self.indent - 2), self.indent
-        first, *rest = wrap(asked, self.width - used)
-        ids = min(self.ids, self.width - len(fact.id))
-        gap = ids - used - columns(first)
-        fits = self.with_ids and gap >= 2 and not rest
-        shown = " " * gap + painted(fact.id, FAINT, self.style) if fits else ""
-        yield f"{head}  {first}{shown}"
-        yield from (" " * self.indent + line for line in rest)
-        if self.with_ids and not fits:
-            yield from self._aside(self._wrapped(fact.id, self.indent))
+        lines, notes = wrap(asked, self.width - used), self._note(beside)
+        gap = self._gap(fact.id, columns(lines[-1]) + (self.indent if lines[1:] else used))
+        if asked == fact.id:
+            pass  # A stranger's question is its id.
+        elif gap:
+            lines[-1] += " " * gap + painted(fact.id, FAINT, self.style)
+        elif notes and self.indent + columns(notes[-1]) + 2 + len(fact.id) <= self.width:
+            notes[-1] += f"  {fact.id}"
+        else:
+            notes += self._wrapped(fact.id, self.indent)
+        yield f"{head}  {lines[0]}"
+        yield from (" " * self.indent + line for line in lines[1:])
+        yield from self._aside(notes)
 
-    def _note(self, fact: Fact, beside: str) -> list[str]:
-        """What is said beside an answer, cut short where there is little room, and the id."""
+    def _gap(self, id: str, used: int) -> int:
+        """How many spaces put ``id`` into its column behind ``used`` others; 0 without room."""
+        assert self.width is not None
+        at = max(min(self.ids, self.width - len(id)), used + 2)
+        return at - used if at + len(id) <= self.width else 0
+
+    def _note(self, beside: str) -> list[str]:
+        """What is said beside an answer, cut short where there is little room."""
         assert self.width is not None
         lines = self._wrapped(beside, self.indent) if beside else []
-        room = self.width - self.indent
         if len(lines) > 2 and not self.style.verbose:
-            lines = [lines[0], wrap(lines[1], room - 4)[0] + " ..."]
-        if self.with_ids or not (lines or self.style.verbose):
-            return lines
-        if lines and columns(lines[-1]) + 2 + len(fact.id) <= room:
-            return [*lines[:-1], f"{lines[-1]}  {fact.id}"]
-        return lines + self._wrapped(fact.id, self.indent)
+            lines = [lines[0], wrap(lines[1], self.width - self.indent - 4)[0] + " ..."]
+        return lines
 
     def _more(self, fact: Fact) -> Iterator[str]:
         """What `verbose` adds below a fact, or once below a table."""
@@ -184,7 +208,15 @@ class Layout:
                 return  # A name alone would not tell what is asked.
         else:
             return
-        yield from ("  " + line for line in wrap(safe(heading.replace("…", "...")), self.width - 2))
+        heads = wrap(safe(heading.replace("…", "...")), self.width - 2)
+        glob = f"{rows[0].family}.{common([probe.name for probe in probes])}"
+        gap = self._gap(glob, 2 + columns(heads[-1]))
+        heads[-1] += " " * gap + painted(glob, FAINT, self.style) if gap else ""
+        yield from ("  " + line for line in heads)
+        if not gap:
+            yield from (
+                "    " + painted(line, FAINT, self.style) for line in self._wrapped(glob, 4)
+            )
         cells = [f"{pad(n, widest)} {pad(a, rest - 4)}" for n, a in zip(names, answers)]
         down = -(-len(cells) // across)
         for line in range(down):
@@ -234,6 +266,18 @@ def row_text(probe: Probe) -> str:
     if asked.startswith(before) and asked.endswith(after):
         return asked[len(before) : len(asked) - len(after)] or probe.name
     return probe.name
+
+
+def common(names: Sequence[str]) -> str:
+    """The glob of what all ``names`` have in common at their begin and end: ``has_*``."""
+    before = names[0][: _alike(names)]
+    ends = [name[len(before) :][::-1] for name in names]
+    return f"{before}*{ends[0][: _alike(ends)][::-1]}"
+
+
+def _alike(names: Sequence[str]) -> int:
+    """How many characters all ``names`` begin with in common."""
+    return sum(1 for _ in takewhile(lambda at: len(set(at)) == 1, zip(*names)))
 
 
 def columns(text: str) -> int:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
-from probes import Fact, Report
+from probes import Fact, Platform, Report
+from probes.environment import describe
 from probes.renderings import render
 from probes.renderings.header import literal, number
 from tests.renderings import PROBES, SAMPLE
@@ -38,6 +41,11 @@ def macros(header: str) -> dict[str, str]:
     return dict(found)
 
 
+def answers(header: str) -> dict[str, str]:
+    """The macros that hold answers: those of what is measured left out."""
+    return {n: text for n, text in macros(header).items() if not n.endswith("_MEASURED")}
+
+
 def uses(header: str) -> str:
     """Declarations that use every macro in C, and the numbers in the preprocessor too."""
     lines = ["extern int nothing;"]
@@ -54,12 +62,13 @@ def uses(header: str) -> str:
 def test_it_always_compiles(tmp_path_factory: pytest.TempPathFactory, report: Report) -> None:
     header = render("header", report, probes_for(report))
     assert header.isascii()
-    compile(tmp_path_factory.getbasetemp(), header, uses(header), "-std=c99", "-fsyntax-only")
+    options = ("-DPROBES_ANY_PLATFORM", "-std=c99", "-fsyntax-only")
+    compile(tmp_path_factory.getbasetemp(), header, uses(header), *options)
 
 
 def test_the_sample() -> None:
     header = render("header", SAMPLE, PROBES)
-    assert macros(header) == {
+    assert answers(header) == {
         **{
             f"PROBE_RESTARTS_{call}{suffix}": text
             for call in ("READ", "WRITE", "ACCEPT", "CONNECT", "RECV", "SEND", "FLOCK")
@@ -73,6 +82,12 @@ def test_the_sample() -> None:
         "PROBE_SOCKETS_ORDER_IS_INET__INET6": "1",
         "PROBE_STRANGERS_FROM_ELSEWHERE": "1",
     }
+    measured = {n: text for n, text in macros(header).items() if n.endswith("_MEASURED")}
+    assert measured == {
+        f"PROBE_{fact.id.upper().replace('.', '_')}_MEASURED": str(int(fact.measured))
+        for fact in SAMPLE
+    }
+    assert sorted(set(measured.values())) == ["0", "1"]
     for line in (
         " * C library  freebsd 14.1-RELEASE, 32-bit userland on a 64-bit kernel",
         "/* Is it for IPv6 alone? */",
@@ -94,14 +109,15 @@ def test_a_program_configured_by_it_runs(tmp_path: Path, standard: str) -> None:
     #if !PROBE_SOCKETS_V6ONLY_DEFAULT && PROBE_SOCKETS_BACKLOG >= 4096
         printf("dual by default\\n");
     #endif
-    #ifndef PROBE_SOCKETS_LATE
+    #if !PROBE_SOCKETS_LATE_MEASURED && PROBE_SOCKETS_NOTHING_MEASURED
         printf("not known when\\n");
     #endif
         return strcmp(PROBE_SOCKETS_ORDER, "inet, inet6");
     }
     """
     header = render("header", SAMPLE, PROBES)
-    compile(tmp_path, header, program, f"-std={standard}", "-o", "program")
+    options = ("-DPROBES_ANY_PLATFORM", f"-std={standard}", "-o", "program")
+    compile(tmp_path, header, program, *options)
     done = subprocess.run([tmp_path / "program"], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         "read restarts, pause does not", "dual by default", "not known when"
@@ -126,7 +142,7 @@ def test_no_two_macros_share_a_name() -> None:
     ids = ("a.b_c", "a_b.c", "a.b_c_2", "a.b", "a.b_is_x", "a_.b")
     facts = {id: Fact(id, "measured", "x") for id in ids}
     found = macros(render("header", Report(SAMPLE.environment, facts), {}))
-    assert len(found) == 2 * len(ids)
+    assert len(found) == 3 * len(ids)
     # The fact itself comes first, the word it may be asked for later.
     assert found["PROBE_A_B_IS_X"] == '"x"'
     assert {name for name, text in found.items() if text == '"x"'} >= {
@@ -138,5 +154,96 @@ def test_a_text_is_no_word_and_a_book_no_string() -> None:
     facts = {"a.text": Fact("a.text", "measured", "x " * 30),
              "a.book": Fact("a.book", "measured", "x" * 600)}  # fmt: skip
     header = render("header", Report(SAMPLE.environment, facts), {})
-    assert list(macros(header)) == ["PROBE_A_TEXT"]
+    assert list(answers(header)) == ["PROBE_A_TEXT"]
     assert "/* PROBE_A_BOOK is not defined: too long for a string in C */" in header
+
+
+# Another platform ---------------------------------------------------------------------------
+
+
+HERE = describe("")
+LINUX = Platform("Linux", "6.1", "x86_64", "glibc", "2.36", 64)
+GONE = ("-U__linux__", "-U__x86_64__", "-U__x86_64", "-U__i386__", "-U__i386")
+
+
+def refused(folder: Path, platform: Platform, *options: str, compiler: str = "cc") -> bool:
+    """Whether a header measured on ``platform`` is an #error, and for no other reason."""
+    (folder / "probes.h").write_text(render("header", Report(platform, {}), {}))
+    (folder / "program.c").write_text('#include "probes.h"\nint nothing;\n')
+    done = subprocess.run(
+        [compiler, *STRICT, "-std=c99", *options, "-fsyntax-only", "program.c"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    errors = [line for line in done.stderr.splitlines() if "error:" in line]
+    assert all("probes.h: measured on" in line for line in errors), done.stderr
+    assert bool(errors) == bool(done.returncode)
+    return bool(errors)
+
+
+def test_on_the_platform_it_is_of_it_compiles(tmp_path: Path) -> None:
+    for standard in ("c89", "c99", "gnu17"):
+        assert not refused(tmp_path, HERE, f"-std={standard}")
+    assert not refused(tmp_path, HERE, "-ffreestanding")
+
+
+@pytest.mark.skipif(
+    (HERE.system, HERE.libc, HERE.pointer_bits) != ("Linux", "glibc", 64)
+    or HERE.machine != "x86_64",
+    reason="its compiler is made to look like others' by what it defines here",
+)
+@pytest.mark.parametrize(
+    ("changed", "options", "is_refused"),
+    [
+        ({}, (), False),
+        ({"machine": "amd64"}, (), False),
+        ({"hypervisor": "gvisor"}, (), False),
+        # Another system: measured there, or compiled there.
+        ({"system": "FreeBSD", "libc": "freebsd"}, (), True),
+        ({"system": "Darwin", "libc": "darwin"}, (), True),
+        ({"system": "FreeBSD", "libc": "freebsd"}, ("-U__linux__", "-D__FreeBSD__"), False),
+        ({"system": "DragonFly", "libc": "dragonfly"}, ("-U__linux__", "-D__FreeBSD__"), True),
+        ({}, ("-U__linux__", "-D__FreeBSD__"), True),
+        ({}, ("-U__linux__", "-D__APPLE__"), True),
+        # Another machine.
+        ({"machine": "aarch64"}, (), True),
+        ({"machine": "riscv64"}, (), True),
+        ({"machine": "aarch64"}, (*GONE[1:], "-D__aarch64__"), False),
+        ({}, (*GONE[1:], "-D__aarch64__"), True),
+        ({}, (*GONE[1:], "-D__s390__"), True),
+        # Another width.
+        ({"pointer_bits": 32, "machine": "i686"}, (), True),
+        ({}, ("-U__SIZEOF_POINTER__", "-D__SIZEOF_POINTER__=4"), True),
+        (
+            {"pointer_bits": 32, "machine": "i686"},
+            ("-U__SIZEOF_POINTER__", "-D__SIZEOF_POINTER__=4"), False,
+        ),
+        # The x32 ABI and a 32-bit program, whose kernel says x86_64 of both.
+        (
+            {"pointer_bits": 32},
+            ("-U__SIZEOF_POINTER__", "-D__SIZEOF_POINTER__=4"), False,
+        ),
+        # Another C library.
+        ({"libc": "musl"}, (), True),
+        ({"libc": "unknown"}, (), False),
+        ({}, ("-D__UCLIBC__",), True),
+        # What nobody knows is no error.
+        ({"system": "Plan9", "machine": "68020", "libc": "ape"}, (), False),
+        ({}, (*GONE, "-U__SIZEOF_POINTER__"), False),
+        ({"system": "two\nlines */", "machine": '"??/', "libc": "\u65e5\\"}, (), False),
+        # One that was told.
+        ({"system": "FreeBSD"}, ("-DPROBES_ANY_PLATFORM",), False),
+        ({"libc": "musl", "pointer_bits": 32}, ("-DPROBES_ANY_PLATFORM",), False),
+    ],
+)  # fmt: skip
+def test_on_another_platform_it_is_an_error(
+    tmp_path: Path, changed: dict[str, Any], options: tuple[str, ...], is_refused: bool
+) -> None:
+    assert refused(tmp_path, replace(LINUX, **changed), *options) == is_refused
+
+
+@pytest.mark.skipif(shutil.which("musl-gcc") is None, reason="needs musl-gcc")
+def test_musl_is_another_c_library(tmp_path: Path) -> None:
+    there = replace(HERE, libc="musl")
+    assert refused(tmp_path, HERE, compiler="musl-gcc") == (HERE.libc == "glibc")
+    assert not refused(tmp_path, there, compiler="musl-gcc")
+    assert not refused(tmp_path, HERE, "-DPROBES_ANY_PLATFORM", compiler="musl-gcc")

@@ -7,7 +7,7 @@ import re
 import pytest
 from hypothesis import given
 
-from probes import Report
+from probes import Fact, Report
 from probes.renderings import render
 from probes.renderings.markdown import escape, row
 from tests.renderings import PROBES, SAMPLE
@@ -32,6 +32,17 @@ def test_the_sample() -> None:
         "| sockets.backlog | How many wait? | 4096 | | |",
         "| sockets.reuseport_lb | Do they balance? | unsupported | | FreeBSD 11 has none |",
         "| strangers.from_elsewhere | strangers.from_elsewhere | yes | | |",
+    ):
+        assert line in lines
+
+
+def test_a_reason_that_facts_share_is_said_once() -> None:
+    facts = {id: Fact(id, "blocked", reason="needs root") for id in ("a.b", "a.c", "d.e")}
+    lines = render("markdown", Report(SAMPLE.environment, facts), {}).splitlines()
+    for line in (
+        "| a.b | a.b | blocked | | needs root (3 facts) |",
+        "| a.c | a.c | blocked | | for the same reason as a.b |",
+        "| d.e | d.e | blocked | | for the same reason as a.b |",
     ):
         assert line in lines
 

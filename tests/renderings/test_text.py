@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import unicodedata
 from dataclasses import replace
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from probes import Fact, Report
 from probes.renderings import Style, render
-from probes.renderings.text import columns, wrap
+from probes.renderings.text import columns, common, wrap
 from tests.renderings import PROBES, SAMPLE
 from tests.strategies import lightly, probes_for, reports, texts
 
@@ -29,30 +30,29 @@ sysctls    net.inet6.ip6.v6only=1, security.jail.jailed=1
 measured   2026-11-22T23:59:59Z by probes 0123456789abcdef
 
 restarts
-  What does ... do?
+  What does ... do?                             restarts.*
     read    restarts   accept  restarts   recv    restarts   flock   restarts
     write   restarts   connect restarts   send    restarts
-* EINTR        What does pause do?
-               documented: restarts (posix)  restarts.pause
+* EINTR        What does pause do?              restarts.pause
+               documented: restarts (posix)
 
 sockets
-* no           Is it for IPv6 alone?
-               documented: yes (freebsd)  sockets.v6only_default
-  4096         How many wait?
-  inet, inet6  In which order are they listed?
-  unsupported  Do they balance?
-               FreeBSD 11 has none  sockets.reuseport_lb
-! timed out    When?
-               no answer within 10 s  sockets.late
-! broken       Why?
-               ValueError: x (sockets.py:7)  sockets.broke
-! unstable     Which?
-               2 times asked, it answered yes, no  sockets.unsure
-  blocked      May one know?
+* no           Is it for IPv6 alone?            sockets.v6only_default
+               documented: yes (freebsd)
+  4096         How many wait?                   sockets.backlog
+  inet, inet6  In which order are they listed?  sockets.order
+  unsupported  Do they balance?                 sockets.reuseport_lb
+               FreeBSD 11 has none
+! timed out    When?                            sockets.late
+               no answer within 10 s
+! broken       Why?                             sockets.broke
+               ValueError: x (sockets.py:7)
+! unstable     Which?                           sockets.unsure
+               2 times asked, it answered yes, no
+  blocked      May one know?                    sockets.secret
                needs root: run it as root, run it as root, run it as root, run
                it as root, run it as root, run it as root, run it as root, ...
-               sockets.secret
-  none         Is there anything?
+  none         Is there anything?               sockets.nothing
 
 strangers
   yes          strangers.from_elsewhere
@@ -123,6 +123,84 @@ def test_with_room_the_ids_stand_at_the_end() -> None:
         "  4096         How many wait?                   sockets.backlog\n"
     ) in text
     assert "    read    restarts   accept  restarts   recv    restarts   flock   restarts\n" in text
+
+
+def ids_in(text: str) -> set[str]:
+    """The ids a text shows, whole or by the glob of their table."""
+    shown = re.findall(r"(?<![\w.*])[a-z]\w*\.[\w*]+", re.sub(r"\x1b\[\d*m", "", text))
+    return {id for id in shown if "*" not in id}
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
+def test_at_every_width_a_fact_shows_its_id(width: int) -> None:
+    text = render("text", SAMPLE, PROBES, Style(width))
+    assert {fact.id for fact in SAMPLE if fact.family == "sockets"} <= ids_in(text)
+    assert "strangers.from_elsewhere" in ids_in(text)
+    assert " restarts.*\n" in text
+
+
+def test_an_id_stands_where_there_is_room_for_it() -> None:
+    """Behind the question, or behind the note, or else on a line of its own."""
+    text = render("text", SAMPLE, PROBES, Style(40))
+    assert (
+        "  inet, inet6  In which order are they\n               listed?     sockets.order\n" in text
+    )
+    assert "               documented: restarts\n               (posix)  restarts.pause\n" in text
+    assert (
+        "               documented: yes (freebsd)\n               sockets.v6only_default\n" in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "glob"),
+    [
+        (["has_a", "has_b"], "has_*"), (["a_stays", "bc_stays"], "*_stays"), (["a", "b"], "*"),
+        (["in_a_x", "in_b_x"], "in_*_x"), (["aa", "aaa"], "aa*"), (["aba", "aa"], "a*a"),
+    ],
+)  # fmt: skip
+def test_the_glob_of_a_table(names: list[str], glob: str) -> None:
+    assert common(names) == glob
+    assert fnmatch.filter(names, glob) == names
+
+
+LACKS = "the tool is missing: install it, or run the lab where it is"
+BESIDES = {
+    fact.id: fact
+    for fact in (
+        *(Fact(f"sockets.a{n}", "blocked", reason=LACKS) for n in range(30)),
+        *(Fact(f"locks.b{n}", "unsupported", reason="no such locks") for n in range(2)),
+        # The same words, and no such group: another status, one alone, and faults.
+        Fact("locks.c", "blocked", reason="no such locks"),
+        *(Fact(f"locks.d{n}", "broken", reason="it broke") for n in range(2)),
+    )
+}
+LACKING = Report(SAMPLE.environment, {**BESIDES, "abi.e": Fact("abi.e", "measured", 7)})
+
+
+def test_what_many_facts_lack_is_said_once_with_their_ids() -> None:
+    text = render("text", LACKING, {}, Style(60))
+    assert text.count("the tool is missing") == 1
+    assert (
+        "\n  2 unsupported: no such locks\n    locks.b0, locks.b1\n"
+        "\n  30 blocked: the tool is missing: install it, or run the\n  lab where it is\n"
+        "    sockets.a0, sockets.a1, "
+    ) in text
+    for id in BESIDES:
+        assert len(re.findall(rf"\b{re.escape(id)}\b", text)) == 1
+    # A family of which nothing else is left has no title; others keep what is theirs.
+    assert "\nsockets\n" not in text
+    assert "\nlocks\n  blocked" in text
+    assert text.count("it broke") == 2
+
+
+@pytest.mark.parametrize("style", [Style(), Style(60, verbose=True)])
+def test_a_line_that_is_of_one_fact_says_the_reason_once_too(style: Style) -> None:
+    text = " ".join(render("text", LACKING, {}, style).split())
+    assert text.count("the tool is missing") == 1
+    assert f"sockets.a0 {LACKS} (30 facts)" in text
+    assert text.count("for the same reason as sockets.a0") == 29
+    assert text.count("for the same reason as locks.b0") == 1
+    assert "locks.c no such locks" in text
 
 
 def test_verbose_adds_what_to_do() -> None:

@@ -1,0 +1,212 @@
+"""Cells: whose definition counts, where their baselines are, and what is refused."""
+
+from __future__ import annotations
+
+import platform as host
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from matrix.cell import BASELINES, Cell, chosen, load, recorded_as
+from papaya.errors import Refused
+from probes.environment import describe
+from probes.fact import Platform
+
+DEBIAN = Platform(
+    "Linux", "6.1.0", "x86_64", "glibc", "2.36", 64, distribution="Debian GNU/Linux 12",
+    python="CPython 3.11.2",
+)  # fmt: skip
+FREEBSD = Platform("FreeBSD", "14.3-RELEASE", "amd64", "freebsd", "14.3", 64, python="PyPy 3.10.1")
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    return tmp_path / "cells.toml"
+
+
+# The user's file -------------------------------------------------------------------------------
+
+
+def test_the_users_cells_win_over_ours(mine: Path) -> None:
+    ours = load()
+    mine.write_text(
+        '[cell.freebsd]\nways = ["ssh:me@box"]\n'
+        '[cell.mybox]\ntitle = "My box"\nways = ["ssh:mybox", "here:/opt/python"]\nbits = 32\n'
+    )
+    found = load(str(mine))
+    # The whole cell is the user's: nothing of ours is left in it.
+    assert found["freebsd"] == Cell("freebsd", (("ssh", "me@box"),), title="freebsd")
+    assert ours["freebsd"] != found["freebsd"]
+    assert found["mybox"] == Cell(
+        "mybox", (("ssh", "mybox"), ("here", "/opt/python")), title="My box", bits=32
+    )
+    assert {n: c for n, c in found.items() if n not in ("freebsd", "mybox")} == {
+        name: cell for name, cell in ours.items() if name != "freebsd"
+    }
+    assert list(found) == [*ours, "mybox"]
+
+
+def test_baselines_are_in_the_users_folder_for_all(mine: Path) -> None:
+    mine.write_text('[cell.mybox]\nways = ["here"]\n')
+    for folder in (None, "/mine"):
+        found = load(str(mine), folder)
+        assert {cell.baselines for cell in found.values()} == {folder or BASELINES}
+    assert load(str(mine), "/mine")["mybox"].baseline == "/mine/mybox.json"
+    assert Path(load()["musl"].baseline) == Path(BASELINES) / "musl.json"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[cell.x]\n", "cell x has no ways"),
+        ('[cell.x]\nways = "here"\n', "has no ways"),
+        ("[cell.x]\nways = [1]\n", "has no ways"),
+        ("[cell]\nx = 1\n", "cell x is no table"),
+        ('[cell.x]\nways = ["here"]\nbits = "32"\n', "cell x: bits is a number"),
+        ('[cell.x]\nways = ["here"]\nbits = true\n', "cell x: bits is a number"),
+        ('[cell.x]\nways = ["here"]\ntitle = 3\n', "cell x: title is a string"),
+        ('[cell.x]\nways = ["here"]\nname = "x"\n', "unknown name; there are ways, title"),
+        ('[cell.".x"]\nways = ["here"]\n', "names files"),
+        ('[cell."x y"]\nways = ["here"]\n', "names files"),
+        ('[cells.x]\nways = ["here"]\n', "a cell is a table .cell.NAME.; unknown: cells"),
+        ('[cell.x]\nways = ["here", "moon:a"]\n', "no way 'moon'; there are "),
+        ("[cell.x", "Expected"),
+    ],
+)
+def test_what_is_no_cell(mine: Path, text: str, said: str) -> None:
+    mine.write_text(text)
+    with pytest.raises(Refused, match=said) as raised:
+        load(str(mine))
+    assert str(raised.value).startswith(f"{mine}: ")
+
+
+@pytest.mark.parametrize("name", ["a", "a-b", "a_b", "a.b", "a.", "-a", "7"])
+def test_names_that_name_files(mine: Path, name: str) -> None:
+    mine.write_text(f'[cell."{name}"]\nways = ["here"]\n')
+    assert name in load(str(mine))
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=f"{tmp_path}/none: No such file or directory"):
+        load(f"{tmp_path}/none")
+
+
+def test_those_asked_for_each_once() -> None:
+    ours = load()
+    assert [cell.name for cell in chosen(ours, ["musl", "here", "musl"])] == ["musl", "here"]
+    with pytest.raises(Refused, match="no cell 'moon': there are here, python-oldest, "):
+        chosen(ours, ["musl", "moon"])
+
+
+# Where its baseline is ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("system", "release", "machine", "distribution", "name"),
+    [
+        ("Linux", "6.1", "x86_64", {"ID": "debian", "VERSION_ID": "12"}, "debian12-amd64"),
+        ("Linux", "6.1", "aarch64", {"ID": "ubuntu", "VERSION_ID": "24.04"}, "ubuntu2404-arm64"),
+        ("Linux", "6.1", "riscv64", {"ID": "arch"}, "arch-riscv64"),
+        ("Linux", "6.1", "amd64", None, "linux-amd64"),
+        ("FreeBSD", "14.3-RELEASE", "amd64", None, "freebsd14-amd64"),
+        ("Darwin", "23.1.0", "arm64", None, "darwin23-arm64"),
+    ],
+)
+def test_what_this_host_is_recorded_as(
+    monkeypatch: pytest.MonkeyPatch, system: str, release: str, machine: str,
+    distribution: dict[str, str] | None, name: str,
+) -> None:  # fmt: skip
+    def told() -> dict[str, str]:
+        if distribution is None:
+            raise OSError
+        return distribution
+
+    for asked, answer in (("system", system), ("release", release), ("machine", machine)):
+        monkeypatch.setattr(host, asked, lambda answer=answer: answer)
+    monkeypatch.setattr(host, "freedesktop_os_release", told)
+    monkeypatch.setattr(struct, "calcsize", lambda code: 8)
+    assert recorded_as("here") == name
+    assert recorded_as("musl") == "musl"
+    assert Cell("here", (("here", ""),), baselines="/b").baseline == f"/b/{name}.json"
+
+
+def test_a_32_bit_python_is_not_recorded_as_its_64_bit_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(host, "machine", lambda: "x86_64")
+    monkeypatch.setattr(struct, "calcsize", lambda code: 4)
+    assert recorded_as("here").endswith("-i386")
+
+
+def test_the_oldest_python_has_the_baseline_of_its_version(tmp_path: Path) -> None:
+    oldest = Cell("python-oldest", (("here", "oldest"),), baselines=str(tmp_path))
+    assert oldest.recorded_for(DEBIAN) == str(tmp_path / "python3.11.json")
+    assert oldest.recorded_for(FREEBSD) == str(tmp_path / "python3.10.json")
+    other = replace(oldest, ways=(("here", "python3.9"),))
+    assert other.recorded_for(DEBIAN) == other.baseline
+    Path(oldest.baseline).touch()
+    assert oldest.recorded_for(DEBIAN) == oldest.baseline == str(tmp_path / "python-oldest.json")
+
+
+@pytest.mark.parametrize(
+    ("ways", "here"),
+    [
+        ((("here", ""),), True),
+        ((("here", "python3.9"), ("here", "oldest")), True),
+        ((("here", "/opt/python"),), False),
+        ((("here", ""), ("ssh", "box")), False),
+        ((("chroot", "debian32"),), False),
+    ],
+)
+def test_what_is_this_host(ways: tuple[tuple[str, str], ...], here: bool) -> None:
+    assert Cell("x", ways).is_here == here
+
+
+# Whether a report is of it ------------------------------------------------------------------------
+
+
+THERE = (("ssh", "box"),)
+
+
+@pytest.mark.parametrize(
+    ("told", "platform", "said"),
+    [
+        ({}, DEBIAN, ""),
+        ({}, FREEBSD, ""),
+        ({"platform": "linux"}, FREEBSD, "it is no linux"),
+        ({"platform": "linux"}, replace(DEBIAN, libc="musl"), "its C library is musl"),
+        ({"platform": "linux-musl"}, replace(DEBIAN, libc="musl"), ""),
+        ({"platform": "linux"}, replace(DEBIAN, hypervisor="gvisor"), "its kernel is gVisor"),
+        ({"platform": "gvisor"}, replace(DEBIAN, hypervisor="gvisor"), ""),
+        ({"platform": "freebsd"}, FREEBSD, ""),
+        ({"release": "FreeBSD 14"}, FREEBSD, ""),
+        ({"release": "FreeBSD 1"}, FREEBSD, "its release is not FreeBSD 1"),
+        ({"release": "Debian"}, DEBIAN, ""),
+        ({"release": "Linux 6.1.0"}, DEBIAN, "its release is not Linux 6.1.0"),
+        ({"bits": 64}, DEBIAN, ""),
+        ({"bits": 32}, DEBIAN, "its programs are of 64 bits"),
+        ({"kernel_bits": 64}, DEBIAN, ""),
+        ({"kernel_bits": 32}, DEBIAN, "its kernel is of 64 bits"),
+        ({"bits": 32, "kernel_bits": 64},
+         replace(DEBIAN, pointer_bits=32, emulated_32_bit=True), ""),
+        ({"bits": 32, "kernel_bits": 64}, replace(DEBIAN, pointer_bits=32),
+         "its kernel is of 32 bits"),
+        ({"python": "3.11"}, DEBIAN, ""),
+        ({"python": "3.1"}, DEBIAN, "its Python is CPython 3.11.2"),
+        ({"python": "3.10"}, FREEBSD, ""),
+    ],
+)  # fmt: skip
+def test_whether_a_report_is_of_it(told: dict[str, object], platform: Platform, said: str) -> None:
+    cell = replace(Cell("x", THERE, title="box"), **told)  # type: ignore[arg-type]
+    assert cell.mismatch(platform) == (f"{platform}, which is no box: {said}" if said else "")
+
+
+def test_a_cell_that_is_here_is_of_this_host() -> None:
+    here = describe("")
+    cell = Cell("x", (("here", ""),), title="this host")
+    assert cell.mismatch(replace(here, python="CPython 3.0.1", container="docker")) == ""
+    other = replace(here, libc="another")
+    assert cell.mismatch(other).endswith("which is no this host: it is not of this host")
+    assert replace(cell, ways=THERE).mismatch(other) == ""
