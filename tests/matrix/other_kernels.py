@@ -5,6 +5,8 @@
 Each guest is booted by QEMU without a disk: Debian's kernel, and an initramfs with Debian's Python
 and this checkout's lab.  The lab's report comes back on the console and is compared with the one
 measured here, on amd64: an inherent fact differs only where `KNOWN` or the family `abi` says so.
+Debian's kernels are older than most hosts'; the platform ``amd64`` tells whether a difference is
+one of version or of processor.
 
 Exit status 0: all facts as they must be; 1: a fact differs or is missing; 2: wrong usage; 3: a
 guest could not be built or booted, or sent no report.
