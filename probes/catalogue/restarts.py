@@ -65,8 +65,8 @@ _GLIBC_NEVER = {"linux-glibc": "EINTR", "linux-musl": "restarts"}
 
 # Reading and writing --------------------------------------------------------------------
 
-MUCH = 1 << 20
-"""More than any of these takes at once."""
+MUCH = 1 << 22
+"""More than any of these takes at once; a pipe of 64 KiB pages takes 1 MiB."""
 
 
 def _read(descriptor: int) -> Blocking:
