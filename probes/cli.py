@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -58,12 +59,23 @@ def main(arguments: Optional[list[str]] = None) -> int:
         return 128 + signal.SIGPIPE
     except OSError as error:
         where = f"{printable(os.fsdecode(error.filename))}: " if error.filename else ""
-        return _said(ENVIRONMENT, f"{where}{error.strerror or error}")
+        return _said(ENVIRONMENT, f"{where}{_hindrance(error) or error.strerror or error}")
     except ImportError as error:
         return _said(ENVIRONMENT, _missing_module(error) or _internal_error(error))
     except Exception as error:
         # Python would exit with 1, which means drift.
         return _said(ENVIRONMENT, _internal_error(error))
+
+
+def _hindrance(error: OSError) -> str:
+    """Return which limit or sandbox keeps the lab itself from running; empty for another error."""
+    from . import refusals
+
+    # What cannot be written or opened is named by its file.
+    if error.filename or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        return ""
+    why = refusals.PROCESSES if error.errno == errno.EAGAIN else refusals.unexpected(error)
+    return f"the lab cannot run here: {why}" if why else ""
 
 
 _USES = {

@@ -218,7 +218,7 @@ def _receive(connected: socket.socket) -> str:
     try:
         return "data" if connected.recv(1) else "EOF"
     except OSError as error:
-        return libc.errno_name(error.errno)
+        return libc.answer(error, "recv")
 
 
 def _write(connected: socket.socket) -> str:
@@ -239,7 +239,7 @@ def _accept_after_reset() -> tuple[str, str]:
         try:
             accepted = _accept(listening)
         except OSError as error:
-            return libc.errno_name(error.errno), ""
+            return libc.answer(error, "accept"), ""
         read = _receive(accepted)
         return ("dropped", "") if read == "data" else ("accepted", read)
 

@@ -14,6 +14,7 @@ from signal import SIGUSR1
 from typing import Any, Callable
 
 from .. import absent, harness, libc
+from ..fact import CONFIGURED
 from ..harness import Channel
 from ..probe import Blocked, Unsupported, probe
 
@@ -271,18 +272,40 @@ def closefrom() -> bool:
 )
 def close_range() -> bool:
     """Does close_range() close exactly its range?"""
+    closed = _open_after(lambda first, last: libc.call("close_range", first, last, 0))
+    return closed == [True, False, False, False, True]
 
-    def close(first: int, last: int) -> None:
-        outcome = libc.outcome("close_range", first, last, 0)
-        if outcome == "ENOSYS":
-            raise Unsupported("the kernel has no close_range()")
-        if outcome in ("EPERM", "EACCES"):
-            # It needs no privilege: a filter of system calls that does not know it says this.
-            raise Blocked(f"a sandbox refuses close_range() ({outcome}): run the lab outside it")
-        if outcome != "ok":
-            raise OSError(f"close_range() gave {outcome}")
 
-    return _open_after(close) == [True, False, False, False, True]
+UNKNOWN_CALL = 99999
+"""No system numbers a call so, and no processor's own calls are there (0xf0000 on 32-bit Arm)."""
+
+
+@probe(
+    matters="A fallback that waits for ENOSYS is never taken where the sandbox says EPERM, and a "
+    "program that does not expect SIGSYS is killed.",
+    advice="Take ENOSYS or EPERM of a newer system call for its absence, and fall back.",
+    reference="syscall(2), seccomp(2) Linux; SIGSYS in POSIX XBD <signal.h>; sigaction(2) FreeBSD",
+    documented={"linux": "ENOSYS", "freebsd": "SIGSYS"},
+    scope=CONFIGURED,
+)
+def unknown_system_call() -> str:
+    """What does a system call that does not exist give?"""
+    call = libc.function("syscall")
+
+    def subject(_: Channel) -> int:
+        signal.signal(signal.SIGSYS, signal.SIG_DFL)
+        ctypes.set_errno(0)
+        return ctypes.get_errno() if call(UNKNOWN_CALL) == -1 else 0
+
+    with harness.fork(subject) as child:
+        try:
+            number = child.hear()
+        except harness.ChildDied:
+            status = child.wait()
+            if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSYS:
+                return "SIGSYS"
+            raise
+    return libc.errno_name(number) if number else "ok"
 
 
 # Privileges ---------------------------------------------------------------------------
@@ -392,7 +415,7 @@ def unix_socket_mode_enforced() -> str:
                 try:
                     client.connect("socket")
                 except OSError as error:
-                    return libc.errno_name(error.errno)
+                    return libc.answer(error, "connect")
             return "ok"
 
         os.chmod("socket", 0o666)

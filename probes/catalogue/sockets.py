@@ -32,7 +32,8 @@ def _tcp(host: str) -> socket.socket:
     try:
         return socket.socket(_family(host), socket.SOCK_STREAM)
     except OSError as error:
-        if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT):
+        # A sandbox's refusal is raised as such.
+        if libc.answer(error, "socket") in ("EAFNOSUPPORT", "EPROTONOSUPPORT"):
             raise Unsupported("the kernel has no IPv6 sockets") from None
         raise
 
@@ -120,7 +121,7 @@ def ipv6_loopback() -> Any:
             listening.listen(1)
             client.connect(listening.getsockname())
     except OSError as error:
-        return Sample(False, libc.errno_name(error.errno))
+        return Sample(False, libc.answer(error, "bind"))
     return True
 
 
@@ -151,7 +152,7 @@ def v4mapped_dual() -> Any:
     try:
         listening = _listener(WILDCARD6, 0, DUAL)
     except OSError as error:
-        return Sample(False, libc.errno_name(error.errno))
+        return Sample(False, libc.answer(error, "bind"))
     with listening:
         return _accepted(listening, LOOPBACK) is not None
 
@@ -167,7 +168,7 @@ def v4mapped_address() -> str:
     try:
         listening = _listener(WILDCARD6, 0, DUAL)
     except OSError as error:
-        why = libc.errno_name(error.errno)
+        why = libc.answer(error, "bind")
         raise Unsupported(f"no dual listeners: IPV6_V6ONLY=0 gives {why}") from None
     with listening:
         peer = _accepted(listening, LOOPBACK)
@@ -190,7 +191,7 @@ def v6only_after_bind() -> str:
         try:
             bound.setsockopt(level, option, not bound.getsockopt(level, option))
         except OSError as error:
-            return libc.errno_name(error.errno)
+            return libc.answer(error, "setsockopt")
         return "ok"
 
 
@@ -246,7 +247,7 @@ def _refusal(name: _Name, port: int) -> str:
     try:
         _listener(name.host, port, *name.options).close()
     except OSError as error:
-        return libc.errno_name(error.errno)
+        return libc.answer(error, "bind")
     return ""
 
 
@@ -471,7 +472,7 @@ def _shares(option: Option, name: str = "SO_REUSEPORT") -> list[int]:
             one = open_sockets.enter_context(_listener(LOOPBACK, 0, option))
             two = open_sockets.enter_context(_listener(*one.getsockname(), option))
         except OSError as error:
-            why = libc.errno_name(error.errno)
+            why = libc.answer(error, "bind")
             raise Unsupported(f"no two listeners with {name} here: {why}") from None
         for _ in range(CLIENTS):
             # Kept open to the end, so that each has a port, and so a hash, of its own.
@@ -499,7 +500,7 @@ def reuseport_exists() -> Any:
         try:
             fresh.setsockopt(*_reuseport())
         except OSError as error:
-            return Sample(False, libc.errno_name(error.errno))
+            return Sample(False, libc.answer(error, "setsockopt"))
     return True
 
 
@@ -558,7 +559,7 @@ def reuseport_unix() -> str:
         try:
             fresh.setsockopt(*_reuseport())
         except OSError as error:
-            return libc.errno_name(error.errno)
+            return libc.answer(error, "setsockopt")
         return "ok"
 
 
@@ -670,7 +671,7 @@ def connect_to_any() -> str:
         try:
             client.connect((WILDCARD, listening.getsockname()[1]))
         except OSError as error:
-            return libc.errno_name(error.errno)
+            return libc.answer(error, "connect")
         return "ok"
 
 
@@ -789,5 +790,5 @@ def abstract_unix() -> Any:
             listening.listen(1)
             client.connect(listening.getsockname())
         except OSError as error:
-            return Sample(False, libc.errno_name(error.errno))
+            return Sample(False, libc.answer(error, "bind"))
         return True
