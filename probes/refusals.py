@@ -81,6 +81,8 @@ def unexpected(error: BaseException) -> Union[Blocked, Unsupported, None]:
         return Blocked(f"needs {os.devnull}, which is not here: mount /dev")
     if error.errno == errno.EAFNOSUPPORT and not seccomp_filter():
         return Unsupported("the kernel has no sockets of this family")
+    if error.errno == errno.ENOSYS and not seccomp_filter():
+        return Unsupported("the kernel lacks a call that this needs")
     if error.errno in (*_REFUSALS, errno.EAFNOSUPPORT):
         of = f" of {os.fsdecode(error.filename)}" if error.filename else ""
         return Blocked(f"{errno.errorcode[error.errno]}{of} {_by_whom()}")
