@@ -192,6 +192,7 @@ def shell(script: str, before: Callable[[], Any] = lambda: None) -> Shell:
     ours, theirs = Channel.pair()
     # Closed when sh(1) runs; a word there tells why it does not.
     failure, failed = Channel.pair()
+    os.set_inheritable(failed.writing, False)
     pid = new_process()
     if pid:
         theirs.close()

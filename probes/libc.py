@@ -134,6 +134,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "sem_wait": (c_int, [c_void_p]),
     "send": (c_ssize_t, [c_int, c_char_p, c_size_t, c_int]),
     "sendfile": _SENDFILE,
+    "sendfile64": _SENDFILE,
     "setpgid": (c_int, [c_int, c_int]),
     "setresuid": (c_int, [c_uint, c_uint, c_uint]),
     "setsid": (c_int, []),
@@ -201,7 +202,7 @@ _OF_TIME = (
     "time",
 )
 # glibc's calls that take an off_t of 64 bits whatever the program's own is; musl has one off_t.
-_OF_OFFSET = ("lockf", "pwrite", "sendfile")
+_OF_OFFSET = ("lockf", "pwrite")
 
 
 def _time_t_is_64_bit() -> bool:

@@ -212,7 +212,9 @@ def _sendfile(out: int, source: int, offset: int, count: int) -> int:
     if libc.MACOS:
         libc.call("sendfile", source, out, offset, ctypes.byref(sent), None, 0)
         return sent.value
-    return libc.call("sendfile", out, source, ctypes.byref(ctypes.c_int64(offset)), count)
+    # The call with a 64-bit offset, where the plain one's may have 32.
+    name = "sendfile64" if libc.has("sendfile64") else "sendfile"
+    return libc.call(name, out, source, ctypes.byref(ctypes.c_int64(offset)), count)
 
 
 def _sent_to_socket(source: int, offset: int, count: int) -> tuple[int, bytes]:
@@ -282,7 +284,9 @@ _SENDFILE_ORDERS: dict[str, Callable[[int, int], tuple[Any, ...]]] = {
 
 def _moves_by(order: str, source: int) -> bool:
     """Whether sendfile() with its arguments in this order moves DATA[2:7] into a socket."""
-    function = libc.function("sendfile")
+    # With a 64-bit offset, where the plain call's may have 32.
+    large = order.startswith("out") and libc.has("sendfile64")
+    function = libc.function("sendfile64" if large else "sendfile")
     # Of no type: it takes what it is given, and zeros for what another order has beyond.
     call = ctypes.CFUNCTYPE(c_int)(ctypes.cast(function, ctypes.c_void_p).value or 0)
     with harness.tcp_pair() as (client, server):
@@ -532,7 +536,8 @@ def _taken(reading: int, writing: int, capacity: int, size: int, room: int) -> i
     The pipe is full before and after.
     """
     # Linux counts in pages, each with the bytes of one write: those are to be emptied whole.
-    pages = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    page = os.sysconf("SC_PAGE_SIZE")
+    pages = -(-size // page) * page
     emptied = len(os.read(reading, min(pages, capacity)))
     if room < emptied:
         os.write(writing, bytes(emptied - room))
