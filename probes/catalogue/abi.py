@@ -11,6 +11,7 @@ import ctypes
 import os
 import signal
 from ctypes import c_int64, c_void_p
+from typing import Any
 
 from .. import lens, libc
 from ..fact import CONFIGURED, INFORMATIVE
@@ -186,7 +187,11 @@ def char_signed() -> bool:
     # of type char, int_frac_digits, comes after ten pointers.
     start = libc.call("localeconv") + 10 * ctypes.sizeof(c_void_p)
     largest = ctypes.string_at(start, 1)[0]
-    return {0x7F: True, 0xFF: False}[largest]
+    if largest not in (0x7F, 0xFF):
+        raise Blocked(
+            f"struct lconv cannot be trusted here: where int_frac_digits is expected lies {largest}"
+        )
+    return largest == 0x7F
 
 
 @probe(
@@ -237,12 +242,18 @@ AFTER_2038 = 2**31
 )
 def time_after_2038() -> bool:
     """Does plain gmtime() know the time after January 2038?"""
+    # A time that every time_t holds proves that struct tm begins with tm_sec, tm_min, tm_hour,
+    # tm_mday, tm_mon and tm_year.
+    if _broken_down(lens.time_t()(10**9)) != [40, 46, 1, 9, 8, 101]:
+        raise Blocked("struct tm cannot be trusted here: gmtime(1000000000) is not in 2001")
     # A 32-bit time_t reads half of this: 1901, or 1970 where the big end comes first.
-    broken_down = libc.call("gmtime", ctypes.byref(c_int64(AFTER_2038)))
-    if not broken_down:
-        return False
-    # struct tm begins with tm_sec, tm_min, tm_hour, tm_mday, tm_mon and tm_year.
-    return list((ctypes.c_int * 6).from_address(broken_down)) == [8, 14, 3, 19, 0, 138]
+    return _broken_down(c_int64(AFTER_2038)) == [8, 14, 3, 19, 0, 138]
+
+
+def _broken_down(when: Any) -> list[int]:
+    """Return the first six fields of gmtime()'s struct tm; none if it gives no answer."""
+    found = libc.call("gmtime", ctypes.byref(when))
+    return list((ctypes.c_int * 6).from_address(found)) if found else []
 
 
 @probe(

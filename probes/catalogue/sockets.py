@@ -8,7 +8,6 @@ import os
 import select
 import socket
 import struct
-import sys
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
@@ -633,13 +632,31 @@ def backlog_clamp() -> int:
             return listening.getsockopt(socket.SOL_SOCKET, 0x1011)
         if not libc.LINUX:
             raise Unsupported(f"{libc.SYSTEM} does not tell a listener's backlog")
-        # include/uapi/linux/tcp.h: eight bytes, then 32-bit words; for a listener the
-        # sixth of them, tcpi_sacked, is its greatest backlog.
-        told = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
-    backlog = int.from_bytes(told[28:32], sys.byteorder)
-    if not backlog:
+        harness.need_loopback()
+        alone = _queue_and_backlog(listening)
+        with _tcp(LOOPBACK) as client:
+            client.connect(listening.getsockname())
+            select.select([listening], [], [])
+            beside = _queue_and_backlog(listening)
+            harness.reset_on_close(client)
+    queue, backlog = alone
+    if not any((*alone, *beside)):
         raise Unsupported("this kernel does not tell a listener's backlog")
+    # The client that waits proves that the words are where they are looked for.
+    if not backlog or (queue, *beside) != (0, 1, backlog):
+        raise Blocked(f"TCP_INFO cannot be trusted here: it tells {alone}, then {beside}")
     return backlog
+
+
+def _queue_and_backlog(listening: socket.socket) -> tuple[int, int]:
+    """Return how many wait to be accepted, and how many may, as TCP_INFO tells.
+
+    include/uapi/linux/tcp.h: eight bytes, then 32-bit words; for a listener the fifth,
+    tcpi_unacked, is its queue, and the sixth, tcpi_sacked, its greatest backlog.
+    """
+    told = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    queue, backlog = struct.unpack("II", told[24:32])
+    return queue, backlog
 
 
 @probe(

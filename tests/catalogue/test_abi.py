@@ -107,6 +107,29 @@ WORLDS = {
         """,
         {"abi.time_after_2038": "no"},
     ),
+    "struct tm begins otherwise": (
+        r"""
+        struct tm *gmtime(const time_t *when)
+        {
+            static int other[32];
+            memcpy(other + 1, REAL(gmtime)(when), sizeof(struct tm));
+            return (struct tm *)other;
+        }
+        """,
+        {"abi.time_after_2038": "blocked"},
+    ),
+    "struct lconv is laid out otherwise": (
+        r"""
+        struct lconv *localeconv(void)
+        {
+            static struct lconv made;
+            made = *REAL(localeconv)();
+            made.int_frac_digits = 2;
+            return &made;
+        }
+        """,
+        {"abi.char_signed": "blocked"},
+    ),
     "files' times end in 2038": (
         r"""
         int utimensat(int folder, const char *path, const struct timespec given[2], int flags)
@@ -160,8 +183,12 @@ def test_a_time_of_32_bits_flips_its_width(
     world = {**shim(tmp_path, HEADERS + source), "PYTHONPATH": str(tmp_path)}
     changed = flipped(here, measure("--only=abi", environment=world))
     # The C library's word against the interpreter's is no answer.
-    answer = "32" if interpreter_too else "blocked"
-    assert changed == {"abi.time_t_bits": (here["abi.time_t_bits"].answer, answer)}
+    expected = {"abi.time_t_bits": (here["abi.time_t_bits"].answer, "32")}
+    if not interpreter_too:
+        expected = {
+            id: (here[id].answer, "blocked") for id in ("abi.time_t_bits", "abi.time_after_2038")
+        }
+    assert changed == expected
 
 
 # What the C compiler says of the same, under the library's own defaults.

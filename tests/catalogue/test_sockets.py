@@ -325,6 +325,18 @@ int listen(int fd, int backlog) {
             "sockets.reuseport_last_binder_wins": ("no", "yes"),
         },
     ),
+    "TCP_INFO is laid out otherwise": (
+        SYSCALLS
+        + """
+int getsockopt(int fd, int level, int option, void *value, socklen_t *length) {
+    REAL(getsockopt);
+    int done = real(fd, level, option, value, length);
+    if (level == IPPROTO_TCP && option == TCP_INFO) memmove((char *)value + 4, value, *length - 4);
+    return done;
+}
+""",
+        {"sockets.backlog_clamp": ("4096", "blocked")},
+    ),
     "the backlog is not kept": (
         SYSCALLS + "int listen(int fd, int backlog) { REAL(listen); return real(fd, 100); }",
         {
