@@ -301,7 +301,10 @@ def test_unknown_bits_are_shown_as_a_number() -> None:
     assert lens.flag_names(0) == "none"
     assert lens.flag_names(restart | nodefer) == "SA_NODEFER|SA_RESTART"
     unknown = 1 << 20
-    assert lens.flag_names(restart | unknown) == f"SA_RESTART|{unknown:#x}"
+    expected = f"{unknown:#x}|SA_RESTART"
+    if lens.layout_of_sigaction().keeps_unknown:  # Linux before 5.11.
+        expected = "SA_RESTART"
+    assert lens.flag_names(restart | unknown) == expected
 
 
 def test_a_reason_is_the_same_each_time(monkeypatch: pytest.MonkeyPatch) -> None:

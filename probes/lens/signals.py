@@ -39,6 +39,8 @@ class Sigaction:
     bits: dict[str, int] = field(default_factory=dict)
     added: int = 0
     """Flags that the C library or the kernel sets unasked, such as Linux's SA_RESTORER."""
+    keeps_unknown: bool = False
+    """Whether flags that mean nothing are kept: then one that is read back says nothing."""
 
     def __str__(self) -> str:
         bits = " ".join(f"{name}={bit:#x}" for name, bit in sorted(self.bits.items()))
@@ -81,7 +83,7 @@ def layout_of_sigaction() -> Sigaction:
         handler = _handler_at()
         flags, bits = _flags_at(handler)
     found = in_child(lambda: _try_sigaction(Sigaction(handler, flags, -1, bits)))
-    layout = Sigaction(handler, flags, found["mask"], found["bits"], found["added"])
+    layout = Sigaction(handler, flags, found["mask"], found["bits"], found["added"], found["keeps"])
     gave = _interrupted_read(layout)
     if gave != "ok":
         raise Unproven(
@@ -215,6 +217,10 @@ _LIKELY_RESETHAND = (0x80000000, 0x4, 0x10)
 _LAST = 0x04000000
 
 
+_MEANINGLESS = 0x00300000
+"""Bits of sa_flags that no system gives a meaning."""
+
+
 def _bits_to_try(likely: Iterable[int], known: Iterable[int]) -> list[int]:
     order = [*likely, *(1 << n for n in range(32) if 1 << n != _LAST), _LAST]
     return [bit for bit in dict.fromkeys(order) if bit not in known]
@@ -283,7 +289,12 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
     bits["SA_RESETHAND"] = _found(
         "SA_RESETHAND", bits, _LIKELY_RESETHAND, lambda bit: bool(seen(bit)) and not remains()
     )
-    return {"mask": layout.mask, "bits": bits, "added": added & ~sum(bits.values())}
+    keeps = False
+    with contextlib.suppress(OSError):  # EINVAL: it refuses them.
+        _install(layout, this, address, _MEANINGLESS, ())
+        keeps = bool(word(_raw(), layout.flags, INT) & _MEANINGLESS)
+    added &= ~sum(bits.values())
+    return {"mask": layout.mask, "bits": bits, "added": added, "keeps": keeps}
 
 
 ENOUGH = 8
@@ -441,7 +452,8 @@ def sigaction(
 def flag_names(flags: int) -> str:
     """Return ``SA_NODEFER|SA_RESTART`` in the order of the names, ``none`` for no flag.
 
-    A bit that is none of those the lab can prove by what it does is shown as a number.
+    A bit that is none of those the lab can prove by what it does is shown as a number, unless
+    the kernel keeps whatever it is given, as Linux before 5.11 keeps glibc's SA_INTERRUPT.
     """
     names = []
     left = flags
@@ -450,7 +462,9 @@ def flag_names(flags: int) -> str:
         if left and flags & flag(name):
             names.append(name)
             left &= ~flag(name)
-    return "|".join(sorted(names) + ([f"{left:#x}"] if left else [])) or "none"
+    if left and not layout_of_sigaction().keeps_unknown:
+        names.append(f"{left:#x}")
+    return "|".join(sorted(names)) or "none"
 
 
 @look("sigset_t")
