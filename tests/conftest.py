@@ -25,6 +25,10 @@ if os.environ.get("REQUIRE_ALL"):
 collect_ignore = [] if sys.version_info >= (3, 11) else ["matrix", "papaya"]
 
 
+WORLDS = ("test_bare.py", "test_hidden.py", "test_lens.py", "test_limits.py", "test_refusals.py")
+"""Beside those of the catalogue, the files that run the whole lab in changed worlds."""
+
+
 @pytest.fixture(scope="session")
 def here() -> Report:
     """The whole report of this host as it is."""
@@ -34,7 +38,8 @@ def here() -> Report:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what compares a changed world with `here`: slow, and tox may leave it out."""
     for item in items:
-        if "/catalogue/" in str(item.path) and "here" in getattr(item, "fixturenames", ()):
+        asks = "/catalogue/" in str(item.path) or item.path.name in WORLDS
+        if asks and "here" in getattr(item, "fixturenames", ()):
             item.add_marker("world")
 
 

@@ -7,13 +7,15 @@ import ctypes
 import os
 import select
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from ctypes import c_int, c_size_t, c_void_p
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Optional
 
 from .. import libc
-from ..probe import Unsupported
+from ..probe import Blocked, Unsupported
+from .processes import state
 from .proof import INT, POINTER, ROOM, Unproven, in_child, look, put, word
 
 _SET = libc.extent(lambda buffer: libc.call("sigfillset", buffer))
@@ -297,8 +299,19 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
     return {"mask": layout.mask, "bits": bits, "added": added, "keeps": keeps}
 
 
-ENOUGH = 8
-"""Signals after which a read() that has not ended is one that goes on."""
+ENOUGH = 1000
+"""Signals after which a read() that has not ended is one that goes on, where a process cannot be
+seen to sleep in it."""
+
+
+def _sleeps(pid: int) -> bool:
+    """Wait until the process sleeps, or has ended.  False where that cannot be seen."""
+    try:
+        while state(pid) not in ("S", "I", "Z", ""):
+            time.sleep(0.00005)
+    except Blocked:
+        return False
+    return True
 
 
 def _interrupted_read(layout: Sigaction) -> str:
@@ -323,7 +336,7 @@ def _interrupted_read(layout: Sigaction) -> str:
     os.close(told[1])
     try:
         if os.read(told[0], 1):
-            for _ in range(ENOUGH):
+            for _ in range(1 if _sleeps(pid) else ENOUGH):
                 os.kill(pid, _SIGNAL)
                 # The handler has run when its byte is there: then the read goes on, or ends.
                 if told[0] in select.select([handled[0], told[0]], [], [])[0]:
