@@ -244,18 +244,32 @@ def wait_state(pid: int, wanted: str, unless: Callable[[], bool] = lambda: False
 
     False when ``unless`` came true first.  There is no time limit but the probe's own.
     """
+    lens.watch()  # Blocked where it cannot be seen, even if it came to nothing to see.
     pause = 0.00002
-    while True:
+    while not unless():  # Asked first, as the state may cost a ps(1).
         seen = state(pid)
-        # Asked after the state was seen: a child that has spoken and then sleeps has spoken.
+        # And after the state was seen: a child that has spoken and then sleeps has spoken.
         if unless():
-            return False
+            break
         if seen and seen in wanted:
             return True
         if not seen or (seen == "Z" and "Z" not in wanted):
             raise ChildDied("a child of the probe ended while it was to be seen waiting")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.005)
+    return False
+
+
+def wait_ended(pid: int) -> None:
+    """Wait until a child has ended and its SIGCHLD has been sent; it is not reaped."""
+    if hasattr(os, "waitid"):  # Not in Python for macOS before 3.13, nor in PyPy.
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return
+    wait_state(pid, ENDED)
+    # Linux shows state Z a moment before it sends the signal, under a lock that every waitpid()
+    # takes for a process that exists, even if it is no child.
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(os.getpid(), os.WNOHANG)
 
 
 ASLEEP = "SI"
@@ -520,6 +534,8 @@ def unshare(namespaces: int) -> None:
     libc.call("unshare", namespaces | (libc.CLONE_NEWUSER if uid else 0))
     if uid:
         # Without a map its ids are nobody's there, and the files it makes would have no owner.
+        if not lens.proc_is_ours():
+            raise Blocked("a user namespace gets its user by /proc, which is not here: mount /proc")
         for name, text in (
             ("setgroups", "deny"),
             ("uid_map", f"{uid} {uid} 1"),
