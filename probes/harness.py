@@ -292,6 +292,9 @@ class Deliveries:
     and write one byte, so it may run at any moment, unlike a ctypes callback.
     `address` is handed to whatever installer is to be measured; every delivery
     then comes out of `pipe`, which is made here unless it is given.
+
+    SIGCHLD must be counted in a child, by a Deliveries made there: the probe's own process is told
+    of orphans too, where it is the reaper, and of every ps(1) that it runs.
     """
 
     def __init__(self, signum: int, pipe: Optional[tuple[int, int]] = None) -> None:
