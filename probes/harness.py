@@ -245,18 +245,32 @@ def wait_state(pid: int, wanted: str, unless: Callable[[], bool] = lambda: False
 
     False when ``unless`` came true first.  There is no time limit but the probe's own.
     """
+    lens.watch()  # Blocked where it cannot be seen, even if it came to nothing to see.
     pause = 0.00002
-    while True:
+    while not unless():  # Asked first, as the state may cost a ps(1).
         seen = state(pid)
-        # Asked after the state was seen: a child that has spoken and then sleeps has spoken.
+        # And after the state was seen: a child that has spoken and then sleeps has spoken.
         if unless():
-            return False
+            break
         if seen and seen in wanted:
             return True
         if not seen or (seen == "Z" and "Z" not in wanted):
             raise ChildDied("a child of the probe ended while it was to be seen waiting")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.005)
+    return False
+
+
+def wait_ended(pid: int) -> None:
+    """Wait until a child has ended and its SIGCHLD has been sent; it is not reaped."""
+    if hasattr(os, "waitid"):  # Not in Python for macOS before 3.13, nor in PyPy.
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return
+    wait_state(pid, ENDED)
+    # Linux shows state Z a moment before it sends the signal, under a lock that every waitpid()
+    # takes for a process that exists, even if it is no child.
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(os.getpid(), os.WNOHANG)
 
 
 ASLEEP = "SI"
@@ -279,6 +293,9 @@ class Deliveries:
     and write one byte, so it may run at any moment, unlike a ctypes callback.
     `address` is handed to whatever installer is to be measured; every delivery
     then comes out of `pipe`, which is made here unless it is given.
+
+    SIGCHLD must be counted in a child, by a Deliveries made there: the probe's own process is told
+    of orphans too, where it is the reaper, and of every ps(1) that it runs.
     """
 
     def __init__(self, signum: int, pipe: Optional[tuple[int, int]] = None) -> None:
@@ -453,10 +470,9 @@ def loopback_fence() -> Iterator[Callable[[], None]]:
     through the loopback interface's queue.  Linux has one queue a processor, so the
     process keeps to one; elsewhere there is one in all.
     """
-    before = _keep_to_one_processor()
     with contextlib.ExitStack() as undo:
-        if before:
-            undo.callback(os.sched_setaffinity, 0, before)
+        if libc.LINUX:
+            undo.callback(_keep_to_one_processor())
         near, far = undo.enter_context(tcp_pair())
         for end in (near, far):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -469,14 +485,60 @@ def loopback_fence() -> Iterator[Callable[[], None]]:
         yield fence
 
 
-def _keep_to_one_processor() -> set[int]:
-    """The processors it might use before; empty where it cannot choose."""
-    if hasattr(os, "sched_setaffinity"):
-        with contextlib.suppress(OSError):
-            allowed = os.sched_getaffinity(0)
-            os.sched_setaffinity(0, {sorted(allowed)[os.getpid() % len(allowed)]})
-            return allowed
-    return set()
+_Processors = ctypes.c_ulong * 128
+"""A cpu_set_t for more processors than any kernel is built for (sched_setaffinity(2) Linux)."""
+
+
+def _keep_to_one_processor() -> Callable[[], object]:
+    """Keep this process to one of its processors; return what lets it use the others again.
+
+    Raises Blocked where that is refused and there is more than one.
+    """
+    # Not by os.sched_setaffinity(), which PyPy lacks.
+    size = ctypes.sizeof(_Processors)
+    allowed, one = _Processors(), _Processors()
+    try:
+        libc.call("sched_getaffinity", 0, size, allowed)
+        usable = [
+            (at, 1 << bit)
+            for at, word in enumerate(allowed)
+            for bit in range(word.bit_length())
+            if word >> bit & 1
+        ]
+        at, bit = usable[os.getpid() % len(usable)]
+        one[at] = bit
+        libc.call("sched_setaffinity", 0, size, one)
+    except (OSError, Unsupported, Blocked) as error:
+        if os.cpu_count() == 1:
+            return lambda: None
+        raise Blocked(
+            f"packets may overtake each other here, as the lab cannot keep to one processor "
+            f"({error}): allow sched_setaffinity()"
+        ) from None
+    return lambda: libc.call("sched_setaffinity", 0, size, allowed)
+
+
+def pseudo_terminal() -> int:
+    """Return the terminal's end of a pair; the other end stays open."""
+    if not hasattr(os, "openpty"):
+        raise Blocked("this Python has no os.openpty(): run the lab with one that has it")
+    try:
+        _, terminal = os.openpty()
+    except OSError as error:
+        raise Blocked(f"no pseudo-terminal ({error.strerror}): mount /dev/pts") from None
+    return terminal
+
+
+def polled(descriptor: int, *asked: str, milliseconds: int = -1) -> list[str]:
+    """Wait by poll(2) for events such as ``IN``, and for those that need no asking.
+
+    Return the names of those that came; none if there are none within ``milliseconds``.
+    """
+    pollfd = lens.pollfd()
+    entry = pollfd(descriptor, sum(getattr(select, f"POLL{name}") for name in asked))
+    libc.call("poll", ctypes.byref(entry), 1, milliseconds)
+    names = ("IN", "PRI", "OUT", "ERR", "HUP", "NVAL")
+    return [name for name in names if entry.revents & getattr(select, f"POLL{name}")]
 
 
 def fill(descriptor: int, chunk: int = 65536) -> int:
@@ -521,6 +583,8 @@ def unshare(namespaces: int) -> None:
     libc.call("unshare", namespaces | (libc.CLONE_NEWUSER if uid else 0))
     if uid:
         # Without a map its ids are nobody's there, and the files it makes would have no owner.
+        if not lens.proc_is_ours():
+            raise Blocked("a user namespace gets its user by /proc, which is not here: mount /proc")
         for name, text in (
             ("setgroups", "deny"),
             ("uid_map", f"{uid} {uid} 1"),

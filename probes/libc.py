@@ -127,6 +127,8 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "raise": (c_int, [c_int]),
     "read": (c_ssize_t, [c_int, c_void_p, c_size_t]),
     "recv": (c_ssize_t, [c_int, c_void_p, c_size_t, c_int]),
+    "sched_getaffinity": (c_int, [c_int, c_size_t, c_void_p]),
+    "sched_setaffinity": (c_int, [c_int, c_size_t, c_void_p]),
     "select": (c_int, [c_int, c_void_p, c_void_p, c_void_p, c_void_p]),
     "sem_init": (c_int, [c_void_p, c_int, c_uint]),
     "sem_open": (c_void_p, [c_char_p, c_int]),

@@ -321,9 +321,7 @@ def write_after_peer_closed_second() -> str:
             if libc.LINUX or libc.FREEBSD or libc.DRAGONFLY:
                 # and it is seen: poll tells POLLHUP unasked, but not on NetBSD, and on
                 # macOS of a peer that has only closed.
-                watch = select.poll()
-                watch.register(ours, 0)
-                watch.poll()
+                harness.polled(ours.fileno())
         return _write(ours)
 
 
@@ -349,14 +347,8 @@ def write_after_reset_first() -> str:
 )
 def peer_close_seen_by_poll() -> str:
     """As what does poll see that a TCP peer closed?"""
-    if not hasattr(select, "poll"):
-        raise Unsupported("this Python has no poll()")
     with _peer_closed() as ours:
-        watch = select.poll()
-        watch.register(ours, select.POLLIN)
-        seen = watch.poll()[0][1]
-    names = ("IN", "PRI", "OUT", "ERR", "HUP", "NVAL")
-    return "|".join(name for name in names if seen & getattr(select, f"POLL{name}"))
+        return "|".join(harness.polled(ours.fileno(), "IN"))
 
 
 # SIGPIPE --------------------------------------------------------------------------------

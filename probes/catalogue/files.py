@@ -10,7 +10,6 @@ import functools
 import mmap
 import os
 import resource
-import select
 import signal
 import socket
 import stat
@@ -322,7 +321,8 @@ def sendfile_to_file() -> str:
         _sendfile(target, _file("data", DATA), 2, 5)
     except OSError as error:
         return _error_name(error)
-    return "ok" if os.pread(target, 16, 0) == DATA[2:7] else "nothing sent"
+    os.lseek(target, 0, os.SEEK_SET)
+    return "ok" if os.read(target, 16) == DATA[2:7] else "nothing sent"
 
 
 @probe(
@@ -566,11 +566,7 @@ def pipe_capacity() -> int:
 
 def _polled(descriptor: int) -> str:
     """What poll() says at once of a descriptor asked for input and output: ``IN|HUP``."""
-    entry = lens.pollfd()(descriptor, select.POLLIN | select.POLLOUT)
-    libc.call("poll", ctypes.byref(entry), 1, 0)
-    names = ("IN", "OUT", "ERR", "HUP", "NVAL")
-    seen = [name for name in names if entry.revents & getattr(select, f"POLL{name}")]
-    return "|".join(seen) or "nothing"
+    return "|".join(harness.polled(descriptor, "IN", "OUT", milliseconds=0)) or "nothing"
 
 
 @probe(

@@ -162,7 +162,7 @@ def killpg_only_zombies() -> str:
     """What does killpg() give for a group of zombies alone?"""
     with harness.fork(lambda _: libc.call("setpgid", 0, 0)) as child:
         child.hear()
-        harness.wait_state(child.pid, harness.ENDED)
+        harness.wait_ended(child.pid)
         return libc.outcome("killpg", child.pid, SIGUSR1)
 
 
@@ -290,7 +290,7 @@ def kill_all_reaches_self() -> bool:
 def signal_0_zombie() -> str:
     """What does signal 0 to a zombie give?"""
     with harness.fork(lambda _: None) as child:
-        harness.wait_state(child.pid, harness.ENDED)
+        harness.wait_ended(child.pid)
         return libc.outcome("kill", child.pid, 0)
 
 
@@ -464,11 +464,7 @@ def daemon3_is_session_leader() -> bool:
 
 def _gains_terminal(become: Callable[[], Any]) -> bool:
     """Whether opening a terminal, after ``become``, makes it the controlling one."""
-    try:
-        _, ours = os.openpty()
-    except OSError as error:
-        raise Blocked(f"no pseudo-terminal ({error.strerror}): mount /dev/pts") from None
-    name = os.ttyname(ours).encode()
+    name = os.ttyname(harness.pseudo_terminal()).encode()
 
     def gains() -> bool:
         libc.call("open", name, os.O_RDWR)

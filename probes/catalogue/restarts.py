@@ -94,16 +94,8 @@ def _write_pipe_begun() -> Blocking:
     return _write(writing, MUCH)
 
 
-def _terminal() -> int:
-    try:
-        _, terminal = os.openpty()
-    except OSError as error:
-        raise Blocked(f"no pseudo-terminal to be had ({error.strerror}): mount devpts") from None
-    return terminal
-
-
 def _write_terminal() -> Blocking:
-    terminal = _terminal()
+    terminal = harness.pseudo_terminal()
     # As by Ctrl-S.  Without it Linux moves what was written on to the other side at a
     # time of its own, and a terminal that was full has room again.
     try:
@@ -375,7 +367,9 @@ _CASES = {
     "write_pipe_begun": _Case(
         "half a write() to a pipe", _write_pipe_begun, _WRITE_COMMITTED, _WRITE_COMMITTED
     ),
-    "read_terminal": _Case("read() of a terminal", lambda: _read(_terminal()), _SLOW, _SLOW_BARE),
+    "read_terminal": _Case(
+        "read() of a terminal", lambda: _read(harness.pseudo_terminal()), _SLOW, _SLOW_BARE
+    ),
     "write_terminal": _Case("write() to a held terminal", _write_terminal, _SLOW, _SLOW_BARE),
     "read_socket": _Case("read() of a Unix socket", lambda: _read(_socket()), _SLOW, _SLOW_BARE),
     "read_tcp": _Case("read() of a TCP socket", lambda: _read(_tcp()), _SLOW, _SLOW_BARE),

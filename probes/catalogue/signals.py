@@ -149,9 +149,9 @@ def _fate(child: Child, signum: int) -> Any:
 )
 def installer_stays(installer: _Installer) -> bool:
     """Does a handler of {row} stay installed?"""
-    deliveries = Deliveries(SIGUSR1)
 
     def subject(_: Channel) -> int:
+        deliveries = Deliveries(SIGUSR1)
         installer.install(SIGUSR1, deliveries.address)
         libc.call("raise", SIGUSR1)
         libc.call("raise", SIGUSR1)
@@ -462,18 +462,6 @@ def sigchld_default_leaves_zombies() -> bool:
 CHILDREN = 3
 
 
-def _end_a_child() -> None:
-    """Have a child that has ended, its SIGCHLD sent, and that nobody has reaped."""
-    pid = harness.new_process()
-    if not pid:
-        os._exit(0)
-    if hasattr(os, "waitid"):
-        # Linux shows state Z a moment before it sends the signal; waitid comes after both.
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    else:
-        harness.wait_state(pid, harness.ENDED)
-
-
 @probe(
     matters="A handler that reaps one child a signal leaves zombies after a burst.",
     advice="Call waitpid(-1, WNOHANG) until it finds no more, at every SIGCHLD.",
@@ -482,15 +470,38 @@ def _end_a_child() -> None:
 )
 def sigchld_coalesces() -> int:
     """How many SIGCHLD of 3 children come if it was blocked?"""
-    deliveries = Deliveries(SIGCHLD)
-    _hold(SIGCHLD)
-    for _ in range(CHILDREN):
-        _end_a_child()
-    return _delivered(deliveries)
+
+    def subject(watcher: Channel) -> int:
+        deliveries = Deliveries(SIGCHLD)
+        _hold(SIGCHLD)
+        for _ in range(CHILDREN):
+            pid = harness.new_process()
+            if not pid:
+                os._exit(0)
+            if hasattr(os, "waitid"):
+                harness.wait_ended(pid)
+            else:
+                # Not here, as the way to see it may be ps(1), a child whose end would count.
+                watcher.say(pid)
+                watcher.hear()
+        watcher.say(0)
+        return _delivered(deliveries)
+
+    with harness.fork(subject) as child:
+        while pid := child.hear():
+            harness.wait_ended(pid)
+            child.say("it has ended")
+        return int(child.hear())
 
 
 def _job_control() -> tuple[int, int]:
     """How many SIGCHLD a child sends as it is stopped, and as it is continued."""
+    on_stop, on_continue = harness.answer(_count_job_control)
+    return on_stop, on_continue
+
+
+def _count_job_control() -> tuple[int, int]:
+    """In a process of its own, which no orphan comes to."""
     deliveries = Deliveries(SIGCHLD)
     deliveries.install(0)
 
@@ -756,8 +767,7 @@ def ignored_survives_exec() -> bool:
 )
 def handler_reset_on_exec() -> bool:
     """Does exec set a handled signal back to its default?"""
-    deliveries = Deliveries(SIGUSR1)
-    return not _survives_in_new_program(lambda: deliveries.install(0))
+    return not _survives_in_new_program(lambda: Deliveries(SIGUSR1).install(0))
 
 
 @probe(

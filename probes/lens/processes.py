@@ -13,7 +13,7 @@ from ctypes import byref, c_int, c_long, c_size_t
 from typing import Callable
 
 from .. import command, libc
-from ..probe import Blocked
+from ..probe import Blocked, Unsupported
 from .proof import Unproven, look, word
 from .structures import Found
 
@@ -27,10 +27,10 @@ def watch() -> Found:
     if libc.LINUX and proc_is_ours():
         return Found(_state_by_proc, "/proc")
     if libc.FREEBSD:
-        with contextlib.suppress(Unproven, Blocked, OSError):
+        with contextlib.suppress(Unproven, Blocked, Unsupported, OSError):
             return Found(_state_by_sysctl(), "sysctl(KERN_PROC_PID)")
     try:
-        _prove_state(_state_by_ps)
+        _prove_ps()
     except OSError as error:
         why = f"ps cannot be run ({error.strerror})"
     except Unproven as unproven:
@@ -65,6 +65,15 @@ def _state_by_proc(pid: int) -> str:
 def _state_by_ps(pid: int) -> str:
     _, listed = command.run(["ps", "-o", "stat=", "-p", str(pid)])
     return listed.strip()[:1]
+
+
+def _prove_ps() -> None:
+    """Raise Unproven unless ps tells of the lab's own processes, and their states."""
+    with _idle_child() as pid:
+        _, parent = command.run(["ps", "-o", "ppid=", "-p", str(pid)])
+        if parent.strip() != str(os.getpid()):
+            raise Unproven("it does not see a child of the lab")
+    _prove_state(_state_by_ps)
 
 
 def _prove_state(state: State) -> None:
@@ -199,7 +208,8 @@ def children() -> set[int]:
     """Return the ids of all processes that may be children of this one."""
     if libc.LINUX and proc_is_ours():
         return set(_children_by_proc())
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(Blocked, OSError, ValueError):
+        watch()  # A ps that shows other processes may have one by the id of this, with children.
         # One option a column: a BSD's ps takes what follows the first "=" for a heading.
         _, listed = command.run(["ps", "-ax", "-o", "pid=", "-o", "ppid="])
         parents = {int(pid): int(ppid) for pid, ppid in map(str.split, listed.splitlines())}
@@ -223,10 +233,19 @@ def _younger_processes() -> set[int]:
     Ids are given out in turn, and begin again at the end (fork(2)); where they are not, as on
     OpenBSD, there is a ps.
     """
-    newest = os.fork()
-    if not newest:
+    here = os.getpid()
+    try:
+        newest = os.fork()
+    except OSError:  # A limit: then all that there might be.
+        newest = 0
+    if not newest and os.getpid() != here:
         os._exit(0)
-    os.waitpid(newest, 0)
-    if newest > os.getpid():
-        return set(range(os.getpid() + 1, newest))
-    return {*range(2, newest), *range(os.getpid() + 1, 1 << 16)}
+    if newest:
+        os.waitpid(newest, 0)
+    if newest > here:
+        return set(range(here + 1, newest))
+    return {*range(2, newest), *range(here + 1, here + _AT_MOST)}
+
+
+_AT_MOST = 1 << 16
+"""Processes that are begun on this machine while the lab runs."""

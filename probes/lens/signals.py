@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from ctypes import c_int, c_size_t, c_void_p
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Callable, Optional
 
 from .. import libc
@@ -186,11 +187,13 @@ def _flags_of_siginterrupt(handler: int) -> Optional[tuple[int, dict[str, int]]]
 
     None if it changes nothing.
     """
+    # Python's own, where there is one, calls sigaction() as it was compiled to.
+    siginterrupt = getattr(signal, "siginterrupt", None) or partial(libc.call, "siginterrupt")
     signal.signal(_SIGNAL, lambda *_: None)
     seen = []
     for interrupts in (False, True, False, True):
-        with contextlib.suppress(OSError):
-            signal.siginterrupt(_SIGNAL, interrupts)
+        with contextlib.suppress(OSError, Unsupported):
+            siginterrupt(_SIGNAL, interrupts)
         seen.append(_raw())
     words = [
         (at, {"SA_RESTART": restarting & ~plain})

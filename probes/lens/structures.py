@@ -101,6 +101,8 @@ class _Pollfd(ctypes.Structure):
 @look("struct pollfd")
 def pollfd() -> Any:
     """Is struct pollfd an int and two shorts, with POLLIN and POLLOUT as Python has them?"""
+    if not hasattr(select, "POLLIN"):
+        raise Blocked("this Python has no POLLIN: run the lab with one that has select.poll()")
     reading, writing = os.pipe()
     both = select.POLLIN | select.POLLOUT
     try:
