@@ -150,7 +150,7 @@ def _open_in_place_of(number: int) -> int:
 
 def _tell(text: str) -> None:
     """Write to standard error; if that fails, the exit status has to do."""
-    if sys.stderr is not sys.__stderr__:
+    if sys.stderr is not None and sys.stderr is not sys.__stderr__:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(text)  # A caller, such as papaya, wants it.
             sys.stderr.flush()
