@@ -150,13 +150,14 @@ def _open_in_place_of(number: int) -> int:
 
 def _tell(text: str) -> None:
     """Write to standard error; if that fails, the exit status has to do."""
-    if sys.stderr is None:
+    stderr = sys.stderr
+    if stderr is None:
         return
     with contextlib.suppress(OSError, ValueError):
-        if sys.stderr is not sys.__stderr__:
-            sys.stderr.write(text)  # A caller, such as papaya, wants it.
-        sys.stderr.flush()
-    if sys.stderr is sys.__stderr__:
+        if stderr is not sys.__stderr__:
+            stderr.write(text)  # A caller, such as papaya, wants it.
+        stderr.flush()
+    if stderr is sys.__stderr__:
         with contextlib.suppress(OSError):
             write_all(2, text.encode("utf-8", "backslashreplace"))
 
