@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -58,13 +59,24 @@ def main(arguments: Optional[list[str]] = None) -> int:
         return 128 + signal.SIGPIPE
     except OSError as error:
         where = f"{printable(os.fsdecode(error.filename))}: " if error.filename else ""
-        return _said(ENVIRONMENT, f"{where}{error.strerror or error}")
+        remedy = _REMEDIES.get(error.errno or 0, "")
+        return _said(ENVIRONMENT, f"{where}{error.strerror or error}{remedy}")
+    except MemoryError:
+        return _said(ENVIRONMENT, f"{os.strerror(errno.ENOMEM)}{_REMEDIES[errno.ENOMEM]}")
     except ImportError as error:
         return _said(ENVIRONMENT, _missing_module(error) or _internal_error(error))
     except Exception as error:
         # Python would exit with 1, which means drift.
         return _said(ENVIRONMENT, _internal_error(error))
 
+
+# Written out: where these come up, another module may not be importable.
+_REMEDIES = {
+    errno.EMFILE: ": raise ulimit -n",
+    errno.ENFILE: ": close some files, or raise the system's limit",
+    errno.ENOMEM: ": raise ulimit -v, or end other programs",
+    errno.EFBIG: ": raise ulimit -f",
+}
 
 _USES = {
     "ctypes": "calls the C library",
