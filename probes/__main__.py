@@ -18,6 +18,12 @@ except ImportError as error:
             f"probes: this Python lacks what the lab needs: {error}; use another Python\n"
         )
     raise SystemExit(3) from None
+except (MemoryError, OSError) as error:
+    # As above.  A Python that may open no file, or have no more memory, reads no module.
+    if sys.stderr:
+        said = getattr(error, "strerror", None) or "Cannot allocate memory"
+        sys.stderr.write(f"probes: {said} while the lab is read: raise ulimit -n or -v\n")
+    raise SystemExit(3) from None
 
 if __name__ == "__main__":
     raise SystemExit(main())

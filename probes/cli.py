@@ -59,7 +59,10 @@ def main(arguments: Optional[list[str]] = None) -> int:
         return 128 + signal.SIGPIPE
     except OSError as error:
         where = f"{printable(os.fsdecode(error.filename))}: " if error.filename else ""
-        return _said(ENVIRONMENT, f"{where}{_hindrance(error) or error.strerror or error}")
+        remedy = _REMEDIES.get(error.errno or 0, "")
+        return _said(ENVIRONMENT, f"{where}{_refusal(error) or error.strerror or error}{remedy}")
+    except MemoryError:
+        return _said(ENVIRONMENT, f"{os.strerror(errno.ENOMEM)}{_REMEDIES[errno.ENOMEM]}")
     except ImportError as error:
         return _said(ENVIRONMENT, _missing_module(error) or _internal_error(error))
     except Exception as error:
@@ -67,16 +70,23 @@ def main(arguments: Optional[list[str]] = None) -> int:
         return _said(ENVIRONMENT, _internal_error(error))
 
 
-def _hindrance(error: OSError) -> str:
-    """Return which limit or sandbox keeps the lab itself from running; empty for another error."""
+def _refusal(error: OSError) -> str:
+    """Return what keeps the lab itself from running; empty if a file or another error does."""
     from . import refusals
 
-    # What cannot be written or opened is named by its file.
-    if error.filename or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+    if error.filename or error.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EAGAIN):
         return ""
     why = refusals.PROCESSES if error.errno == errno.EAGAIN else refusals.unexpected(error)
-    return f"the lab cannot run here: {why}" if why else ""
+    return f"the lab cannot run here: {why}"
 
+
+# Written out: where these come up, another module may not be importable.
+_REMEDIES = {
+    errno.EMFILE: ": raise ulimit -n",
+    errno.ENFILE: ": close some files, or raise the system's limit",
+    errno.ENOMEM: ": raise ulimit -v, or end other programs",
+    errno.EFBIG: ": raise ulimit -f",
+}
 
 _USES = {
     "ctypes": "calls the C library",
@@ -150,14 +160,14 @@ def _open_in_place_of(number: int) -> int:
 
 def _tell(text: str) -> None:
     """Write to standard error; if that fails, the exit status has to do."""
-    stderr = sys.stderr
+    stderr, own = sys.stderr, sys.stderr is sys.__stderr__
     if stderr is None:
         return
     with contextlib.suppress(OSError, ValueError):
-        if stderr is not sys.__stderr__:
+        if not own:
             stderr.write(text)  # A caller, such as papaya, wants it.
         stderr.flush()
-    if stderr is sys.__stderr__:
+    if own:
         with contextlib.suppress(OSError):
             write_all(2, text.encode("utf-8", "backslashreplace"))
 

@@ -6,7 +6,9 @@ import errno
 import functools
 import os
 import shlex
+import signal
 
+from . import refusals
 from .command import run as run_command
 from .harness import ending
 from .probe import Blocked, Unsupported
@@ -144,13 +146,19 @@ def _compiled(source: str, *arguments: str) -> tuple[int, str]:
         )
     except TimeoutError as error:
         raise Blocked(f"the C compiler {words[0]} {error.strerror}") from None
+    except BlockingIOError:
+        raise Blocked(refusals.PROCESSES) from None
     except OSError as error:
         if error.errno not in _CANNOT_RUN or error.filename != words[0]:
             raise
         raise Blocked(f"the C compiler {words[0]} cannot be run: {error.strerror}") from None
-    for number in (errno.ENOSPC, errno.EDQUOT):
+    if status and os.strerror(errno.EAGAIN) in said:
+        raise Blocked(refusals.PROCESSES)
+    for number in refusals.LIMITS:
         if status and os.strerror(number) in said:
             raise OSError(number, os.strerror(number))
+    if status and _TOO_LONG in said:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     # gcc says it so when one of the programs it runs was killed, and exits with 1 or 4.
     killed = next((line for line in said.splitlines() if _A_PART_WAS_KILLED in line), "")
     if status and killed:
@@ -159,3 +167,4 @@ def _compiled(source: str, *arguments: str) -> tuple[int, str]:
 
 
 _A_PART_WAS_KILLED = "signal terminated program"
+_TOO_LONG = signal.strsignal(signal.SIGXFSZ) or "SIGXFSZ"

@@ -129,12 +129,7 @@ class Child(Channel):
 _EXCEPTIONS: dict[str, type[Exception]] = {"Unsupported": Unsupported, "Blocked": Blocked}
 
 
-def new_process() -> int:
-    """os.fork(), and Blocked where a limit allows no more processes."""
-    try:
-        return os.fork()
-    except BlockingIOError:
-        raise Blocked(refusals.PROCESSES) from None
+new_process = lens.new_process
 
 
 def fork(function: Callable[[Channel], Any]) -> Child:

@@ -141,6 +141,7 @@ class Pool:
         )
         # Here and not in each probe: fewer pages to copy.
         os.environ.update(TZ="UTC", LC_ALL="C", HOME=self.folder, TMPDIR=self.folder)
+        os.environ.setdefault("PATH", os.defpath)  # gcc finds its own parts by it.
         self.changed = dispositions()
         self.pid = os.getpid()
         with all_of(
@@ -228,6 +229,7 @@ class Pool:
         self, selector: selectors.BaseSelector, waiting: list[list[Probe]], limit: float
     ) -> list[Fact]:
         """Start as many as may run at once.  Return the facts of those that cannot be started."""
+        tried_alone = False
         while waiting and len(self.running) < self.jobs:
             probes = waiting.pop()
             try:
@@ -237,6 +239,12 @@ class Pool:
                 if not why:
                     raise
                 if not self.running:
+                    if not tried_alone:
+                        # Perhaps it was what an earlier one left that took all there is.
+                        end_strays(set())
+                        waiting.append(probes)
+                        tried_alone = True
+                        continue
                     return [_failed(probe, BLOCKED, why, 0.0) for probe in probes]
                 # Fewer at once, then: one that ends makes room for the next.
                 waiting.append(probes)
@@ -350,7 +358,12 @@ class Pool:
         if not self.reaper:
             self.say("group", running.pid)
         self._take_rest(running)
-        if not _closed(running.answer):
+        # FreeBSD's reaper_kill() above has found them already.
+        left_early = not libc.FREEBSD and (
+            len(running.facts) < len(running.probes)
+            or any(fact.status in (BLOCKED, BROKEN) for fact in running.facts)
+        )
+        if left_early or not _closed(running.answer) or _has_members(running.pid):
             end_strays(set(self.running))
         os.close(running.answer)
         if not is_untouched(running.scratch):
@@ -377,6 +390,7 @@ _SHARED_LIMITS = (
     refusals.LIMITS[errno.EMFILE],
     refusals.LIMITS[errno.ENFILE],
     refusals.LIMITS[errno.ENOMEM],
+    refusals.LIMITS[errno.ENOSPC],
 )
 """Limits that probes which run at once share."""
 
@@ -438,6 +452,8 @@ def _failure(running: _Running, killed: bool, elapsed: float) -> tuple[str, str]
     if killed:
         return TIMED_OUT, f"no answer within {elapsed / 1000:.1f} s"
     assert running.status is not None
+    if os.WIFSIGNALED(running.status) and os.WTERMSIG(running.status) == signal.SIGXCPU:
+        return BLOCKED, refusals.PROCESSOR_TIME
     return BROKEN, f"its process {ending(running.status)} without an answer"
 
 
@@ -456,6 +472,17 @@ def _drain(descriptor: int) -> None:
     with contextlib.suppress(BlockingIOError):
         while os.read(descriptor, 4096):
             pass
+
+
+def _has_members(group: int) -> bool:
+    """Whether a process group whose leader was reaped has members yet, if only zombies."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _closed(descriptor: int) -> bool:

@@ -27,6 +27,9 @@ LIMITS = {
 PROCESSES = "too few processes are allowed or left: raise ulimit -u, or the container's limit"
 """fork() failed with EAGAIN: RLIMIT_NPROC, a cgroup's pids.max, or the system's own limit."""
 
+PROCESSOR_TIME = "too little processor time is allowed: raise ulimit -t"
+"""A process was killed by SIGXCPU."""
+
 # The refusals that POSIX or the manual gives a call of its own, and a probe may ask for.
 _OWN = {
     "bind": (errno.EACCES,),
@@ -73,6 +76,8 @@ def unexpected(error: BaseException) -> Union[Blocked, Unsupported, None]:
     """Return why a probe that met ``error`` unasked has no answer; None for a fault of its own."""
     if isinstance(error, (Blocked, Unsupported)):
         return error
+    if isinstance(error, MemoryError):
+        return Blocked(LIMITS[errno.ENOMEM])
     if not isinstance(error, OSError):
         return None
     if error.errno in LIMITS:

@@ -16,13 +16,18 @@ import signal
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, NoReturn, Optional
 
-from . import lens, libc
+from . import lens, libc, refusals
 from .fact import Fact
 from .harness import ending
 from .pool import Pool, Stopped, all_of
 from .probe import Probe
 from .sandbox import described
 from .strays import end_strays, remove, scratch_folder
+
+try:
+    import resource
+except ImportError:  # A Python that was built without it.
+    resource = None  # type: ignore[assignment]
 
 Progress = Callable[[int, int, str], None]
 """Told how many probes are done, of how many, and the id of the last."""
@@ -82,11 +87,20 @@ class _Asked:
             # A caller that ignores it would have its children's statuses thrown away.
             old_handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         old_mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, set(old_handlers))
+        # With another the lab might not be allowed into its own folder.
+        old_umask = os.umask(0o022)
+        # A trial of the lens or a probe may crash.
+        core = resource.getrlimit(resource.RLIMIT_CORE) if resource else None
+        if resource and core:
+            resource.setrlimit(resource.RLIMIT_CORE, (0, core[1]))
 
         def restore() -> None:
             for signum, handler in old_handlers.items():
                 signal.signal(signum, handler)
             signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
+            os.umask(old_umask)
+            if resource and core:
+                resource.setrlimit(resource.RLIMIT_CORE, core)
 
         with all_of(restore, self._end):
             self.folder = scratch_folder()
@@ -116,7 +130,10 @@ class _Asked:
         held, lifeline = os.pipe()
         # Between the fork and the note of it no signal may be lost, to either.
         with _held():
-            runner = os.fork()
+            try:
+                runner = os.fork()
+            except BlockingIOError:
+                raise OSError(None, refusals.PROCESSES) from None
             if not runner:
                 _run(work, self.folder, writing, held, (reading, lifeline))
             self.runner = runner
@@ -193,7 +210,7 @@ def _run(
         except Stopped:
             told = None
         except BaseException as error:
-            told = ("failed", described(error))
+            told = ("failed", str(refusals.unexpected(error) or described(error)))
         if told:
             runner.say(*told)
     finally:

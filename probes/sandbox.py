@@ -24,6 +24,8 @@ def answer_all(
 ) -> None:
     """In the child: leave the lab's surroundings behind, answer, and end."""
     code = 1
+    kept = writing
+    parent = os.getpid()
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
@@ -41,24 +43,31 @@ def answer_all(
         # Through a number out of the way, as `writing` may be 3 or the null device's.
         os.set_inheritable(writing, False)
         kept = os.dup(writing) if writing < 3 else writing
-        _lead_nowhere(0, 1, 2)
+        # First, as what comes next needs descriptors, of which perhaps few are allowed.
         os.closerange(3, kept)
         os.closerange(kept + 1, most_descriptors())
+        _lead_nowhere(0, 1, 2)
         os.umask(0o022)
-        if resource is not None:
-            hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
-            resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-        parent = os.getpid()
         for probe in probes:
             document = {"id": probe.id, **answer(probe)}
             if os.getpid() != parent:
                 return  # A child of the probe's that came back from it.
-            text = json.dumps(document).encode() + b"\n"
-            while text:
-                text = text[os.write(kept, text) :]
+            _tell(kept, document)
         code = 0
+    except OSError as error:
+        # A limit kept it from so much as beginning.
+        if os.getpid() == parent:
+            for probe in probes:
+                _tell(kept, {"id": probe.id, **_without_value(error)})
+            code = 0
     finally:
         os._exit(code)
+
+
+def _tell(writing: int, document: dict[str, Any]) -> None:
+    text = json.dumps(document).encode() + b"\n"
+    while text:
+        text = text[os.write(writing, text) :]
 
 
 def _lead_nowhere(*descriptors: int) -> None:
@@ -66,6 +75,8 @@ def _lead_nowhere(*descriptors: int) -> None:
     nothing = command.open_nothing()
     for descriptor in descriptors:
         os.dup2(nothing, descriptor)
+    if nothing not in descriptors:
+        os.close(nothing)
 
 
 def answer(probe: Probe) -> dict[str, Any]:
@@ -73,14 +84,18 @@ def answer(probe: Probe) -> dict[str, Any]:
         lens.numbers()
         value = probe()
     except BaseException as error:
-        why = refusals.unexpected(error)
-        if why:
-            status = BLOCKED if isinstance(why, Blocked) else UNSUPPORTED
-            return {"status": status, "reason": str(why)}
-        return {"status": BROKEN, "reason": described(error)}
+        return _without_value(error)
     if isinstance(value, Sample):
         return {"status": MEASURED, "value": value.value, "raw": value.raw}
     return {"status": MEASURED, "value": value}
+
+
+def _without_value(error: BaseException) -> dict[str, Any]:
+    why = refusals.unexpected(error)
+    if why:
+        status = BLOCKED if isinstance(why, Blocked) else UNSUPPORTED
+        return {"status": status, "reason": str(why)}
+    return {"status": BROKEN, "reason": described(error)}
 
 
 def described(error: BaseException) -> str:

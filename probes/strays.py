@@ -16,7 +16,11 @@ def scratch_folder() -> str:
     parent = os.environ.get("TMPDIR") or "/tmp"
     # Not tempfile: it would quietly go elsewhere, and the file system is part of what is measured.
     folder = os.path.join(os.path.realpath(parent), f"probes-{os.getpid()}-{os.urandom(4).hex()}")
-    os.mkdir(folder, 0o700)
+    try:
+        os.mkdir(folder, 0o700)
+    except OSError as error:
+        why = f"no folder can be made there ({error.strerror}): set TMPDIR to another"
+        raise OSError(error.errno, why, parent) from None
     return folder
 
 

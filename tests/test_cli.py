@@ -157,7 +157,7 @@ def test_a_write_that_takes_a_part_is_gone_on_with(
         )  # fmt: skip
     assert (tmp_path / "list").stat().st_size == 8192
     assert done.returncode == 3
-    assert done.stderr == "probes: standard output: File too large\n"
+    assert done.stderr == "probes: standard output: File too large: raise ulimit -f\n"
 
 
 @needs_linux

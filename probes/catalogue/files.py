@@ -14,11 +14,11 @@ import signal
 import socket
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ctypes import c_int, c_int64, c_size_t
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
-from .. import absent, harness, lens, libc
+from .. import absent, harness, lens, libc, refusals
 from ..fact import CONFIGURED
 from ..harness import Channel
 from ..probe import Blocked, Sample, Unsupported, probe
@@ -357,8 +357,30 @@ def _write(descriptor: int, data: bytes) -> tuple[str, int]:
     return "whole" if written == len(data) else "partial", written
 
 
-def _open_in(folder: str) -> int:
-    return os.open(os.path.join(folder, "log"), os.O_RDWR | os.O_CREAT, 0o600)
+class _Filled(NamedTuple):
+    """What came of writing until a disk was full."""
+
+    first: str
+    written: int
+    """By the first write()."""
+    size: int
+    """Of the file after it."""
+    next: str
+
+
+def _fill_disk() -> _Filled:
+    """Write twice to a file on a small file system, more than it has room for.
+
+    Raises Blocked where a limit of files' length came before the disk was full.
+    """
+    with harness.small_filesystem(ROOM) as folder:
+        log = os.open(os.path.join(folder, "log"), os.O_RDWR | os.O_CREAT, 0o600)
+        first, written = _write(log, TOO_MUCH)
+        size = os.fstat(log).st_size
+        filled = _Filled(first, written, size, _write(log, TOO_MUCH)[0])
+    if "EFBIG" in (filled.first, filled.next):
+        raise Blocked(refusals.LIMITS[errno.EFBIG])
+    return filled
 
 
 @probe(
@@ -369,8 +391,8 @@ def _open_in(folder: str) -> int:
 )
 def full_disk_first_write() -> Sample:
     """What does a write() of more than the disk has left give?"""
-    with harness.small_filesystem(ROOM) as folder:
-        return Sample(*_write(_open_in(folder), TOO_MUCH))
+    filled = _fill_disk()
+    return Sample(filled.first, filled.written)
 
 
 @probe(
@@ -381,10 +403,7 @@ def full_disk_first_write() -> Sample:
 )
 def full_disk_next_write() -> str:
     """What does the next write() on a disk just filled give?"""
-    with harness.small_filesystem(ROOM) as folder:
-        log = _open_in(folder)
-        _write(log, TOO_MUCH)
-        return _write(log, TOO_MUCH)[0]
+    return _fill_disk().next
 
 
 @probe(
@@ -395,19 +414,19 @@ def full_disk_next_write() -> str:
 )
 def full_disk_leaves() -> str:
     """What is in the file after a write() the disk had no room for?"""
-    with harness.small_filesystem(ROOM) as folder:
-        log = _open_in(folder)
-        _, written = _write(log, TOO_MUCH)
-        size = os.fstat(log).st_size
-    if size == 0:
+    filled = _fill_disk()
+    if filled.size == 0:
         return "nothing"
-    return "the written part" if size == written else "more than was written"
+    return "the written part" if filled.size == filled.written else "more than was written"
 
 
 def _write_past_limit() -> Sequence[str]:
     """What two writes give, of which the first begins below RLIMIT_FSIZE and ends past it."""
     limit = 1000
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    if hard != resource.RLIM_INFINITY and hard < limit:
+        raise Blocked(refusals.LIMITS[errno.EFBIG])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     log = _file("log")
     given = [_write(log, bytes(limit + 500))[0] for _ in range(2)]
     if "ENOSPC" in given:
@@ -449,6 +468,18 @@ def fsize_limit_kills() -> bool:
 
 
 # FIFOs, sockets, pipes ------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _pipe() -> Iterator[tuple[int, int]]:
+    """Both ends of a pipe, closed at the end unless they are already."""
+    ends = os.pipe()
+    try:
+        yield ends
+    finally:
+        for end in ends:
+            with contextlib.suppress(OSError):
+                os.close(end)
 
 
 def _opened(path: str, flags: int) -> str:
@@ -509,7 +540,11 @@ def pipe_buf() -> Any:
     As many as fpathconf() promises and the kernel keeps together; the raw sample has both
     numbers where they differ.
     """
-    reading, writing = os.pipe()
+    with _pipe() as (reading, writing):
+        return _kept_whole(reading, writing)
+
+
+def _kept_whole(reading: int, writing: int) -> Any:
     promised = os.fpathconf(reading, "PC_PIPE_BUF")
     capacity = harness.fill(writing)
     os.set_blocking(writing, False)
@@ -560,8 +595,8 @@ def _taken(reading: int, writing: int, capacity: int, size: int, room: int) -> i
 )
 def pipe_capacity() -> int:
     """How many bytes does a pipe hold before a write would block?"""
-    _, writing = os.pipe()
-    return harness.fill(writing)
+    with _pipe() as (_, writing):
+        return harness.fill(writing)
 
 
 def _polled(descriptor: int) -> str:
@@ -577,9 +612,9 @@ def _polled(descriptor: int) -> str:
 )
 def poll_pipe_writer_closed() -> str:
     """What does poll() say of an empty pipe whose writer closed?"""
-    reading, writing = os.pipe()
-    os.close(writing)
-    return _polled(reading)
+    with _pipe() as (reading, writing):
+        os.close(writing)
+        return _polled(reading)
 
 
 @probe(
@@ -590,7 +625,8 @@ def poll_pipe_writer_closed() -> str:
 )
 def poll_dev_null() -> str:
     """What does poll() say of /dev/null?"""
-    return _polled(os.open(os.devnull, os.O_RDWR))
+    with open(os.devnull, "r+b", buffering=0) as device:
+        return _polled(device.fileno())
 
 
 @probe(
@@ -611,39 +647,47 @@ def select_modifies_timeout() -> bool:
 # Close-on-exec --------------------------------------------------------------------
 
 
-def _accept4() -> int:
+def _accept4() -> list[int]:
     with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as client:
         listening.bind("listening")
-        listening.listen()
-        client.connect("listening")
-        return libc.call("accept4", listening.fileno(), None, None, socket.SOCK_CLOEXEC)
+        try:
+            listening.listen()
+            client.connect("listening")
+            return [libc.call("accept4", listening.fileno(), None, None, socket.SOCK_CLOEXEC)]
+        finally:
+            os.unlink("listening")
 
 
-def _pipe2() -> int:
+def _pipe2() -> list[int]:
     ends = (ctypes.c_int * 2)()
     libc.call("pipe2", ends, os.O_CLOEXEC)
-    return ends[0]
+    return list(ends)
 
 
-def _dup3() -> int:
-    descriptor = os.open(os.devnull, os.O_RDONLY)
-    return libc.call("dup3", descriptor, os.dup(descriptor), os.O_CLOEXEC)
+def _dup3() -> list[int]:
+    with open(os.devnull, "rb", buffering=0) as device:
+        other = os.dup(device.fileno())
+        try:
+            return [libc.call("dup3", device.fileno(), other, os.O_CLOEXEC)]
+        except BaseException:
+            os.close(other)
+            raise
 
 
-def _f_dupfd_cloexec() -> int:
-    descriptor = os.open(os.devnull, os.O_RDONLY)
+def _f_dupfd_cloexec() -> list[int]:
     command = absent.constant(fcntl, "F_DUPFD_CLOEXEC")
-    return libc.call("fcntl", descriptor, command, ctypes.c_int(0))
+    with open(os.devnull, "rb", buffering=0) as device:
+        return [libc.call("fcntl", device.fileno(), command, ctypes.c_int(0))]
 
 
-def _o_cloexec() -> int:
-    return libc.call("open", b".", os.O_RDONLY | os.O_CLOEXEC)
+def _o_cloexec() -> list[int]:
+    return [libc.call("open", b".", os.O_RDONLY | os.O_CLOEXEC)]
 
 
 class _Way:
     """A way to make a descriptor close-on-exec from its first moment."""
 
-    def __init__(self, name: str, make: Callable[[], int]) -> None:
+    def __init__(self, name: str, make: Callable[[], list[int]]) -> None:
         self.name, self.make = name, make
 
     def __str__(self) -> str:
@@ -666,9 +710,14 @@ class _Way:
 def cloexec(way: Any) -> bool:
     """Does {row} make a descriptor close-on-exec at once?"""
     try:
-        return bool(fcntl.fcntl(way.make(), fcntl.F_GETFD) & fcntl.FD_CLOEXEC)
+        made = way.make()
     except AttributeError as missing:
         raise Unsupported(f"this system has no {str(missing).split()[-1]}") from None
+    try:
+        return all(fcntl.fcntl(each, fcntl.F_GETFD) & fcntl.FD_CLOEXEC for each in made)
+    finally:
+        for each in made:
+            os.close(each)
 
 
 # Modes ----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import signal
 from signal import SIGCONT, SIGHUP, SIGSTOP, SIGUSR1
 from typing import Any, Callable
 
-from .. import harness, libc
+from .. import harness, libc, refusals
 from ..harness import Channel, Child
 from ..probe import Blocked, Sample, probe
 
@@ -99,8 +99,10 @@ def killpg_reaches_all() -> Sample:
     # A shell and its subshells, as they are the cheapest to fork.  Nothing but the signal
     # ends them before their input does, and that ends when the signal has been sent: no
     # process comes back from read() past a signal.  Who still speaks was not reached.
+    # A shell that cannot fork complains: it exits while its members wait for the end, or tries
+    # again for longer than there is time.
     script = f"""
-        exec 3<&0
+        exec 3<&0 2>&1
         members=1
         while [ $members -lt {MEMBERS} ]; do
             {{ read end; echo missed; }} <&3 &
@@ -110,15 +112,18 @@ def killpg_reaches_all() -> Sample:
         read end
         echo missed
     """
+    os.stat(os.devnull)  # Without one sh's background processes end at once.
     shell = harness.shell(script)
-    shell.hear()
+    said = shell.hear()
+    if said != "true":
+        raise Blocked(refusals.PROCESSES) if "fork" in said else RuntimeError(f"sh said {said!r}")
     _hold()
     libc.call("killpg", os.getpgrp(), SIGUSR1)
     shell.end_input()
     missed = 0
     with contextlib.suppress(harness.ChildDied):
-        while shell.hear():
-            missed += 1
+        while True:
+            missed += shell.hear() == "missed"
     with contextlib.suppress(ChildProcessError):
         while True:
             os.wait()
@@ -393,7 +398,11 @@ def orphan_stopped_gets() -> str:
 
     with harness.fork(leader) as child:
         theirs.close()
-        subject = ours.hear()
+        try:
+            subject = ours.hear()
+        except EOFError:
+            child.hear()  # It raises with what kept the subject from being made.
+            raise
         child.hear()
         continued = not harness.wait_state(subject, harness.STOPPED, unless=ours.waiting)
         if not continued:
@@ -459,7 +468,15 @@ def double_fork_is_group_leader() -> bool:
 )
 def daemon3_is_session_leader() -> bool:
     """Does a process that called daemon() lead its session?"""
-    return _as_daemon(lambda: libc.call("daemon", 1, 1), _leads_session)
+    return _as_daemon(_daemon3, _leads_session)
+
+
+def _daemon3() -> None:
+    """Call daemon(3): Blocked where its fork is refused by a limit."""
+    try:
+        libc.call("daemon", 1, 1)
+    except BlockingIOError:
+        raise Blocked(refusals.PROCESSES) from None
 
 
 def _gains_terminal(become: Callable[[], Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -10,14 +11,36 @@ import select
 import signal
 import socket
 import termios
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 from .. import harness, lens, libc
 from ..harness import Blocking, Channel
 from ..probe import Blocked, Documented, Unsupported, probe
-from ..strays import QUEUE_NAME
+from ..strays import QUEUE_NAME, remove
 from .sockets import STRAGGLING
+
+_FOLDER = "made-for-restarts"
+
+
+def _path(name: str) -> str:
+    """Where the process that is to block makes a file of this name, once."""
+    os.mkdir(_FOLDER, 0o700)
+    return os.path.join(_FOLDER, name)
+
+
+@contextlib.contextmanager
+def _nothing_left() -> Iterator[None]:
+    """Have the helpers of the process that blocked ended, and its files removed, at the end."""
+    try:
+        yield
+    finally:
+        # Orphans, if they came here: each ends when it sees that the process is gone.
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+        remove(_FOLDER)
 
 
 @dataclass(frozen=True)
@@ -222,7 +245,7 @@ def _held_by_another(name: str, *arguments: Any) -> int:
 
     Two of this process would not be in each other's way where a lock is a process's.
     """
-    path = f"locked-{os.getpid()}"
+    path = _path("locked")
 
     def opened() -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -258,10 +281,10 @@ def _waitpid() -> Blocking:
 
 def _open_fifo() -> Blocking:
     try:
-        os.mkfifo(f"fifo-{os.getpid()}")
+        name = _path("fifo").encode()
+        os.mkfifo(name)
     except PermissionError:
         raise Blocked("the scratch file system has no FIFOs: set TMPDIR elsewhere") from None
-    name = f"fifo-{os.getpid()}".encode()
     return lambda: libc.call("open", name, os.O_RDONLY)
 
 
@@ -347,7 +370,7 @@ def _msgrcv() -> Blocking:
     key = int.from_bytes(os.urandom(4), "big") >> 1 | 1
     # The queue outlives every process: by this file it is found and removed with the scratch
     # folder.  First the file, as this process may be killed between any two of its calls.
-    with open(f"{QUEUE_NAME}{key}", "x"):
+    with open(_path(f"{QUEUE_NAME}{key}"), "x"):
         pass
     try:
         queue = libc.call("msgget", key, libc.IPC_CREAT | libc.IPC_EXCL | 0o600)
@@ -459,6 +482,11 @@ def _flags(case: _Case) -> int:
 )
 def after_handler(case: _Case) -> str:
     """What does a signal do to {row}?"""
+    with _nothing_left():
+        return _after_handler(case)
+
+
+def _after_handler(case: _Case) -> str:
     outcome = _interrupted(case)
     # TCP may find room in what was full, at a time of its own: a call whose bytes then all
     # went through was not interrupted.
@@ -512,4 +540,5 @@ _ELSEWHERE = {"posix": "restarts"}
 )
 def after_stop(row: _Stopped) -> str:
     """What do SIGSTOP and SIGCONT do to {row}?"""
-    return harness.stopped(row.case.begin)
+    with _nothing_left():
+        return harness.stopped(row.case.begin)

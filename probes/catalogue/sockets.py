@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
-from .. import harness, lens, libc
+from .. import harness, lens, libc, refusals
 from ..fact import CONFIGURED, INFORMATIVE
 from ..probe import Blocked, Sample, Unsupported, probe
 
@@ -746,7 +746,9 @@ def _longest_bound(ending: bytes) -> Sample:
         path = str(length).encode().ljust(length, b"x")
         try:
             _bind_unix(fresh, path + ending)
-        except OSError:
+        except OSError as error:
+            if error.errno in refusals.LIMITS:
+                raise
             continue
         # A socket binds once.
         fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

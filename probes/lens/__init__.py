@@ -18,7 +18,7 @@ from ..probe import Blocked, Unsupported
 from . import proof, structures
 from .numbers import numbers
 from .processes import children, proc_is_ours, state, watch
-from .proof import Unproven
+from .proof import Unproven, new_process
 from .signals import (
     Sigaction,
     flag,
@@ -39,6 +39,7 @@ __all__ = [
     "flock",
     "layout_of_sigaction",
     "look",
+    "new_process",
     "numbers",
     "pollfd",
     "proc_is_ours",

@@ -14,7 +14,7 @@ from typing import Callable
 
 from .. import command, libc
 from ..probe import Blocked, Unsupported
-from .proof import Unproven, look, word
+from .proof import Unproven, look, new_process, word
 from .structures import Found
 
 State = Callable[[int], str]
@@ -102,7 +102,7 @@ def _prove_state(state: State) -> None:
 def _idle_child() -> Iterator[int]:
     """A child that sleeps in read() until it is killed."""
     reading, writing = os.pipe()
-    pid = os.fork()
+    pid = new_process()
     if not pid:
         try:
             os.close(writing)

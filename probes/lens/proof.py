@@ -11,7 +11,7 @@ from ctypes import c_int, c_void_p
 from typing import Any, Callable, Union
 
 from ..probe import Blocked, Unsupported
-from ..refusals import unexpected
+from ..refusals import PROCESSES, unexpected
 
 
 class Unproven(Exception):
@@ -51,10 +51,26 @@ def look(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     return register
 
 
+def new_process() -> int:
+    """os.fork(), and Blocked where a limit allows no more processes."""
+    try:
+        return os.fork()
+    except BlockingIOError:
+        raise Blocked(PROCESSES) from None
+
+
 def in_child(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what ``trial`` returns in a child.  Raise Unproven if the child ends without it."""
+    """Return what ``trial`` returns in a child.  Raise Unproven if the child ends without it.
+
+    Raise Blocked where a limit, or a sandbox, keeps the child from its trial.
+    """
     reading, writing = os.pipe()
-    pid = os.fork()
+    try:
+        pid = new_process()
+    except Blocked:
+        os.close(reading)
+        os.close(writing)
+        raise
     if not pid:
         try:
             signal.set_wakeup_fd(-1)
@@ -63,6 +79,8 @@ def in_child(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
                 answer = trial()
             except Unproven as why:
                 answer = {"unproven": str(why)}
+            except (Blocked, OSError, MemoryError) as error:
+                answer = {"blocked": str(unexpected(error) or error)}
             os.write(writing, marshal.dumps(answer))
         finally:
             os._exit(0)
@@ -76,6 +94,8 @@ def in_child(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     told: dict[str, Any] = marshal.loads(said)
     if "unproven" in told:
         raise Unproven(told["unproven"])
+    if "blocked" in told:
+        raise Blocked(told["blocked"])
     return told
 
 

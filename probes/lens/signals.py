@@ -17,7 +17,7 @@ from typing import Any, Callable, Optional
 from .. import libc
 from ..probe import Blocked, Unsupported
 from .processes import state
-from .proof import INT, POINTER, ROOM, Unproven, in_child, look, put, word
+from .proof import INT, POINTER, ROOM, Unproven, in_child, look, new_process, put, word
 
 _SET = libc.extent(lambda buffer: libc.call("sigfillset", buffer))
 """Bytes of a sigset_t that the C library uses; it may have more."""
@@ -320,7 +320,7 @@ def _sleeps(pid: int) -> bool:
 def _interrupted_read(layout: Sigaction) -> str:
     """Return what a read() that blocks gives when handlers with SA_RESTART run: ``ok`` or EINTR."""
     handled, data, told = (os.pipe() for _ in range(3))
-    pid = os.fork()
+    pid = new_process()
     if not pid:
         try:
             signal.alarm(10)  # Whatever happens, it ends.
@@ -424,7 +424,7 @@ def _nocldwait() -> int:
 
         def works(bit: int) -> bool:
             _install(layout, int(signal.SIGCHLD), address, bit, ())
-            pid = os.fork()
+            pid = new_process()
             if not pid:
                 os._exit(0)
             try:
