@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any, Callable
 
-from ..probe import Blocked
+from ..probe import Blocked, Unsupported
 from . import proof, structures
 from .numbers import numbers
 from .processes import children, proc_is_ours, state, watch
@@ -79,6 +79,6 @@ def look(folder: str = "") -> dict[str, str]:
     for name, see in _ALL.items():
         try:
             found[name] = str(see())
-        except Blocked as why:
+        except (Blocked, Unsupported) as why:
             found[name] = f"unproven: {why}"
     return found

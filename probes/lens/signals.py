@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Optional
 
 from .. import libc
-from ..probe import Unsupported
-from .proof import INT, POINTER, ROOM, Unproven, in_child, look, put, word
+from ..probe import Blocked, Unsupported
+from .processes import state
+from .proof import INT, POINTER, ROOM, Unproven, begin_trial, in_child, look, put, word
 
 _SET = libc.extent(lambda buffer: libc.call("sigfillset", buffer))
 """Bytes of a sigset_t that the C library uses; it may have more."""
@@ -296,11 +297,10 @@ def _interrupted_read(layout: Sigaction) -> str:
     pid = os.fork()
     if not pid:
         try:
-            signal.alarm(10)  # Whatever happens, it ends.
+            begin_trial()
             os.set_blocking(handled[1], False)
             signal.set_wakeup_fd(handled[1], warn_on_full_buffer=False)
             signal.signal(_SIGNAL, lambda *_: None)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {_SIGNAL})
             handler = word(_raw(), layout.handler, POINTER)
             _install(layout, int(_SIGNAL), handler, layout.bits["SA_RESTART"], ())
             os.write(told[1], b".")
@@ -313,6 +313,7 @@ def _interrupted_read(layout: Sigaction) -> str:
     try:
         if os.read(told[0], 1):
             for _ in range(ENOUGH):
+                _wait_asleep(pid, told[0])
                 os.kill(pid, _SIGNAL)
                 # The handler has run when its byte is there: then the read goes on, or ends.
                 if told[0] in select.select([handled[0], told[0]], [], [])[0]:
@@ -326,6 +327,23 @@ def _interrupted_read(layout: Sigaction) -> str:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def _wait_asleep(pid: int, told: int) -> None:
+    """Wait until the child sleeps in its read(), or has told what that gave.
+
+    A signal that comes before the read() blocks does not interrupt it, and proves nothing.
+    """
+    pause = 0.00002
+    while not select.select([told], [], [], pause)[0]:
+        try:
+            if state(pid) in ("S", "I"):
+                return
+        except Blocked:
+            # Nothing shows it; with time enough before each signal, one of them comes in time.
+            select.select([told], [], [], 0.002)
+            return
+        pause = min(pause * 1.5, 0.005)
 
 
 def _found(
