@@ -19,6 +19,7 @@ from probes.lens import proof, signals
 from probes.lens.proof import INT, POINTER, ROOM, Unproven, put, word
 from probes.lens.signals import Sigaction
 from probes.probe import Blocked, Unsupported
+from tests.worlds import needs_linux
 
 pytestmark = pytest.mark.skipif(POINTER != 8, reason="the layouts are those of 64-bit programs")
 
@@ -242,6 +243,49 @@ def test_a_read_goes_on_with_its_flag_alone(native: Sigaction) -> None:
     for other in (0, native.bits["SA_NODEFER"]):
         wrong = replace(native, bits={**native.bits, "SA_RESTART": other})
         assert signals._interrupted_read(wrong) == "EINTR"
+
+
+@needs_linux
+def test_each_signal_comes_when_the_read_is_blocked(
+    native: Sigaction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill, seen = os.kill, []
+
+    def see_and_kill(pid: int, signum: int) -> None:
+        if signum == signals._SIGNAL:
+            seen.append(lens.state(pid))
+        kill(pid, signum)
+
+    monkeypatch.setattr(os, "kill", see_and_kill)
+    assert signals._interrupted_read(native) == "ok"
+    assert seen == ["S"] * signals.ENOUGH
+
+
+@pytest.mark.parametrize(
+    ("states", "left"),
+    [(["R", "R", "S", "S"], 1), (["D", "T", "I", "S"], 1), ([Blocked("mount /proc"), "S"], 1)],
+)
+def test_a_child_is_waited_for_until_it_sleeps(
+    states: list[Any], left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def state(pid: int) -> str:
+        told = states.pop(0)
+        if isinstance(told, Exception):
+            raise told
+        return str(told)
+
+    monkeypatch.setattr(signals, "state", state)
+    reading, writing = os.pipe()
+    try:
+        signals._wait_asleep(1, reading)
+        assert len(states) == left
+        # One that has told what its read() gave is not waited for.
+        os.write(writing, b".")
+        signals._wait_asleep(1, reading)
+        assert len(states) == left
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def test_a_read_that_does_not_go_on_is_unproven(monkeypatch: pytest.MonkeyPatch) -> None:
