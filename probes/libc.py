@@ -358,7 +358,6 @@ Flock: Any = FLOCKS["Linux" if LINUX else "illumos" if ILLUMOS else "BSD"]
 
 SIG_DFL, SIG_IGN = 0, 1  # Everywhere.
 PR_SET_PDEATHSIG = 1  # Linux, include/uapi/linux/prctl.h
-PR_GET_SECCOMP = 21
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_GET_NO_NEW_PRIVS = 39

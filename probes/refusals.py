@@ -7,6 +7,7 @@ limit or the sandbox named.  This is the one place that tells them apart.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 from typing import Optional, Union
@@ -56,11 +57,23 @@ def seccomp_filter() -> bool:
     """Return whether a seccomp filter decides which calls reach the kernel (seccomp(2) Linux)."""
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
-            return False
+            return _asked_seccomp()
         with open("/proc/self/status", "rb") as status:
             return any(line.split() == [b"Seccomp:", b"2"] for line in status)
     except OSError:
+        return _asked_seccomp()
+
+
+def _asked_seccomp() -> bool:
+    """Return what prctl() says of it, without a /proc; that it is refused says the same."""
+    prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
+    if prctl is None:
         return False
+    mode = prctl(_PR_GET_SECCOMP, *map(ctypes.c_ulong, (0, 0, 0, 0)))
+    return mode == 2 or (mode == -1 and ctypes.get_errno() in _REFUSALS)
+
+
+_PR_GET_SECCOMP = 21  # include/uapi/linux/prctl.h
 
 
 def refusal(number: Optional[int], call: str) -> Union[Blocked, Unsupported, None]:

@@ -1,20 +1,18 @@
-"""The lens proves what the lab looks through; broken on purpose, it blocks and measures nothing."""
+"""The lens proves what the lab looks through; broken on purpose, it blocks and measures nothing.
+
+The whole lab is run in each of these worlds; tests/lens has the tests of its parts.
+"""
 
 from __future__ import annotations
 
-import ctypes
-import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from probes import Report, lens
+from probes import Report
 from probes.fact import BLOCKED, FAULTS
-from probes.lens import processes
-from probes.probe import Blocked
 from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, shim
 
 # A C library for programs that were built with another struct sigaction: what is looked up by
@@ -241,81 +239,3 @@ def test_a_foreign_proc_gives_no_false_answer(world: list[str], here: Report) ->
     assert changed == allowed
     if any(allowed):
         assert "/proc" in report.environment.lens["processes"]
-
-
-# FreeBSD's struct kinfo_proc ------------------------------------------------------------------
-
-
-def kinfo(stat: int, flags: int, size: int = 1088) -> bytes:
-    raw = bytearray(os.urandom(size))
-    # What lies around must not be taken for it: no byte is a state by chance.
-    for at, byte in enumerate(raw):
-        raw[at] = byte | 0x80
-    raw[388] = stat
-    raw[-ctypes.sizeof(ctypes.c_long) :] = flags.to_bytes(
-        ctypes.sizeof(ctypes.c_long), sys.byteorder
-    )
-    return bytes(raw)
-
-
-def test_the_fields_of_kinfo_proc_are_found_by_asking(monkeypatch: pytest.MonkeyPatch) -> None:
-    asleep = kinfo(3, 0x10 | 0x8)
-    samples = [(kinfo(2, 0x10), 2), (asleep, 3), (kinfo(4, 0x18), 4), (kinfo(5, 0), 5)]
-    stat, flags = processes._fields_of_kinfo(samples, asleep)
-    assert (stat, flags) == (388, 1088 - ctypes.sizeof(ctypes.c_long))
-    state = processes._from_kinfo(stat, flags)
-    seen = {
-        1: kinfo(3, 0x8),
-        2: kinfo(3, 0x10),
-        3: kinfo(4, 0),
-        4: kinfo(5, 0),
-        5: kinfo(2, 0x8),
-        6: b"",
-    }
-    monkeypatch.setattr(processes, "_kinfo", lambda pid: seen[pid])
-    assert [state(pid) for pid in seen] == ["S", "D", "T", "Z", "R", ""]
-
-
-@pytest.mark.parametrize(
-    "samples",
-    [
-        # No byte tells them apart.
-        [(kinfo(2, 0), 2), (kinfo(2, 8), 3), (kinfo(2, 0), 4), (kinfo(2, 0), 5)],
-        # The last long does not tell an interruptible sleep.
-        [(kinfo(2, 0), 2), (kinfo(3, 0), 3), (kinfo(4, 0), 4), (kinfo(5, 0), 5)],
-        [(kinfo(2, 8), 2), (kinfo(3, 8), 3), (kinfo(4, 0), 4), (kinfo(5, 0), 5)],
-        # Another structure each time.
-        [(kinfo(2, 0, 1088), 2), (kinfo(3, 8), 3), (kinfo(4, 0, 1024), 4), (kinfo(5, 0), 5)],
-    ],
-)
-def test_a_kinfo_proc_that_does_not_tell_is_unproven(samples: list[tuple[bytes, int]]) -> None:
-    with pytest.raises(lens.Unproven):
-        processes._fields_of_kinfo(samples, samples[1][0])
-
-
-# Its parts -------------------------------------------------------------------------------------
-
-
-def test_unknown_bits_are_shown_as_a_number() -> None:
-    restart, nodefer = lens.flag("SA_RESTART"), lens.flag("SA_NODEFER")
-    assert lens.flag_names(0) == "none"
-    assert lens.flag_names(restart | nodefer) == "SA_NODEFER|SA_RESTART"
-    unknown = 1 << 20
-    expected = f"{unknown:#x}|SA_RESTART"
-    if lens.layout_of_sigaction().keeps_unknown:  # Linux before 5.11.
-        expected = "SA_RESTART"
-    assert lens.flag_names(restart | unknown) == expected
-
-
-def test_a_reason_is_the_same_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def find() -> None:
-        asked.append(1)
-        raise lens.Unproven("it is not there")
-
-    see: Callable[[], object] = lens.proof.look("a thing")(find)
-    for _ in range(2):
-        with pytest.raises(Blocked, match="a thing cannot be trusted here: it is not there"):
-            see()
-    assert asked == [1]

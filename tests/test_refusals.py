@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 from typing import Optional
 
 import pytest
 
-from probes import Report, refusals
+from probes import Report, libc, refusals
 from probes.fact import BLOCKED
 from probes.probe import Blocked, Unsupported
 from tests.worlds import ROOT, measure, needs_linux, needs_root, run_lab
@@ -100,28 +102,144 @@ def test_no_ipv6_at_all_is_the_platforms_own_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "call", "kind"),
+    ("number", "call", "kind", "filtered_kind"),
     [
-        (errno.EPERM, "kill", None),
-        (errno.EACCES, "setpgid", None),
-        (errno.EPERM, "close_range", Blocked),
-        (errno.EACCES, "sendfile", Blocked),
-        (errno.ENOSYS, "close_range", Unsupported),
-        (errno.EINVAL, "close_range", None),
-        (errno.EAGAIN, "sigqueue", None),
+        (errno.EPERM, "kill", None, None),
+        (errno.EACCES, "setpgid", None, None),
+        (errno.EACCES, "kill", Blocked, Blocked),
+        (errno.EPERM, "close_range", Blocked, Blocked),
+        (errno.EACCES, "sendfile", Blocked, Blocked),
+        (errno.ENOSYS, "close_range", Unsupported, Blocked),
+        (errno.ENOSYS, "kill", Unsupported, Blocked),
+        (errno.EAFNOSUPPORT, "connect", None, Blocked),
+        (errno.EINVAL, "close_range", None, None),
+        (errno.EAGAIN, "sigqueue", None, None),
+        (None, "close_range", None, None),
     ],
 )
 def test_one_table_says_what_an_error_means(
-    number: int, call: str, kind: Optional[type], monkeypatch: pytest.MonkeyPatch
+    number: Optional[int],
+    call: str,
+    kind: Optional[type],
+    filtered_kind: Optional[type],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(refusals, "seccomp_filter", lambda: False)
-    why = refusals.refusal(number, call)
-    assert type(why) is (kind or type(None))
-    if isinstance(why, Blocked):
-        assert "a sandbox or security module" in str(why)
-    monkeypatch.setattr(refusals, "seccomp_filter", lambda: True)
-    if number == errno.ENOSYS:
-        assert isinstance(refusals.refusal(number, call), Blocked)
+    for by, expected, whom in (
+        (False, kind, "a sandbox or security module"),
+        (True, filtered_kind, "the seccomp filter in force"),
+    ):
+        monkeypatch.setattr(refusals, "seccomp_filter", lambda by=by: by)
+        why = refusals.refusal(number, call)
+        assert type(why) is (expected or type(None))
+        if isinstance(why, Blocked):
+            assert str(why) == (
+                f"{call}() is refused with {errno.errorcode[number or 0]} by {whom}: "
+                "run the lab outside it to measure this"
+            )
+        if isinstance(why, Unsupported):
+            assert str(why) == f"the kernel has no {call}()"
+
+
+# What POSIX or the manual says of each call (ERRORS): its own refusals, and no others.
+OWN = {
+    ("bind", "EACCES"), ("connect", "EACCES"), ("connect", "EPERM"), ("fchmod", "EPERM"),
+    ("fcntl", "EACCES"), ("fcntl64", "EACCES"), ("kill", "EPERM"), ("killpg", "EPERM"),
+    ("lockf", "EACCES"), ("mount", "EPERM"), ("mount", "EACCES"), ("msgget", "EACCES"),
+    ("open", "EACCES"), ("open", "EPERM"), ("setpgid", "EACCES"), ("setpgid", "EPERM"),
+    ("setresuid", "EPERM"), ("setsid", "EPERM"), ("setuid", "EPERM"), ("unshare", "EPERM"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("by", [True, False], ids=["filter", "no filter"])
+def test_a_calls_own_refusal_is_an_answer(by: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "seccomp_filter", lambda: by)
+    answers = {
+        (call, name)
+        for call in libc._PROTOTYPES.keys() | {"fchmod"}
+        for name in ("EPERM", "EACCES")
+        if refusals.refusal(getattr(errno, name), call) is None
+    }
+    assert answers == OWN
+
+
+@pytest.mark.parametrize(
+    ("error", "unfiltered", "behind_filter"),
+    [
+        (OSError(errno.EPERM, ""), "Blocked: EPERM by a sandbox", "Blocked: EPERM by the seccomp"),
+        (OSError(errno.EACCES, "", "/x"), "Blocked: EACCES of /x by a", "Blocked: EACCES of /x by"),
+        (OSError(errno.EACCES, "", b"/x"), "Blocked: EACCES of /x by a", "Blocked: EACCES of /x"),
+        (
+            OSError(errno.ENOSYS, ""),
+            "Unsupported: the kernel lacks a call",
+            "Blocked: ENOSYS by the",
+        ),
+        (
+            OSError(errno.EAFNOSUPPORT, ""),
+            "Unsupported: the kernel has no sockets of this family",
+            "Blocked: EAFNOSUPPORT by the seccomp",
+        ),
+        (OSError(errno.ENOENT, "", os.devnull), "Blocked: needs /dev/null", "Blocked: needs /dev"),
+        (OSError(errno.ENOENT, "", "/x"), "None", "None"),
+        (OSError(errno.EINVAL, "", os.devnull), "None", "None"),
+        (OSError(errno.ENOSPC, ""), "Blocked: the scratch file system is full", "Blocked: the"),
+        (OSError(errno.EAGAIN, ""), "None", "None"),
+        (Unsupported("own"), "Unsupported: own", "Unsupported: own"),
+    ],
+)
+def test_an_error_that_nothing_asked_for_is_explained(
+    error: BaseException, unfiltered: str, behind_filter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for by, expected in ((False, unfiltered), (True, behind_filter)):
+        monkeypatch.setattr(refusals, "seccomp_filter", lambda by=by: by)
+        why = refusals.unexpected(error)
+        told = f"{type(why).__name__}: {why}" if why else "None"
+        assert told.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("own", "status", "expected"),
+    [
+        (True, b"Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t1\n", True),
+        (True, b"Name:\tx\nSeccomp:\t0\nSeccomp_filters:\t2\n", False),
+        (True, b"Name:\tx\nSeccomp:\t1\n", False),  # Strict mode would have killed the lab.
+        (True, b"Name:\tx\nSeccomp:\t22\n", False),
+        (True, b"Name:\tx\n", False),
+        # A foreign /proc shows another process, and none shows nothing.
+        (False, b"Seccomp:\t2\n", False),
+        (True, None, False),
+        (None, None, False),
+    ],
+)
+def test_a_filter_is_known_by_the_processes_own_status(
+    own: Optional[bool], status: Optional[bytes], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def readlink(path: str) -> str:
+        if own is None:
+            raise FileNotFoundError(errno.ENOENT, "", path)
+        return str(os.getpid() + (not own))
+
+    def open_(path: str, mode: str) -> io.BytesIO:
+        assert (path, mode) == ("/proc/self/status", "rb")
+        if status is None:
+            raise FileNotFoundError(errno.ENOENT, "", path)
+        return io.BytesIO(status)
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    monkeypatch.setattr(refusals, "open", open_, raising=False)
+    assert refusals.seccomp_filter() is expected
+
+
+@needs_filter
+@pytest.mark.parametrize(
+    "before", [[], filtered("EPERM", "close_range"), filtered("EPERM", "prctl")]
+)
+def test_a_filter_is_seen_without_proc(before: list[str]) -> None:
+    ask = "from probes import refusals; print(refusals._asked_seccomp())"
+    done = subprocess.run(
+        [*before, sys.executable, "-c", ask],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == str(bool(before))
 
 
 @pytest.mark.parametrize("number", refusals.LIMITS)

@@ -73,8 +73,7 @@ def in_child(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         raise
     if not pid:
         try:
-            signal.set_wakeup_fd(-1)
-            signal.alarm(10)  # Whatever a wrong layout does, the child ends.
+            begin_trial()
             try:
                 answer = trial()
             except Unproven as why:
@@ -97,6 +96,15 @@ def in_child(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     if "blocked" in told:
         raise Blocked(told["blocked"])
     return told
+
+
+def begin_trial() -> None:
+    """In a child: take no part in the caller's signals, and end after 10 s whatever happens."""
+    signal.set_wakeup_fd(-1)
+    # A caller that blocks or ignores a signal has its children do so too.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.alarm(10)
 
 
 ROOM = 256

@@ -7,7 +7,6 @@ import ctypes
 import os
 import select
 import signal
-import time
 from collections.abc import Iterable, Iterator
 from ctypes import c_int, c_size_t, c_void_p
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from typing import Any, Callable, Optional
 from .. import libc
 from ..probe import Blocked, Unsupported
 from .processes import state
-from .proof import INT, POINTER, ROOM, Unproven, in_child, look, new_process, put, word
+from .proof import INT, POINTER, ROOM, Unproven, begin_trial, in_child, look, new_process, put, word
 
 _SET = libc.extent(lambda buffer: libc.call("sigfillset", buffer))
 """Bytes of a sigset_t that the C library uses; it may have more."""
@@ -302,19 +301,8 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
     return {"mask": layout.mask, "bits": bits, "added": added, "keeps": keeps}
 
 
-ENOUGH = 1000
-"""Signals after which a read() that has not ended is one that goes on, where a process cannot be
-seen to sleep in it."""
-
-
-def _sleeps(pid: int) -> bool:
-    """Wait until the process sleeps, or has ended.  False where that cannot be seen."""
-    try:
-        while state(pid) not in ("S", "I", "Z", ""):
-            time.sleep(0.00005)
-    except Blocked:
-        return False
-    return True
+ENOUGH = 8
+"""Signals after which a read() that has not ended is one that goes on."""
 
 
 def _interrupted_read(layout: Sigaction) -> str:
@@ -323,11 +311,10 @@ def _interrupted_read(layout: Sigaction) -> str:
     pid = new_process()
     if not pid:
         try:
-            signal.alarm(10)  # Whatever happens, it ends.
+            begin_trial()
             os.set_blocking(handled[1], False)
             signal.set_wakeup_fd(handled[1], warn_on_full_buffer=False)
             signal.signal(_SIGNAL, lambda *_: None)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {_SIGNAL})
             handler = word(_raw(), layout.handler, POINTER)
             _install(layout, int(_SIGNAL), handler, layout.bits["SA_RESTART"], ())
             os.write(told[1], b".")
@@ -339,7 +326,8 @@ def _interrupted_read(layout: Sigaction) -> str:
     os.close(told[1])
     try:
         if os.read(told[0], 1):
-            for _ in range(1 if _sleeps(pid) else ENOUGH):
+            for _ in range(ENOUGH):
+                _wait_asleep(pid, told[0])
                 os.kill(pid, _SIGNAL)
                 # The handler has run when its byte is there: then the read goes on, or ends.
                 if told[0] in select.select([handled[0], told[0]], [], [])[0]:
@@ -353,6 +341,23 @@ def _interrupted_read(layout: Sigaction) -> str:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def _wait_asleep(pid: int, told: int) -> None:
+    """Wait until the child sleeps in its read(), or has told what that gave.
+
+    A signal that comes before the read() blocks does not interrupt it, and proves nothing.
+    """
+    pause = 0.00002
+    while not select.select([told], [], [], pause)[0]:
+        try:
+            if state(pid) in ("S", "I"):
+                return
+        except Blocked:
+            # Nothing shows it; with time enough before each signal, one of them comes in time.
+            select.select([told], [], [], 0.002)
+            return
+        pause = min(pause * 1.5, 0.005)
 
 
 def _found(
@@ -478,9 +483,10 @@ def flag_names(flags: int) -> str:
         if left and flags & flag(name):
             names.append(name)
             left &= ~flag(name)
+    names.sort()
     if left and not layout_of_sigaction().keeps_unknown:
         names.append(f"{left:#x}")
-    return "|".join(sorted(names)) or "none"
+    return "|".join(names) or "none"
 
 
 @look("sigset_t")
