@@ -1,6 +1,6 @@
-"""The runner: probes in processes, several at a time, each with a deadline and ended whole.
+"""The runner's pool of processes: several probes at a time, each with a deadline.
 
-Those that only ask and change nothing (`Probe.light`) share a process, a family at a time.
+Probes that change nothing (`Probe.light`) share a process, one family per process.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ DEADLINE = 10.0
 CALIBRATED = 0.004
 LARGEST_ANSWER = 1 << 20
 SPARE_DESCRIPTORS = 32
-"""Kept free for the runner's own use where few are allowed."""
+"""Descriptors kept for the runner itself if the limit is low."""
 
 
 @dataclass
 class _Running:
-    """A process under way, and the probes it is asked, in turn."""
+    """A running process, and the probes it is asked in turn."""
 
     probes: list[Probe]
     pid: int
     answer: int
-    """Where its answers are read, a line each."""
+    """The pipe on which its answers are read, one line each."""
     scratch: str
     started: float
-    """When it began with the probe it is at."""
+    """When it began the current probe, by time.monotonic()."""
     limit: float
     text: bytearray = field(default_factory=bytearray)
     facts: list[Fact] = field(default_factory=list)
     status: Optional[int] = None
     crowded: bool = False
-    """Whether another ran beside it."""
+    """Whether another process ran at the same time."""
 
     @property
     def deadline(self) -> float:
@@ -61,7 +61,7 @@ class _Running:
 
     @property
     def spoiled(self) -> bool:
-        """Whether a probe broke: what it left behind is not for the others to meet."""
+        """Whether a probe broke: the next probe must not meet what it left behind."""
         return bool(self.facts) and self.facts[-1].status == BROKEN
 
     @property
@@ -74,7 +74,7 @@ class _Running:
         )
 
     def take(self, data: bytes) -> None:
-        """Turn the whole lines of what came from it into facts."""
+        """Turn the whole lines received so far into facts."""
         self.text += data
         while b"\n" in self.text and not self.spoiled and len(self.facts) < len(self.probes):
             line, _, self.text = self.text.partition(b"\n")
@@ -85,12 +85,12 @@ class _Running:
 
 
 class Stopped(Exception):
-    """The runner was asked to end, or nobody is left to hear it."""
+    """The runner was told to end, or the caller's process is gone."""
 
 
 @contextlib.contextmanager
 def all_of(*steps: Callable[[], None]) -> Iterator[None]:
-    """Take every step at the end, the last first; what was raised first is raised, and no other."""
+    """Take every step at the end, the last first.  Raise the first exception, not a later one."""
     with contextlib.ExitStack() as stack:
         for step in steps:
             stack.callback(step)
@@ -113,7 +113,7 @@ class Pool:
         self.running: dict[int, _Running] = {}
         self.folders = 0
         self.free: list[str] = []
-        """Scratch folders of probes that left them as they found them."""
+        """Scratch folders that are empty again, for the next probes."""
         self.reaper = False
         self.asked_to_stop = False
 
@@ -125,8 +125,8 @@ class Pool:
 
     @contextlib.contextmanager
     def prepared(self) -> Iterator[None]:
-        """Child deaths that wake us, and the end of everything at the end."""
-        # Out of reach of what is sent to the group of the process that was asked.
+        """Have the ends of children wake the loop; end everything at the end."""
+        # A signal to the process group of the caller must not end the runner.
         os.setsid()
         self.reaper = libc.become_reaper()
         self.ended, wake = os.pipe()
@@ -139,7 +139,7 @@ class Pool:
         signal.pthread_sigmask(
             signal.SIG_UNBLOCK, {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
         )
-        # Here and not in each probe: fewer pages to copy.
+        # Set here and not by each probe, because a forked process copies what it writes to.
         os.environ.update(TZ="UTC", LC_ALL="C", HOME=self.folder, TMPDIR=self.folder)
         os.environ.setdefault("PATH", os.defpath)  # gcc finds its own parts by it.
         self.changed = dispositions()
@@ -154,11 +154,11 @@ class Pool:
             self._end(running)
 
     def _stop(self, signum: int, frame: object) -> None:
-        """Ask for the end: the byte that the signal wrote wakes the loop, which looks."""
+        """Note that the lab must end; the byte of set_wakeup_fd() wakes the loop."""
         self.asked_to_stop = True
 
     def stop_if_asked(self) -> None:
-        """Raise Stopped if a signal, or the end of the process that was asked, asks for it."""
+        """Raise Stopped if a signal told the lab to end."""
         if self.asked_to_stop:
             raise Stopped
 

@@ -1,10 +1,10 @@
 """Ask every probe, each in a process of its own, and leave nothing behind.
 
-Two processes look after them.  The one that was asked forks the runner, which starts, watches and
-ends the probes' processes (see `pool`), and waits for its word.  Each sees the other's death by the
-end of a pipe and cleans up in its place, so that whichever is killed, nothing is left.  Both become
-the reaper of orphans where the platform has one (Linux, FreeBSD), so that a probe that forks and
-leaves is found and killed too.
+Two processes look after the probes.  The caller's process forks the runner, which starts, watches
+and ends the probes' processes (see `pool`), and waits for its report.  Each learns of the other's
+death by the end of a pipe and cleans up in its place, so nothing is left whichever is killed.  Both
+become the reaper of orphans if the platform has one (Linux, FreeBSD), so that a process a probe
+leaves behind is found and killed too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ except ImportError:  # A Python that was built without it.
     resource = None  # type: ignore[assignment]
 
 Progress = Callable[[int, int, str], None]
-"""Told how many probes are done, of how many, and the id of the last."""
+"""Receives how many probes are done, of how many, and the id of the last."""
 
 
 def run(
@@ -47,8 +47,8 @@ def run(
     more).  ``deadline`` is seconds a probe; without one it is DEADLINE, stretched on a slow
     machine.  Each is asked ``repeat`` times; one that does not always answer the same is
     ``unstable``.  Must be called in the main thread of a process that has no other threads and
-    no children of its own: `probes.measure` sees to that.  Raises OSError where the runner
-    cannot be started, or ended without its word.
+    no children of its own, as `probes.measure` arranges.  Raises OSError if the runner cannot
+    be started, or ends without its report.
     """
     asked = _Asked(progress)
     with asked.prepared():
@@ -59,23 +59,23 @@ def run(
 
 
 class _Asked:
-    """The process that was asked: it starts the runner, and ends what a dead runner leaves."""
+    """The caller's process: it starts the runner, and ends what a dead runner leaves."""
 
     def __init__(self, progress: Optional[Progress]) -> None:
         self.progress = progress
         self.folder = ""
         self.runner = 0
         self.word = -1
-        """Where what the runner says is read."""
+        """The pipe on which the runner's messages are read."""
         self.lifeline = -1
-        """Its other end tells the runner, by being closed, that this process has ended."""
+        """A pipe whose end tells the runner that this process has ended."""
         self.groups: set[int] = set()
-        """Process groups under way, where no reaper would find them."""
+        """Process groups of the running probes, on a platform that has no reaper."""
         self.signalled = 0
 
     @contextlib.contextmanager
     def prepared(self) -> Iterator[None]:
-        """A scratch folder, signals passed on to the runner, and the end of all at the end."""
+        """Make the scratch folder, pass signals on to the runner, and clean up at the end."""
         libc.become_reaper()
         old_handlers = {
             signum: signal.signal(signum, self._pass_on)
@@ -84,10 +84,10 @@ class _Asked:
             if signal.getsignal(signum) != signal.SIG_IGN
         }
         if signal.getsignal(signal.SIGCHLD) != signal.SIG_DFL:
-            # A caller that ignores it would have its children's statuses thrown away.
+            # If the caller ignores it, the kernel throws the statuses of children away.
             old_handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         old_mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, set(old_handlers))
-        # With another the lab might not be allowed into its own folder.
+        # With another umask the lab might not be allowed into its own folder.
         old_umask = os.umask(0o022)
         # A trial of the lens or a probe may crash.
         core = resource.getrlimit(resource.RLIMIT_CORE) if resource else None
@@ -108,13 +108,14 @@ class _Asked:
         self._raise_if_signalled()
 
     def _pass_on(self, signum: int, frame: object) -> None:
-        """Tell the runner.
+        """Pass the signal on to the runner.
 
-        No exception from here: it could come between a child's end and the note of it.
+        Raise nothing: an exception could come between the end of a child and its record.
         """
         self.signalled = signum
         if self.runner:
-            os.kill(self.runner, signum)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.runner, signum)
 
     def _raise_if_signalled(self) -> None:
         """Raise KeyboardInterrupt, or SystemExit with 128 + the signal, if a signal came."""
@@ -128,7 +129,7 @@ class _Asked:
         self._raise_if_signalled()
         reading, writing = os.pipe()
         held, lifeline = os.pipe()
-        # Between the fork and the note of it no signal may be lost, to either.
+        # A signal between the fork and the record of it must reach both processes.
         with _held():
             try:
                 runner = os.fork()
@@ -142,7 +143,7 @@ class _Asked:
         self.word, self.lifeline = reading, lifeline
 
     def hear(self) -> dict[str, Any]:
-        """Return the runner's last word.  Raises OSError if it ends without, or says it failed."""
+        """Return the runner's report.  Raise OSError if it ends without one, or says it failed."""
         with open(self.word, "rb", closefd=False) as words:
             while True:
                 try:
@@ -163,12 +164,12 @@ class _Asked:
         raise OSError(None, f"the lab's runner {ending(status)}; nothing is left running")
 
     def _end(self) -> None:
-        """End the runner, if it has not ended, and whatever a dead one left."""
+        """Wait until the runner has ended, and end whatever a killed one left."""
         if self.lifeline >= 0:
             os.close(self.lifeline)
             os.close(self.word)
         if self.runner:
-            # It ends by itself: it has said its word, or sees the end of the lifeline.
+            # It ends by itself: it has sent its report, or sees the end of the lifeline.
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self.runner, 0)
             self.runner = 0
@@ -182,7 +183,7 @@ class _Asked:
 
 @contextlib.contextmanager
 def _held() -> Iterator[None]:
-    """Hold the signals that ask for the end back."""
+    """Block the signals that end the lab."""
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
