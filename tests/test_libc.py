@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
+import sys
 import time
 from typing import Any
 
 import pytest
 
 from probes import libc
+from tests.worlds import ROOT
 
 
 @pytest.fixture
@@ -81,6 +84,23 @@ def test_an_interpreter_that_cannot_tell_a_far_time_has_32_bits(
     assert not libc._time_t_is_64_bit()
     monkeypatch.setattr(time, "gmtime", lambda seconds: None)
     assert libc._time_t_is_64_bit()
+
+
+@pytest.mark.parametrize(("last", "bits"), [(1 << 31, "32"), (1 << 62, "64")])
+def test_the_interpreter_tells_the_width_of_time_t(last: int, bits: str) -> None:
+    program = f"""
+import time
+def gmtime(seconds):
+    if seconds >= {last}:
+        raise OverflowError("timestamp out of range for platform time_t")
+time.gmtime = gmtime
+from probes import libc
+print(libc.TIME_T_BITS)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [bits]
 
 
 # As the headers named in libc.py have it, in bytes from the start.

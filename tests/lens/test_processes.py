@@ -81,7 +81,7 @@ def twice(raw: bytes) -> bytes:
         # Another structure each time.
         [(kinfo(2, 0, 1088), 2), (kinfo(3, 8), 3), (kinfo(4, 0, 1096), 4), (kinfo(5, 0), 5)],
         # Too little.
-        [(kinfo(s, 8 * (s == 3), 56), s) for s in (2, 3, 4, 5)],
+        [(kinfo(s, 8 * (s == 3), 60), s) for s in (2, 3, 4, 5)],
         [(b"", s) for s in (2, 3, 4, 5)],
     ],
 )

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from probes import lens, refusals
-from probes.lens import proof
+from probes import lens, libc, refusals
+from probes.lens import proof, structures
 from probes.lens.proof import Unproven, in_child
 from probes.probe import Blocked, Unsupported
 
@@ -98,6 +98,9 @@ def test_all_is_proven_here_and_nothing_is_left_behind(
     finally:
         signal.signal(signal.SIGUSR2, signal.SIG_DFL)
     assert set(found) == set(lens._ALL)
+    assert structures.folder == str(tmp_path)
+    assert found["time_t"] == f"{libc.TIME_T_BITS} bits"
+    assert found["sigset_t"] == f"{lens.sigset_t_bytes()} bytes"
     assert not [text for text in found.values() if text.startswith("unproven") or not text]
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)

@@ -425,17 +425,19 @@ def test_a_python_without_faulthandler_finds_the_same(
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("unable to get the file")
 
-    if how == "no module":
-        monkeypatch.setitem(sys.modules, "faulthandler", None)
-    elif how == "no function":
-        monkeypatch.delattr(faulthandler, "register")
-    else:
-        monkeypatch.setattr(faulthandler, "register", refuse)
-    assert lens.layout_of_sigaction() == native
-    # With no witness at all nothing is believed.
-    proof._seen.clear()
-    monkeypatch.setattr(signal, "siginterrupt", lambda *_: None)
-    unproven("neither faulthandler nor siginterrupt")
+    # Undone before a failure is reported: pytest uses the module too.
+    with monkeypatch.context() as python:
+        if how == "no module":
+            python.setitem(sys.modules, "faulthandler", None)
+        elif how == "no function":
+            python.delattr(faulthandler, "register")
+        else:
+            python.setattr(faulthandler, "register", refuse)
+        assert lens.layout_of_sigaction() == native
+        # With no witness at all nothing is believed.
+        proof._seen.clear()
+        python.setattr(signal, "siginterrupt", lambda *_: None)
+        unproven("neither faulthandler nor siginterrupt")
 
 
 def test_the_signals_disposition_is_given_back_when_it_cannot_be_proven(
