@@ -160,9 +160,13 @@ def _open_in_place_of(number: int) -> int:
 
 def _tell(text: str) -> None:
     """Write to standard error; if that fails, the exit status has to do."""
-    stderr, own = sys.stderr, sys.stderr is sys.__stderr__
+    stderr = sys.stderr
     if stderr is None:
         return
+    try:
+        own = stderr.fileno() == 2
+    except (OSError, ValueError):  # io.StringIO has none.
+        own = False
     with contextlib.suppress(OSError, ValueError):
         if not own:
             stderr.write(text)  # A caller, such as papaya, wants it.

@@ -106,7 +106,12 @@ def _showing(
         if path is not None:
             _write_to(path)
         fork = harness.fork
-        harness.fork = lambda function: fork(_with_traceback(function))
+
+        def showing(function: Callable[[harness.Channel], Any]) -> harness.Child:
+            sys.stdout.flush()  # The child must not print it again.
+            return fork(_with_traceback(function))
+
+        harness.fork = showing
         os.access(f"{_MARK}: begin", os.F_OK)
         try:
             return _with_traceback(probe.function, tell)(*arguments)
@@ -123,7 +128,6 @@ def _write_to(path: str) -> None:
     for number in (1, 2):
         os.dup2(descriptor, number)
     os.close(descriptor)
-    # The children end by _exit(), which flushes nothing.
     sys.stdout, sys.stderr = (open(number, "w", 1, closefd=False) for number in (1, 2))
 
 
@@ -138,6 +142,10 @@ def _with_traceback(
             with contextlib.suppress(OSError):
                 traceback.print_exc()
             raise
+        finally:
+            # A child ends by _exit(), which flushes nothing.
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
 
     return wrapped
 

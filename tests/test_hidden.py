@@ -493,6 +493,7 @@ def test_a_ps_of_other_processes_is_not_believed(here: Report, tmp_path: Path) -
 
 @needs_linux
 @needs_root
+@pytest.mark.world  # Another Python may lie in a folder that this user may not enter.
 def test_an_ordinary_user_without_proc_is_told_what_is_missing(tmp_path: Path) -> None:
     before, environment = _without_proc(tmp_path)
     user = ["setpriv", "--reuid=65533", "--regid=65533", "--clear-groups"]
