@@ -104,7 +104,8 @@ def test_a_wrong_word_is_one_line_and_status_2(arguments: list[str], said: str) 
 def test_help(command: list[str]) -> None:
     done = run_lab(*command, "--help")
     assert done.returncode == 0
-    assert done.stdout.startswith("usage: ") and " -m probes" in done.stdout.splitlines()[0]
+    assert done.stdout.startswith("usage: ")
+    assert " -m probes" in done.stdout.splitlines()[0]
 
 
 def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
