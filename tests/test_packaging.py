@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -122,6 +123,11 @@ def test_the_wheel_holds_every_file_of_the_packages(sdist: Path, installed: Path
 
 def test_the_installed_commands_run(installed: Path, tmp_path: Path) -> None:
     commands = installed / "bin"
+    hook = re.search(r"^  entry: (\w+) gate$", (ROOT / ".pre-commit-hooks.yaml").read_text(), re.M)
+    assert hook
+    assert (commands / hook.group(1)).exists()
+    (points,) = _site(installed).glob("*.dist-info/entry_points.txt")
+    assert "[pytest11]\nprobes = probes.pytest_plugin\n" in points.read_text()
     report = _run(commands / "probes", "report", "--only", "abi", folder=tmp_path)
     assert f"more: {commands / 'probes'} list" in report.stdout
     if sys.version_info < (3, 11):
