@@ -394,7 +394,7 @@ def _report(options: argparse.Namespace) -> int:
     text = renderings.render(options.format, report, probes, _style(options))
     write(options.output, text)
     if options.format == "github":
-        _append_step_summary(renderings.render("markdown", report, probes, _style(options)))
+        append_step_summary(renderings.render("markdown", report, probes, _style(options)))
     counts = report.counts()
     if any(counts[status] for status in FAULTS):
         return BROKE
@@ -510,7 +510,7 @@ def _gate(options: argparse.Namespace) -> int:
     write(options.output, text)
     if options.format == "github":
         summary = verdict.render("markdown", found, catalogue(), _style(options))
-        _append_step_summary(summary)
+        append_step_summary(summary)
     return found.status
 
 
@@ -745,7 +745,7 @@ def write(path: Optional[str], text: str) -> None:
     write_whole(path, data)
 
 
-def _append_step_summary(markdown: str) -> None:
+def append_step_summary(markdown: str) -> None:
     """GitHub shows what is in this file below the job; it takes 1 MiB a step."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if path:
