@@ -221,7 +221,7 @@ def test_a_summary_longer_than_github_shows_says_that_it_is_cut(
 ) -> None:
     path = tmp_path / "summary"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
-    cli._append_step_summary("é\n" * (1 << 19))
+    cli.append_step_summary("é\n" * (1 << 19))
     text = path.read_bytes()
     assert 1_000_000 < len(text) <= 1 << 20
     assert text.decode().startswith("é\né\n")
