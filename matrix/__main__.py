@@ -1,4 +1,4 @@
-"""``python -m matrix``."""
+"""``python3 -m matrix``, and the command ``matrix``."""
 
 try:
     import os
@@ -7,17 +7,19 @@ except KeyboardInterrupt:
     raise SystemExit(130) from None
 
 
-def _main() -> int:
+def main() -> int:
+    """Run `matrix.cli.main`; an interrupt while it is loaded or left is status 130, no more."""
+
     def leave(signum: int, frame: object) -> None:
         # Nothing has begun, or all has ended: nobody wants to know what was just imported.
         os._exit(130)
 
     before = signal.signal(signal.SIGINT, leave)
-    from matrix.cli import main
+    from matrix import cli
 
     try:
         signal.signal(signal.SIGINT, before)
-        return main()
+        return cli.main()
     except KeyboardInterrupt:
         return 130
     finally:
@@ -25,4 +27,4 @@ def _main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(_main())
+    raise SystemExit(main())

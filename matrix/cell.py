@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from papaya.errors import Refused
-from probes.baseline import kind_of
+from probes.baseline import SHIPPED, kind_of, own_folder
 from probes.differences import architecture
 from probes.environment import describe
 from probes.fact import Platform
@@ -20,7 +20,7 @@ from probes.fact import Platform
 from . import ways
 
 HOME = os.path.dirname(os.path.abspath(__file__))
-BASELINES = os.path.join(HOME, "baselines")
+BASELINES = SHIPPED
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,25 @@ class Cell:
     python: str = ""
     """The Python that measures it, ``3.9``."""
     baselines: str = BASELINES
-    """The folder of recorded reports."""
+    """The folder in which reports are recorded."""
+
+    @property
+    def own_baseline(self) -> str:
+        """The file that its report is recorded in, which may not exist."""
+        return self._file(recorded_as(self.name), self.baselines)
 
     @property
     def baseline(self) -> str:
-        """The file with its recorded report, which may not be there."""
-        return os.path.join(self.baselines, f"{recorded_as(self.name)}.json")
+        """The file to compare with: its own, or the one that comes with the lab."""
+        return self._recorded(recorded_as(self.name))
+
+    def _recorded(self, name: str) -> str:
+        own, shipped = self._file(name, self.baselines), self._file(name, BASELINES)
+        takes_shipped = self.baselines == own_folder() and not os.path.exists(own)
+        return shipped if takes_shipped and os.path.exists(shipped) else own
+
+    def _file(self, name: str, folder: str) -> str:
+        return os.path.join(folder, f"{name}.json")
 
     @property
     def is_here(self) -> bool:
@@ -57,7 +70,7 @@ class Cell:
     def recorded_for(self, here: Platform) -> str:
         """The file with what is recorded of it, or, of the oldest Python, of that Python."""
         if ("here", "oldest") in self.ways and not os.path.exists(self.baseline):
-            return os.path.join(self.baselines, f"python{_minor(here)}.json")
+            return self._recorded(f"python{_minor(here)}")
         return self.baseline
 
     def mismatch(self, there: Platform) -> str:
@@ -112,7 +125,7 @@ def load(path: str | None = None, baselines: str | None = None) -> dict[str, Cel
     """
     cells = _read(os.path.join(HOME, "cells.toml"))
     cells |= _read(path) if path else {}
-    folder = baselines or BASELINES
+    folder = baselines or own_folder()
     return {name: replace(cell, baselines=folder) for name, cell in cells.items()}
 
 

@@ -22,6 +22,7 @@ from probes import Report
 from probes import baseline as baselines
 from probes.environment import probes_hash
 from probes.fact import ReportError, printable
+from probes.invocation import called
 from probes.probe import catalogue
 
 from . import boxes, table, ways
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="matrix", description="The lab and papaya on every platform.")
+    parser = Parser(prog=called("matrix"), description="The lab and papaya on every platform.")
     parser.add_argument("--cells", metavar="FILE", help="cells of your own beside ours")
     parser.add_argument("--baselines", metavar="DIR", help="recorded reports in place of ours")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -194,7 +195,7 @@ def _baseline(options: argparse.Namespace) -> int:
         raise Refused("--reason says nothing: it is kept in the baseline")
     path = options.report or os.path.join(options.results, cell.name, "report.json")
     if not options.report and not os.path.exists(path):
-        raise Refused(f"{path}: not there; measure first: python3 -m matrix run {cell.name}")
+        raise Refused(f"{path}: not there; measure first: {called('matrix')} run {cell.name}")
     report = Report.load(path)
     if why := cell.mismatch(report.environment):
         raise Refused(f"{path}: a report of {why}")
@@ -217,6 +218,8 @@ def _baseline(options: argparse.Namespace) -> int:
             print(f"matrix: of an older lab, without {', '.join(lacking)}", file=sys.stderr)
     approved = baselines.approve(old, report, reason, today, asked)
     os.makedirs(cell.baselines, exist_ok=True)
-    approved.with_later(**came).save(cell.baseline)
-    print(f"matrix: wrote {os.path.relpath(cell.baseline)}: {report.environment}", file=sys.stderr)
+    approved.with_later(**came).save(cell.own_baseline)
+    print(
+        f"matrix: wrote {os.path.relpath(cell.own_baseline)}: {report.environment}", file=sys.stderr
+    )
     return 0

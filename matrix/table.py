@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
+from probes.baseline import own_folder
 from probes.cli import write
 from probes.comparison import UNKNOWN, letter
 from probes.environment import describe
@@ -32,6 +33,7 @@ from probes.fact import (
     Value,
     show,
 )
+from probes.invocation import called
 from probes.probe import Probe, catalogue, same
 from probes.renderings import Style, bold, safe
 from probes.renderings.markdown import escape
@@ -253,17 +255,17 @@ def load(paths: Sequence[str], folder: str = "") -> Named:
     ``CELL/report.json``, as `matrix run` leaves it, is named after the cell in it.
     Raises ReportError, its message one line.
     """
-    folder = folder or cells.BASELINES
-    # Beside a baseline may lie the differences that are allowed: no report.
-    recorded = (
-        path
-        for path in glob.glob(os.path.join(glob.escape(folder), "*.json"))
+    # Beside a baseline may lie the differences that are allowed, which are not a report.
+    recorded = {
+        os.path.basename(path).removesuffix(".json"): path
+        for place in ([folder] if folder else [cells.BASELINES, own_folder()])
+        for path in glob.glob(os.path.join(glob.escape(place), "*.json"))
         if not path.endswith(".allowed.json")
-    )
-    paths = list(dict.fromkeys(paths)) or sorted(recorded, key=lambda p: p.removesuffix(".json"))
+    }
+    paths = list(dict.fromkeys(paths)) or [recorded[name] for name in sorted(recorded)]
     if not paths:
         raise ReportError(
-            "no report to show: `python3 -m probes report --format json -o here.json` measures one"
+            f"no report to show: `{called()} report --format json -o here.json` measures one"
         )
     reports = [Report.load(path) for path in paths]
     short = [_name(path, report) for path, report in zip(paths, reports, strict=True)]

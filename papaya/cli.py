@@ -15,6 +15,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from probes.invocation import called
+
 from . import config as configuration
 from . import loading
 from .command import Parser, guarded
@@ -45,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="papaya", description="A self-hosted chat service, configured by measured facts."
+        prog=called("papaya"),
+        description="A self-hosted chat service, configured by measured facts.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -298,7 +301,7 @@ def _chat(options: argparse.Namespace) -> int:
         from .client import screen
     except ImportError as missing:
         raise Refused(
-            f"the terminal interface needs {missing.name}: pip install 'papaya-lab[chat]', "
+            f"the terminal interface needs {missing.name}: pip install 'textual>=1', "
             "or chat with --plain",
             3,
         ) from None

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from probes.invocation import called
+
 from .errors import Refused
 
 
@@ -17,7 +19,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """See `argparse.ArgumentParser.error`."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        program = self.prog
+        for name in ("papaya", "matrix"):
+            program = program.replace(called(name), name, 1)
+        self.exit(2, f"{program}: {message}; see {self.prog} --help\n")
 
 
 def guarded(program: str, run: Callable[[], int], usage: tuple[type[Exception], ...] = ()) -> int:

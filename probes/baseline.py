@@ -258,25 +258,58 @@ def _matches(allowance: Allowance, change: Change) -> bool:
     return allowance.fact == change.id and same_answers and change.kind != FAULT
 
 
+_TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SHIPPED = os.path.join(_TOP, "matrix", "baselines")
+"""The folder of the baselines that come with the lab."""
+
+
+def own_folder() -> str:
+    """Return the folder to which baselines are written: never one of an installed package.
+
+    In a clone of the repository it is ``matrix/baselines``, elsewhere the user's data folder.
+    """
+    for top in (_TOP, os.getcwd()):
+        if os.path.exists(os.path.join(top, "pyproject.toml")) and os.path.exists(
+            os.path.join(top, "matrix", "cells.toml")
+        ):
+            return os.path.join(top, "matrix", "baselines")
+    data = os.environ.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(data):  # The specification has a relative one ignored.
+        data = os.path.expanduser("~/.local/share")
+    return os.path.join(data, "papaya-lab", "baselines")
+
+
 def of_cell(name: str, folder: str, here: Platform) -> str:
-    """The baseline of the cell ``name`` in ``folder``; ``auto`` is the one of this platform.
+    """The baseline of the cell ``name``; ``auto`` is the one of this platform.
+
+    ``folder`` is searched; without it, the user's own baselines and then those that come with
+    the lab.
 
     Of several recorded with different Pythons, the one with this Python, or else the first.
     Raises ReportError where there is none.
     """
     suffix = ".json"
-    try:
-        names = sorted(n[: -len(suffix)] for n in os.listdir(folder) if n.endswith(suffix))
-    except OSError as error:
-        raise ReportError(f"{folder}: {error.strerror}; name a folder in --baselines") from None
-    names = [n for n in names if not n.endswith(".allowed")]
+    paths: dict[str, str] = {}
+    for place in [folder] if folder else [SHIPPED, own_folder()]:
+        try:
+            found_here = os.listdir(place)
+        except OSError as error:
+            if paths:
+                continue  # The user recorded none.
+            said = f"{place}: {error.strerror}; name a folder in --baselines"
+            raise ReportError(said) from None
+        for file in found_here:
+            if file.endswith(suffix) and not file.endswith(f".allowed{suffix}"):
+                paths[file[: -len(suffix)]] = os.path.join(place, file)
+    folder = folder or SHIPPED
+    names = sorted(paths)
     if name != "auto":
         if name in names:
-            return os.path.join(folder, name + suffix)
+            return paths[name]
         raise ReportError(f"{folder}: no baseline of {name!r}; there are {', '.join(names)}")
     alike = []
     for found in names:
-        path = os.path.join(folder, found + suffix)
+        path = paths[found]
         then = Report.load(path).environment
         if kind_of(then) == kind_of(here):
             alike.append((then.python != here.python, _minor(then) != _minor(here), found, path))

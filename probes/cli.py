@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional
 from . import renderings
 from .fact import FAULTS, Report, ReportError, printable, write_whole
 from .files import write_all, write_standard_output
+from .invocation import called
 
 if TYPE_CHECKING:
     from .probe import Probe
@@ -207,13 +208,14 @@ class _Parser(argparse.ArgumentParser):
         write(None, self.format_help())
 
     def error(self, message: str) -> NoReturn:
-        _tell(f"{self.prog}: {message}; see {self.prog} --help\n")
+        name = self.prog.replace(called(), "probes", 1)
+        _tell(f"{name}: {message}; see {self.prog} --help\n")
         raise SystemExit(USAGE)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="probes",
+        prog=called(),
         description="Measure how the system calls of this Unix really behave.",
         epilog="Exit status: 0 as expected, 1 behaviour drifted or reports differ, 2 usage or "
         "unreadable input, 3 environment failed or nothing measured, 4 a probe broke or timed "
@@ -294,7 +296,7 @@ def _gate_options(parser: _Parser) -> None:
         "--cell", metavar="NAME", help="the recorded baseline NAME; auto: this platform's"
     )
     parser.add_argument(
-        "--baselines", metavar="DIR", help="where --cell looks (default: the matrix's)"
+        "--baselines", metavar="DIR", help="where --cell looks (default: your own, then the lab's)"
     )
     parser.add_argument(
         "--allow",
@@ -407,7 +409,7 @@ def _report(options: argparse.Namespace) -> int:
     text = renderings.render(options.format, report, probes, _style(options))
     write(options.output, text)
     if options.format == "github":
-        _append_step_summary(renderings.render("markdown", report, probes, _style(options)))
+        append_step_summary(renderings.render("markdown", report, probes, _style(options)))
     counts = report.counts()
     if any(counts[status] for status in FAULTS):
         return BROKE
@@ -523,7 +525,7 @@ def _gate(options: argparse.Namespace) -> int:
     write(options.output, text)
     if options.format == "github":
         summary = verdict.render("markdown", found, catalogue(), _style(options))
-        _append_step_summary(summary)
+        append_step_summary(summary)
     return found.status
 
 
@@ -532,10 +534,8 @@ def _of_cell(options: argparse.Namespace, report: Optional[Report]) -> str:
     from . import baseline as baselines
     from .environment import describe
 
-    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    folder = options.baselines or os.path.join(home, "matrix", "baselines")
     here = report.environment if report else describe("")
-    path = baselines.of_cell(options.cell, folder, here)
+    path = baselines.of_cell(options.cell, options.baselines or "", here)
     if options.cell == "auto":
         print(f"probes: the baseline is {os.path.relpath(path)}", file=sys.stderr)
     return path
@@ -760,7 +760,7 @@ def write(path: Optional[str], text: str) -> None:
     write_whole(path, data)
 
 
-def _append_step_summary(markdown: str) -> None:
+def append_step_summary(markdown: str) -> None:
     """GitHub shows what is in this file below the job; it takes 1 MiB a step."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if path:

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, TypeVar, Union
 
 from .fact import INHERENT, SCOPES, Fact, Platform, Value
+from .invocation import called
 from .source import read_docstring
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -239,9 +240,7 @@ def matching(probes: Iterable[str], pattern: str) -> set[str]:
     if not found:
         near = _nearest(list(probes), pattern)
         meant = f"did you mean {' or '.join(near)}? " if near else ""
-        raise LookupError(
-            f"no probe matches {pattern!r}: {meant}`python3 -m probes list` names them all"
-        )
+        raise LookupError(f"no probe matches {pattern!r}: {meant}`{called()} list` names them all")
     return found
 
 

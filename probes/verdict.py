@@ -1,4 +1,4 @@
-"""What the gate says: text · json · markdown · junit · github, of one Verdict.
+"""What the gate says: text · json · markdown · junit · github · sarif, of one Verdict.
 
 First comes how the environments differ, as that may explain what changed.
 """
@@ -14,6 +14,7 @@ from .probe import Probe
 
 if TYPE_CHECKING:
     from .renderings import Style
+    from .renderings.github import Annotation
 
 FAILING = (DRIFT, LOST, GONE, FAULT)
 
@@ -194,10 +195,27 @@ def _junit(verdict: Verdict, probes: Probes, style: Style) -> str:
 def _github(verdict: Verdict, probes: Probes, style: Style) -> str:
     from .renderings.github import annotations, escape
 
+    return annotations(_findings(verdict, probes)) + escape(headline(verdict)) + "\n"
+
+
+def _sarif(verdict: Verdict, probes: Probes, style: Style) -> str:
+    from .renderings.sarif import document
+
+    allowed = {c.id: c.allowed_because for c in verdict.changes if c.allowed_because}
+    # How the environments differ is no finding, and neither is what nobody could ask.
+    found = [
+        each for each in _findings(verdict, probes) if each[0] == "error" or each[2] in allowed
+    ]
+    ids = list(verdict.report.facts)
+    return document(verdict.report.environment, ids, found, probes, allowed)
+
+
+def _findings(verdict: Verdict, probes: Probes) -> list[Annotation]:
+    """What there is to say of the baseline's file, and of that of the allowed differences."""
     # A user's repository has the baseline, and not our source.
     baseline = (verdict.path, 1) if verdict.path else None
     allowed = (allowed_path(verdict.path), 1) if verdict.path else None
-    found = []
+    found: list[Annotation] = []
     environment = [*map(str, verdict.differences), *newer_lab(verdict)]
     if environment:
         found.append(("notice", baseline, "environment", "; ".join(environment)))
@@ -211,7 +229,7 @@ def _github(verdict: Verdict, probes: Probes, style: Style) -> str:
     found += [("notice", baseline, "gate", text) for text in not_asked(verdict)]
     if verdict.unasked:
         found.append(("error", baseline, "gate", headline(verdict)))
-    return annotations(found) + escape(headline(verdict)) + "\n"
+    return found
 
 
 _RENDERINGS: dict[str, Callable[[Verdict, Probes, Style], str]] = {
@@ -220,10 +238,11 @@ _RENDERINGS: dict[str, Callable[[Verdict, Probes, Style], str]] = {
     "markdown": _markdown,
     "junit": _junit,
     "github": _github,
+    "sarif": _sarif,
 }
 FORMATS = tuple(_RENDERINGS)
 
 
 def render(name: str, verdict: Verdict, probes: Probes, style: Style) -> str:
-    """The verdict in one of the formats text, json, markdown, junit and github."""
+    """The verdict in one of the formats text, json, markdown, junit, github and sarif."""
     return _RENDERINGS[name](verdict, probes, style)

@@ -121,7 +121,7 @@ def _extras() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        line = f"a report needs {error.name}: pip install 'papaya-lab[experiment]'"
+        line = f"a report needs {error.name}: in a clone, pip install '.[experiment]'"
         raise Refused(line, 3) from None
 
 

@@ -3,7 +3,7 @@
 GitHub shows ten annotations of a kind for a step; what is past that goes into the tenth.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Optional
 
 from ..fact import FAULTS, Fact, Report
@@ -23,8 +23,13 @@ def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
     for family, facts in families(report, probes).items():
         lines += _group(f"{family} ({len(facts)})", layout.facts(facts))
     text = "\n".join(lines) + "\n"
-    found = (annotation for fact in report for annotation in _annotation(fact, report, probes))
-    return f"{text}{annotations(found)}{summary(report)}\n"
+    return f"{text}{annotations(findings(report, probes))}{summary(report)}\n"
+
+
+def findings(report: Report, probes: Mapping[str, Probe]) -> Iterator[Annotation]:
+    """What is odd in the report."""
+    for fact in report:
+        yield from _annotation(fact, report, probes)
 
 
 def _group(title: str, lines: Iterable[str]) -> list[str]:

@@ -1,8 +1,11 @@
 """header: a C header, so that a C program can be configured by measured behaviour.
 
-    #if PROBE_SIGNALS_LIBC_SIGNAL_RESTARTS
-    #if PROBE_SOCKETS_BIND_TIME_WAIT_IS_EADDRINUSE
-    #if !PROBE_LOCKS_OFD_EXISTS_MEASURED
+    #if PROBE(signals_libc_signal_restarts)
+    #if PROBE_IS(accepting_accept_after_reset, ACCEPTED)
+    #if !PROBE_MEASURED(locks_ofd_exists)
+
+A name that no fact has is a syntax error there, and not a silent 0 as it would be in
+PROBE_SIGNALS_LIBC_SIGNAL_RESTARTS, which is defined too.
 
 Whatever a report holds, the header compiles as C99 without a warning on the platform that
 the report is of.  On another it is an #error, unless PROBES_ANY_PLATFORM is defined; what the
@@ -11,6 +14,8 @@ compiler does not tell of its target is never an error.
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..differences import architecture
@@ -25,11 +30,14 @@ LONGEST_SLUG = 40
 
 
 def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
-    lines = ["/* How the system calls of this platform behave, measured.", " *"]
-    lines += [f" * {label:9}  {comment(text)}" for label, text in described(report)]
-    lines += [" *", f" * {comment(summary(report))}", " */"]
+    lines = ["/* How the system calls of one host behave, measured there by probes.", " *"]
+    lines += [f" * {label:9}  {comment(text)}" for label, text in _described(report)]
+    lines += [" *", f" * {comment(_summary(report))}", " *", _NOTICE, " */"]
     lines += ["#ifndef PROBES_H", "#define PROBES_H"]
     lines += _refusals(report.environment)
+    lines.append(_ACCESS)
+    if len(host := literal(str(report.environment))) <= LONGEST_STRING:
+        lines += ["", "/* The host that was measured. */", f"#define PROBES_HOST {host}"]
     macros = _Macros(report)
     for family, facts in families(report, probes).items():
         lines += ["", f"/* {family} */"]
@@ -38,6 +46,45 @@ def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
             lines += _lines(fact, macros)
     lines += ["", "#endif /* PROBES_H */"]
     return "\n".join(lines) + "\n"
+
+
+_NOTICE = """\
+ * Make this file on each host that you build for: another may behave otherwise.
+ *
+ * As a special exception to the licence of probes (AGPL-3.0-or-later), this file, which is
+ * its output, may be copied, changed and distributed, also as a part of other programs,
+ * without restriction, under terms of your choice.  It comes without any warranty."""
+_ACCESS = """
+/* PROBE(sockets_v6only_default) is a fact's answer, and 0 if it has none; PROBE_IS(fact, WORD)
+ * tells whether the answer is that word, and PROBE_MEASURED(fact) whether it was measured.
+ * A fact that does not exist is an error. */
+#define PROBE(fact) PROBES_##fact()
+#define PROBE_IS(fact, WORD) (PROBES_##fact##_MEASURED() && PROBES_##fact##_IS_##WORD)
+#define PROBE_MEASURED(fact) PROBES_##fact##_MEASURED()"""
+
+
+def _described(report: Report) -> Iterator[tuple[str, str]]:
+    """What is known of the host; the time is SOURCE_DATE_EPOCH's if that is set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    for label, text in described(report):
+        if label == "measured" and epoch is not None:
+            text = text.replace(report.measured_at, _date(epoch), 1).strip()
+        if text:
+            yield label, text
+
+
+def _date(epoch: str) -> str:
+    """Return the time of a reproducible build; nothing if there is none in ``epoch``."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(epoch)))
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def _summary(report: Report) -> str:
+    """Return the counts, and how long it took if the same may not come out twice."""
+    text = summary(report)
+    return text.partition(";")[0] if "SOURCE_DATE_EPOCH" in os.environ else text
 
 
 _SYSTEMS = {
@@ -116,26 +163,32 @@ def _word(text: str) -> str:
 
 def _lines(fact: Fact, macros: _Macros) -> Iterator[str]:
     name, value = macros.of[fact.id], fact.value
+    short = "PROBES_" + name[len("PROBE_") :].lower()
     yield f"#define {macros.free(f'{name}_MEASURED')} {int(fact.measured)}"
+    yield f"#define {short}_MEASURED() {int(fact.measured)}"
+    text = literal(value) if fact.measured and isinstance(value, str) else ""
+    has_answer = fact.measured and value is not None and len(text) <= LONGEST_STRING
+    yield f"#define {short}() {name if has_answer else 0}"
     if not fact.measured:
         yield f"/* {name} is not defined: {fact.status}: {comment(fact.reason)} */"
     elif value is None:
         yield f"/* {name} is not defined: none */"
     elif not isinstance(value, str):
         yield f"#define {name} {number(value)}"
-    elif len(literal(value)) > LONGEST_STRING:
+    elif not has_answer:
         yield f"/* {name} is not defined: too long for a string in C */"
     else:
-        yield f"#define {name} {literal(value)}"
+        yield f"#define {name} {text}"
         if len(value) <= LONGEST_SLUG:
             yield f"#define {macros.free(f'{name}_IS_{slug(value)}')} 1"
+            yield f"#define {short}_IS_{slug(value)} 1"
 
 
 class _Macros:
     """The names of macros, no two alike: ``a.b_c`` and ``a_b.c`` would both be PROBE_A_B_C."""
 
     def __init__(self, report: Report) -> None:
-        self.taken: set[str] = set()
+        self.taken = {"PROBE_IS", "PROBE_MEASURED"}
         self.of = {fact.id: self.free("PROBE_" + slug(fact.id)) for fact in report}
 
     def free(self, name: str) -> str:

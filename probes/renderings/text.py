@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import groupby, takewhile
 
 from ..fact import FAULTS, Fact, Report
+from ..invocation import called
 from ..probe import Probe
 from . import (
     FAINT,
@@ -118,7 +119,7 @@ class Layout:
                 yield f"{painted(mark, colour, self.style)} {first}"
                 yield from ("  " + line for line in rest)
         yield from self.title(summary(self.report))
-        more = "more: python3 -m probes list (every ID), explain ID, explain FAMILY"
+        more = f"more: {called()} list (every ID), explain ID, explain FAMILY"
         yield from self._wrapped(more, 0)
 
     # A fact ------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from tests.renderings import PROBES, SAMPLE
 from tests.strategies import lightly, probes_for, reports
 from tests.worlds import ROOT
 
-FORMATS = ["github", "header", "json", "junit", "markdown", "text"]
+FORMATS = ["github", "header", "json", "junit", "markdown", "sarif", "text"]
 
 
 def test_the_formats() -> None:
@@ -45,7 +45,7 @@ def test_every_fact_is_told(name: str) -> None:
     text = render(name, SAMPLE, PROBES)
     for fact in SAMPLE:
         assert (fact.id in text) or f"PROBE_{fact.id.upper().replace('.', '_')}" in text
-        assert fact.measured or name == "header" or fact.reason.strip() in text
+        assert fact.measured or name in ("header", "sarif") or fact.reason.strip() in text
 
 
 @pytest.mark.parametrize("name", FORMATS)

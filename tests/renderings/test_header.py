@@ -124,6 +124,76 @@ def test_a_program_configured_by_it_runs(tmp_path: Path, standard: str) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("standard", ["c89", "c99", "c11"])
+def test_facts_are_asked_for_by_name(tmp_path: Path, standard: str) -> None:
+    program = """
+    #include <stdio.h>
+    #include <string.h>
+    #if !PROBE_IS(restarts_read, RESTARTS) || PROBE_IS(restarts_pause, RESTARTS)
+    #error of words
+    #endif
+    #if PROBE(sockets_v6only_default) || PROBE(sockets_backlog) != 4096 || PROBE(sockets_late)
+    #error of numbers
+    #endif
+    #if !PROBE_MEASURED(sockets_nothing) || PROBE(sockets_nothing) || PROBE_MEASURED(sockets_late)
+    #error of what has no answer
+    #endif
+    int main(void) {
+        puts(PROBES_HOST);
+        return strcmp(PROBE(sockets_order), "inet, inet6");
+    }
+    """
+    options = ("-DPROBES_ANY_PLATFORM", f"-std={standard}", "-Wundef", "-o", "program")
+    # A word that is not the answer is not defined: of that alone -Wundef complains.
+    compile(tmp_path, render("header", SAMPLE, PROBES), program, *options, "-Wno-error=undef")
+    done = subprocess.run([tmp_path / "program"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{SAMPLE.environment}\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "#if PROBE(sockets_v6only_defualt)\n#endif",
+        "#if !PROBE(sockets_v6only_defualt)\n#endif",
+        "#if 0 && PROBE(sockets_v6only_defualt)\n#endif",
+        "#if PROBE_MEASURED(sockets_v6only_defualt)\n#endif",
+        "#if PROBE_IS(restarts_reed, RESTARTS)\n#endif",
+        "int it = PROBE(SOCKETS_V6ONLY_DEFAULT);",
+    ],
+)
+def test_a_misspelt_fact_is_an_error(tmp_path: Path, line: str) -> None:
+    header = render("header", SAMPLE, PROBES)
+    options = ("-DPROBES_ANY_PLATFORM", "-std=c99", "-fsyntax-only")
+    right = {"defualt": "default", "reed": "read", "(SOCKETS_V6ONLY_DEFAULT)": "(sockets_backlog)"}
+    spelt = line
+    for wrong, word in right.items():
+        spelt = spelt.replace(wrong, word)
+    compile(tmp_path, header, f"int nothing;\n{spelt}\n", *options)
+    with pytest.raises(AssertionError, match="PROBE"):
+        compile(tmp_path, header, f"int nothing;\n{line}\n", *options)
+
+
+def test_a_reproducible_build_has_no_time_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = replace(SAMPLE, measured_at="2031-01-01T00:00:00Z", seconds=SAMPLE.seconds + 1)
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert SAMPLE.measured_at in render("header", SAMPLE, PROBES)
+    assert render("header", SAMPLE, PROBES) != render("header", later, PROBES)
+    for epoch, wanted in (("86400", "1970-01-02T00:00:00Z"), ("soon", ""), ("", "")):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+        header = render("header", SAMPLE, PROBES)
+        assert header == render("header", later, PROBES)
+        assert SAMPLE.measured_at not in header
+        assert f" * measured   {wanted or 'by probes'}" in header
+
+
+def test_it_says_which_host_it_is_of_and_that_it_is_free() -> None:
+    header = render("header", SAMPLE, PROBES)
+    assert f'#define PROBES_HOST "{SAMPLE.environment}"' in header
+    said = " ".join(header.partition("*/")[0].replace("\n *", " ").split())
+    assert "As a special exception to the licence" in said
+    assert "under terms of your choice" in said
+
+
 def test_values_mean_in_c_what_they_mean_here(tmp_path: Path) -> None:
     edges = (0, 1, 2**31, 2**32, 2**63)
     numbers = sorted({v for e in edges for d in (-1, 0, 1) for v in (e + d, -e + d)})

@@ -102,7 +102,7 @@ def test_what_is_not_installed_is_said(
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(Refused) as refused:
         make(folder)
-    line = f"a report needs {missing}: pip install 'papaya-lab[experiment]'"
+    line = f"a report needs {missing}: in a clone, pip install '.[experiment]'"
     assert (str(refused.value), refused.value.status) == (line, 3)
 
 

@@ -1,0 +1,91 @@
+"""sarif: SARIF 2.1.0, as code scanning services take it: a rule per fact, a result per finding.
+
+The fingerprint is made of the fact and the kind of platform, so that the same finding on another
+day, by another lab or in a file that was moved is the same alert.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Optional
+
+from ..fact import Platform, Report
+from ..probe import Probe
+from . import Style, safe
+from .github import Annotation, findings
+
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+LEVELS = {"error": "error", "warning": "warning", "notice": "note"}
+
+
+def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
+    return document(report.environment, list(report.facts), findings(report, probes), probes)
+
+
+def document(
+    platform: Platform,
+    ids: Iterable[str],
+    found: Iterable[Annotation],
+    probes: Mapping[str, Probe],
+    allowed: Optional[Mapping[str, str]] = None,
+) -> str:
+    """Return a log of one run: the findings are annotations whose title is their rule.
+
+    ``allowed`` gives the reason why a fact's finding is suppressed.
+    """
+    from urllib.parse import quote
+
+    found = list(found)
+    rules = list(dict.fromkeys([*ids, *(title for _, _, title, _ in found)]))
+    index = {id: place for place, id in enumerate(rules)}
+    results = []
+    for kind, source, title, text in found:
+        path, line = source or ("probes.json", 1)
+        uri = ("file://" if path.startswith("/") else "") + quote(path, errors="surrogateescape")
+        result: dict[str, Any] = {
+            "ruleId": safe(title),
+            "ruleIndex": index[title],
+            "level": LEVELS[kind],
+            "message": {"text": safe(text)},
+            "locations": [
+                {
+                    "physicalLocation": {
+                        "artifactLocation": {"uri": uri},
+                        "region": {"startLine": max(line, 1)},
+                    }
+                }
+            ],
+            "partialFingerprints": {"probesFact/v1": _fingerprint(title, platform)},
+        }
+        if allowed and title in allowed:
+            justification = safe(allowed[title])
+            result["suppressions"] = [{"kind": "external", "justification": justification}]
+        results.append(result)
+    run = {
+        "tool": {"driver": {"name": "probes", "rules": [_rule(id, probes) for id in rules]}},
+        "columnKind": "unicodeCodePoints",
+        "properties": {"platform": safe(str(platform))},
+        "results": results,
+    }
+    log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+    return json.dumps(log, indent=1) + "\n"
+
+
+def _rule(id: str, probes: Mapping[str, Probe]) -> dict[str, Any]:
+    rule: dict[str, Any] = {"id": safe(id)}
+    if id in probes:
+        probe = probes[id]
+        rule["shortDescription"] = {"text": safe(probe.question)}
+        rule["fullDescription"] = {"text": safe(probe.matters)}
+        rule["help"] = {"text": safe(f"{probe.advice} See {probe.reference}")}
+    else:
+        rule["shortDescription"] = {"text": safe(id)}
+    return rule
+
+
+def _fingerprint(title: str, platform: Platform) -> str:
+    kind = (platform.system, platform.libc, platform.machine, str(platform.pointer_bits))
+    told = "\0".join((title, *kind)).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(told).hexdigest()
