@@ -59,6 +59,9 @@ def test_messages_name_the_command_as_it_was_called(tmp_path: Path) -> None:
     assert "`probes list` names" in said("probes", "report", "--only=nothing", PATH=found)
     assert "more: probes list" in said("probes", "report", "--only=abi", PATH=found)
     module = (sys.executable, "-m", "probes")
-    assert said(*module, "--help").startswith(f"usage: {sys.executable} -m probes")
-    assert f"; see {sys.executable} -m probes report --help" in said(*module, "report", "--jobs=0")
-    assert said(*module, "report", "--jobs=0").startswith("probes report: ")
+    # Where the shell finds no Python by that name.
+    nowhere = str(tmp_path)
+    assert said(*module, "--help", PATH=nowhere).startswith(f"usage: {sys.executable} -m probes")
+    wrong = said(*module, "report", "--jobs=0", PATH=nowhere)
+    assert f"; see {sys.executable} -m probes report --help" in wrong
+    assert wrong.startswith("probes report: ")
