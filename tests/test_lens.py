@@ -67,6 +67,28 @@ def test_another_struct_sigaction_is_found_and_used(
     assert f"flags at {offset}" in relaid.environment.lens["sigaction"]
 
 
+# As glibc does where the frames of its calls fall so: what the call before left on the stack.
+ECHO = r"""
+#include <signal.h>
+int sigaction(int signum, const struct sigaction *new, struct sigaction *old) {
+    static int (*real)(int, const struct sigaction *, struct sigaction *);
+    static int last;
+    if (!real) real = dlsym(RTLD_NEXT, "sigaction");
+    int done = real(signum, new, old);
+    if (old) ((int *)&old->sa_mask)[9] = ((int *)&old->sa_mask)[12] = last;
+    if (new) last = new->sa_flags;
+    return done;
+}
+"""
+
+
+@needs_linux
+def test_a_copy_of_the_flags_is_not_taken_for_them(here: Report, tmp_path: Path) -> None:
+    report = measure(environment=shim(tmp_path, ECHO))
+    assert flipped(here, report) == {}
+    assert report.environment.lens == here.environment.lens
+
+
 # Each breaks one thing that the lens found, before it is proven.
 BROKEN_LENSES = {
     "sa_flags is looked for 4 bytes too far": """

@@ -135,8 +135,8 @@ def _flags_at(handler: int) -> tuple[int, dict[str, int]]:
 def _changing_words(seen: list[bytes], handler: int) -> list[tuple[int, int, int]]:
     """Return place, first and second value of each int that changes back and forth.
 
-    What glibc leaves of its stack in the part of the mask that has no signals may change too,
-    but not back and forth with what was asked for.
+    glibc leaves what was on its stack in the part of the mask that has no signals.  That may be
+    a copy of the flags of the call before, which `_kept` tells from the flags.
     """
     found = []
     for at in range(0, ROOM, INT):
@@ -146,6 +146,28 @@ def _changing_words(seen: list[bytes], handler: int) -> list[tuple[int, int, int
         if first != second and rest == [first, second]:
             found.append((at, first, second))
     return found
+
+
+def _kept(places: list[int], handler: int, bit: int) -> list[int]:
+    """Return those of ``places`` at which ``bit`` is read back just when it is written there.
+
+    The others are 0 meanwhile, so that no copy of the flags can have it.
+    """
+    signal.signal(_SIGNAL, lambda *_: None)
+    ours = _raw()
+
+    def follows(at: int) -> bool:
+        seen = []
+        for written in (bit, 0, bit, 0):
+            asked = ctypes.create_string_buffer(ours, ROOM)
+            for place in places:
+                put(asked, place, INT, written if place == at else 0)
+            put(asked, handler, POINTER, word(ours, handler, POINTER))
+            libc.call("sigaction", _SIGNAL, asked, None)
+            seen.append(word(_raw(), at, INT) & bit)
+        return seen == [bit, 0, bit, 0]
+
+    return [at for at in places if follows(at)]
 
 
 def _flags_of_faulthandler(handler: int) -> Optional[tuple[int, dict[str, int]]]:
@@ -174,7 +196,10 @@ def _flags_of_faulthandler(handler: int) -> Optional[tuple[int, dict[str, int]]]
         if _is_one_bit(plain & ~chained) and _is_one_bit(chained & ~plain)
     ]
     if len(words) > 1:
-        raise Unproven(f"faulthandler changes {len(words)} words of it by two bits, expected 1")
+        kept = _kept([at for at, _, _ in words], handler, words[0][1])
+        words = [changed for changed in words if changed[0] in kept]
+        if len(words) != 1:
+            raise Unproven(f"faulthandler changes {len(kept)} words of it by two bits, expected 1")
     if not words:  # PyPy's gives the same flags always.
         return None
     at, restart, nodefer = words[0]
@@ -199,6 +224,9 @@ def _flags_of_siginterrupt(handler: int) -> Optional[tuple[int, dict[str, int]]]
         for at, restarting, plain in _changing_words(seen, handler)
         if _is_one_bit(restarting & ~plain) and not plain & ~restarting
     ]
+    if len(words) > 1:
+        kept = _kept([at for at, _ in words], handler, words[0][1]["SA_RESTART"])
+        words = [changed for changed in words if changed[0] in kept]
     return words[0] if len(words) == 1 else None
 
 
