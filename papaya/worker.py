@@ -92,7 +92,11 @@ class Worker:
         self.crowd.send_all()
 
     def _take_clients(self) -> None:
-        data, descriptors, _, _ = socket.recv_fds(self.channel, 4096, 64)
+        data = b""
+        descriptors: list[int] = []
+        # A daemon that was killed before it read what this worker told it resets the channel.
+        with contextlib.suppress(ConnectionResetError):
+            data, descriptors, _, _ = socket.recv_fds(self.channel, 4096, 64)
         if not data:
             # The daemon is gone.
             self._end()

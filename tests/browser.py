@@ -26,7 +26,7 @@ def launched() -> Iterator[Any]:
         pytest.skip("playwright is not installed: pip install playwright")
     program = shutil.which(os.environ.get("CHROMIUM", "chromium"))
     if not program:
-        pytest.skip("no chromium on the path: apt-get install chromium")
+        pytest.skip("needs chromium: apt-get install chromium")
     with api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield chromium

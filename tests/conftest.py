@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from probes import Report
+from tests.needs import missing_packages
 from tests.worlds import measure
 
 # In the background of a shell SIGINT is ignored, and what a test starts would inherit that.
@@ -51,3 +52,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.CallI
     if report.skipped and os.environ.get("REQUIRE_ALL") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and REQUIRE_ALL is set: {report.longrepr}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once what would run the tests that were skipped for want of a program."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    count, packages = missing_packages(str(report.longrepr) for report in skipped)
+    if count:
+        terminalreporter.write_line(
+            f"{count} skipped: apt-get install {' '.join(packages)} runs them"
+        )

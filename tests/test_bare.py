@@ -14,6 +14,7 @@ import pytest
 from probes import Report, absent
 from probes.probe import Blocked, Unsupported, catalogue
 from probes.source import read_docstring
+from tests.needs import needs
 from tests.worlds import ROOT, needs_linux, needs_root, run_lab
 
 HIDING = """\
@@ -127,7 +128,7 @@ def test_every_question_is_found_in_the_source() -> None:
 PYPY = shutil.which("pypy3")
 
 
-@pytest.mark.skipif(not PYPY, reason="needs pypy3: apt install pypy3")
+@needs("pypy3")
 def test_pypy_lists_and_refuses_as_cpython_does() -> None:
     assert PYPY
     assert run_lab("list", python=PYPY).stdout == run_lab("list").stdout
@@ -136,7 +137,7 @@ def test_pypy_lists_and_refuses_as_cpython_does() -> None:
 
 
 @needs_linux
-@pytest.mark.skipif(not PYPY, reason="needs pypy3: apt install pypy3")
+@needs("pypy3")
 def test_pypy_measures_the_same(here: Report) -> None:
     assert PYPY
     done = run_lab("report", "--json", python=PYPY)

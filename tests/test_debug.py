@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from probes import debug
+from tests.needs import needs, require
 from tests.worlds import ROOT, needs_linux, run_lab
 
 ID = "sockets.v6only_default"
@@ -194,8 +195,7 @@ def test_a_wrong_word_is_one_line_and_status_2(arguments: list[str], said: str) 
 def test_interrupted_nothing_is_left(
     lab: Lab, option: list[str], signum: signal.Signals, status: int
 ) -> None:
-    if option and not shutil.which("strace"):
-        pytest.skip("needs strace: apt install strace")
+    require(*["strace"] * bool(option))
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
     with subprocess.Popen(
@@ -221,7 +221,7 @@ def test_interrupted_nothing_is_left(
 
 # strace ---------------------------------------------------------------------------------
 
-needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+needs_strace = needs("strace")
 
 
 @needs_linux

@@ -12,6 +12,7 @@ import pytest
 
 from probes import Platform, Report
 from probes.environment import _loader
+from tests.needs import needs
 from tests.worlds import measure, needs_linux, needs_root, shim
 
 FEW = "--only=sockets.v6only_default"
@@ -46,6 +47,7 @@ def test_the_scratch_file_system_is_where_scratch_is(here: Report) -> None:
 
 @needs_linux
 @needs_root
+@needs("ip", "sysctl")
 def test_interfaces_and_sysctls_are_those_of_this_network(here: Report) -> None:
     setting = 'ip link set lo up && sysctl -qw net.core.somaxconn=77 && exec "$@"'
     alone = environment(before=["unshare", "-n", "sh", "-c", setting, "sh"])
@@ -88,11 +90,11 @@ def test_one_line_says_it_all(platform: Platform, line: str) -> None:
 
 
 @needs_linux
+@needs("cc")
 def test_the_loader_tells_the_c_library(tmp_path: Path) -> None:
     """Alpine maps /lib/ld-musl-*, Debian a libc.so: both programs ask for /lib/ld-musl-*."""
     cc = shutil.which("cc")
-    if not cc:
-        pytest.skip("no C compiler: install cc")
+    assert cc
     asked = [cc, "-xc", "-", "-o", str(tmp_path / "asked"), "-Wl,--dynamic-linker=/lib/ld-musl-x"]
     subprocess.run(asked, input="int main(void) { return 0; }", text=True, check=True)
     assert _loader(str(tmp_path / "asked")) == "/lib/ld-musl-x"

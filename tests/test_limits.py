@@ -16,6 +16,7 @@ import pytest
 
 from probes import Report, refusals
 from probes.fact import BLOCKED, INFORMATIVE
+from tests.needs import require
 from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, run_lab
 
 pytestmark = needs_linux
@@ -139,8 +140,7 @@ def test_few_processes_block_and_never_lie(processes: int, user: User) -> None:
 
 @needs_root
 def test_a_compiler_without_processes_is_blocked(user: User) -> None:
-    if not shutil.which("cc"):
-        pytest.skip("needs cc")
+    require("cc")
     report = user.measure("--only=compilers", processes=3)
     assert {fact.reason for fact in report if fact.status == BLOCKED} == {refusals.PROCESSES}
     assert {fact.status for fact in report} == {BLOCKED}

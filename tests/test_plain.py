@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from probes import Report
+from tests.needs import needs
 
 from .worlds import ROOT, needs_linux, needs_root
 
@@ -45,6 +46,7 @@ def without_proc(folder: Path) -> list[str]:
 
 @needs_root
 @needs_linux
+@needs("ps")
 def test_without_proc_ps_says_the_same(tmp_path: Path, here: Report) -> None:
     path = tmp_path / "report.json"
     command = [sys.executable, "-m", "probes", "report", "--json", "-o", str(path)]

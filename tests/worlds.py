@@ -9,15 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Optional
 
-import pytest
-
 from probes import Report
 from probes.fact import INFORMATIVE
+from tests.needs import needs_linux, needs_root, require
+
+__all__ = ["ROOT", "flipped", "measure", "needs_linux", "needs_root", "run_lab", "shim"]
 
 ROOT = Path(__file__).resolve().parent.parent
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: run the tests as root")
-needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="changes the world by Linux means")
 
 
 def run_lab(
@@ -49,6 +47,7 @@ def measure(*options: str, **how: object) -> Report:
 
 def shim(folder: Path, source: str) -> dict[str, str]:
     """Build C ``source`` as a library; the environment that preloads it into a program."""
+    require("cc")
     path = folder / "shim.c"
     library = folder / "shim.so"
     path.write_text("#define _GNU_SOURCE 1\n#include <dlfcn.h>\n" + source)

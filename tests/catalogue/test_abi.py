@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from probes import Report, compiler
+from tests.needs import needs
 from tests.worlds import flipped, measure, needs_linux, shim
 
 HEADERS = r"""
@@ -207,7 +208,7 @@ DECLARED = {
 }
 
 
-@pytest.mark.skipif(not compiler.command(), reason="needs a C compiler")
+@needs("cc")
 @pytest.mark.parametrize("name", DECLARED)
 def test_what_runs_is_what_the_headers_declare(
     name: str, tmp_path: Path, here: Report, monkeypatch: pytest.MonkeyPatch
@@ -216,7 +217,7 @@ def test_what_runs_is_what_the_headers_declare(
     assert here[f"abi.{name}"].value == compiler.constant(*DECLARED[name])
 
 
-@pytest.mark.skipif(not compiler.command(), reason="needs a C compiler")
+@needs("cc")
 def test_sigaction_fills_its_struct_but_for_the_end(
     tmp_path: Path, here: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,7 +228,7 @@ def test_sigaction_fills_its_struct_but_for_the_end(
     assert declared - 12 <= filled <= declared
 
 
-@pytest.mark.skipif(not compiler.command(), reason="needs a C compiler")
+@needs("cc")
 def test_the_byte_order_is_the_compilers(
     tmp_path: Path, here: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:

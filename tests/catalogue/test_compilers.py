@@ -8,9 +8,10 @@ import pytest
 
 from probes import Report, compiler
 from probes.fact import BLOCKED
+from tests.needs import needs
 from tests.worlds import flipped, measure
 
-pytestmark = pytest.mark.skipif(not compiler.command(), reason="needs a C compiler")
+pytestmark = needs("cc")
 
 CC = " ".join(compiler.command())
 

@@ -13,6 +13,7 @@ import pytest
 from probes import Report
 from probes.catalogue import sockets
 from probes.probe import Sample, catalogue
+from tests.needs import require
 from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, shim
 
 # System calls ----------------------------------------------------------------------
@@ -102,6 +103,7 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
 
 def network(*settings: str, up: bool = True) -> list[str]:
     """A command prefix: a network namespace of its own, with sysctls set in it."""
+    require(*["ip"] * up, *["sysctl"] * bool(settings), "unshare")
     script = ["ip link set lo up"] * up + [f"sysctl -qw {s}" for s in settings] + ['exec "$@"']
     return ["unshare", "-n", "sh", "-c", " && ".join(script), "sh"]
 

@@ -19,6 +19,7 @@ from probes.lens import processes
 from probes.lens.proof import Unproven
 from probes.lens.structures import Found
 from probes.probe import Blocked
+from tests.needs import needs, require
 from tests.worlds import needs_linux
 
 LONG = ctypes.sizeof(ctypes.c_long)
@@ -91,6 +92,7 @@ def test_a_kinfo_proc_that_does_not_tell_is_unproven(samples: list[tuple[bytes, 
 
 
 @needs_linux
+@needs("ps")
 def test_a_process_is_seen_by_sysctl(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a sysctl() that knows what /proc does."""
 
@@ -165,6 +167,7 @@ def test_proc_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_proc")
+@needs("ps")
 def test_ps_comes_next_and_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
     proven = []
     monkeypatch.setattr(processes, "_prove_state", proven.append)
@@ -182,6 +185,7 @@ def test_ps_comes_next_and_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.usefixtures("no_proc")
+@needs("ps")
 def test_one_reason_says_why_no_process_is_seen(
     fault: Exception, reason: str, proc: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +202,8 @@ def test_one_reason_says_why_no_process_is_seen(
 @pytest.mark.parametrize("see", ["_state_by_proc", "_state_by_ps"])
 @needs_linux
 def test_each_state_is_seen(see: str, idle: int) -> None:
+    if see == "_state_by_ps":
+        require("ps")
     state = getattr(processes, see)
     processes._prove_state(state)
     os.kill(idle, signal.SIGKILL)
@@ -308,6 +314,7 @@ def _family() -> tuple[int, int, int]:
 @needs_linux
 def test_children_are_listed_and_no_others(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if by == "ps":
+        require("ps")
         monkeypatch.setattr(processes, "proc_is_ours", lambda: False)
     # With neither, it would be known by its number.
     monkeypatch.setattr(processes, "_younger_processes", lambda: {0})

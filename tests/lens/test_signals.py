@@ -19,6 +19,7 @@ from probes.lens import proof, signals
 from probes.lens.proof import INT, POINTER, ROOM, Unproven, put, word
 from probes.lens.signals import Sigaction
 from probes.probe import Blocked, Unsupported
+from tests.needs import require
 from tests.worlds import needs_linux
 
 pytestmark = pytest.mark.skipif(POINTER != 8, reason="the layouts are those of 64-bit programs")
@@ -97,8 +98,7 @@ def test_what_is_found_is_what_a_program_is_compiled_with(
     native: Sigaction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    if not compiler.command():
-        pytest.skip("needs a C compiler")
+    require("cc")
     fields = ("handler", "flags", "mask")
     for name in fields:
         expression = f"__builtin_offsetof(struct sigaction, sa_{name})"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from probes import Report
+from tests.needs import needs
 from tests.worlds import needs_linux, needs_root
 
 from .workplace import Workplace
@@ -24,7 +25,7 @@ USER, UID = "lab", 54321
 pytestmark = [
     needs_root,
     needs_linux,
-    pytest.mark.skipif(not SSHD, reason="no sshd: apt-get install openssh-server"),
+    needs("sshd", "ssh"),
 ]
 
 CONFIG = """\

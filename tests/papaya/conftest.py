@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,11 +41,17 @@ def serve(tmp_path: Path, facts: Path) -> Iterator[Serve]:
         return server
 
     yield start
+    # All are ended before any is judged, so that none outlives a failure.
+    ended = []
     for server in servers:
-        if server.process.poll() is None:
-            assert server.stop() == 0, server.errors()
-        else:
-            server.stop(signal.SIGKILL)
+        ran = server.process.poll() is None
+        try:
+            status = server.stop()  # Of one that has ended it closes what is open.
+            ended.append(status if ran else 0)
+        except subprocess.TimeoutExpired:
+            ended.append(server.stop(signal.SIGKILL))
+    for server, status in zip(servers, ended, strict=True):
+        assert status == 0, server.errors()
         assert "Traceback" not in server.errors()
         assert "failed" not in server.errors()
 

@@ -8,9 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from papaya import config
+from tests.needs import require
 from tests.test_readme import checkout, section
 from tests.worlds import ROOT
 
@@ -21,8 +20,7 @@ DEPLOY = Path(config.__file__).parent / "deploy"
 
 def checked(*command: str) -> str:
     """What a tool says; where it is missing the test says so."""
-    if not shutil.which(command[0]):
-        pytest.skip(f"needs {command[0]}")
+    require(command[0])
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -24,6 +24,7 @@ from papaya.errors import Refused
 from papaya.load import Load
 from papaya.open_loop import Offered, drive
 from papaya.selftest import served
+from tests.needs import needs
 from tests.worlds import ROOT, needs_linux, needs_root
 
 SLOW = Offered(4, rate=400, size=256, seconds=1.0, warmup=0.2)
@@ -95,6 +96,7 @@ def test_what_is_offered_is_sent_in_that_time() -> None:
 
 @needs_root
 @needs_linux
+@needs("ip")
 def test_the_kernel_counts_the_same_bytes(tmp_path: Path) -> None:
     """In a network of its own: what its loopback carried, headers and all, is told apart."""
     script = """

@@ -173,6 +173,8 @@ def test_the_history_alone_is_hidden(again: str, news: str) -> None:
 @needs_linux
 @needs_root
 def test_an_address_that_is_silent_does_not_hide_the_next(serve: Serve, tmp_path: Path) -> None:
+    if not os.path.exists("/etc/hosts"):
+        pytest.skip("needs an /etc/hosts to mount another on: create one")
     server = serve("--engine", "coroutines")
     hosts = tmp_path / "hosts"
     hosts.write_text("::1 twin\n127.0.0.1 twin\n")

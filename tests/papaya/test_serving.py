@@ -384,8 +384,10 @@ def test_killed_it_leaves_no_orphan_and_no_torn_line(
         delivered = {line for member in load.members for line in member.lines()}
     with open(server.log_path, "ab") as log:
         log.write(b"2026-11-23T00:00:00Z torn")
+    # SIGKILL may end a write of several lines between two pages, so one may be torn already.
+    torn = server.log().rpartition(b"\n")[2]
     again = serve("--engine", engine)
-    assert "cut 25 bytes" in again.errors()
+    assert f"cut {len(torn)} bytes" in again.errors()
     lines = again.log().splitlines()
     assert again.log().endswith(b"\n")
     assert delivered <= set(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +15,11 @@ from probes import Fact, Platform, Report
 from probes.environment import describe
 from probes.renderings import render
 from probes.renderings.header import literal, number
+from tests.needs import needs
 from tests.renderings import PROBES, SAMPLE
 from tests.strategies import HARM, lightly, probes_for, reports
 
-COMPILER = shutil.which("cc")
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler (cc)")
+pytestmark = needs("cc")
 
 STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 
@@ -311,7 +310,7 @@ def test_on_another_platform_it_is_an_error(
     assert refused(tmp_path, replace(LINUX, **changed), *options) == is_refused
 
 
-@pytest.mark.skipif(shutil.which("musl-gcc") is None, reason="needs musl-gcc")
+@needs("musl-gcc")
 def test_musl_is_another_c_library(tmp_path: Path) -> None:
     there = replace(HERE, libc="musl")
     assert refused(tmp_path, HERE, compiler="musl-gcc") == (HERE.libc == "glibc")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from papaya.experiment import accounting, paper
+from tests.needs import require
 from tests.worlds import needs_linux
 
 pytestmark = needs_linux
@@ -97,6 +98,7 @@ int main(int argc, char **argv)
 @pytest.fixture(scope="module")
 def children(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The path of the program."""
+    require("cc")
     path = tmp_path_factory.mktemp("children") / "children"
     source = path.with_suffix(".c")
     source.write_text(CHILDREN)

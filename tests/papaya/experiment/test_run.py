@@ -15,6 +15,7 @@ import pexpect
 import pytest
 
 from papaya.experiment import design, results
+from tests.needs import needs
 from tests.papaya.conftest import descendants
 from tests.worlds import ROOT, needs_linux
 
@@ -51,6 +52,7 @@ def groups(pid: int) -> list[Path]:
     return list(Path("/sys/fs/cgroup").glob(f"**/papaya-{pid}-*"))
 
 
+@needs("cc")
 def test_a_run_measures_resumes_and_reports(tmp_path: Path) -> None:
     folder = tmp_path / "results"
     done = run(folder, *SMALL, "--paper")
@@ -96,6 +98,7 @@ def test_a_run_measures_resumes_and_reports(tmp_path: Path) -> None:
 
 
 @needs_linux
+@needs("cc")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_one_that_is_stopped_goes_on_where_it_was(tmp_path: Path, signum: int) -> None:
     folder = tmp_path / "results"
@@ -203,6 +206,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@needs("cc")
 def test_where_nothing_but_rusage_is_told(tmp_path: Path) -> None:
     """What a platform without control groups and schedstat measures: whole lives, no windows."""
     done = subprocess.run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from papaya.experiment import results, subjects
+from tests.needs import needs, require
 from tests.papaya.conftest import descendants
 from tests.worlds import needs_linux
 
@@ -33,6 +33,8 @@ def made(name: str, folder: str) -> subjects.Made:
     try:
         return subjects.make(name, folder)
     except subjects.Missing as missing:
+        if "no C compiler" in str(missing):
+            require("cc")
         pytest.skip(str(missing))
 
 
@@ -150,7 +152,7 @@ def test_an_interrupt_while_one_starts_leaves_nothing(tmp_path: Path, before_exe
         os.killpg(int((tmp_path / "pid").read_text()), 0)
 
 
-@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler: install gcc")
+@needs("cc")
 def test_a_compiler_that_fails_leaves_the_subject_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,0 +1,82 @@
+"""A test that lacks a program says the package, and the run's end lists them once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import needs
+from tests.worlds import ROOT
+
+TESTS = """
+from tests.needs import needs, require
+
+@needs("pypy3", "musl-gcc")
+def test_marked(): raise SystemError
+
+def test_asking():
+    require("strace")
+    raise SystemError
+
+def test_running(): pass
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+@pytest.mark.parametrize("all_required", [False, True])
+def test_without_programs_it_skips_and_says_once_what_runs_them(
+    workers: tuple[str, ...], all_required: bool, tmp_path: Path
+) -> None:
+    if workers:
+        pytest.importorskip("xdist")
+    (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
+    (tmp_path / "test_it.py").write_text(TESTS)
+    clean = {k: v for k, v in os.environ.items() if k != "REQUIRE_ALL" and "PYTEST" not in k}
+    more = {"REQUIRE_ALL": "1"} if all_required else {}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path), *workers, str(tmp_path)],
+        cwd=tmp_path, env={**clean, "PATH": str(tmp_path), "PYTHONPATH": str(ROOT),
+                           **more},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == all_required, done.stdout
+    if all_required:
+        assert "1 failed, 1 passed, 1 error" in done.stdout
+        assert "needs strace: apt-get install strace" in done.stdout
+    else:
+        assert "2 skipped: apt-get install musl-tools pypy3 strace runs them" in done.stdout
+
+
+def test_each_program_is_named_with_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(needs, "_found", lambda program: program == "git")
+    needs.lacks.cache_clear()
+    assert needs.lacks("git") == ""
+    assert needs.lacks("cc", "git", "ps", "sysctl") == (
+        "needs a C compiler and ps and sysctl: apt-get install gcc libc6-dev procps"
+    )
+    needs.lacks.cache_clear()
+
+
+def test_reasons_that_name_no_package_are_not_counted() -> None:
+    reasons = [
+        "needs root: run the tests as root",
+        "x: apt-get install b a')",
+        "y: apt-get install a",
+    ]
+    assert needs.missing_packages(reasons) == (2, ["a", "b"])
+
+
+def test_a_compiler_without_headers_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setattr(needs, "_PATH", str(tmp_path))
+    assert not needs._found("cc")
+    compiler.write_text("#!/bin/sh\nexit 0\n")
+    assert needs._found("cc")
