@@ -33,26 +33,25 @@ and removed, whenever the probe was killed."""
 def end_strays(running: set[int]) -> None:
     """Kill the orphans that came to this process: its children that are not ``running``.
 
-    Each may have children that come to us in turn, so it is done until none is left.
+    Each may have children that come to us in turn, so it is done until no child is found, not
+    even one that had ended: its children may have come after the others were listed.
     """
     for _ in range(1000):
-        strays = [pid for pid in lens.children() - running if _is_child(pid)]
-        if not strays:
+        found = False
+        alive = []
+        for pid in lens.children() - running:
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                    alive.append(pid)
+                found = True
+        if not found:
             return
-        for pid in strays:
+        for pid in alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        for pid in strays:
+        for pid in alive:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-
-
-def _is_child(pid: int) -> bool:
-    """Return whether it is a child of this process that runs; one that has ended is reaped."""
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == 0
-    except ChildProcessError:
-        return False
 
 
 def is_untouched(scratch: str) -> bool:
