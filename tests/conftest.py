@@ -54,8 +54,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.CallI
         report.longrepr = f"{item.nodeid} was skipped, and REQUIRE_ALL is set: {report.longrepr}"
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say once what would run the tests that were skipped for want of a program."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter,
+) -> Generator[None, None, None]:
+    """Say at the very end what would run the tests that were skipped for want of a program."""
+    yield
     skipped = terminalreporter.stats.get("skipped", [])
     count, packages = missing_packages(str(report.longrepr) for report in skipped)
     if count:
