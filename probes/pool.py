@@ -17,17 +17,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
-from . import compiler, libc, refusals
+from . import compiler, libc, limits, refusals
 from .fact import BLOCKED, BROKEN, TIMED_OUT, UNSTABLE, Fact, show
 from .harness import ending
 from .probe import Probe
 from .sandbox import answer_all, dispositions
 from .strays import end_strays, is_untouched, remove
-
-try:
-    import resource
-except ImportError:  # A Python that was built without it.
-    resource = None  # type: ignore[assignment]
 
 DEADLINE = 10.0
 """Seconds a probe may take, on a machine on which a child is made and reaped in CALIBRATED."""
@@ -170,7 +165,9 @@ class Pool:
         repeat: int,
     ) -> dict[str, Any]:
         """Ask every probe.  Return the fields of its fact, by id."""
-        self.jobs = min(jobs or 2 * (os.cpu_count() or 1), _most_jobs())
+        self.jobs = min(
+            jobs or 2 * (os.cpu_count() or 1), max(1, limits.descriptors(10000) - SPARE_DESCRIPTORS)
+        )
         limit = DEADLINE * self.slowness() if deadline is None else deadline
         # A compiler that hangs is named as the reason, before the probe's time is up.
         compiler.patience = 0.8 * limit
@@ -402,13 +399,6 @@ def _limit_of(error: OSError) -> str:
         if error.errno == errno.EAGAIN
         else refusals.LIMITS.get(error.errno or 0, "")
     )
-
-
-def _most_jobs() -> int:
-    if resource is None:
-        return 64
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, soft - SPARE_DESCRIPTORS) if soft > 0 else 10000
 
 
 def _grouped(probes: Iterable[Probe]) -> list[list[Probe]]:

@@ -16,18 +16,13 @@ import signal
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, NoReturn, Optional
 
-from . import lens, libc, refusals
+from . import lens, libc, limits, refusals
 from .fact import Fact
 from .harness import ending
 from .pool import Pool, Stopped, all_of
 from .probe import Probe
 from .sandbox import described
 from .strays import end_strays, remove, scratch_folder
-
-try:
-    import resource
-except ImportError:  # A Python that was built without it.
-    resource = None  # type: ignore[assignment]
 
 Progress = Callable[[int, int, str], None]
 """Receives how many probes are done, of how many, and the id of the last."""
@@ -89,20 +84,14 @@ class _Asked:
         old_mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, set(old_handlers))
         # With another umask the lab might not be allowed into its own folder.
         old_umask = os.umask(0o022)
-        # A trial of the lens or a probe may crash.
-        core = resource.getrlimit(resource.RLIMIT_CORE) if resource else None
-        if resource and core:
-            resource.setrlimit(resource.RLIMIT_CORE, (0, core[1]))
 
         def restore() -> None:
             for signum, handler in old_handlers.items():
                 signal.signal(signum, handler)
             signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
             os.umask(old_umask)
-            if resource and core:
-                resource.setrlimit(resource.RLIMIT_CORE, core)
 
-        with all_of(restore, self._end):
+        with limits.no_core_files(), all_of(restore, self._end):
             self.folder = scratch_folder()
             yield
         self._raise_if_signalled()

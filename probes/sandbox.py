@@ -9,14 +9,9 @@ import signal
 from collections.abc import Iterable
 from typing import Any
 
-from . import command, lens, libc, refusals
+from . import command, lens, libc, limits, refusals
 from .fact import BLOCKED, BROKEN, MEASURED, UNSUPPORTED
 from .probe import Blocked, Probe, Sample, Unsupported
-
-try:
-    import resource
-except ImportError:  # A Python that was built without it.
-    resource = None  # type: ignore[assignment]
 
 
 def answer_all(
@@ -45,7 +40,8 @@ def answer_all(
         kept = os.dup(writing) if writing < 3 else writing
         # First, as what comes next needs descriptors, of which perhaps few are allowed.
         os.closerange(3, kept)
-        os.closerange(kept + 1, most_descriptors())
+        # One system call on Linux and FreeBSD however many; elsewhere a loop that must end.
+        os.closerange(kept + 1, min(limits.descriptors(65536), 65536))
         _lead_nowhere(0, 1, 2)
         os.umask(0o022)
         for probe in probes:
@@ -116,11 +112,3 @@ def dispositions() -> list[int]:
     return [
         s for s in signal.valid_signals() if signal.getsignal(s) not in known and s not in python
     ]
-
-
-def most_descriptors() -> int:
-    if resource is None:
-        return 65536
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # One system call on Linux and FreeBSD however many; elsewhere a loop that must end.
-    return min(soft, 65536) if soft > 0 else 65536

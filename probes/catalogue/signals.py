@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from signal import SIGCHLD, SIGCONT, SIGPIPE, SIGSTOP, SIGUSR1
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from .. import harness, lens, libc
 from ..harness import Channel, Child, Deliveries
@@ -239,8 +239,15 @@ def siginterrupt_outlives_signal() -> bool:
     return harness.interrupted(harness.endless_read, install) == "EINTR"
 
 
-# Free on every system that libc.py knows.
-_UNKNOWN_FLAGS = 0x00300000
+def _flags_given_back() -> Optional[int]:
+    """Install a handler with flags that do not exist.  Return those read back, None if refused."""
+    try:
+        Deliveries(SIGUSR1).install(lens.MEANINGLESS_FLAGS)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return None
+    return lens.sigaction(SIGUSR1).flags & lens.MEANINGLESS_FLAGS
 
 
 @probe(
@@ -251,14 +258,7 @@ _UNKNOWN_FLAGS = 0x00300000
 )
 def unknown_sa_flags_accepted() -> bool:
     """Does sigaction() accept flags that do not exist?"""
-    deliveries = Deliveries(SIGUSR1)
-    try:
-        deliveries.install(_UNKNOWN_FLAGS)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        return False
-    return True
+    return _flags_given_back() is not None
 
 
 @probe(
@@ -269,14 +269,10 @@ def unknown_sa_flags_accepted() -> bool:
 )
 def unknown_sa_flags_kept() -> bool:
     """Does sigaction() give back flags that do not exist?"""
-    deliveries = Deliveries(SIGUSR1)
-    try:
-        deliveries.install(_UNKNOWN_FLAGS)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        raise Unsupported("sigaction() refuses flags that do not exist: EINVAL") from None
-    return bool(lens.sigaction(SIGUSR1).flags & _UNKNOWN_FLAGS)
+    flags = _flags_given_back()
+    if flags is None:
+        raise Unsupported("sigaction() refuses flags that do not exist: EINVAL")
+    return bool(flags)
 
 
 # Pending signals ----------------------------------------------------------------------

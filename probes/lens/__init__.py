@@ -20,6 +20,7 @@ from .numbers import numbers
 from .processes import children, proc_is_ours, state, watch
 from .proof import Unproven, new_process
 from .signals import (
+    MEANINGLESS_FLAGS,
     Sigaction,
     flag,
     flag_names,
@@ -31,6 +32,7 @@ from .signals import (
 from .structures import flock, pollfd, sockaddr, time_t, timespec, timeval, unix_address
 
 __all__ = [
+    "MEANINGLESS_FLAGS",
     "Sigaction",
     "Unproven",
     "children",

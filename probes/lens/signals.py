@@ -249,7 +249,7 @@ _LIKELY_RESETHAND = (0x80000000, 0x4, 0x10)
 _LAST = 0x04000000
 
 
-_MEANINGLESS = 0x00300000
+MEANINGLESS_FLAGS = 0x00300000
 """Bits of sa_flags that no system gives a meaning."""
 
 
@@ -323,8 +323,8 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
     )
     keeps = False
     with contextlib.suppress(OSError):  # EINVAL: it refuses them.
-        _install(layout, this, address, _MEANINGLESS, ())
-        keeps = bool(word(_raw(), layout.flags, INT) & _MEANINGLESS)
+        _install(layout, this, address, MEANINGLESS_FLAGS, ())
+        keeps = bool(word(_raw(), layout.flags, INT) & MEANINGLESS_FLAGS)
     added &= ~sum(bits.values())
     return {"mask": layout.mask, "bits": bits, "added": added, "keeps": keeps}
 

@@ -1,0 +1,33 @@
+"""Resource limits of this process (setrlimit(2)), where this Python has the module for them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+try:
+    import resource
+except ImportError:  # A Python that was built without it.
+    resource = None  # type: ignore[assignment]
+
+
+def descriptors(otherwise: int) -> int:
+    """Return how many descriptors are allowed; ``otherwise`` if that is unlimited or unknown."""
+    if resource is None:
+        return otherwise
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft > 0 else otherwise
+
+
+@contextlib.contextmanager
+def no_core_files() -> Iterator[None]:
+    """Have what crashes leave no core file: a trial of the lens or a probe may."""
+    if resource is None:
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
