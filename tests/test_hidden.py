@@ -618,7 +618,7 @@ def see(pid, wanted):
 
 asleep, busy = begin(signal.pause), begin(lambda: None)
 see(asleep, "S")
-assert {found(busy) for _ in range(1000)} == {"R"}
+assert {found(busy) for _ in range(1000)} <= {"R", "D"}  # D waits for memory or the disk.
 see(busy, "R")
 for pid in asleep, busy:
     os.kill(pid, signal.SIGSTOP)

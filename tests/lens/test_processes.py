@@ -100,7 +100,9 @@ def test_a_process_is_seen_by_sysctl(monkeypatch: pytest.MonkeyPatch) -> None:
         letter = processes._state_by_proc(pid)
         if not letter:
             return b""
-        return kinfo({"R": 2, "S": 3, "T": 4, "Z": 5}[letter], 8 * (letter == "S"))
+        # One that waits for the disk, on a busy machine, sleeps and no signal wakes it.
+        stat = {"R": 2, "S": 3, "D": 3, "T": 4, "Z": 5}[letter]
+        return kinfo(stat, 8 * (letter == "S"))
 
     monkeypatch.setattr(libc, "LINUX", False)
     monkeypatch.setattr(libc, "FREEBSD", True)
