@@ -35,7 +35,7 @@ def _printed_bits(conversion: bytes) -> int:
     light=True,
 )
 def long_bits() -> int:
-    """How many bits has a long?"""
+    """How many bits does a long have?"""
     return _printed_bits(b"%lx")
 
 
@@ -47,7 +47,7 @@ def long_bits() -> int:
     light=True,
 )
 def pointer_bits() -> int:
-    """How many bits has a pointer?"""
+    """How many bits does a pointer have?"""
     return _printed_bits(b"%p")
 
 
@@ -58,7 +58,7 @@ def pointer_bits() -> int:
     light=True,
 )
 def size_t_bits() -> int:
-    """How many bits has size_t?"""
+    """How many bits does size_t have?"""
     return _printed_bits(b"%zx")
 
 
@@ -69,19 +69,19 @@ def size_t_bits() -> int:
     light=True,
 )
 def wchar_t_bits() -> int:
-    """How many bits has wchar_t?"""
+    """How many bits does wchar_t have?"""
     return 8 * libc.extent(lambda buffer: libc.call("wmemset", buffer, -1, 1))
 
 
 @probe(
-    matters="With 32 bits every time after January 2038 is one of 1901: expiries are in the past.",
+    matters="With 32 bits, times after January 2038 wrap to 1901: expiry dates lie in the past.",
     advice="Build with -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64, and write times as 64-bit numbers.",
     reference="feature_test_macros(7) Linux; time(3) NetBSD; arch(7) FreeBSD; musl time64 notes",
     documented={"linux-64": 64, "linux-musl-32": 64, "freebsd-64": 64, "netbsd": 64},
     light=True,
 )
 def time_t_bits() -> int:
-    """How many bits wide is time_t in a program built for this platform?"""
+    """How many bits does time_t have in programs built for this platform?"""
     return 8 * ctypes.sizeof(lens.time_t())
 
 
@@ -92,18 +92,18 @@ def time_t_bits() -> int:
     documented={"linux-64": 64, "linux-glibc-32": 32, "macos": 64},
 )
 def off_t_bits() -> int:
-    """How many bits of an offset does plain lseek() take?"""
+    """How many bits does the offset of plain lseek() have?"""
     return _offset_bits("lseek")
 
 
 @probe(
-    matters="A program built for large files that still has 32 bits fails at 2 GiB all the same.",
-    advice="Refuse to start where the large-file off_t has fewer than 64 bits.",
+    matters="A program built for large files still fails at 2 GiB if its offsets have 32 bits.",
+    advice="Refuse to start if the large-file off_t has fewer than 64 bits.",
     reference="lseek64(3) Linux; feature_test_macros(7) Linux",
     documented={"linux": 64, "macos": 64},
 )
 def off_t_bits_large_file() -> int:
-    """How many bits of an offset does the large-file lseek() take?"""
+    """How many bits does the offset of the large-file lseek() have?"""
     return _offset_bits("lseek64" if libc.has("lseek64") else "lseek")
 
 
@@ -136,24 +136,24 @@ def _ask_sigaction(buffer: object) -> None:
 
 
 @probe(
-    matters="Code that lays struct sigaction out itself sets no flags, or another field.",
+    matters="Code with its own layout of struct sigaction sets no flags, or sets another field.",
     advice="Fill it field by field in C, after memset(), and never copy its layout.",
     reference="POSIX XBD <signal.h>; sigaction(2)",
     light=True,
 )
 def sa_flags_offset() -> int:
-    """How many bytes into struct sigaction is sa_flags?"""
+    """At which byte of struct sigaction does sa_flags begin?"""
     return int(lens.layout_of_sigaction().flags)
 
 
 @probe(
-    matters="Code that lays struct sigaction out itself overruns its buffer or reads garbage.",
+    matters="Code with its own layout of struct sigaction overruns its buffer or reads garbage.",
     advice="Declare it in C with <signal.h>; in other languages take a binding built from it.",
     reference="POSIX XBD <signal.h>; sigaction(2)",
     light=True,
 )
 def sigaction_fills_bytes() -> int:
-    """How far into a struct sigaction does sigaction() write?
+    """How many bytes of struct sigaction does sigaction() write?
 
     sizeof is more where the end is padding, or a field the library leaves alone:
     sa_restorer of musl, and of glibc where the kernel needs none.
@@ -162,13 +162,13 @@ def sigaction_fills_bytes() -> int:
 
 
 @probe(
-    matters="A set copied at another width loses its real-time signals, or overruns its place.",
+    matters="A set copied with another width loses its real-time signals, or overruns its buffer.",
     advice="Use sigemptyset() and sigaddset() alone, and check what they return.",
     reference="POSIX XBD <signal.h>; sigsetops(3)",
     light=True,
 )
 def sigset_t_bytes() -> int:
-    """How many bytes has a sigset_t?"""
+    """How many bytes does sigset_t have?"""
     return int(lens.sigset_t_bytes())
 
 
@@ -182,7 +182,7 @@ def sigset_t_bytes() -> int:
     light=True,
 )
 def char_signed() -> bool:
-    """Is the C library's plain char signed?"""
+    """Is plain char signed in the C library?"""
     # In the C locale a member of struct lconv that says nothing is CHAR_MAX; the first
     # of type char, int_frac_digits, comes after ten pointers.
     start = libc.call("localeconv") + 10 * ctypes.sizeof(c_void_p)
@@ -195,36 +195,36 @@ def char_signed() -> bool:
 
 
 @probe(
-    matters="Numbers sent as they lie in memory read otherwise on the other kind of machine.",
-    advice="Send numbers as text, or by htonl() and its like.",
+    matters="Numbers sent as they are in memory have other values on a machine of the other order.",
+    advice="Send numbers as text, or convert them with htonl() and the like.",
     reference="POSIX XSH htonl(); arch(7) FreeBSD",
     light=True,
 )
 def byte_order() -> str:
-    """Which byte order do numbers have in memory?"""
+    """In which byte order are numbers stored?"""
     return {b"\1\2": "big-endian", b"\2\1": "little-endian"}[bytes(ctypes.c_uint16(0x0102))]
 
 
 @probe(
-    matters="A struct with a 64-bit member in a file or in shared memory reads shifted elsewhere.",
-    advice="Order members by size and pad explicitly, or send each by itself.",
+    matters="A struct with a 64-bit member, in a file or shared memory, is read wrong elsewhere.",
+    advice="Order members by size and pad explicitly, or write each member separately.",
     reference="System V ABI i386; arch(7) FreeBSD",
     documented={"freebsd-64": 8},
     light=True,
 )
 def int64_alignment() -> int:
-    """To how many bytes is a 64-bit integer in a struct aligned?"""
+    """To how many bytes is a 64-bit integer aligned in a struct?"""
     return ctypes.alignment(c_int64)
 
 
 @probe(
-    matters="A struct with a double in a file or in shared memory reads shifted elsewhere.",
-    advice="Order members by size and pad explicitly, or send each by itself.",
+    matters="A struct with a double, in a file or shared memory, is read wrong elsewhere.",
+    advice="Order members by size and pad explicitly, or write each member separately.",
     reference="System V ABI i386",
     light=True,
 )
 def double_alignment() -> int:
-    """To how many bytes is a double in a struct aligned?"""
+    """To how many bytes is a double aligned in a struct?"""
     return ctypes.alignment(ctypes.c_double)
 
 
@@ -241,7 +241,7 @@ AFTER_2038 = 2**31
     light=True,
 )
 def time_after_2038() -> bool:
-    """Does plain gmtime() know the time after January 2038?"""
+    """Does plain gmtime() handle times after January 2038?"""
     # A time that every time_t holds proves that struct tm begins with tm_sec, tm_min, tm_hour,
     # tm_mday, tm_mon and tm_year.
     if _broken_down(lens.time_t()(10**9)) != [40, 46, 1, 9, 8, 101]:
@@ -257,13 +257,13 @@ def _broken_down(when: Any) -> list[int]:
 
 
 @probe(
-    matters="A file's time past January 2038 is kept as another: backups and caches go wrong.",
+    matters="A file time after January 2038 is stored as another: backups and caches go wrong.",
     advice="Make file systems with 64-bit times: ext4 with 256-byte inodes, XFS with bigtime.",
     reference="POSIX XSH utimensat(); Documentation/filesystems/ext4/inodes.rst Linux",
     scope=CONFIGURED,
 )
 def file_time_after_2038() -> Sample:
-    """Does the scratch file system keep times after January 2038?"""
+    """Does the scratch file system store times after January 2038?"""
     with open("file", "wb"):
         pass
     try:
@@ -286,7 +286,7 @@ def file_time_after_2038() -> Sample:
     light=True,
 )
 def page_size() -> int:
-    """How many bytes has a page of memory?"""
+    """How many bytes does a page of memory have?"""
     return os.sysconf("SC_PAGE_SIZE")
 
 
@@ -298,5 +298,5 @@ def page_size() -> int:
     light=True,
 )
 def clock_ticks() -> int:
-    """How many clock ticks has a second for times()?"""
+    """How many clock ticks per second does times() count?"""
     return os.sysconf("SC_CLK_TCK")

@@ -127,7 +127,7 @@ _NONBLOCK_INHERITED = {"linux": False, "freebsd": True, "netbsd": True, "macos":
     light=True,
 )
 def inherited_flag(setting: _Setting) -> bool:
-    """Does accept() hand the listener's {row} on?"""
+    """Does an accepted socket inherit {row} from the listener?"""
     return _has(_accept, setting, listener_has=True)
 
 
@@ -138,38 +138,38 @@ def inherited_flag(setting: _Setting) -> bool:
         "inherits_rcvtimeo": RCVTIMEO,
         "inherits_linger": LINGER,
     },
-    matters="A daemon that sets {row} on its listener alone runs without it where it is not kept.",
+    matters="A daemon that sets {row} only on its listener runs without it if it is not inherited.",
     advice="Set {row} on every accepted socket, to the value you mean.",
     reference="accept(2); tcp(7), socket(7) Linux; getsockopt(2) FreeBSD",
     light=True,
 )
 def inherited_option(setting: _Setting) -> bool:
-    """Does accept() hand the listener's {row} on?"""
+    """Does an accepted socket inherit {row} from the listener?"""
     return _has(_accept, setting, listener_has=True)
 
 
 @probe(
     each={"accept4_inherits_nonblock": NONBLOCK, "accept4_inherits_cloexec": CLOEXEC},
-    matters="accept and accept4 may differ on one system: a change of the call changes the flags.",
-    advice="Give accept4 the flags you want: with them it does the same everywhere.",
+    matters="accept() and accept4() may differ on one system: changing the call changes the flags.",
+    advice="Pass accept4() the flags you want: then it does the same everywhere.",
     reference="accept4(2) Linux, FreeBSD; POSIX.1-2024 XSH accept4",
     documented={"linux": False, "freebsd": False},
     light=True,
 )
 def accept4_inherited_flag(setting: _Setting) -> bool:
-    """Does accept4() without flags hand {row} on?"""
+    """Without flags, does accept4() inherit {row} from the listener?"""
     return _has(_accept4, setting, listener_has=True)
 
 
 @probe(
     each={"python_inherits_nonblock": NONBLOCK, "python_inherits_cloexec": CLOEXEC},
-    matters="Python's accept sets flags of its own, so a daemon ported from C has others.",
+    matters="Python's accept() sets its own flags, so a daemon ported from C gets other ones.",
     advice="Call setblocking and set_inheritable on every accepted socket.",
     reference="PEP 446; CPython Modules/socketmodule.c: sock_accept_impl",
     light=True,
 )
 def python_inherited_flag(setting: _Setting) -> str:
-    """When does Python's accept() give a socket {row}?"""
+    """When does Python's accept() set {row} on the new socket?"""
     without = _has(_python_accept, setting, listener_has=False)
     if without == _has(_python_accept, setting, listener_has=True):
         return "always" if without else "never"
@@ -184,20 +184,20 @@ def python_inherited_flag(setting: _Setting) -> str:
     light=True,
 )
 def default_of(setting: _Setting) -> bool:
-    """Is {row} on for a fresh TCP socket?"""
+    """Is {row} on by default?"""
     with socket.socket() as fresh:
         return bool(setting.get(fresh))
 
 
 @probe(
-    matters="A daemon that does not ask for the address must not fail for it.",
+    matters="A daemon that does not need the client's address must not fail because of it.",
     advice="Pass NULL for both address and length, or for neither.",
     reference="POSIX XSH accept; accept(2)",
     documented={"posix": "ok"},
     light=True,
 )
 def accept_null_address() -> str:
-    """May accept() be given no room for an address?"""
+    """What does accept() without a buffer for the address return?"""
     with harness.listener() as listening, socket.socket() as client:
         client.connect(listening.getsockname())
         harness.reset_on_close(client)
@@ -249,14 +249,14 @@ def _accept_after_reset() -> tuple[str, str]:
 
 
 @probe(
-    matters="A daemon that ends, or loops, on a failed accept is ended by any client that resets.",
+    matters="If a failed accept() ends the daemon, or makes it loop, any client that resets does.",
     advice="After accept treat ECONNABORTED like EINTR; expect the first read to fail as well.",
     reference="accept(2) Linux, FreeBSD; POSIX XSH accept: ECONNABORTED",
     documented={"freebsd": "ECONNABORTED", "posix": "ECONNABORTED"},
     light=True,
 )
 def accept_after_reset() -> str:
-    """What does accept() make of a client that reset before?"""
+    """What does accept() do with a client that has reset the connection?"""
     return _accept_after_reset()[0]
 
 
@@ -268,7 +268,7 @@ def accept_after_reset() -> str:
     light=True,
 )
 def read_after_accepted_reset() -> str:
-    """What does the first read give of a client that reset before accept()?"""
+    """What does the first read return after a client reset before accept()?"""
     accepted, read = _accept_after_reset()
     if accepted != "accepted":
         raise Unsupported(f"accept() gives no such client: {accepted}")
@@ -276,14 +276,14 @@ def read_after_accepted_reset() -> str:
 
 
 @probe(
-    matters="A client that resets must be taken for gone, not for an error of the daemon.",
+    matters="A client that resets has gone; it is not an error of the daemon.",
     advice="Treat ECONNRESET from read as the end of that one connection.",
     reference="POSIX XSH recv; recv(2); RFC 9293 3.10.7.4",
     documented={"posix": "ECONNRESET"},
     light=True,
 )
 def read_after_reset() -> str:
-    """What does a read give after the peer reset?"""
+    """What does a read return after the peer reset the connection?"""
     with harness.tcp_pair() as (peer, ours):
         _reset(peer)
         return _receive(ours)
@@ -305,7 +305,7 @@ def _peer_closed() -> Iterator[socket.socket]:
     light=True,
 )
 def write_after_peer_closed_first() -> str:
-    """What does the first write give after the peer closed?"""
+    """What does the first write return after the peer closed?"""
     with _peer_closed() as ours:
         return _write(ours)
 
@@ -318,7 +318,7 @@ def write_after_peer_closed_first() -> str:
     light=True,
 )
 def write_after_peer_closed_second() -> str:
-    """What does the second write give after the peer closed?"""
+    """What does the second write return after the peer closed?"""
     with harness.loopback_fence() as fence, _peer_closed() as ours:
         if _write(ours) == "ok":
             fence()  # The peer has answered with a reset,
@@ -330,13 +330,13 @@ def write_after_peer_closed_second() -> str:
 
 
 @probe(
-    matters="Code that knows EPIPE alone takes the reset of a client for a fault of its own.",
+    matters="Code that handles only EPIPE takes a client's reset for its own fault.",
     advice="Treat ECONNRESET and EPIPE from write alike: the connection is over.",
     reference="POSIX XSH send: ECONNRESET, EPIPE; tcp(7) Linux",
     light=True,
 )
 def write_after_reset_first() -> str:
-    """What does the first write give after the peer reset?"""
+    """What does the first write return after the peer reset the connection?"""
     with harness.tcp_pair() as (peer, ours):
         _reset(peer)
         select.select([ours], [], [])  # Readable: the reset has come.
@@ -344,13 +344,13 @@ def write_after_reset_first() -> str:
 
 
 @probe(
-    matters="A loop that waits for POLLHUP alone never sees a peer that closed.",
+    matters="A loop that waits only for POLLHUP never sees that a peer closed.",
     advice="Ask poll for POLLIN and read: nothing to read is the end; never wait for POLLHUP.",
     reference="POSIX XSH poll; poll(2) Linux, FreeBSD",
     light=True,
 )
 def peer_close_seen_by_poll() -> str:
-    """As what does poll see that a TCP peer closed?"""
+    """Which poll() events report that a TCP peer closed?"""
     with _peer_closed() as ours:
         return "|".join(harness.polled(ours.fileno(), "IN"))
 
@@ -383,24 +383,24 @@ def _ended_by_sigpipe(flags: int = 0, option: int = 0) -> bool:
 
 
 @probe(
-    matters="One client that goes at the wrong moment ends the daemon, without a word in its log.",
+    matters="One client that leaves at the wrong moment kills the daemon, with nothing in its log.",
     advice="Ignore SIGPIPE at the start, or give MSG_NOSIGNAL to every send.",
     reference="POSIX XSH send: EPIPE; signal(7) Linux",
     documented={"posix": True},
 )
 def sigpipe_from_socket() -> bool:
-    """Does a send to a closed connection kill by SIGPIPE?"""
+    """Does sending on a closed connection kill the process by SIGPIPE?"""
     return _ended_by_sigpipe()
 
 
 @probe(
-    matters="A library cannot keep SIGPIPE from its program where the flag is missing or ignored.",
+    matters="A library cannot spare its program SIGPIPE if the flag is missing or ignored.",
     advice="Use MSG_NOSIGNAL where it works, else SO_NOSIGPIPE; in a daemon ignore SIGPIPE.",
     reference="POSIX XSH send: MSG_NOSIGNAL; send(2)",
     documented={"posix": True},
 )
 def msg_nosignal() -> bool:
-    """Does MSG_NOSIGNAL keep SIGPIPE away?"""
+    """Does MSG_NOSIGNAL suppress SIGPIPE?"""
     return not _ended_by_sigpipe(flags=absent.constant(socket, "MSG_NOSIGNAL"))
 
 
@@ -411,7 +411,7 @@ def msg_nosignal() -> bool:
     documented={"freebsd": True},
 )
 def so_nosigpipe() -> bool:
-    """Does SO_NOSIGPIPE keep SIGPIPE away?"""
+    """Does SO_NOSIGPIPE suppress SIGPIPE?"""
     # sys/sys/socket.h of FreeBSD, DragonFly and NetBSD; bsd/sys/socket.h of xnu.
     bsd = libc.FREEBSD or libc.DRAGONFLY or libc.NETBSD
     option = 0x1022 if libc.MACOS else 0x0800 if bsd else 0

@@ -52,7 +52,7 @@ def _signal_flags(*flags: str) -> str:
     documented={"linux-glibc": "SA_RESTART", "freebsd": "SA_RESTART"},
 )
 def signal_flags() -> str:
-    """Which flags has signal() in a program built by plain cc?"""
+    """Which flags does signal() set in a program built with plain cc?"""
     return _signal_flags()
 
 
@@ -63,7 +63,7 @@ def signal_flags() -> str:
     documented={"linux-glibc": "SA_NODEFER|SA_RESETHAND"},
 )
 def signal_flags_strict() -> str:
-    """Which flags has signal() built as strict C99 and X/Open?"""
+    """Which flags does signal() set in a program built as strict C99 with X/Open?"""
     return _signal_flags("-std=c99", "-D_XOPEN_SOURCE=700")
 
 
@@ -83,12 +83,12 @@ def signal_flags_strict() -> str:
     },
 )
 def off_t_bits_plain() -> int:
-    """How many bits does off_t have in a program built by plain cc?"""
+    """How many bits does off_t have in a program built with plain cc?"""
     return 8 * compiler.constant("sizeof(off_t)", "sys/types.h")
 
 
 @probe(
-    matters="A 32-bit program built without a thought takes every time after 2038 for 1901.",
+    matters="A 32-bit program built with the defaults takes times after 2038 for 1901.",
     advice="Build with -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64, and check sizeof(time_t).",
     reference="feature_test_macros(7) Linux; arch(7) FreeBSD; musl time64 notes",
     documented={
@@ -101,7 +101,7 @@ def off_t_bits_plain() -> int:
     },
 )
 def time_t_bits_plain() -> int:
-    """How many bits does time_t have in a program built by plain cc?"""
+    """How many bits does time_t have in a program built with plain cc?"""
     return 8 * compiler.constant("sizeof(time_t)", "sys/types.h")
 
 
@@ -112,18 +112,18 @@ def time_t_bits_plain() -> int:
     documented={"linux": 64, "macos": 64},
 )
 def off_t_bits_file_offset_bits_64() -> int:
-    """How many bits has off_t built with _FILE_OFFSET_BITS=64?"""
+    """How many bits does off_t have with _FILE_OFFSET_BITS=64?"""
     return 8 * compiler.constant("sizeof(off_t)", "sys/types.h", "-D_FILE_OFFSET_BITS=64")
 
 
 @probe(
-    matters="Built without it, a 32-bit program takes every time after January 2038 for 1901.",
+    matters="Without it, a 32-bit program takes times after January 2038 for 1901.",
     advice="Build with -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64, and check sizeof(time_t).",
     reference="feature_test_macros(7) Linux; glibc manual 1.3.4; musl time64 notes",
     documented={"linux-glibc": 64, "linux-musl": 64, "netbsd": 64, "freebsd-64": 64},
 )
 def time_t_bits_time_bits_64() -> int:
-    """How many bits has time_t built with _TIME_BITS=64?"""
+    """How many bits does time_t have with _TIME_BITS=64?"""
     return 8 * compiler.constant(
         "sizeof(time_t)", "sys/types.h", "-D_TIME_BITS=64", "-D_FILE_OFFSET_BITS=64"
     )

@@ -55,7 +55,7 @@ KIBIBYTES = (1, 4, 16, 64)
     scope=CONFIGURED,
 )
 def append_whole_kib() -> int:
-    """Up to how many KiB are O_APPEND writes of 8 processes kept whole?
+    """Up to how many KiB do O_APPEND writes of 8 processes stay whole?
 
     Of 1, 4, 16 and 64 KiB, 0 for none.  A torn write is met for certain where a writer
     can sleep half-way, as over a network file system, and only now and then where
@@ -118,7 +118,7 @@ _give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: time.sleep(0)
     documented={"linux": True, "freebsd": True, "posix": False},
 )
 def pwrite_ignores_offset_with_append() -> bool:
-    """Does pwrite() on an O_APPEND file append, whatever the offset?"""
+    """Does pwrite() to an O_APPEND file append, whatever the offset?"""
     descriptor = _file("data", b"old", os.O_RDWR | os.O_APPEND)
     libc.call("pwrite", descriptor, b"new", 3, 0)
     with open("data", "rb") as file:
@@ -130,12 +130,12 @@ def pwrite_ignores_offset_with_append() -> bool:
 
 @probe(
     matters="Children that read an inherited log race on one offset: each sees parts of it.",
-    advice="Open the file anew in each process, or read by pread() with an offset of your own.",
+    advice="Open the file in each process, or read with pread() and your own offset.",
     reference="POSIX XSH fork(); fork(2)",
     documented={"posix": True},
 )
 def offset_shared_after_fork() -> bool:
-    """Does a read in a forked child move the parent's file offset?"""
+    """Does a read in a child move its parent's file offset?"""
     descriptor = _file("data", b"0123456789")
     harness.answer(lambda: libc.call("read", descriptor, ctypes.create_string_buffer(4), 4))
     return _position(descriptor) == 4
@@ -143,23 +143,23 @@ def offset_shared_after_fork() -> bool:
 
 @probe(
     matters="Two parts of a daemon that read through duplicates take bytes from each other.",
-    advice="Open the file anew where a reader of its own is meant; dup() makes no reader.",
+    advice="Open the file again for an independent reader; dup() does not make one.",
     reference="POSIX XSH dup(); dup(2)",
     documented={"posix": True},
 )
 def offset_shared_by_dup() -> bool:
-    """Does a read through a dup() move the original's offset?"""
+    """Does a read through a duplicate made by dup() move the original's offset?"""
     return _read_moves(lambda descriptor: libc.call("dup", descriptor))
 
 
 @probe(
-    matters="Where a second open() shared the offset, no two readers of a log were independent.",
-    advice="Open the file anew in each reader: each then has an offset and a flock of its own.",
+    matters="If a second open() shared the offset, no two readers of a log would be independent.",
+    advice="Open the file in each reader: then each has its own offset and its own flock().",
     reference="POSIX XSH open(); open(2)",
     documented={"posix": False},
 )
 def offset_shared_by_new_open() -> bool:
-    """Does a read through a second open() move the first's offset?"""
+    """Does a read through a second open() move the first one's offset?"""
     return _read_moves(lambda _: os.open("data", os.O_RDONLY))
 
 
@@ -177,7 +177,7 @@ def _read_moves(another: Callable[[int], int]) -> bool:
     documented={"posix": True},
 )
 def rename_over_open() -> bool:
-    """Is a file that is open still readable after a rename over it?"""
+    """Can an open file still be read after another is renamed over it?"""
     descriptor = _file("target", b"old")
     os.close(_file("fresh", b"new"))
     os.rename("fresh", "target")
@@ -189,13 +189,13 @@ def rename_over_open() -> bool:
 
 
 @probe(
-    matters="A Python daemon that calls os.sendfile fails at its first line on OpenBSD and NetBSD.",
+    matters="A Python daemon that calls os.sendfile fails on OpenBSD and NetBSD.",
     advice="Fall back to os.pread and socket.send where os.sendfile is missing.",
     reference="Python library reference: os.sendfile",
     light=True,
 )
 def python_has_sendfile() -> bool:
-    """Has Python os.sendfile?"""
+    """Does Python provide os.sendfile?"""
     return hasattr(os, "sendfile")
 
 
@@ -240,13 +240,13 @@ def _send_part(source: int) -> None:
     documented={"linux": True, "freebsd": True, "macos": True},
 )
 def sendfile_to_socket() -> bool:
-    """Does sendfile() move a part of a file into a socket?"""
+    """Can sendfile() send part of a file to a socket?"""
     return _sent_to_socket(_file("data", DATA), 2, 5) == (5, DATA[2:7])
 
 
 @probe(
-    matters="One order's arguments passed in another's name the wrong descriptor or offset.",
-    advice="Write one wrapper a platform; the name sendfile() alone promises nothing.",
+    matters="Arguments in another system's order name the wrong descriptor or offset.",
+    advice="Write one wrapper per platform; the name sendfile() promises nothing.",
     reference="sendfile(2) Linux, FreeBSD, macOS",
     documented={
         "linux": "out, in, offset, count",
@@ -295,13 +295,13 @@ def _moves_by(order: str, source: int) -> bool:
 
 
 @probe(
-    matters="Readers that share a descriptor skip what another one's sendfile() has sent.",
+    matters="Readers that share a descriptor skip what another reader's sendfile() has sent.",
     advice="Pass an offset to sendfile(), and keep it yourself.",
     reference="sendfile(2) Linux",
     documented={"linux": True},
 )
 def sendfile_keeps_offset() -> bool:
-    """Does sendfile() with an offset leave the file's own one alone?"""
+    """Does sendfile() with an offset leave the file offset unchanged?"""
     source = _file("data", DATA)
     os.lseek(source, 3, os.SEEK_SET)
     _send_part(source)
@@ -309,13 +309,13 @@ def sendfile_keeps_offset() -> bool:
 
 
 @probe(
-    matters="A copy from file to file by sendfile() works on Linux alone.",
+    matters="Copying from file to file with sendfile() works only on Linux.",
     advice="Copy files by copy_file_range() or read() and write(); use sendfile() for sockets.",
     reference="sendfile(2) Linux (since 2.6.33); sendfile(2) ERRORS FreeBSD, macOS",
     documented={"linux": "ok", "freebsd": "ENOTSOCK", "macos": "ENOTSOCK"},
 )
 def sendfile_to_file() -> str:
-    """What does sendfile() from a file into a file give?"""
+    """What does sendfile() from a file to a file return?"""
     target = _file("copy")
     try:
         _sendfile(target, _file("data", DATA), 2, 5)
@@ -332,7 +332,7 @@ def sendfile_to_file() -> str:
     documented={"freebsd": True, "macos": True},
 )
 def sendfile_at_end() -> bool:
-    """Does sendfile() at the end of the file send 0 bytes, no error?"""
+    """Does sendfile() at the end of the file send 0 bytes, without an error?"""
     return _sent_to_socket(_file("data", DATA), len(DATA), 5) == (0, b"")
 
 
@@ -390,30 +390,30 @@ def _fill_disk() -> _Filled:
     documented={"posix": "partial", **_ALL_OR_NOTHING},
 )
 def full_disk_first_write() -> Sample:
-    """What does a write() of more than the disk has left give?"""
+    """What does write() return if the disk has less room than it needs?"""
     filled = _fill_disk()
     return Sample(filled.first, filled.written)
 
 
 @probe(
-    matters="A daemon that tries a short write() again and again never gets on where none fails.",
-    advice="Give up the record at ENOSPC: cut the file back to where it began, and say so.",
+    matters="A daemon that repeats a short write() never gets on if the next one does not fail.",
+    advice="At ENOSPC give up the record: cut the file back to where it began, and report it.",
     reference="POSIX XSH write() ERRORS",
     documented={"posix": "ENOSPC"},
 )
 def full_disk_next_write() -> str:
-    """What does the next write() on a disk just filled give?"""
+    """What does the next write() return once the disk is full?"""
     return _fill_disk().next
 
 
 @probe(
-    matters="What a failed write leaves in a log is read as a record by whoever reads it next.",
+    matters="The next reader of the log takes what a failed write left for a record.",
     advice="Note the size before you append, and ftruncate() to it when write() came up short.",
     reference="POSIX XSH write(); ffs_vnops.c, tmpfs_vnops.c FreeBSD: IO_UNIT",
     documented={"posix": "the written part", **_NOTHING_LEFT},
 )
 def full_disk_leaves() -> str:
-    """What is in the file after a write() the disk had no room for?"""
+    """What does the file contain after a write() that did not fit on the disk?"""
     filled = _fill_disk()
     if filled.size == 0:
         return "nothing"
@@ -441,7 +441,7 @@ def _write_past_limit() -> Sequence[str]:
     documented={"posix": "partial, then EFBIG"},
 )
 def fsize_limit_write() -> str:
-    """What do writes past RLIMIT_FSIZE give, SIGXFSZ ignored?"""
+    """With SIGXFSZ ignored, what do writes past RLIMIT_FSIZE return?"""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     return ", then ".join(_write_past_limit())
 
@@ -453,7 +453,7 @@ def fsize_limit_write() -> str:
     documented={"posix": True},
 )
 def fsize_limit_kills() -> bool:
-    """Is a process that writes past RLIMIT_FSIZE killed by SIGXFSZ?"""
+    """Does SIGXFSZ kill a process that writes past RLIMIT_FSIZE?"""
 
     def subject(_: Channel) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -497,31 +497,31 @@ def _opened(path: str, flags: int) -> str:
     documented={"posix": "ENXIO"},
 )
 def fifo_nonblock_write_without_reader() -> str:
-    """What does a non-blocking open of a FIFO no one reads give?"""
+    """What does a non-blocking open of a FIFO without a reader return?"""
     os.mkfifo("fifo")
     return _opened("fifo", os.O_WRONLY | os.O_NONBLOCK)
 
 
 @probe(
-    matters="A daemon that keeps its FIFO open by reading and writing it relies on no standard.",
+    matters="No standard lets a daemon keep its FIFO open by opening it for reading and writing.",
     advice="Open the FIFO once to read and once to write, each non-blocking, in that order.",
     reference="POSIX XSH open(): undefined; fifo(7) Linux",
     documented={"linux": "ok"},
 )
 def fifo_open_read_write() -> str:
-    """What does an open of a FIFO for reading and writing give?"""
+    """What does opening a FIFO for reading and writing return?"""
     os.mkfifo("fifo")
     return _opened("fifo", os.O_RDWR | os.O_NONBLOCK)
 
 
 @probe(
-    matters="A tool that tells a stale socket by the error of open() knows one platform's alone.",
-    advice="Ask lstat() for S_ISSOCK, and connect() whether anyone listens.",
+    matters="A tool that recognises a stale socket by open()'s error works on one platform only.",
+    advice="Use lstat() and S_ISSOCK, and connect() to learn whether a process listens.",
     reference="open(2) ERRORS Linux, FreeBSD",
     documented={"linux": "ENXIO", "freebsd": "EOPNOTSUPP"},
 )
 def open_socket_file() -> str:
-    """What does open() of a socket's file give?"""
+    """What does open() of a Unix socket's file return?"""
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind("socket")
         return _opened("socket", os.O_RDONLY | os.O_NONBLOCK)
@@ -529,13 +529,13 @@ def open_socket_file() -> str:
 
 @probe(
     matters="Messages longer than this from several writers of one pipe come out torn.",
-    advice="Keep a message in a shared pipe within 512 bytes, POSIX's least, or use datagrams.",
+    advice="Keep messages in a shared pipe within 512 bytes (POSIX's minimum), or use datagrams.",
     reference="POSIX XSH fpathconf(); pipe(7) Linux",
     documented={"linux": 4096, **dict.fromkeys(("freebsd", "netbsd", "openbsd", "macos"), 512)},
     light=True,
 )
 def pipe_buf() -> Any:
-    """How many bytes does a pipe take without tearing them?
+    """Up to how many bytes are writes to a pipe never split?
 
     As many as fpathconf() promises and the kernel keeps together; the raw sample has both
     numbers where they differ.
@@ -586,7 +586,7 @@ def _taken(reading: int, writing: int, capacity: int, size: int, room: int) -> i
 
 
 @probe(
-    matters="A daemon that writes more than this to a child that does not read yet stands still.",
+    matters="A daemon that writes more than this to a child that does not read yet blocks.",
     advice="Read while you write, or make the descriptor non-blocking and poll it.",
     reference="pipe(7) Pipe capacity Linux",
     documented={"linux": 65536},
@@ -594,7 +594,7 @@ def _taken(reading: int, writing: int, capacity: int, size: int, room: int) -> i
     light=True,
 )
 def pipe_capacity() -> int:
-    """How many bytes does a pipe hold before a write would block?"""
+    """How many bytes does a pipe hold before a write blocks?"""
     with _pipe() as (_, writing):
         return harness.fill(writing)
 
@@ -605,13 +605,13 @@ def _polled(descriptor: int) -> str:
 
 
 @probe(
-    matters="A loop that looks for POLLIN alone spins, as it never reads the end of file.",
+    matters="A loop that checks only POLLIN spins, because it never reads the end of file.",
     advice="Read on POLLIN and on POLLHUP; only 0 bytes read is the end.",
     reference="POSIX XSH poll(); poll(2)",
     light=True,
 )
 def poll_pipe_writer_closed() -> str:
-    """What does poll() say of an empty pipe whose writer closed?"""
+    """Which poll() events report that the writer of an empty pipe closed?"""
     with _pipe() as (reading, writing):
         os.close(writing)
         return _polled(reading)
@@ -619,19 +619,19 @@ def poll_pipe_writer_closed() -> str:
 
 @probe(
     matters="A daemon that polls its standard input, /dev/null, spins on it or drops it.",
-    advice="Give poll() pipes and sockets alone: for a device, a terminal too, use select().",
+    advice="Pass poll() only pipes and sockets; for a device or a terminal use select().",
     reference="POSIX XSH poll(); poll(2); poll(2) BUGS macOS: devices are not supported",
     light=True,
 )
 def poll_dev_null() -> str:
-    """What does poll() say of /dev/null?"""
+    """Which poll() events does /dev/null have?"""
     with open(os.devnull, "r+b", buffering=0) as device:
         return _polled(device.fileno())
 
 
 @probe(
     matters="A loop that passes one struct timeval to select() again and again stops waiting.",
-    advice="Set the timeout anew before every select(), or use poll().",
+    advice="Set the timeout before every select(), or use poll().",
     reference="POSIX XSH select(); select(2) NOTES Linux",
     documented={"linux-glibc": True},
     light=True,
@@ -708,7 +708,7 @@ class _Way:
     light=True,
 )
 def cloexec(way: Any) -> bool:
-    """Does {row} make a descriptor close-on-exec at once?"""
+    """Does {row} make a descriptor close-on-exec in one step?"""
     try:
         made = way.make()
     except AttributeError as missing:
@@ -725,12 +725,12 @@ def cloexec(way: Any) -> bool:
 
 @probe(
     matters="An unprivileged installer that sets the sticky bit on a file fails at one chmod().",
-    advice="Set S_ISVTX on directories alone.",
+    advice="Set S_ISVTX only on directories.",
     reference="POSIX XSH chmod(); chmod(2) ERRORS FreeBSD",
     documented={"freebsd": "EFTYPE"},
 )
 def sticky_file_by_user() -> str:
-    """What does an unprivileged chmod of a file to 01600 give?"""
+    """What does chmod(01600) of a file do without privileges?"""
     descriptor = _file("data")
 
     def owner() -> str:

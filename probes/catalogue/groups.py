@@ -56,20 +56,20 @@ def _heard(member: Child) -> bool:
     documented={"posix": True},
 )
 def kill_0_reaches_self() -> bool:
-    """Does kill(0) reach the process that calls it?"""
+    """Does kill(0, sig) signal the calling process itself?"""
     _hold()
     libc.call("kill", 0, SIGUSR1)
     return _came()
 
 
 @probe(
-    matters="A worker that signals its group strikes the daemon that started it.",
-    advice="Give each cluster of workers a group of its own with setpgid before it signals.",
+    matters="A worker that signals its group also hits the daemon that started it.",
+    advice="Give each cluster of workers its own group with setpgid() before it signals.",
     reference="POSIX XSH kill; kill(2)",
     documented={"posix": True},
 )
 def kill_0_reaches_parent() -> bool:
-    """Does kill(0) in a child reach the parent?"""
+    """Does kill(0, sig) in a child signal its parent?"""
     _hold()
     harness.answer(lambda: libc.call("kill", 0, SIGUSR1))
     return _came()
@@ -82,20 +82,20 @@ def kill_0_reaches_parent() -> bool:
     documented={"posix": True},
 )
 def kill_0_reaches_siblings() -> bool:
-    """Does kill(0) in a child reach its siblings?"""
+    """Does kill(0, sig) in a child signal its siblings?"""
     with _member() as one, _member() as another:
         harness.answer(lambda: libc.call("kill", 0, SIGUSR1))
         return all([_heard(one), _heard(another)])
 
 
 @probe(
-    matters="A member that is passed over never learns of the new message.",
-    advice="Count the members and signal each by its id where killpg passes one over.",
+    matters="A member that is skipped never learns of the new message.",
+    advice="If killpg() skips members, signal each of them by its process id.",
     reference="POSIX XSH killpg; killpg(3) Linux; killpg(2) BSD",
     documented={"posix": True},
 )
 def killpg_reaches_all() -> Sample:
-    """Does killpg() reach every one of 50 members?"""
+    """Does killpg() signal all of 50 members?"""
     # A shell and its subshells, as they are the cheapest to fork.  Nothing but the signal
     # ends them before their input does, and that ends when the signal has been sent: no
     # process comes back from read() past a signal.  Who still speaks was not reached.
@@ -137,7 +137,7 @@ def killpg_reaches_all() -> Sample:
     documented={"posix": False},
 )
 def killpg_reaches_setsid() -> bool:
-    """Does killpg() reach a member that left by setsid()?"""
+    """Does killpg() signal a process that left the group by setsid()?"""
     with _member(lambda: libc.call("setsid")) as gone:
         libc.call("killpg", os.getpgrp(), SIGUSR1)
         return _heard(gone)
@@ -150,7 +150,7 @@ def killpg_reaches_setsid() -> bool:
     documented={"posix": False},
 )
 def killpg_reaches_setpgid() -> bool:
-    """Does killpg() reach a member that left by setpgid()?"""
+    """Does killpg() signal a process that left the group by setpgid()?"""
     with _member(lambda: libc.call("setpgid", 0, 0)) as gone:
         libc.call("killpg", os.getpgrp(), SIGUSR1)
         return _heard(gone)
@@ -164,7 +164,7 @@ def killpg_reaches_setpgid() -> bool:
     documented={"freebsd": "ok", "netbsd": "ok", "openbsd": "ok", "macos": "EPERM"},
 )
 def killpg_only_zombies() -> str:
-    """What does killpg() give for a group of zombies alone?"""
+    """What does killpg() return for a group of zombies only?"""
     with harness.fork(lambda _: libc.call("setpgid", 0, 0)) as child:
         child.hear()
         harness.wait_ended(child.pid)
@@ -192,7 +192,7 @@ def _killpg_as_second_uid(before: Callable[[], Any] = lambda: None) -> str:
 
 
 @probe(
-    matters="EPERM though some were signalled makes a sender repeat it or give the group up.",
+    matters="With EPERM although some were signalled, a sender repeats the signal or gives up.",
     advice="Run a group's members under one user id: success does not tell that all were reached.",
     reference="POSIX XSH kill; killpg(3) Linux VERSIONS; kill(2) BSD; kern_sig.c: killpg1",
     # The manuals of NetBSD, OpenBSD and macOS say EPERM; their killpg1 fails only if it found
@@ -207,13 +207,13 @@ def _killpg_as_second_uid(before: Callable[[], Any] = lambda: None) -> str:
     },
 )
 def killpg_some_permitted() -> str:
-    """What does killpg() give if only some may be signalled?"""
+    """What does killpg() return if only some members may be signalled?"""
     return _killpg_as_second_uid()
 
 
 @probe(
     matters="A sender that takes ESRCH for an empty group gives up members that live on.",
-    advice="Check killpg's result, take ESRCH like EPERM, and ask the members who was reached.",
+    advice="Check killpg()'s result, treat ESRCH like EPERM, and let members confirm the signal.",
     reference="POSIX XSH kill; killpg(3) Linux; kill(2) BSD; kern_sig.c: killpg1",
     documented={
         "posix": "EPERM",
@@ -226,7 +226,7 @@ def killpg_some_permitted() -> str:
     },
 )
 def killpg_none_permitted() -> str:
-    """What does killpg() give if no member may be signalled?"""
+    """What does killpg() return if no member may be signalled?"""
     return _killpg_as_second_uid(lambda: libc.call("setpgid", 0, 0))
 
 
@@ -237,7 +237,7 @@ def killpg_none_permitted() -> str:
     documented={"posix": True},
 )
 def killpg_spares_foreign() -> bool:
-    """Does killpg() spare members of another user id?"""
+    """Does killpg() skip members of another user?"""
     with _member() as foreign:
         _killpg_as_second_uid()
         return not _heard(foreign)
@@ -247,7 +247,7 @@ def killpg_spares_foreign() -> bool:
 
 
 @probe(
-    matters="A shutdown that signals all processes ends with its own death, or without it.",
+    matters="A shutdown that signals all processes kills itself on one system, and not on another.",
     advice="Never rely on kill(-1) reaching or sparing the caller: block the signal first.",
     reference="POSIX XSH kill; kill(2) NOTES Linux; kill(2) BSD",
     documented={
@@ -261,7 +261,7 @@ def killpg_spares_foreign() -> bool:
     },
 )
 def kill_all_reaches_self() -> bool:
-    """Does kill(-1) reach the process that calls it?"""
+    """Does kill(-1, sig) signal the calling process itself?"""
     if not libc.LINUX:
         raise Blocked("kill(-1) is asked in a PID namespace alone, and this system has none")
     try:
@@ -287,13 +287,13 @@ def kill_all_reaches_self() -> bool:
 
 
 @probe(
-    matters="A check by signal 0 takes a dead, unreaped worker for a live one, or not.",
+    matters="A check with signal 0 may take a dead worker that was not reaped for a live one.",
     advice="Reap with waitpid(WNOHANG) to learn of a death; signal 0 does not tell.",
     reference="POSIX XSH kill RATIONALE; kill(2)",
     documented={"posix": "ok"},
 )
 def signal_0_zombie() -> str:
-    """What does signal 0 to a zombie give?"""
+    """What does kill() return for signal 0 to a zombie?"""
     with harness.fork(lambda _: None) as child:
         harness.wait_ended(child.pid)
         return libc.outcome("kill", child.pid, 0)
@@ -306,20 +306,20 @@ def signal_0_zombie() -> str:
     documented={"posix": "ESRCH"},
 )
 def signal_0_gone() -> str:
-    """What does signal 0 to a reaped process give?"""
+    """What does kill() return for signal 0 to a process that was reaped?"""
     child = harness.fork(lambda _: None)
     child.wait()
     return libc.outcome("kill", child.pid, 0)
 
 
 @probe(
-    matters="A check by signal 0 takes another user's live process for a dead one.",
+    matters="A check with signal 0 takes another user's live process for a dead one.",
     advice="Take EPERM from kill(pid, 0) as alive: only ESRCH says gone.",
     reference="POSIX XSH kill; kill(2)",
     documented={"posix": "EPERM"},
 )
 def signal_0_foreign() -> str:
-    """What does signal 0 to a process of another user give?"""
+    """What does kill() return for signal 0 to another user's process?"""
     uid, here = harness.second_uid(), os.getpid()
 
     def other() -> str:
@@ -339,7 +339,7 @@ def signal_0_foreign() -> str:
     documented={"posix": "EACCES"},
 )
 def setpgid_after_exec() -> str:
-    """What does setpgid() of a child that has execed give?"""
+    """What does setpgid() return for a child that has called exec?"""
     with harness.shell("echo true; read end") as child:
         child.hear()  # sh prints: it has execed.
         return libc.outcome("setpgid", child.pid, child.pid)
@@ -352,7 +352,7 @@ def setpgid_after_exec() -> str:
     documented={"posix": "EPERM"},
 )
 def setsid_of_group_leader() -> str:
-    """What does setsid() give to a group leader?"""
+    """What does setsid() return in a group leader?"""
 
     def leader() -> str:
         libc.call("setpgid", 0, 0)
@@ -362,13 +362,13 @@ def setsid_of_group_leader() -> str:
 
 
 @probe(
-    matters="A stopped worker is left stopped for ever once its parent is gone.",
+    matters="A stopped worker stays stopped for ever once its parent is gone.",
     advice="Handle SIGHUP on purpose, and send SIGCONT to the workers before the parent ends.",
     reference="POSIX XSH _exit; setpgid(2) Linux NOTES",
     documented={"posix": "SIGHUP, SIGCONT"},
 )
 def orphan_stopped_gets() -> str:
-    """What does a stopped group get when it becomes orphaned?"""
+    """Which signals does a stopped group get when it is orphaned?"""
     # The stopped process is alone in its group.  Its parent, of another group of the
     # same session, keeps that group from being orphaned, until it ends: whoever takes
     # the process over (this probe, or init) belongs to another session.
@@ -440,12 +440,12 @@ def _as_daemon(become: Callable[[], Any], question: Callable[[], bool]) -> bool:
 
 @probe(
     matters="A daemon that leads its session gets a terminal, and its signals, by opening one.",
-    advice="Fork again after setsid, and let the session's leader end.",
+    advice="Fork again after setsid(), and let the session leader exit.",
     reference="POSIX XSH fork, setsid; daemon(7)",
     documented={"posix": False},
 )
 def double_fork_is_session_leader() -> bool:
-    """Does a daemon forked twice lead its session?"""
+    """Is a daemon that forked twice a session leader?"""
     return _as_daemon(_fork_twice, _leads_session)
 
 
@@ -456,7 +456,7 @@ def double_fork_is_session_leader() -> bool:
     documented={"posix": False},
 )
 def double_fork_is_group_leader() -> bool:
-    """Does a daemon forked twice lead its group?"""
+    """Is a daemon that forked twice a group leader?"""
     return _as_daemon(_fork_twice, lambda: os.getpgrp() == os.getpid())
 
 
@@ -467,7 +467,7 @@ def double_fork_is_group_leader() -> bool:
     documented={"linux-glibc": True},
 )
 def daemon3_is_session_leader() -> bool:
-    """Does a process that called daemon() lead its session?"""
+    """Is a process that called daemon() a session leader?"""
     return _as_daemon(_daemon3, _leads_session)
 
 
@@ -491,22 +491,22 @@ def _gains_terminal(become: Callable[[], Any]) -> bool:
 
 
 @probe(
-    matters="A daemon that opens a terminal is hung up on when that terminal closes.",
+    matters="A daemon that opens a terminal gets SIGHUP when that terminal closes.",
     advice="Open every terminal with O_NOCTTY, however the daemon was made.",
     reference="POSIX XBD 11.1.3; setsid(2); tty(4)",
     documented={"posix": False},
 )
 def double_fork_regains_terminal() -> bool:
-    """Can a daemon forked twice gain a terminal by open()?"""
+    """Can a daemon that forked twice get a controlling terminal by open()?"""
     return _gains_terminal(_fork_twice)
 
 
 @probe(
-    matters="A session's leader that opens a terminal is hung up on when that closes.",
+    matters="A session leader that opens a terminal gets SIGHUP when that terminal closes.",
     advice="Open every terminal with O_NOCTTY, and ask for a controlling one by TIOCSCTTY.",
     reference="POSIX XBD 11.1.3; credentials(7) Linux; tty(4) FreeBSD: TIOCSCTTY",
     documented={"linux": True, "freebsd": False},
 )
 def session_leader_gains_terminal() -> bool:
-    """Does a session leader gain a terminal by open()?"""
+    """Does a session leader get a controlling terminal by open()?"""
     return _gains_terminal(lambda: libc.call("setsid"))

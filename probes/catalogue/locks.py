@@ -95,12 +95,12 @@ _ONE_LOCK = {"linux": True, "freebsd": True, "netbsd": True, "openbsd": True, "m
 
 @probe(
     matters="Children that inherit an open log never exclude one another: lines interleave.",
-    advice="Open the file to be locked anew in every process, after the fork.",
+    advice="Open the file to be locked in every process, after the fork.",
     reference="flock(2)",
     documented=_ONE_LOCK,
 )
 def flock_shared_by_fork() -> bool:
-    """Is a child granted the flock() its parent holds?"""
+    """Does a child share the flock() lock its parent holds?"""
     descriptor = _opened()
     _flock(descriptor)
     return bool(harness.answer(lambda: _flock(descriptor)))
@@ -108,12 +108,12 @@ def flock_shared_by_fork() -> bool:
 
 @probe(
     matters="One child that unlocks an inherited descriptor takes the lock from all others.",
-    advice="Open the file to be locked anew in every process, after the fork.",
+    advice="Open the file to be locked in every process, after the fork.",
     reference="flock(2)",
     documented=_ONE_LOCK,
 )
 def flock_child_unlock_drops() -> bool:
-    """Does a child's LOCK_UN drop its parent's flock()?"""
+    """Does a child's LOCK_UN release its parent's flock() lock?"""
     descriptor = _opened()
     _flock(descriptor)
     harness.answer(lambda: _flock(descriptor, LOCK_UN))
@@ -122,12 +122,12 @@ def flock_child_unlock_drops() -> bool:
 
 @probe(
     matters="A library that unlocks its duplicate drops the lock of the program around it.",
-    advice="Unlock only the descriptor that was locked; open anew rather than dup.",
+    advice="Unlock only the descriptor that was locked; open the file again instead of dup().",
     reference="flock(2)",
     documented=_ONE_LOCK,
 )
 def flock_dup_unlock_drops() -> bool:
-    """Does LOCK_UN on a dup() drop the flock()?"""
+    """Does LOCK_UN on a duplicate release the flock() lock?"""
     descriptor = _opened()
     _flock(descriptor)
     _flock(libc.call("dup", descriptor), LOCK_UN)
@@ -141,7 +141,7 @@ def flock_dup_unlock_drops() -> bool:
     documented={"linux": True},
 )
 def flock_close_one_duplicate_keeps() -> bool:
-    """Is a flock() kept when one of two duplicates closes?"""
+    """Does a flock() lock stay when one of two duplicates is closed?"""
     descriptor = _opened()
     _flock(descriptor)
     libc.call("close", libc.call("dup", descriptor))
@@ -155,25 +155,25 @@ def flock_close_one_duplicate_keeps() -> bool:
     documented={"linux": True},
 )
 def flock_survives_exec() -> bool:
-    """Does a flock() survive exec?"""
+    """Does a flock() lock survive exec?"""
     return _survives_exec(_flock)
 
 
 @probe(
-    matters="Two opens of a file in one process deadlock, or exclude nobody.",
+    matters="Two opens of a file in one process deadlock, or do not exclude each other.",
     advice="Open and lock a file in one place of the process.",
     reference="flock(2)",
     documented={"linux": True},
 )
 def flock_second_open_conflicts() -> bool:
-    """Do two opens in one process conflict by flock()?"""
+    """Do flock() locks on two opens in one process conflict?"""
     _flock(_opened())
     return not _flock(_opened())
 
 
 @probe(
     matters="A reader whose upgrade fails goes on reading a file that is being rewritten.",
-    advice="After a failed upgrade lock anew from the start, and read again what was read.",
+    advice="After a failed upgrade take the lock from the start, and read the data again.",
     reference="flock(2); kern_lockf.c BSD: lf_setlock",
     # Every page says that the lock is released first.  The BSDs and macOS do so only before
     # they wait: with LOCK_NB they fail before.
@@ -186,7 +186,7 @@ def flock_second_open_conflicts() -> bool:
     },
 )
 def flock_failed_upgrade_keeps() -> str:
-    """What becomes of LOCK_SH when an upgrade to LOCK_EX fails?"""
+    """Does a failed upgrade to LOCK_EX keep or lose LOCK_SH?"""
     reader, other = _opened(), _opened()
     _flock(reader, LOCK_SH)
     _flock(other, LOCK_SH)
@@ -197,14 +197,14 @@ def flock_failed_upgrade_keeps() -> str:
 
 
 @probe(
-    matters="A process that may only read a file can lock out all who write it, or cannot lock.",
+    matters="A process that may only read a file can lock out all writers, or cannot lock it.",
     advice="Open a file that is to be locked exclusively with O_RDWR.",
     reference="flock(2), NFS details of Linux; flock(3C) illumos",
     documented={"linux": False},
     scope=CONFIGURED,
 )
 def flock_needs_write_access() -> bool:
-    """Does LOCK_EX need a descriptor open for writing?"""
+    """Does LOCK_EX need a descriptor that is open for writing?"""
     os.close(_opened())
     outcome = libc.outcome("flock", _opened(os.O_RDONLY), LOCK_EX | LOCK_NB)
     return outcome == "EBADF" or not _granted(outcome)
@@ -217,7 +217,7 @@ def flock_needs_write_access() -> bool:
     documented={"linux": True, "freebsd": True, "netbsd": True, "openbsd": True, "macos": True},
 )
 def flock_blocks() -> bool:
-    """Does flock() wait for a lock held by another?"""
+    """Does flock() wait for a lock that another process holds?"""
     descriptor = _opened()
     _flock(descriptor)
 
@@ -248,7 +248,7 @@ _APART = {"linux": False, "freebsd": True}
     scope=CONFIGURED,
 )
 def flock_conflicts_with_fcntl() -> bool:
-    """Is flock() refused while another holds a fcntl() lock?"""
+    """Does another process's fcntl() lock exclude flock()?"""
     _record(_opened())
     return not _another_process_gets(_flock)
 
@@ -261,7 +261,7 @@ def flock_conflicts_with_fcntl() -> bool:
     scope=CONFIGURED,
 )
 def fcntl_conflicts_with_flock() -> bool:
-    """Is fcntl() refused while another holds a flock()?"""
+    """Does another process's flock() lock exclude fcntl()?"""
     _flock(_opened())
     return not _another_process_gets(_record)
 
@@ -271,12 +271,12 @@ def fcntl_conflicts_with_flock() -> bool:
 
 @probe(
     matters="A library that opens and closes the locked file drops the daemon's lock on it.",
-    advice="Lock a file of its own that nothing else opens, or use flock.",
+    advice="Lock a separate file that nothing else opens, or use flock().",
     reference="POSIX XSH fcntl; fcntl(2)",
     documented={"posix": True},
 )
 def fcntl_dropped_by_any_close() -> bool:
-    """Does closing any descriptor drop the fcntl() lock?"""
+    """Does closing any descriptor of the file release the fcntl() lock?"""
     _record(_opened())
     libc.call("close", _opened())
     return _another_process_gets(_record)
@@ -289,7 +289,7 @@ def fcntl_dropped_by_any_close() -> bool:
     documented={"posix": False},
 )
 def fcntl_inherited_by_fork() -> bool:
-    """Does a child share its parent's fcntl() lock?"""
+    """Does a child share the fcntl() lock its parent holds?"""
     descriptor = _opened()
     _record(descriptor)
     return bool(harness.answer(lambda: _record(descriptor)))
@@ -302,7 +302,7 @@ def fcntl_inherited_by_fork() -> bool:
     documented={"linux": True, "freebsd": True},
 )
 def fcntl_survives_exec() -> bool:
-    """Does a fcntl() lock survive exec?"""
+    """Does an fcntl() lock survive exec?"""
     return _survives_exec(_record)
 
 
@@ -313,7 +313,7 @@ def fcntl_survives_exec() -> bool:
     documented={"posix": False},
 )
 def fcntl_second_open_conflicts() -> bool:
-    """Do two opens in one process conflict by fcntl()?"""
+    """Do fcntl() locks on two opens in one process conflict?"""
     _record(_opened())
     return not _record(_opened())
 
@@ -325,7 +325,7 @@ def fcntl_second_open_conflicts() -> bool:
     documented={"linux": True, "freebsd": True},
 )
 def fcntl_detects_deadlock() -> bool:
-    """Does F_SETLKW give EDEADLK for a deadlock of two?"""
+    """Does F_SETLKW return EDEADLK for a deadlock of two processes?"""
 
     def process(mine: int, other: int) -> Child:
         def subject(asker: Channel) -> str:
@@ -359,7 +359,7 @@ def fcntl_detects_deadlock() -> bool:
     documented={"linux": True},
 )
 def ofd_exists() -> bool:
-    """Are there open file description locks?"""
+    """Does fcntl() have open file description (OFD) locks?"""
     try:
         return _ofd(_opened())
     except Unsupported:
@@ -367,13 +367,13 @@ def ofd_exists() -> bool:
 
 
 @probe(
-    matters="Threads that open the file each do not exclude one another.",
-    advice="Give each thread an open of its own, and lock by F_OFD_SETLK or flock.",
+    matters="Threads that each open the file do not exclude one another.",
+    advice="Let each thread open the file, and lock with F_OFD_SETLK or flock().",
     reference="fcntl(2) Linux",
     documented={"linux": True},
 )
 def ofd_second_open_conflicts() -> bool:
-    """Do two opens in one process conflict by OFD locks?"""
+    """Do OFD locks on two opens in one process conflict?"""
     _ofd(_opened())
     return not _ofd(_opened())
 
@@ -385,7 +385,7 @@ def ofd_second_open_conflicts() -> bool:
     documented={"linux": False},
 )
 def ofd_dropped_by_other_close() -> bool:
-    """Does closing another descriptor drop the OFD lock?"""
+    """Does closing another descriptor of the file release the OFD lock?"""
     _ofd(_opened())
     libc.call("close", _opened())
     return _another_process_gets(_ofd)
@@ -393,12 +393,12 @@ def ofd_dropped_by_other_close() -> bool:
 
 @probe(
     matters="Children that inherit the descriptor never exclude one another.",
-    advice="Open the file to be locked anew in every process, after the fork.",
+    advice="Open the file to be locked in every process, after the fork.",
     reference="fcntl(2) Linux",
     documented={"linux": True},
 )
 def ofd_shared_by_fork() -> bool:
-    """Is a child granted the OFD lock its parent holds?"""
+    """Does a child share the OFD lock its parent holds?"""
     descriptor = _opened()
     _ofd(descriptor)
     return bool(harness.answer(lambda: _ofd(descriptor)))
@@ -408,13 +408,13 @@ def ofd_shared_by_fork() -> bool:
 
 
 @probe(
-    matters="A program that mixes lockf with another lock excludes nobody, or itself.",
-    advice="Do not use lockf: say fcntl or flock, whichever is meant.",
+    matters="A program that mixes lockf() with another lock excludes no one, or itself.",
+    advice="Do not use lockf(): call fcntl() or flock(), whichever you mean.",
     reference="lockf(3)",
     documented={"linux": "fcntl"},
 )
 def lockf_is() -> str:
-    """Which kind of lock is lockf()'s?"""
+    """Which kind of lock does lockf() take?"""
     descriptor = _opened()
     _lockf(descriptor)
     kinds: dict[str, Lock] = {"fcntl": _record, "flock": _flock}

@@ -121,12 +121,12 @@ def _death_signal_came(_: Any) -> bool:
 
 @probe(
     matters="Workers of a daemon that was killed live on and hold its port.",
-    advice="Let each worker also watch a pipe of its parent's: that works everywhere.",
+    advice="Let each worker also watch a pipe that its parent holds: that works everywhere.",
     reference="prctl(2) Linux PR_SET_PDEATHSIG; procctl(2) FreeBSD PROC_PDEATHSIG_CTL",
     documented={"linux": "prctl", "freebsd": "procctl"},
 )
 def parent_death_signal() -> str:
-    """By which call is a parent's death told by a signal?"""
+    """Which call requests a signal when the parent dies?"""
 
     def comes(way: Way) -> bool:
         return bool(_after_parent(_death_signal_came, child=lambda _: _ask_for_death_signal(way)))
@@ -135,13 +135,13 @@ def parent_death_signal() -> str:
 
 
 @probe(
-    matters="A worker forked by a worker believes that it will be told, and lives on.",
+    matters="A worker forked by a worker expects the signal, never gets it, and lives on.",
     advice="Ask for the signal in every process, after the fork that made it.",
     reference="prctl(2) Linux PR_SET_PDEATHSIG; procctl(2) FreeBSD PROC_PDEATHSIG_CTL",
     documented={"linux": False, "freebsd": False},
 )
 def parent_death_signal_survives_fork() -> bool:
-    """Does a child inherit the wish for a death signal?"""
+    """Does a child inherit the request for a parent death signal?"""
     return bool(_after_parent(_death_signal_came, parent=_ask_somehow))
 
 
@@ -152,7 +152,7 @@ def parent_death_signal_survives_fork() -> bool:
     documented={"linux": False},
 )
 def parent_death_signal_survives_setuid() -> bool:
-    """Does the wish for a death signal survive setuid()?"""
+    """Does the request for a parent death signal survive setuid()?"""
     uid = harness.second_uid()
 
     def child(_: Any) -> None:
@@ -169,7 +169,7 @@ def parent_death_signal_survives_setuid() -> bool:
     documented={"posix": True},
 )
 def parent_death_pipe() -> bool:
-    """Does a pipe tell of the end of the parent that held it?"""
+    """Does a pipe held by the parent report the parent's death?"""
 
     def child(pipe: tuple[int, int]) -> None:
         os.close(pipe[1])
@@ -191,7 +191,7 @@ def parent_death_pipe() -> bool:
     documented={"linux": "prctl", "freebsd": "procctl"},
 )
 def reaper() -> str:
-    """By which call does a process take over orphans?"""
+    """Which call makes a process adopt its orphaned descendants?"""
 
     def takes_over(way: Way) -> bool:
         def reaper() -> bool:
@@ -218,7 +218,7 @@ _REAPER: dict[str, Way] = {
 
 
 @probe(
-    matters="Files that a started program makes are open to all, or closed to its group.",
+    matters="Files that a started program creates are open to all, or closed to its group.",
     advice="Set the umask at the daemon's start; do not rely on the one inherited.",
     reference="POSIX XSH exec, umask; umask(2)",
     documented={"posix": True},
@@ -259,7 +259,7 @@ def _open_after(close: Callable[[int, int], Any]) -> list[bool]:
     documented={"linux-glibc": True, "freebsd": True, "netbsd": True, "openbsd": True},
 )
 def closefrom() -> bool:
-    """Does closefrom() close that descriptor and all above?"""
+    """Does closefrom() close the given descriptor and all above it?"""
     close = libc.function("closefrom")
     return _open_after(lambda first, _: close(first)) == [True, False, False, False, False]
 
@@ -271,7 +271,7 @@ def closefrom() -> bool:
     documented={"linux-glibc": True, "freebsd": True},
 )
 def close_range() -> bool:
-    """Does close_range() close exactly its range?"""
+    """Does close_range() close exactly the given range?"""
     closed = _open_after(lambda first, last: libc.call("close_range", first, last, 0))
     return closed == [True, False, False, False, True]
 
@@ -289,7 +289,7 @@ UNKNOWN_CALL = 99999
     scope=CONFIGURED,
 )
 def unknown_system_call() -> str:
-    """What does a system call that does not exist give?"""
+    """What does an unknown system call return?"""
     call = libc.function("syscall")
 
     def subject(_: Channel) -> int:
@@ -341,7 +341,7 @@ def no_new_privs() -> bool:
     documented={"linux": True, "freebsd": True, "openbsd": True},
 )
 def setresuid_drops_for_good() -> bool:
-    """Is root gone for good after setresuid()?"""
+    """Does setresuid() give up root for good?"""
     uid = harness.second_uid()
 
     def dropped() -> bool:
@@ -359,7 +359,7 @@ def setresuid_drops_for_good() -> bool:
 
 
 @probe(
-    matters="A daemon that lets its own user in by credentials lets in nobody, or all.",
+    matters="A daemon that admits its own user by credentials admits no one, or everyone.",
     advice="Use getpeereid where the library has it, else the system's socket option.",
     reference="unix(7) Linux SO_PEERCRED; getpeereid(3) BSD; getsockopt(2) OpenBSD",
     documented={
@@ -371,7 +371,7 @@ def setresuid_drops_for_good() -> bool:
     },
 )
 def peer_credentials() -> str:
-    """By which call is the user at a Unix socket's far end told?"""
+    """Which call tells the user id of a Unix socket's peer?"""
     with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as client:
         listening.bind("socket")
         listening.listen(1)
@@ -401,7 +401,7 @@ def _peer(end: socket.socket) -> str:
     documented={"linux": "EACCES"},
 )
 def unix_socket_mode_enforced() -> str:
-    """What does connect() to another's 0600 Unix socket give?"""
+    """What does connect() to another user's Unix socket of mode 0600 return?"""
     uid = harness.second_uid()
     # Named from inside the scratch folder, so that no folder above it bears on the answer.
     os.chmod(".", 0o711)

@@ -12,7 +12,7 @@ import signal
 import socket
 import termios
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Callable
 
 from .. import harness, lens, libc
@@ -54,15 +54,9 @@ class _Case:
     """What is documented with SA_RESTART."""
     bare: Documented
     """What is documented without."""
-    flags: str = "SA_RESTART"
-    """The handler's; empty for none."""
-
-    @property
-    def documented(self) -> Documented:
-        return self.restarting if self.flags else self.bare
 
     def __str__(self) -> str:
-        return f"{self.call}, {self.flags or 'flags 0'}"
+        return self.call
 
 
 # What is documented -------------------------------------------------------------------
@@ -385,33 +379,35 @@ def _msgrcv() -> Blocking:
 # The tables -----------------------------------------------------------------------------
 
 _CASES = {
-    "read_pipe": _Case("read() of a pipe", harness.endless_read, _SLOW, _SLOW_BARE),
+    "read_pipe": _Case("read() from a pipe", harness.endless_read, _SLOW, _SLOW_BARE),
     "write_pipe": _Case("write() to a full pipe", _write_pipe, _SLOW, _SLOW_BARE),
     "write_pipe_begun": _Case(
-        "half a write() to a pipe", _write_pipe_begun, _WRITE_COMMITTED, _WRITE_COMMITTED
+        "half-done write() to a pipe", _write_pipe_begun, _WRITE_COMMITTED, _WRITE_COMMITTED
     ),
     "read_terminal": _Case(
-        "read() of a terminal", lambda: _read(harness.pseudo_terminal()), _SLOW, _SLOW_BARE
+        "read() from a terminal", lambda: _read(harness.pseudo_terminal()), _SLOW, _SLOW_BARE
     ),
-    "write_terminal": _Case("write() to a held terminal", _write_terminal, _SLOW, _SLOW_BARE),
-    "read_socket": _Case("read() of a Unix socket", lambda: _read(_socket()), _SLOW, _SLOW_BARE),
-    "read_tcp": _Case("read() of a TCP socket", lambda: _read(_tcp()), _SLOW, _SLOW_BARE),
+    "write_terminal": _Case(
+        "write() to a terminal with output stopped", _write_terminal, _SLOW, _SLOW_BARE
+    ),
+    "read_socket": _Case("read() from a Unix socket", lambda: _read(_socket()), _SLOW, _SLOW_BARE),
+    "read_tcp": _Case("read() from a TCP socket", lambda: _read(_tcp()), _SLOW, _SLOW_BARE),
     "write_socket": _Case(
         "write() to a full Unix socket", lambda: _write(_full_socket()), _SLOW, _SLOW_BARE
     ),
     "write_tcp": _Case(
         "write() to a full TCP socket", lambda: _write(_full_tcp()), _SLOW, _SLOW_BARE
     ),
-    "recv": _Case("recv() of a Unix socket", lambda: _recv(_socket()), _SLOW, _SLOW_BARE),
-    "recv_tcp": _Case("recv() of a TCP socket", lambda: _recv(_tcp()), _SLOW, _SLOW_BARE),
+    "recv": _Case("recv() from a Unix socket", lambda: _recv(_socket()), _SLOW, _SLOW_BARE),
+    "recv_tcp": _Case("recv() from a TCP socket", lambda: _recv(_tcp()), _SLOW, _SLOW_BARE),
     "recv_rcvtimeo": _Case(
-        "recv() of a Unix socket, SO_RCVTIMEO",
+        "recv() from a Unix socket with SO_RCVTIMEO",
         lambda: _recv(_with_timeout(socket.socket(fileno=_socket()))),
         _LINUX_NEVER,
         _LINUX_NEVER,
     ),
     "recv_rcvtimeo_tcp": _Case(
-        "recv() of a TCP socket, SO_RCVTIMEO",
+        "recv() from a TCP socket with SO_RCVTIMEO",
         lambda: _recv(_with_timeout(socket.socket(fileno=_tcp()))),
         _LINUX_NEVER,
         _LINUX_NEVER,
@@ -419,10 +415,10 @@ _CASES = {
     "send": _Case("send() to a full Unix socket", lambda: _send(_full_socket()), _SLOW, _SLOW_BARE),
     "send_tcp": _Case("send() to a full TCP socket", lambda: _send(_full_tcp()), _SLOW, _SLOW_BARE),
     "send_begun": _Case(
-        "half a send() to a Unix socket", lambda: _send(_socket(), MUCH), _COMMITTED, _COMMITTED
+        "half-done send() to a Unix socket", lambda: _send(_socket(), MUCH), _COMMITTED, _COMMITTED
     ),
     "send_begun_tcp": _Case(
-        "half a send() to a TCP socket", lambda: _send(_tcp(), MUCH), _COMMITTED, _COMMITTED
+        "half-done send() to a TCP socket", lambda: _send(_tcp(), MUCH), _COMMITTED, _COMMITTED
     ),
     "accept": _Case("accept()", lambda: _accept(harness.listener().detach()), _RESTARTS, _NEVER),
     "accept_rcvtimeo": _Case(
@@ -459,47 +455,51 @@ _CASES = {
 }
 
 
-def _each() -> dict[str, _Case]:
-    """Two rows a call: with SA_RESTART, and with no flag."""
-    rows = {}
-    for name, case in _CASES.items():
-        rows[name] = case
-        rows[f"{name}_flags_0"] = replace(case, flags="")
-    return rows
-
-
-def _flags(case: _Case) -> int:
-    return lens.flag(case.flags) if case.flags else 0
+_MATTERS = "A loop without a retry ends on EINTR; a loop that needs EINTR to end never does."
+_ADVICE = "Pass SA_RESTART or 0 to sigaction(), and retry on EINTR and on a short count anyway."
+_REFERENCE = "signal(7) Linux: Interruption of system calls; sigaction(2) FreeBSD; POSIX XSH 2.4"
 
 
 @probe(
-    each=_each(),
-    matters="A loop that knows no EINTR ends here; one that waits for EINTR to leave never does.",
-    advice="Name SA_RESTART or 0 in sigaction, and retry on EINTR and on a short count anyway.",
-    reference="signal(7) Linux: Interruption of system calls; sigaction(2) FreeBSD; POSIX XSH 2.4",
-    documented=lambda case: case.documented,
+    each=_CASES,
+    matters=_MATTERS,
+    advice=_ADVICE,
+    reference=_REFERENCE,
+    documented=lambda case: case.restarting,
     light=True,
 )
-def after_handler(case: _Case) -> str:
-    """What does a signal do to {row}?"""
+def after_restarting_handler(case: _Case) -> str:
+    """With SA_RESTART, what happens to a blocked {row} when a handler runs?"""
+    return _after_handler(case, lens.flag("SA_RESTART"))
+
+
+@probe(
+    each={f"{name}_flags_0": case for name, case in _CASES.items()},
+    matters=_MATTERS,
+    advice=_ADVICE,
+    reference=_REFERENCE,
+    documented=lambda case: case.bare,
+    light=True,
+)
+def after_bare_handler(case: _Case) -> str:
+    """Without SA_RESTART, what happens to a blocked {row} when a handler runs?"""
+    return _after_handler(case, 0)
+
+
+def _after_handler(case: _Case, flags: int) -> str:
     with _nothing_left():
-        return _after_handler(case)
-
-
-def _after_handler(case: _Case) -> str:
-    outcome = _interrupted(case)
-    # TCP may find room in what was full, at a time of its own: a call whose bytes then all
-    # went through was not interrupted.
-    for _ in range(20):
-        if outcome != "all":
-            return outcome
-        outcome = _interrupted(case)
+        # TCP may find room in what was full, at a time of its own: a call whose bytes then all
+        # went through was not interrupted.
+        for _ in range(20):
+            outcome = _interrupted(case, flags)
+            if outcome != "all":
+                return outcome
     raise Unsupported("the call does not block here: it moves all its bytes again and again")
 
 
-def _interrupted(case: _Case) -> str:
+def _interrupted(case: _Case, flags: int) -> str:
     try:
-        return harness.interrupted(case.begin, lambda handler: handler.install(_flags(case)))
+        return harness.interrupted(case.begin, lambda handler: handler.install(flags))
     except Unsupported as at_once:
         if str(at_once).endswith("it gave all"):
             return "all"
@@ -532,13 +532,13 @@ _ELSEWHERE = {"posix": "restarts"}
         "nanosleep_stopped": _Stopped(_CASES["nanosleep"], _ELSEWHERE),
         "sem_wait_stopped": _Stopped(_CASES["sem_wait"], _ELSEWHERE),
     },
-    matters="A daemon without any handler fails with EINTR when it is stopped and continued.",
+    matters="A daemon that installs no handler fails with EINTR when it is stopped and continued.",
     advice="Retry on EINTR even where the program installs no handler.",
     reference="signal(7) Linux: Interruption of system calls … by stop signals",
     documented=lambda row: row.documented,
     light=True,
 )
 def after_stop(row: _Stopped) -> str:
-    """What do SIGSTOP and SIGCONT do to {row}?"""
+    """What happens to a blocked {row} when the process is stopped and continued?"""
     with _nothing_left():
         return harness.stopped(row.case.begin)

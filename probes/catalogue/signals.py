@@ -71,7 +71,7 @@ _BSD_SIGNAL = _Installer(
     {aspect: {"linux-glibc": True} for aspect in _BSD_SEMANTICS},
 )
 _SIGACTION = _Installer(
-    "sigaction(), no flags",
+    "sigaction() without flags",
     lens.sigaction,
     {
         "flags": {"posix": "none"},
@@ -104,13 +104,13 @@ _REFERENCE = "POSIX XSH signal, sigaction; signal(2), sigaction(2) Linux; signal
 
 @probe(
     each=_each("flags"),
-    matters="The same source restarts its reads, or loses its handler, by the system it runs on.",
-    advice="Install every handler by sigaction, with flags you name and the rest 0.",
+    matters="The same source restarts its reads, or loses its handler, depending on the system.",
+    advice="Install every handler with sigaction(), naming the flags you want and no others.",
     reference=_REFERENCE,
     documented=_documented("flags"),
 )
 def installer_flags(installer: _Installer) -> str:
-    """Which flags does {row} give a handler?"""
+    """Which flags does {row} set on a handler?"""
     deliveries = Deliveries(SIGUSR1)
     installer.install(SIGUSR1, deliveries.address)
     return lens.flag_names(lens.sigaction(SIGUSR1).flags)
@@ -118,14 +118,14 @@ def installer_flags(installer: _Installer) -> str:
 
 @probe(
     each=_each("restarts"),
-    matters="A worker that waits for EINTR to leave its read never does; one without a retry ends.",
-    advice="Install by sigaction, with SA_RESTART or without as you mean it.",
+    matters="A worker that needs EINTR to leave read() never does; one without a retry ends.",
+    advice="Install handlers with sigaction(), with or without SA_RESTART as you mean it.",
     reference=_REFERENCE,
     documented=_documented("restarts"),
     light=True,
 )
 def installer_restarts(installer: _Installer) -> bool:
-    """Does read() go on after a handler of {row}?"""
+    """Does read() restart after a handler installed by {row}?"""
     outcome = harness.interrupted(
         harness.endless_read, lambda it: installer.install(it.signum, it.address)
     )
@@ -142,13 +142,13 @@ def _fate(child: Child, signum: int) -> Any:
 
 @probe(
     each=_each("stays"),
-    matters="Where a handler is removed by its first signal, the second one ends the daemon.",
-    advice="Install by sigaction without SA_RESETHAND: it stays on every system.",
+    matters="If the first signal removes the handler, the second one kills the daemon.",
+    advice="Install handlers with sigaction() without SA_RESETHAND: they stay on every system.",
     reference=_REFERENCE,
     documented=_documented("stays"),
 )
 def installer_stays(installer: _Installer) -> bool:
-    """Does a handler of {row} stay installed?"""
+    """Does a handler installed by {row} stay installed?"""
 
     def subject(_: Channel) -> int:
         deliveries = Deliveries(SIGUSR1)
@@ -163,13 +163,13 @@ def installer_stays(installer: _Installer) -> bool:
 
 @probe(
     each=_each("blocks_itself"),
-    matters="A handler that its own signal may interrupt runs within itself, on half-done work.",
-    advice="Install by sigaction without SA_NODEFER; in Python keep handlers to setting a flag.",
+    matters="A handler that its own signal interrupts runs within itself, on half-done work.",
+    advice="Install with sigaction() without SA_NODEFER; in Python only set a flag in handlers.",
     reference=_REFERENCE,
     documented=_documented("blocks_itself"),
 )
 def installer_blocks_itself(installer: _Installer) -> bool:
-    """Is a signal blocked in its handler by {row}?"""
+    """Does {row} block the signal while its handler runs?"""
     runs = depth = deepest = 0
 
     def handler(signum: int, *_: object) -> None:
@@ -193,14 +193,14 @@ def installer_blocks_itself(installer: _Installer) -> bool:
 
 
 @probe(
-    matters="Code that relies on it to leave a blocked read waits for ever where it does nothing.",
-    advice="Say it to sigaction: leave SA_RESTART out.",
+    matters="Code that relies on it to leave a blocked read() waits for ever if it does nothing.",
+    advice="Call sigaction() without SA_RESTART.",
     reference="POSIX.1-2008 XSH siginterrupt (obsolescent); siginterrupt(3)",
     documented={"posix": True},
     light=True,
 )
 def siginterrupt_interrupts() -> bool:
-    """Does siginterrupt(sig, 1) make a read end with EINTR?"""
+    """Does siginterrupt(sig, 1) make read() fail with EINTR?"""
 
     def install(deliveries: Deliveries) -> None:
         deliveries.install(lens.flag("SA_RESTART"))
@@ -210,13 +210,13 @@ def siginterrupt_interrupts() -> bool:
 
 
 @probe(
-    matters="A handler that was made interruptible has other flags than its installer gave it.",
-    advice="Say it to sigaction: give sa_flags what you mean.",
+    matters="A handler made interruptible has other flags than it was installed with.",
+    advice="Call sigaction() with the sa_flags you mean.",
     reference="POSIX.1-2008 XSH siginterrupt (obsolescent); siginterrupt(3)",
     documented={"posix": "none"},
 )
 def siginterrupt_flags() -> str:
-    """Which flags has a handler with SA_RESTART after siginterrupt(sig, 1)?"""
+    """Which flags does siginterrupt(sig, 1) leave on a handler with SA_RESTART?"""
     deliveries = Deliveries(SIGUSR1)
     deliveries.install(lens.flag("SA_RESTART"))
     libc.call("siginterrupt", SIGUSR1, 1)
@@ -225,12 +225,12 @@ def siginterrupt_flags() -> str:
 
 @probe(
     matters="A handler installed later by signal() is interruptible on one system only.",
-    advice="Say it to sigaction: leave SA_RESTART out at every installation.",
+    advice="Call sigaction() without SA_RESTART for every handler.",
     reference="siginterrupt(3); sysdeps/posix/signal.c glibc: _sigintr",
     light=True,
 )
 def siginterrupt_outlives_signal() -> bool:
-    """Does siginterrupt(sig, 1) hold for a later signal()?"""
+    """Does siginterrupt(sig, 1) apply to a later signal() too?"""
 
     def install(deliveries: Deliveries) -> None:
         libc.call("siginterrupt", deliveries.signum, 1)
@@ -257,18 +257,18 @@ def _flags_given_back() -> Optional[int]:
     documented={"linux": True, "netbsd": False},
 )
 def unknown_sa_flags_accepted() -> bool:
-    """Does sigaction() accept flags that do not exist?"""
+    """Does sigaction() accept unknown flags?"""
     return _flags_given_back() is not None
 
 
 @probe(
-    matters="A program that asks by a new flag takes one that is only kept for one that works.",
-    advice="Set unknown flags to ask, read them back, and trust those alone that were not cleared.",
+    matters="A program that probes for a new flag takes one that is only kept for one that works.",
+    advice="To probe for a flag, set it, read it back, and trust only a flag that is not cleared.",
     reference="sigaction(2) Linux: Dynamically probing for flag bit support (since 5.11)",
     documented={"linux": False},
 )
 def unknown_sa_flags_kept() -> bool:
-    """Does sigaction() give back flags that do not exist?"""
+    """Does sigaction() keep unknown flags?"""
     flags = _flags_given_back()
     if flags is None:
         raise Unsupported("sigaction() refuses flags that do not exist: EINVAL")
@@ -311,13 +311,13 @@ def _queue(signum: int, value: int = 0) -> None:
 
 
 @probe(
-    matters="A daemon that counts its signals, one a message, loses those sent in a burst.",
-    advice="Take a signal for 'there is work': look for all of it, not for one piece a signal.",
+    matters="A daemon that counts one signal per message loses messages sent in a burst.",
+    advice="Take a signal as 'there is work': do all of it, not one piece per signal.",
     reference="signal(7) Linux: Queueing and delivery semantics for standard signals",
     documented={"linux": 1},
 )
 def pending_coalesce() -> int:
-    """How many of 5 SIGUSR1 sent while blocked arrive?"""
+    """How many of 5 SIGUSR1 sent while blocked are delivered?"""
     deliveries = Deliveries(SIGUSR1)
     _hold(SIGUSR1)
     for _ in range(SENT):
@@ -326,13 +326,13 @@ def pending_coalesce() -> int:
 
 
 @probe(
-    matters="Code that counts on one delivery for each signal sent loses work where they merge.",
+    matters="Code that counts on one delivery per signal loses work if signals merge.",
     advice="Queue only with sigqueue and SIGRTMIN+n, and handle EAGAIN when the queue is full.",
     reference="signal(7) Linux: Real-time signals; POSIX XSH 2.4.1",
     documented={"linux": SENT},
 )
 def realtime_queued() -> int:
-    """How many of 5 SIGRTMIN queued while blocked arrive?"""
+    """How many of 5 SIGRTMIN queued while blocked are delivered?"""
     deliveries = Deliveries(_realtime())
     _hold(deliveries.signum)
     for _ in range(SENT):
@@ -341,13 +341,13 @@ def realtime_queued() -> int:
 
 
 @probe(
-    matters="Priorities by signal number are turned round on a system with another order.",
+    matters="Priorities by signal number are reversed on a system with another order.",
     advice="Give the most urgent message the lowest number, and rely on no order beyond that.",
     reference="POSIX XSH 2.4.1, sigwait; signal(7) Linux: Real-time signals",
     documented={"posix": "lowest first"},
 )
 def realtime_order() -> str:
-    """Which of several real-time signals does sigwait take first?"""
+    """Which of several pending real-time signals does sigwait() take first?"""
     first = _realtime()
     sent = [first + 2, first, first + 3, first + 1]
     _hold(*sent)
@@ -373,7 +373,7 @@ _MARK = 0x5AC36900
     documented={"posix": True},
 )
 def realtime_fifo() -> bool:
-    """Do values queued with one real-time signal keep their order?"""
+    """Do values queued with one real-time signal arrive in order?"""
     signum = _realtime()
     _hold(signum)
     for number in range(SENT):
@@ -393,23 +393,23 @@ def realtime_fifo() -> bool:
 
 @probe(
     matters="A number written into the source is another signal, or the C library's own.",
-    advice="Write SIGRTMIN+n, and check at start that it does not exceed SIGRTMAX.",
+    advice="Write SIGRTMIN+n, and check at startup that it does not exceed SIGRTMAX.",
     reference="signal(7) Linux: Real-time signals; signal(7) FreeBSD",
     light=True,
 )
 def sigrtmin() -> int:
-    """Which number is SIGRTMIN?"""
+    """What number is SIGRTMIN?"""
     return _realtime()
 
 
 @probe(
     matters="How many signals are free for a program's own use differs between systems.",
-    advice="Count from SIGRTMIN up, and check at start against SIGRTMAX.",
+    advice="Count up from SIGRTMIN, and check against SIGRTMAX at startup.",
     reference="signal(7) Linux: Real-time signals; signal(7) FreeBSD",
     light=True,
 )
 def sigrtmax() -> int:
-    """Which number is SIGRTMAX?"""
+    """What number is SIGRTMAX?"""
     _realtime()
     return int(signal.SIGRTMAX)
 
@@ -432,7 +432,7 @@ def _leaves_zombie(disposition: int) -> bool:
 
 @probe(
     matters="Without it a daemon that ignores SIGCHLD fills the process table with zombies.",
-    advice="Reap with waitpid(WNOHANG) in a loop; where statuses do not matter set SA_NOCLDWAIT.",
+    advice="Reap with waitpid(WNOHANG) in a loop; set SA_NOCLDWAIT if statuses do not matter.",
     reference="POSIX XSH _Exit, sigaction; wait(2) Linux; signal(3) FreeBSD",
     documented={"posix": True},
     light=True,
@@ -445,13 +445,13 @@ def sigchld_ignored_reaps() -> bool:
 
 @probe(
     matters="SIG_DFL ignores SIGCHLD too, and yet children stay until they are waited for.",
-    advice="Reap with waitpid(WNOHANG) in a loop, or set SIGCHLD to SIG_IGN in so many words.",
+    advice="Reap with waitpid(WNOHANG) in a loop, or set SIGCHLD to SIG_IGN explicitly.",
     reference="POSIX XSH _Exit; wait(2) Linux; signal(3) FreeBSD",
     documented={"posix": True},
     light=True,
 )
 def sigchld_default_leaves_zombies() -> bool:
-    """Does a child stay a zombie with SIGCHLD at its default?"""
+    """With SIGCHLD at its default, does a dead child stay a zombie?"""
     return bool(harness.answer(lambda: _leaves_zombie(libc.SIG_DFL)))
 
 
@@ -459,13 +459,13 @@ CHILDREN = 3
 
 
 @probe(
-    matters="A handler that reaps one child a signal leaves zombies after a burst.",
+    matters="A handler that reaps one child per signal leaves zombies after a burst.",
     advice="Call waitpid(-1, WNOHANG) until it finds no more, at every SIGCHLD.",
     reference="signal(7) Linux: Queueing and delivery semantics for standard signals",
     documented={"linux": 1},
 )
 def sigchld_coalesces() -> int:
-    """How many SIGCHLD of 3 children come if it was blocked?"""
+    """How many SIGCHLD of 3 children are delivered if it was blocked?"""
 
     def subject(watcher: Channel) -> int:
         deliveries = Deliveries(SIGCHLD)
@@ -522,29 +522,29 @@ def _count_job_control() -> tuple[int, int]:
 
 @probe(
     matters="A parent that is not told of stopped children waits for them for ever.",
-    advice="Set or leave SA_NOCLDSTOP by sigaction; ask waitpid with WUNTRACED.",
+    advice="Set or omit SA_NOCLDSTOP with sigaction(); call waitpid() with WUNTRACED.",
     reference="POSIX XSH sigaction: SA_NOCLDSTOP; signal(3C) illumos",
     documented={"posix": True},
 )
 def sigchld_on_stop() -> bool:
-    """Is SIGCHLD sent when a child is stopped?"""
+    """Is SIGCHLD sent when a child stops?"""
     return _job_control()[0] > 0
 
 
 @probe(
-    matters="A supervisor that counts on it never learns that its child goes on.",
-    advice="Who sends SIGCONT knows: do not rely on a SIGCHLD for it.",
+    matters="A supervisor that counts on it never learns that its child has continued.",
+    advice="The sender of SIGCONT knows already: do not rely on SIGCHLD.",
     reference="POSIX XSH sigaction: may be generated; sigaction(2) Linux: SA_NOCLDSTOP",
     documented={"linux": True},
 )
 def sigchld_on_continue() -> bool:
-    """Is SIGCHLD sent when a child is continued?"""
+    """Is SIGCHLD sent when a child continues?"""
     return _job_control()[1] > 0
 
 
 @probe(
-    matters="A daemon that wants the signal but no zombies gets no signal on another system.",
-    advice="To hear of children that end, reap them: leave SA_NOCLDWAIT out.",
+    matters="A daemon that wants the signal without zombies gets no signal on another system.",
+    advice="To learn of children that end, reap them: leave out SA_NOCLDWAIT.",
     reference="sigaction(2) Linux: SA_NOCLDWAIT; POSIX XSH sigaction leaves it open",
     documented={"linux": True},
 )
@@ -581,7 +581,7 @@ def sigchld_nocldwait_sent() -> bool:
     light=True,
 )
 def waiter_exists(name: str) -> bool:
-    """Has the C library {row}()?"""
+    """Does the C library provide {row}()?"""
     return libc.has(name)
 
 
@@ -593,7 +593,7 @@ def waiter_exists(name: str) -> bool:
     light=True,
 )
 def has_sigqueue() -> bool:
-    """Has the C library sigqueue()?"""
+    """Does the C library provide sigqueue()?"""
     return libc.has("sigqueue")
 
 
@@ -604,7 +604,7 @@ def has_sigqueue() -> bool:
     light=True,
 )
 def python_has_sigtimedwait() -> bool:
-    """Has Python signal.sigtimedwait?"""
+    """Does Python provide signal.sigtimedwait?"""
     return hasattr(signal, "sigtimedwait")
 
 
@@ -615,7 +615,7 @@ def python_has_sigtimedwait() -> bool:
     documented={"posix": True},
 )
 def sigtimedwait_takes_pending() -> bool:
-    """Does sigtimedwait with no time take a pending signal?"""
+    """Does sigtimedwait() with a zero timeout take a pending signal?"""
     _hold(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
     wanted, at_once = lens.signal_set([SIGUSR1]), lens.timespec()(0)
@@ -642,7 +642,7 @@ def _sigwait(signum: int) -> bool:
     documented={"posix": True},
 )
 def sigwait_takes_earlier() -> bool:
-    """Does a child's sigwait take a signal sent before it waits?"""
+    """Does sigwait() take a signal that was sent before the call?"""
     # A handler, so that a signal that is not held does not end the child.
     Deliveries(SIGUSR1)
     _hold(SIGUSR1)
@@ -658,13 +658,13 @@ def sigwait_takes_earlier() -> bool:
 
 
 @probe(
-    matters="A daemon started with the signal ignored waits for ever where it is thrown away.",
+    matters="A daemon started with the signal ignored waits for ever if the signal is discarded.",
     advice="Set the signal to SIG_DFL or a handler before you block and wait for it.",
     reference="POSIX XSH 2.4.1 leaves it open; signal(3) FreeBSD; sigwait(3)",
     documented={"freebsd": False},
 )
 def waited_while_ignored() -> bool:
-    """Is a signal that is ignored, but blocked, kept for sigwait?"""
+    """Does sigwait() take a blocked signal that is ignored?"""
     lens.sigaction(SIGUSR1, libc.SIG_IGN)
     _hold(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
@@ -693,8 +693,8 @@ def _kqueue() -> bool:
 
 
 @probe(
-    matters="An event loop gets its signals by another call on every kind of system.",
-    advice="Use signalfd or kqueue where there is one, else a pipe that the handler writes to.",
+    matters="An event loop gets its signals from a different call on each kind of system.",
+    advice="Use signalfd() or kqueue() if available, otherwise a pipe that the handler writes to.",
     reference="signalfd(2) Linux; kqueue(2) FreeBSD: EVFILT_SIGNAL",
     documented={
         "linux": "signalfd",
@@ -705,7 +705,7 @@ def _kqueue() -> bool:
     },
 )
 def signal_descriptor() -> str:
-    """Which descriptor gives signals to an event loop?"""
+    """Which kind of descriptor reports signals to an event loop?"""
     ways = {
         "signalfd": _signalfd if libc.has("signalfd") else None,
         "kqueue": _kqueue if hasattr(select, "kqueue") else None,
@@ -723,7 +723,7 @@ def signal_descriptor() -> str:
     reference="Python library reference: signal.set_wakeup_fd",
 )
 def python_wakeup_fd() -> bool:
-    """Does Python write a signal's number to set_wakeup_fd?"""
+    """Does Python write the signal number to set_wakeup_fd()'s descriptor?"""
     reading, writing = os.pipe()
     for end in (reading, writing):
         os.set_blocking(end, False)
@@ -751,29 +751,29 @@ def _survives_in_new_program(before: Callable[[], Any]) -> bool:
     documented={"posix": True},
 )
 def ignored_survives_exec() -> bool:
-    """Is an ignored signal still ignored after exec?"""
+    """Does an ignored signal stay ignored after exec?"""
     return _survives_in_new_program(lambda: lens.sigaction(SIGUSR1, libc.SIG_IGN))
 
 
 @probe(
     matters="The new program would jump to where the old one had its handler.",
-    advice="Count on it: what was caught is SIG_DFL in the new program, what was ignored is not.",
+    advice="Rely on it: a handled signal is SIG_DFL in the new program, an ignored one is not.",
     reference="POSIX XSH exec; signal(7) Linux",
     documented={"posix": True},
 )
 def handler_reset_on_exec() -> bool:
-    """Does exec set a handled signal back to its default?"""
+    """Does exec reset a handled signal to its default?"""
     return not _survives_in_new_program(lambda: Deliveries(SIGUSR1).install(0))
 
 
 @probe(
-    matters="A daemon that execs itself in a handler or with signals blocked is deaf ever after.",
+    matters="A daemon that execs itself in a handler, or with signals blocked, stays deaf to them.",
     advice="Set the signal mask at the start of every program and before every exec.",
     reference="POSIX XSH exec; sigaction(2) FreeBSD",
     documented={"posix": True},
 )
 def mask_survives_exec() -> bool:
-    """Is a blocked signal still blocked after exec?"""
+    """Does a blocked signal stay blocked after exec?"""
     return _survives_in_new_program(lambda: _hold(SIGUSR1))
 
 
@@ -793,32 +793,32 @@ def _write_to_broken_pipe(disposition: int) -> Child:
 
 
 @probe(
-    matters="A server in C ends, without a word, when a client leaves before its answer.",
+    matters="A server in C dies silently when a client leaves before its answer.",
     advice="Ignore SIGPIPE at the start, and take EPIPE for the end of the connection.",
     reference="POSIX XSH write; pipe(7) Linux",
     documented={"posix": True},
 )
 def sigpipe_kills() -> bool:
-    """Does a write to a broken pipe kill by default?"""
+    """Does a write to a broken pipe kill the process by default?"""
     with _write_to_broken_pipe(libc.SIG_DFL) as child:
         return bool(_fate(child, SIGPIPE) == "SIGPIPE")
 
 
 @probe(
-    matters="Code that ignores SIGPIPE and looks for no error writes into the void.",
+    matters="Code that ignores SIGPIPE and checks no errors writes into the void.",
     advice="Check every write, and take EPIPE for the end of the connection.",
     reference="POSIX XSH write; pipe(7) Linux",
     documented={"posix": "EPIPE"},
 )
 def sigpipe_ignored_gives() -> str:
-    """What does a broken pipe give with SIGPIPE ignored?"""
+    """With SIGPIPE ignored, what does a write to a broken pipe return?"""
     with _write_to_broken_pipe(libc.SIG_IGN) as child:
         return str(_fate(child, SIGPIPE))
 
 
 @probe(
     matters="Programs that a Python daemon starts may inherit it, and then never end at a pipe.",
-    advice="Let subprocess restore it (restore_signals), or set SIG_DFL before an exec of yours.",
+    advice="Let subprocess restore it (restore_signals), or set SIG_DFL before your own exec.",
     reference="Python library reference: signal, General rules; subprocess, restore_signals",
     light=True,
 )

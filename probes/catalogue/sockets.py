@@ -96,20 +96,20 @@ def _accepted(listening: socket.socket, host: str) -> Optional[Any]:
     scope=CONFIGURED,
 )  # fmt: skip
 def v6only_default() -> bool:
-    """Does a fresh AF_INET6 socket accept IPv6 alone?"""
+    """Is IPV6_V6ONLY on by default?"""
     with _tcp(WILDCARD6) as fresh:
         return bool(fresh.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
 
 
 @probe(
     matters="A daemon or a test that binds ::1 fails to start on a machine without it.",
-    advice="Treat EADDRNOTAVAIL and EAFNOSUPPORT from ::1 as no IPv6, and go on with 127.0.0.1.",
+    advice="Treat EADDRNOTAVAIL and EAFNOSUPPORT from ::1 as 'no IPv6', and use 127.0.0.1.",
     reference="RFC 4291 2.5.3; ipv6(7) Linux; net.ipv6.conf.all.disable_ipv6",
     scope=CONFIGURED,
     light=True,
 )
 def ipv6_loopback() -> Any:
-    """Can ::1 be bound and connected to?"""
+    """Can a program bind ::1 and connect to it?"""
     try:
         with contextlib.ExitStack() as both:
             listening, client = (
@@ -134,20 +134,20 @@ def ipv6_loopback() -> Any:
     scope=CONFIGURED,
 )  # fmt: skip
 def v4mapped_default() -> bool:
-    """Does a plain [::] listener serve IPv4 clients?"""
+    """Does a default [::] listener serve IPv4 clients?"""
     with _listener(WILDCARD6) as listening:
         return _accepted(listening, LOOPBACK) is not None
 
 
 @probe(
-    matters="A single dual listener is no way to serve both families where this is no.",
-    advice="Where it is no, listen twice: an AF_INET and an AF_INET6 socket with IPV6_V6ONLY=1.",
+    matters="If not, a single dual-stack listener cannot serve both families.",
+    advice="If not, listen on two sockets: AF_INET, and AF_INET6 with IPV6_V6ONLY=1.",
     reference="RFC 3493 5.3; POSIX XSH 2.10.20.2; ip6(4) OpenBSD",
     documented={"linux": True, "freebsd": True, "openbsd": False, "posix": True},
     light=True,
 )
 def v4mapped_dual() -> Any:
-    """Does [::] with IPV6_V6ONLY=0 serve IPv4 clients?"""
+    """Does a [::] listener with IPV6_V6ONLY=0 serve IPv4 clients?"""
     try:
         listening = _listener(WILDCARD6, 0, DUAL)
     except OSError as error:
@@ -163,7 +163,7 @@ def v4mapped_dual() -> Any:
     light=True,
 )
 def v4mapped_address() -> str:
-    """How does 127.0.0.1 read on a dual [::] listener?"""
+    """How does a dual-stack [::] listener show the client 127.0.0.1?"""
     try:
         listening = _listener(WILDCARD6, 0, DUAL)
     except OSError as error:
@@ -177,13 +177,13 @@ def v4mapped_address() -> str:
 
 
 @probe(
-    matters="A V6ONLY set too late is ignored or refused, and the wrong clients are served.",
+    matters="IPV6_V6ONLY set too late is ignored or refused, and the wrong clients are served.",
     advice="Set IPV6_V6ONLY before bind, and check what setsockopt returns.",
     reference="RFC 3493 5.3; ipv6(7) Linux",
     light=True,
 )
 def v6only_after_bind() -> str:
-    """May IPV6_V6ONLY change after bind?"""
+    """What does setting IPV6_V6ONLY after bind() return?"""
     with _tcp(WILDCARD6) as bound:
         bound.bind((WILDCARD6, 0))
         level, option = socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
@@ -212,10 +212,10 @@ class _Beside:
     second: _Name
 
     def __str__(self) -> str:
-        names = {REUSEADDR: "SO_REUSEADDR", V6ONLY: "V6ONLY"}
+        names = {REUSEADDR: "SO_REUSEADDR", V6ONLY: "IPV6_V6ONLY"}
         options = (*self.first.options, *self.second.options)
         said = [name for option, name in names.items() if option in options]
-        plainly = f"{_shown(self.second.host)} bind beside {_shown(self.first.host)}"
+        plainly = f"{_shown(self.second.host)} beside {_shown(self.first.host)}"
         return plainly + (f" with {' and '.join(said)}" if said else "")
 
 
@@ -269,7 +269,7 @@ def _rows(options: str, families: dict[str, _Beside]) -> dict[str, _Beside]:
     light=True,
 )
 def bind_both_families(pair: _Beside) -> str:
-    """May {row}?"""
+    """What does binding {row} return?"""
     return _second(pair)
 
 
@@ -278,14 +278,14 @@ def bind_both_families(pair: _Beside) -> str:
         **_rows("v6only", _families(v6=(V6ONLY,))),
         **_rows("v6only_reuseaddr", _families(REUSEADDR, v6=(V6ONLY,))),
     },
-    matters="Two sockets, one a family, are the portable way to serve both; this is its ground.",
+    matters="Two sockets, one per family, are the portable way to serve both; this must work.",
     advice="Set IPV6_V6ONLY=1 before bind and listen on both sockets.",
     reference="RFC 3493 5.3; ipv6(7) Linux; inet6(4) FreeBSD",
     documented={"linux": "ok", "freebsd": "ok"},
     light=True,
 )
 def bind_both_families_v6only(pair: _Beside) -> str:
-    """May {row}?"""
+    """What does binding {row} return?"""
     return _second(pair)
 
 
@@ -300,27 +300,27 @@ def bind_both_families_v6only(pair: _Beside) -> str:
             _Name(WILDCARD, (REUSEADDR,)), _Name(LOOPBACK, (REUSEADDR,))
         ),
     },
-    matters="Where it may, a second daemon takes a part of the first one's clients, unnoticed.",
-    advice="Hold a lock file a daemon; never take a successful bind for being alone on the port.",
+    matters="If it works, a second daemon takes some of the first one's clients, unnoticed.",
+    advice="Hold one lock file per daemon; a successful bind() does not prove the port is yours.",
     reference="socket(7) Linux; getsockopt(2) FreeBSD: SO_REUSEADDR",
     # "except when there is an active listening socket bound to the address"
     documented=lambda pair: {"linux": "EADDRINUSE"} if pair.second.options else {},
     light=True,
 )
 def beside_a_listener(pair: _Beside) -> str:
-    """May {row}?"""
+    """What does binding {row} return?"""
     return _second(pair)
 
 
 @probe(
-    matters="Where it is ok, a second start of the daemon steals its clients and nobody notices.",
-    advice="Hold a lock file for the daemon's life; bind alone does not keep a second one out.",
+    matters="If it works, starting the daemon twice steals clients, and no one notices.",
+    advice="Hold a lock file for the daemon's life; bind() does not keep a second daemon out.",
     reference="socket(7) Linux; getsockopt(2) FreeBSD: SO_REUSEADDR",
     documented={"linux": "EADDRINUSE"},
     light=True,
 )
 def reuseaddr_live_listener() -> str:
-    """May SO_REUSEADDR bind a live listener's very address?"""
+    """With SO_REUSEADDR, what does binding a listener's own address return?"""
     name = _Name(LOOPBACK, (REUSEADDR,))
     return _second(_Beside(name, name))
 
@@ -344,7 +344,7 @@ _FAMILY_NAMES = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
     light=True,
 )
 def passive_order() -> str:
-    """In which order does getaddrinfo(NULL, AI_PASSIVE) list?"""
+    """In which order does getaddrinfo(NULL, AI_PASSIVE) list families?"""
     return ", ".join(_FAMILY_NAMES.get(found[0], str(found[0])) for found in _passive())
 
 
@@ -363,20 +363,20 @@ def _first_that_binds() -> socket.socket:
     light=True,
 )
 def first_that_binds() -> str:
-    """Of getaddrinfo's addresses, which binds first?"""
+    """Which family does the first bindable getaddrinfo() address have?"""
     with _first_that_binds() as bound:
         return _FAMILY_NAMES[bound.family]
 
 
 @probe(
-    matters="A daemon that works for all clients here serves IPv6 alone on the next system.",
-    advice="Bind every address getaddrinfo gives with IPV6_V6ONLY=1, one listener a family.",
+    matters="A daemon that serves all clients here serves only IPv6 on the next system.",
+    advice="Bind every address getaddrinfo() gives with IPV6_V6ONLY=1, one listener per family.",
     reference="getaddrinfo(3), EXAMPLES; RFC 3493 3.7; inet6(4) FreeBSD",
     scope=CONFIGURED,
     light=True,
 )
 def first_that_binds_serves() -> str:
-    """Whom does getaddrinfo's first address that binds serve?"""
+    """Which clients does the first bindable getaddrinfo() address serve?"""
     with _first_that_binds() as listening:
         # An IPv4 socket has no way to serve IPv6, on a machine without it too.
         asked = {"IPv4": LOOPBACK}
@@ -414,7 +414,7 @@ def _restart(daemon: _Restart) -> str:
 
 
 @probe(
-    matters="A daemon that is restarted cannot bind its port for a minute or more.",
+    matters="A restarted daemon cannot bind its port for a minute or more.",
     advice="Set SO_REUSEADDR on every listener before bind.",
     reference="ip(7) Linux: NOTES; getsockopt(2) FreeBSD; RFC 9293 3.6.1",
     documented={"linux": "EADDRINUSE"},
@@ -422,19 +422,19 @@ def _restart(daemon: _Restart) -> str:
     light=True,
 )
 def bind_time_wait() -> str:
-    """Does a plain bind get a port with a TIME_WAIT connection?"""
+    """What does a plain bind() to a port in TIME_WAIT return?"""
     return _restart(_Restart(before=(), after=()))
 
 
 @probe(
-    matters="A daemon that is restarted must get its port back at once.",
+    matters="A restarted daemon must get its port back at once.",
     advice="Set SO_REUSEADDR on every listener before bind.",
     reference="ip(7) and socket(7) Linux; getsockopt(2) FreeBSD",
     documented={"linux": "ok"},
     light=True,
 )
 def reuseaddr_time_wait() -> str:
-    """Does SO_REUSEADDR get a port with a TIME_WAIT connection?"""
+    """With SO_REUSEADDR, what does bind() to a port in TIME_WAIT return?"""
     return _restart(_Restart(before=(REUSEADDR,), after=(REUSEADDR,)))
 
 
@@ -446,7 +446,7 @@ def reuseaddr_time_wait() -> str:
     light=True,
 )
 def late_reuseaddr_time_wait() -> str:
-    """Does SO_REUSEADDR help if the TIME_WAIT socket had it not?"""
+    """With SO_REUSEADDR on the new socket only, what does bind() to a port in TIME_WAIT return?"""
     return _restart(_Restart(before=(), after=(REUSEADDR,)))
 
 
@@ -485,14 +485,14 @@ def _shares(option: Option, name: str = "SO_REUSEPORT") -> list[int]:
 
 
 @probe(
-    matters="A pool of processes with a listener each cannot be had without it.",
-    advice="Where there is none, share one listener among the processes by inheriting it.",
+    matters="Without it, the processes of a pool cannot each have their own listener.",
+    advice="Without it, let the processes inherit and share one listener.",
     reference="socket(7) Linux; getsockopt(2) FreeBSD",
     documented={"linux": True, "freebsd": True},
     light=True,
 )
 def reuseport_exists() -> Any:
-    """Is there SO_REUSEPORT for TCP?"""
+    """Can SO_REUSEPORT be set on a TCP socket?"""
     if not hasattr(socket, "SO_REUSEPORT"):
         return False
     with _tcp(LOOPBACK) as fresh:
@@ -530,7 +530,7 @@ def reuseport_last_binder_wins() -> Sample:
 
 
 @probe(
-    matters="FreeBSD balances among listeners only with an option of its own.",
+    matters="FreeBSD balances among listeners only with its own option.",
     advice="Set SO_REUSEPORT_LB instead of SO_REUSEPORT where the system has it.",
     reference="getsockopt(2) FreeBSD 12",
     documented={"freebsd": True},
@@ -548,12 +548,12 @@ def reuseport_lb() -> Sample:
 
 @probe(
     matters="Code that sets SO_REUSEPORT on every listener fails on its Unix socket.",
-    advice="Set SO_REUSEPORT on AF_INET and AF_INET6 sockets alone.",
+    advice="Set SO_REUSEPORT only on AF_INET and AF_INET6 sockets.",
     reference="net/core/sock.c Linux: sk_reuseport only for inet sockets",
     light=True,
 )
 def reuseport_unix() -> str:
-    """May SO_REUSEPORT be set on a Unix socket?"""
+    """What does setting SO_REUSEPORT on a Unix socket return?"""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as fresh:
         try:
             fresh.setsockopt(*_reuseport())
@@ -601,7 +601,7 @@ def _fill_backlog() -> tuple[int, str]:
     light=True,
 )
 def backlog_completes() -> int:
-    """Connections completed with listen(2) and no accept?"""
+    """How many connections complete after listen(2), without accept()?"""
     return _fill_backlog()[0]
 
 
@@ -613,19 +613,19 @@ def backlog_completes() -> int:
     light=True,
 )
 def backlog_overflow() -> str:
-    """What does connect get when the backlog is full?"""
+    """What happens to connect() when the backlog is full?"""
     return _fill_backlog()[1]
 
 
 @probe(
-    matters="A large backlog is cut down in silence, and a burst of clients overflows it.",
+    matters="A large backlog is cut down silently, and a burst of clients overflows it.",
     advice="Raise net.core.somaxconn or kern.ipc.soacceptqueue to the backlog you ask for.",
     reference="listen(2) Linux: somaxconn; listen(2) FreeBSD: kern.ipc.soacceptqueue",
     scope=CONFIGURED,
     light=True,
 )
 def backlog_clamp() -> int:
-    """What does the kernel make of listen(1048576)?"""
+    """To what does the kernel limit the backlog of listen(1048576)?"""
     with _listener(LOOPBACK, backlog=1 << 20) as listening:
         if libc.FREEBSD:
             # SO_LISTENQLIMIT of sys/sys/socket.h.
@@ -661,13 +661,13 @@ def _queue_and_backlog(listening: socket.socket) -> tuple[int, int]:
 
 @probe(
     matters="listen(SOMAXCONN) asks for 128 on one C library and for 4096 on another.",
-    advice="Give listen() a number of your own instead of SOMAXCONN.",
+    advice="Pass listen() your own number instead of SOMAXCONN.",
     reference="listen(2) Linux; <sys/socket.h>",
     scope=INFORMATIVE,
     light=True,
 )
 def somaxconn_macro() -> int:
-    """What is SOMAXCONN, as Python was compiled with it?"""
+    """What is SOMAXCONN in the headers that Python was built with?"""
     return int(socket.SOMAXCONN)
 
 
@@ -675,14 +675,14 @@ def somaxconn_macro() -> int:
 
 
 @probe(
-    matters="A client that connects to the address its server binds, 0.0.0.0, fails here or there.",
-    advice="Connect to 127.0.0.1 or ::1; the wildcard address is for bind alone.",
+    matters="A client that connects to 0.0.0.0, as its server binds it, fails on some systems.",
+    advice="Connect to 127.0.0.1 or ::1; the wildcard address is only for bind().",
     reference="RFC 1122 3.2.1.3; ip(4) FreeBSD 15: net.inet.ip.connect_inaddr_wild",
     scope=CONFIGURED,
     light=True,
 )
 def connect_to_any() -> str:
-    """What does connect to 0.0.0.0 give?"""
+    """What does connect() to 0.0.0.0 return?"""
     harness.need_loopback()
     with _listener(LOOPBACK) as listening, _tcp(WILDCARD) as client:
         try:
@@ -725,7 +725,7 @@ def _sun_path() -> int:
 
 
 @probe(
-    matters="A path copied into a sockaddr_un without a look at its size overwrites the stack.",
+    matters="A path copied into a sockaddr_un without checking its size overwrites the stack.",
     advice=_KEEP_SHORT,
     reference="unix(7) Linux; unix(4) FreeBSD; POSIX <sys/un.h>",
     documented={"linux": 108, **_BSD_SUN_PATH},
@@ -761,14 +761,14 @@ def _longest_bound(ending: bytes) -> Sample:
 
 
 @probe(
-    matters="A socket path that is fine on Linux is refused, or cut, elsewhere.",
+    matters="A socket path that works on Linux is refused or truncated elsewhere.",
     advice=_KEEP_SHORT,
     reference="unix(7) Linux: BUGS; unix(4) FreeBSD; POSIX <sys/un.h>",
     # unp_nam2sun of OpenBSD wants room for the NUL.
     documented={"linux": 108, **_BSD_SUN_PATH, "openbsd": 103},
 )
 def unix_path_limit() -> Sample:
-    """How many bytes may a Unix socket's path have without a NUL?
+    """How many bytes may a Unix socket's path have without a NUL at its end?
 
     Never more than fits into sun_path: xnu takes up to 253 bytes, which no portable
     program can write down.  The raw sample is what the kernel takes.
@@ -783,7 +783,7 @@ def unix_path_limit() -> Sample:
     documented={"linux": 107, **dict.fromkeys(_BSD_SUN_PATH, 103)},
 )
 def unix_path_limit_with_nul() -> Sample:
-    """How many bytes may a Unix socket's path have before its NUL?
+    """How many bytes may a Unix socket's path have before the NUL at its end?
 
     Never more than fits into sun_path; the raw sample is what the kernel takes.
     """
@@ -798,7 +798,7 @@ def unix_path_limit_with_nul() -> Sample:
     light=True,
 )
 def abstract_unix() -> Any:
-    """Are there abstract Unix sockets?"""
+    """Does the system have abstract Unix sockets?"""
     name = b"\0probes-" + os.urandom(8).hex().encode()
     with contextlib.ExitStack() as both:
         listening, client = (

@@ -92,5 +92,5 @@ def test_no_advice_takes_eperm_of_killpg_for_an_answer() -> None:
 def test_no_advice_gives_poll_a_terminal() -> None:
     # poll(2) BUGS of macOS: devices are not supported, so terminals neither.
     advice = catalogue()["files.poll_dev_null"].advice
-    assert "pipes and sockets alone" in advice
+    assert "only pipes and sockets" in advice
     assert "terminal too" in advice

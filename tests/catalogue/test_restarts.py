@@ -281,13 +281,13 @@ def test_a_write_that_went_through_whole_was_not_interrupted(
         return outcome
 
     monkeypatch.setattr(harness, "interrupted", interrupted)
-    assert restarts.after_handler(case) == "EINTR"
+    assert restarts.after_restarting_handler(case) == "EINTR"
     given = iter(["all"] * 100)
     with pytest.raises(Unsupported, match="moves all its bytes"):
-        restarts.after_handler(case)
+        restarts.after_restarting_handler(case)
     given = iter([Unsupported("the C library has no write()"), "EINTR"])
     with pytest.raises(Unsupported, match="no write"):
-        restarts.after_handler(case)
+        restarts.after_restarting_handler(case)
 
 
 @needs_linux

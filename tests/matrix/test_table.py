@@ -170,7 +170,7 @@ def test_text_tells_where_each_column_is_from(linux: Report, freebsd: Report) ->
     assert re.search(r"^B +recorded +bsd: FreeBSD 14.1-RELEASE amd64, 64-bit", text, re.M)
     assert re.search(r"^\(C\) +documented only +netbsd: ", text, re.M)
     assert re.search(r"^ +A\* +B +\(C\)$", text, re.M)
-    assert re.search(rf"^{ID} +\w+ !? +yes +\(yes\) +Does a fresh AF_INET6", text, re.M)
+    assert re.search(rf"^{ID} +\w+ !? +yes +\(yes\) +Is IPV6_V6ONLY on", text, re.M)
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
