@@ -17,6 +17,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Optional
 
 from . import renderings
@@ -375,6 +376,7 @@ def _print_list(probes: Mapping[str, Probe], as_json: bool) -> None:
             probe.id: {
                 "question": probe.question,
                 "scope": probe.scope,
+                "hangs_on": dict(probe.hangs_on),
                 "matters": probe.matters,
                 "advice": probe.advice,
                 "reference": probe.reference,
@@ -632,6 +634,9 @@ def _measured(probes: Mapping[str, Probe], options: argparse.Namespace) -> Repor
             progress=progress,
         )
     where = environment.describe(environment.probes_hash())
+    for id, probe in probes.items():
+        if setting := probe.setting(where):
+            facts[id] = replace(facts[id], hangs_on=setting)
     return Report(where, facts, time.monotonic() - started, at)
 
 

@@ -384,6 +384,17 @@ def test_explain_says_all_there_is() -> None:
     assert document["measured"]["status"] == "measured"
 
 
+@needs_linux
+def test_explain_and_list_name_the_setting_a_fact_hangs_on() -> None:
+    value = Path("/proc/sys/net/ipv6/bindv6only").read_text().strip()
+    assert f"Hangs on    net.ipv6.bindv6only, {value} here\n" in run_lab("explain", ID).stdout
+    document = json.loads(run_lab("explain", "--json", ID).stdout)[ID]
+    assert document["measured"]["hangs_on"] == document["hangs_on"]["linux"]
+    for id, named in ((ID, document["hangs_on"]), ("abi.long_bits", {})):
+        assert json.loads(run_lab("list", "--json", id).stdout)[id]["hangs_on"] == named
+    assert "Hangs on" not in run_lab("explain", "abi.long_bits").stdout
+
+
 def test_words_find_questions() -> None:
     """A name alone, words of a question, and what a user calls a terminal."""
     assert run_lab("explain", "v6only_default").stdout == run_lab("explain", ID).stdout
