@@ -37,6 +37,7 @@ from .fact import (
     read_json,
     show,
 )
+from .invocation import called
 from .probe import same
 
 DRIFT = "drift"
@@ -356,19 +357,24 @@ def of_cell(name: str, folder: str, here: Platform) -> str:
     """
     suffix = ".json"
     paths: dict[str, str] = {}
-    for place in [folder] if folder else [SHIPPED, own_folder()]:
+    # The user may have recorded none, and an archive made by `pack` holds none.
+    places = [folder] if folder else [p for p in (SHIPPED, own_folder()) if os.path.isdir(p)]
+    for place in places:
         try:
             found_here = os.listdir(place)
         except OSError as error:
-            if paths:
-                continue  # The user recorded none.
-            said = f"{place}: {error.strerror}; name a folder in --baselines"
+            said = f"{place}: {error.strerror}; name a folder of reports in --baselines"
             raise ReportError(said) from None
         for file in found_here:
             if file.endswith(suffix) and not file.endswith(f".allowed{suffix}"):
                 paths[file[: -len(suffix)]] = os.path.join(place, file)
-    folder = folder or SHIPPED
+    folder = folder or " and ".join(dict.fromkeys(places)) or own_folder()
     names = sorted(paths)
+    record = f"record one: {called()} gate --update --reason TEXT FILE, then gate FILE"
+    if not names:
+        raise ReportError(
+            f"{folder}: no baselines there; {record}; or name a folder of reports in --baselines"
+        )
     if name != "auto":
         if name in names:
             return paths[name]
@@ -382,7 +388,7 @@ def of_cell(name: str, folder: str, here: Platform) -> str:
     if not alike:
         raise ReportError(
             f"{folder}: no baseline of this platform, {here}; there are {', '.join(names)}; "
-            "record one: gate --update --reason TEXT FILE"
+            f"{record}"
         )
     return min(alike)[-1]
 

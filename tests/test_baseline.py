@@ -693,7 +693,7 @@ def test_a_cell_is_found_by_its_name(tmp_path: Path) -> None:
     for name in ("c", "a.1.allowed", "notes", "a.1.json", ""):
         with pytest.raises(ReportError, match=r"there are a\.1, b$"):
             of_cell(name, str(tmp_path), DEBIAN)
-    with pytest.raises(ReportError, match="No such file or directory; name a folder in --base"):
+    with pytest.raises(ReportError, match="No such file or directory; name a folder of reports"):
         of_cell("b", str(tmp_path / "nowhere"), DEBIAN)
 
 

@@ -616,13 +616,20 @@ def test_gate_of_a_cell(baseline: Path, drifted: Path, tmp_path: Path) -> None:
     def gate(cell: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return run_lab("gate", "--cell", cell, "--baselines", str(folder), *arguments)
 
-    assert "no baseline of this platform" in gate("auto", FEW).stderr
+    for cell in ("auto", "a"):
+        done = gate(cell, FEW)
+        assert done.returncode == 2
+        assert f"{folder}: no baselines there; record one: " in done.stderr
+        assert done.stderr.count("\n") == 1
     document = json.loads(baseline.read_text())
     # Another system's, another Python's of this one, and this one's own.
     document["environment"]["python"] = "CPython 3.0.0"
     (folder / "a.json").write_text(json.dumps(document))
     document["environment"]["emulated_32_bit"] = not document["environment"]["emulated_32_bit"]
     (folder / "b.json").write_text(json.dumps(document))
+    (folder / "a.json").rename(tmp_path / "a.json")
+    assert "no baseline of this platform" in gate("auto", FEW).stderr
+    (tmp_path / "a.json").rename(folder / "a.json")
     done = gate("auto", FEW)
     assert (done.returncode, "a.json" in done.stderr) == (0, True), done.stderr
     shutil.copy(drifted, folder / "c.json")
@@ -688,6 +695,30 @@ def test_pack_makes_one_file_that_runs_anywhere(tmp_path: Path) -> None:
     again = tmp_path / "again.pyz"
     assert packed("pack", "-o", str(again)).returncode == 0
     assert again.read_bytes() == archive.read_bytes()
+
+
+def test_the_packed_lab_finds_the_baselines_of_its_user(baseline: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "lab.pyz"
+    assert run_lab("pack", "-o", str(archive)).returncode == 0
+    own = tmp_path / "data" / "papaya-lab" / "baselines"
+
+    def gate() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(archive), "gate", "--cell", "auto", FEW], cwd=tmp_path,
+            env={**os.environ, "XDG_DATA_HOME": str(tmp_path / "data")},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    done = gate()
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"probes: {own}: no baselines there; record one: ")
+    assert f"{archive} gate --update --reason TEXT FILE, then gate FILE; or" in done.stderr
+    assert done.stderr.count("\n") == 1
+    own.mkdir(parents=True)
+    shutil.copy(baseline, own / "mine.json")
+    done = gate()
+    assert done.returncode == 0, done.stderr
+    assert "data/papaya-lab/baselines/mine.json" in done.stderr
 
 
 def test_as_a_library() -> None:
