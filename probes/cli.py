@@ -172,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
             _explain_options,
             "explain facts, or find them by words: why they matter, documented and measured values",
         ),
-        ("diff", _diff, _diff_options, "compare reports: the rows that differ"),
+        ("diff", _diff, _diff_options, "compare reports: what differs, and what was not measured"),
         (
             "gate",
             _gate,
@@ -411,6 +411,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _diff(options: argparse.Namespace) -> int:
     from . import comparison
+    from .probe import catalogue
 
     if len(options.reports) < 2:
         raise _Stop(USAGE, "diff needs two reports or more")
@@ -418,9 +419,12 @@ def _diff(options: argparse.Namespace) -> int:
     reports = [(path, _load(path)) for path in options.reports]
     rows = comparison.rows([report for _, report in reports])
     if options.json:
-        write(None, comparison.to_json(reports, rows, options.all))
+        write(None, comparison.to_json(reports, rows, options.all, catalogue()))
     else:
-        write(None, comparison.to_text(reports, rows, options.all, _style(options)))
+        text = comparison.to_text(reports, rows, options.all, catalogue(), _style(options))
+        write(None, text)
+    if not any(len(row.answered) > 1 for row in rows):
+        return _said(ENVIRONMENT, "nothing to compare: no fact is measured in two of the reports")
     return 1 if any(row.differs for row in rows) else 0
 
 
