@@ -16,10 +16,11 @@ import sys
 import tempfile
 from dataclasses import asdict
 
-from papaya.command import Parser, guarded
+from papaya.command import guarded
 from papaya.errors import Refused
 from probes import Report
 from probes import baseline as baselines
+from probes.arguments import Parser
 from probes.environment import probes_hash
 from probes.fact import ReportError, printable
 from probes.invocation import called

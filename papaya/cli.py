@@ -15,11 +15,12 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from probes.arguments import Parser
 from probes.invocation import called
 
 from . import config as configuration
 from . import loading
-from .command import Parser, guarded
+from .command import guarded
 from .errors import Refused
 from .experiment import cli as experiment
 from .journal import to_standard_error
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit status."""
-    # Started with one of them closed, it would have another thing opened under its number.
-    while (opened := os.open(os.devnull, os.O_RDWR)) < 3:
-        pass
-    os.close(opened)
 
     def run() -> int:
         options = _parser().parse_args(arguments)

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
 
-from probes.invocation import called
+from probes.files import open_standard_descriptors
 
 from .errors import Refused
-
-
-class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the arguments; exit status 2."""
-
-    def error(self, message: str) -> NoReturn:
-        """See `argparse.ArgumentParser.error`."""
-        program = self.prog
-        for name in ("papaya", "matrix"):
-            program = program.replace(called(name), name, 1)
-        self.exit(2, f"{program}: {message}; see {self.prog} --help\n")
 
 
 def guarded(program: str, run: Callable[[], int], usage: tuple[type[Exception], ...] = ()) -> int:
@@ -31,8 +18,9 @@ def guarded(program: str, run: Callable[[], int], usage: tuple[type[Exception], 
     ``usage`` are exceptions that say of the input what is wrong with it.
     """
     try:
+        open_standard_descriptors()
         status = run()
-        sys.stdout.flush()
+        _flush()
         return status
     except Refused as refused:
         return _said(program, refused.status, str(refused))
@@ -45,6 +33,15 @@ def guarded(program: str, run: Callable[[], int], usage: tuple[type[Exception], 
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _said(program, 3, f"{where}{error.strerror or error}")
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from None
 
 
 def _said(program: str, status: int, line: str) -> int:

@@ -1,10 +1,13 @@
 """Hold a report against a recorded one: what changed, what of it was allowed, what now.
 
 A baseline is a report someone approved.  Beside ``NAME.json`` may lie
-``NAME.allowed.json``, the differences someone allowed for a time:
+``NAME.allowed.json``, the differences someone allowed for a time, each of one fact or of all
+facts that hang on one setting:
 
-    {"allowed": [{"fact": "sockets.v6only_default", "from": false, "to": true,
-                  "reason": "the router's image sets bindv6only", "expires": "2027-03-01"}]}
+    {"allowed": [{"fact": "abi.time_t_bits", "from": 32, "to": 64,
+                  "reason": "the new image has it", "expires": "2027-03-01"},
+                 {"cause": "net.ipv6.bindv6only", "from": "0", "to": "1",
+                  "reason": "the router's image sets it", "expires": "2027-03-01"}]}
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from .fact import (
     read_json,
     show,
 )
+from .invocation import called
 from .probe import same
 
 DRIFT = "drift"
@@ -50,6 +54,22 @@ NEW = "new"
 """Known here for the first time: named, and no failure."""
 
 
+UNKNOWN = "unknown"
+"""Shown for a setting that a report does not record."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A setting that changed, on which facts hang."""
+
+    setting: str
+    was: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.was} -> {self.now}"
+
+
 @dataclass(frozen=True)
 class Change:
     """One fact that is not as the baseline has it."""
@@ -59,6 +79,8 @@ class Change:
     old: Optional[Fact]
     new: Optional[Fact]
     allowed_because: str = ""
+    cause: Optional[Cause] = None
+    """The setting that it hangs on, if it answers otherwise and the setting is not as it was."""
 
     @property
     def was(self) -> str:
@@ -87,14 +109,16 @@ def stricter(*facts: Optional[Fact]) -> str:
 class Allowance:
     """A difference someone allowed, with a reason and a last day."""
 
-    fact: str
+    name: str
+    """A fact's id, or with ``is_cause`` a setting."""
     was: str
     now: str
     reason: str
     expires: datetime.date
+    is_cause: bool = False
 
     def __str__(self) -> str:
-        return f"{self.fact}: {self.was} -> {self.now} (until {self.expires}: {self.reason})"
+        return f"{self.name}: {self.was} -> {self.now} (until {self.expires}: {self.reason})"
 
 
 @dataclass(frozen=True)
@@ -149,8 +173,18 @@ def compare(baseline: Report, report: Report) -> list[Change]:
         old, new = baseline.get(id), report.get(id)
         kind = _kind(old, new)
         if kind and (kind == FAULT or stricter(old, new) != INFORMATIVE):
-            changes.append(Change(kind, id, old, new))
+            change = Change(kind, id, old, new)
+            changes.append(replace(change, cause=_cause(baseline, report, change)))
     return changes
+
+
+def _cause(baseline: Report, report: Report, change: Change) -> Optional[Cause]:
+    if change.kind != DRIFT or change.scope != CONFIGURED:
+        return None
+    # A report of an older lab does not say what its facts hang on.
+    setting = next((f.hangs_on for f in (change.new, change.old) if f and f.hangs_on), "")
+    was, now = (of.environment.sysctls.get(setting, UNKNOWN) for of in (baseline, report))
+    return Cause(setting, was, now) if was != now else None
 
 
 def _kind(old: Optional[Fact], new: Optional[Fact]) -> str:
@@ -193,8 +227,9 @@ def judge(
 
     ``asked``: the ids that were to be measured, where that is not all of them; what
     was not asked is neither gone nor an allowance that no longer matches.  ``allow``:
-    globs of configured facts that may answer otherwise here; one that is lost or gone did
-    not answer.  ``require_all``: what only root may ask has to be asked too.  ``path``: the
+    globs of configured facts that may answer otherwise here, or of settings that facts hang on;
+    a fact that is lost or gone did not answer, and one whose setting is as it was has another
+    cause.  ``require_all``: what only root may ask has to be asked too.  ``path``: the
     baseline's file.
 
     Raises ReportError if the two are of different platforms (system, C library, width or
@@ -215,20 +250,22 @@ def judge(
     ]
     complaints = []
     for allowance in allowances:
-        at = next((n for n, c in enumerate(changes) if _matches(allowance, c)), None)
+        matched = [at for at, change in enumerate(changes) if _matches(allowance, change)]
         if today > allowance.expires:
             complaints.append(f"an allowed difference has expired: {allowance}")
-        elif at is not None:
-            old = changes[at]
-            changes[at] = replace(old, allowed_because=allowance.reason)
-        elif wanted is None or allowance.fact in wanted:
-            complaints.append(f"an allowed difference no longer matches: {allowance}")
+        elif matched:
+            for at in matched:
+                changes[at] = replace(changes[at], allowed_because=allowance.reason)
+        elif wanted is None or not wanted.isdisjoint(_about(allowance, baseline, report)):
+            why = _why_unmatched(allowance, baseline, report)
+            complaints.append(f"an allowed difference no longer matches: {allowance}{why}")
     for glob in allow:
         _check_allowed(glob, baseline, report)
     for at, change in enumerate(changes):
         if not require_all and _for_want_of_root(baseline, report, change):
             changes[at] = replace(change, kind=UNASKED)
-        globs = [glob for glob in allow if fnmatch.fnmatchcase(change.id, glob)]
+        names = [change.id, *([change.cause.setting] if change.cause else [])]
+        globs = [glob for glob in allow if fnmatch.filter(names, glob)]
         if globs and change.scope == CONFIGURED and change.kind == DRIFT:
             because = change.allowed_because or f"--allow {globs[0]}"
             changes[at] = replace(change, allowed_because=because)
@@ -242,20 +279,50 @@ def judge(
 
 def _check_allowed(glob: str, baseline: Report, report: Report) -> None:
     """What a machine's settings decide may differ from machine to machine, and nothing else."""
+    if fnmatch.filter(_settings(baseline, report), glob):
+        return
     ids = fnmatch.filter(sorted({*baseline.facts, *report.facts}), glob)
     scopes = {id: stricter(baseline.get(id), report.get(id)) for id in ids}
     if CONFIGURED not in scopes.values():
-        what = f"{ids[0]} is {scopes[ids[0]]}" if ids else "it matches no fact"
+        nothing = "it matches no fact and no setting"
+        what = f"{ids[0]} is {scopes[ids[0]]}" if ids else nothing
         raise ReportError(
             f"--allow {glob}: {what}, and only configured facts can be allowed so; "
             "a difference that is meant goes into NAME.allowed.json"
         )
 
 
+def _settings(*reports: Report) -> list[str]:
+    """Return the settings that facts of the reports hang on."""
+    return sorted({fact.hangs_on for report in reports for fact in report if fact.hangs_on})
+
+
+def _about(allowance: Allowance, *reports: Report) -> list[str]:
+    """Return the ids of the facts that ``allowance`` may be about."""
+    if not allowance.is_cause:
+        return [allowance.name]
+    return [f.id for report in reports for f in report if f.hangs_on == allowance.name]
+
+
+def _why_unmatched(allowance: Allowance, baseline: Report, report: Report) -> str:
+    """Say what is wrong with the cause that ``allowance`` names; empty if it names a fact."""
+    if not allowance.is_cause:
+        return ""
+    settings = _settings(baseline, report)
+    if allowance.name not in settings:
+        return f"; no fact hangs on it, but on {', '.join(settings) or 'no setting at all'}"
+    was, now = (of.environment.sysctls.get(allowance.name, UNKNOWN) for of in (baseline, report))
+    if (was, now) != (allowance.was, allowance.now):
+        return f"; the baseline has {was}, the report {now}"
+    return "; no fact that hangs on it changed"
+
+
 def _matches(allowance: Allowance, change: Change) -> bool:
+    if allowance.is_cause:
+        return change.cause == Cause(allowance.name, allowance.was, allowance.now)
     # That a probe fails is nothing to get used to.
     same_answers = (allowance.was, allowance.now) == (change.was, change.now)
-    return allowance.fact == change.id and same_answers and change.kind != FAULT
+    return allowance.name == change.id and same_answers and change.kind != FAULT
 
 
 _TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -290,19 +357,24 @@ def of_cell(name: str, folder: str, here: Platform) -> str:
     """
     suffix = ".json"
     paths: dict[str, str] = {}
-    for place in [folder] if folder else [SHIPPED, own_folder()]:
+    # The user may have recorded none, and an archive made by `pack` holds none.
+    places = [folder] if folder else [p for p in (SHIPPED, own_folder()) if os.path.isdir(p)]
+    for place in places:
         try:
             found_here = os.listdir(place)
         except OSError as error:
-            if paths:
-                continue  # The user recorded none.
-            said = f"{place}: {error.strerror}; name a folder in --baselines"
+            said = f"{place}: {error.strerror}; name a folder of reports in --baselines"
             raise ReportError(said) from None
         for file in found_here:
             if file.endswith(suffix) and not file.endswith(f".allowed{suffix}"):
                 paths[file[: -len(suffix)]] = os.path.join(place, file)
-    folder = folder or SHIPPED
+    folder = folder or " and ".join(dict.fromkeys(places)) or own_folder()
     names = sorted(paths)
+    record = f"record one: {called()} gate --update --reason TEXT FILE, then gate FILE"
+    if not names:
+        raise ReportError(
+            f"{folder}: no baselines there; {record}; or name a folder of reports in --baselines"
+        )
     if name != "auto":
         if name in names:
             return paths[name]
@@ -316,7 +388,7 @@ def of_cell(name: str, folder: str, here: Platform) -> str:
     if not alike:
         raise ReportError(
             f"{folder}: no baseline of this platform, {here}; there are {', '.join(names)}; "
-            "record one: gate --update --reason TEXT FILE"
+            f"{record}"
         )
     return min(alike)[-1]
 
@@ -358,10 +430,17 @@ def load_allowances(path: Union[str, os.PathLike[str]]) -> list[Allowance]:
 
 
 def _allowance(path: Union[str, os.PathLike[str]], number: int, entry: Any) -> Allowance:
-    wanted = ("fact", "from", "to", "reason", "expires")
     if not isinstance(entry, Mapping):
         raise ReportError(f"{path}: entry {number} is not an object")
+    if "fact" in entry and "cause" in entry:
+        raise ReportError(
+            f"{path}: entry {number} has both a fact and a cause; write an entry for each"
+        )
+    key = "cause" if "cause" in entry else "fact"
+    wanted = (key, "from", "to", "reason", "expires")
     missing = [name for name in wanted if name not in entry]
+    if missing[:1] == ["fact"]:
+        missing[0] = "fact or cause"
     unknown = sorted(set(entry) - set(wanted))
     if missing or unknown:
         raise ReportError(
@@ -372,16 +451,23 @@ def _allowance(path: Union[str, os.PathLike[str]], number: int, entry: Any) -> A
                 if names
             )
         )
+    if not isinstance(entry[key], str):
+        raise ReportError(f"{path}: entry {number} has a {key} that is no text")
     if not isinstance(entry["reason"], str) or not entry["reason"].strip():
         raise ReportError(f"{path}: entry {number} gives no reason")
     expires = _date(entry["expires"])
     if expires is None:
         raise ReportError(f"{path}: entry {number} expires on no date (2027-03-01)")
+    if key == "cause" and not all(type(entry[end]) in (int, str) for end in ("from", "to")):
+        raise ReportError(
+            f"{path}: entry {number} has a from or to that is no value of a setting; "
+            'write it as sysctl(8) shows it, such as "0"'
+        )
     was, now = (
         show(value) if isinstance(value, (bool, int, str, type(None))) else repr(value)
         for value in (entry["from"], entry["to"])
     )
-    return Allowance(str(entry["fact"]), was, now, entry["reason"], expires)
+    return Allowance(entry[key], was, now, entry["reason"], expires, key == "cause")
 
 
 def _date(text: Any) -> Optional[datetime.date]:

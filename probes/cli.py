@@ -17,11 +17,18 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Optional
+from dataclasses import replace
+from typing import TYPE_CHECKING, Optional
 
 from . import renderings
+from .arguments import Parser
 from .fact import FAULTS, Report, ReportError, printable, write_whole
-from .files import write_all, write_standard_output
+from .files import (
+    open_standard_descriptors,
+    write_all,
+    write_standard_error,
+    write_standard_output,
+)
 from .invocation import called
 
 if TYPE_CHECKING:
@@ -42,7 +49,7 @@ class _Stop(Exception):
 def main(arguments: Optional[list[str]] = None) -> int:
     """Run one command and return its exit status."""
     try:
-        _open_standard_descriptors()
+        open_standard_descriptors()
         options = _parser().parse_args(arguments)
         status: int = options.run(options)
         sys.stdout.flush()
@@ -116,7 +123,7 @@ def _internal_error(error: BaseException) -> str:
     if os.environ.get("PROBES_DEBUG"):
         import traceback
 
-        _tell(traceback.format_exc())
+        write_standard_error(traceback.format_exc())
     line = f"internal error: {_describe(error)}"
     first = error
     while first.__context__ and not first.__suppress_context__:
@@ -136,49 +143,8 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{where}"
 
 
-def _open_standard_descriptors() -> None:
-    """Open descriptors 0, 1 and 2 if they are closed, or a file of ours would get the number."""
-    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        if getattr(sys, name) is None:
-            descriptor = _open_in_place_of(number)
-            if descriptor != number:
-                os.dup2(descriptor, number)
-                os.close(descriptor)
-            setattr(sys, name, open(number, mode, closefd=False))
-
-
-def _open_in_place_of(number: int) -> int:
-    """Open a descriptor that reads nothing; output to it fails if it is standard output."""
-    with contextlib.suppress(OSError):
-        # Read-only in place of standard output: whoever writes to it is told.
-        return os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
-    # Not even a null device: a pipe without its other end reads nothing and takes nothing.
-    reading, writing = os.pipe()
-    kept, other = (writing, reading) if number == 2 else (reading, writing)
-    os.close(other)
-    return kept
-
-
-def _tell(text: str) -> None:
-    """Write to standard error; if that fails, the exit status has to do."""
-    stderr = sys.stderr
-    if stderr is None:
-        return
-    try:
-        own = stderr.fileno() == 2
-    except (OSError, ValueError):  # io.StringIO has none.
-        own = False
-    with contextlib.suppress(OSError, ValueError):
-        if not own:
-            stderr.write(text)  # A caller, such as papaya, wants it.
-        stderr.flush()
-    if own:
-        with contextlib.suppress(OSError):
-            write_all(2, text.encode("utf-8", "backslashreplace"))
-
-
 def _said(status: int, line: str) -> int:
-    _tell(f"probes: {printable(line)}\n")
+    write_standard_error(f"probes: {printable(line)}\n")
     # What could not be written once is not tried again at exit.
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -188,33 +154,8 @@ def _said(status: int, line: str) -> int:
 # The options -----------------------------------------------------------------------
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line.  ``options`` adds a command's own once it is typed."""
-
-    def __init__(
-        self, *, options: Optional[Callable[[_Parser], None]] = None, **settings: Any
-    ) -> None:
-        super().__init__(**settings)
-        self.options = options
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        add, self.options = self.options, None
-        if add:
-            add(self)
-        return super().parse_known_args(args, namespace)
-
-    def print_help(self, file: Any = None) -> None:
-        # Not argparse's own, which lets a full disk pass.
-        write(None, self.format_help())
-
-    def error(self, message: str) -> NoReturn:
-        name = self.prog.replace(called(), "probes", 1)
-        _tell(f"{name}: {message}; see {self.prog} --help\n")
-        raise SystemExit(USAGE)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog=called(),
         description="Measure how the system calls of this Unix really behave.",
         epilog="Exit status: 0 as expected, 1 behaviour drifted or reports differ, 2 usage or "
@@ -231,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
             _explain_options,
             "explain facts, or find them by words: why they matter, documented and measured values",
         ),
-        ("diff", _diff, _diff_options, "compare reports: the rows that differ"),
+        ("diff", _diff, _diff_options, "compare reports: what differs, and what was not measured"),
         (
             "gate",
             _gate,
@@ -247,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _report_options(parser: _Parser) -> None:
+def _report_options(parser: Parser) -> None:
     _add_choosing(parser)
     _add_measuring(parser)
     _add_format(parser, renderings.formats())
@@ -257,7 +198,7 @@ def _report_options(parser: _Parser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="add what to do about each")
 
 
-def _list_options(parser: _Parser) -> None:
+def _list_options(parser: Parser) -> None:
     parser.add_argument(
         "words", nargs="*", metavar="WORDS", help="an id, a glob, or words to look for: 'poll tty'"
     )
@@ -265,7 +206,7 @@ def _list_options(parser: _Parser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
-def _explain_options(parser: _Parser) -> None:
+def _explain_options(parser: Parser) -> None:
     _add_measuring(parser)
     parser.add_argument(
         "words", nargs="+", metavar="ID", help="a fact's id, a glob, or words to look for"
@@ -273,7 +214,7 @@ def _explain_options(parser: _Parser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
-def _diff_options(parser: _Parser) -> None:
+def _diff_options(parser: Parser) -> None:
     parser.add_argument(
         "reports", nargs="+", metavar="REPORT", help="two reports or more (JSON; - reads one)"
     )
@@ -281,7 +222,7 @@ def _diff_options(parser: _Parser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
-def _gate_options(parser: _Parser) -> None:
+def _gate_options(parser: Parser) -> None:
     from .verdict import FORMATS
 
     _add_choosing(parser)
@@ -318,13 +259,13 @@ def _gate_options(parser: _Parser) -> None:
     _add_format(parser, FORMATS)
 
 
-def _pack_options(parser: _Parser) -> None:
+def _pack_options(parser: Parser) -> None:
     parser.add_argument(
         "-o", "--output", default="lab.pyz", metavar="FILE", help="default: lab.pyz"
     )
 
 
-def _debug_options(parser: _Parser) -> None:
+def _debug_options(parser: Parser) -> None:
     parser.add_argument("id", metavar="ID", help="a fact's id")
     parser.add_argument(
         "--here", action="store_true",
@@ -343,7 +284,7 @@ def _debug_options(parser: _Parser) -> None:
     )
 
 
-def _add_choosing(parser: _Parser) -> None:
+def _add_choosing(parser: Parser) -> None:
     parser.add_argument(
         "--only", action="append", default=[], metavar="GLOB",
         help="measure facts that match, such as 'signals.*' or signals; may be repeated",
@@ -351,7 +292,7 @@ def _add_choosing(parser: _Parser) -> None:
     parser.add_argument("--skip", action="append", default=[], metavar="GLOB", help="leave out")
 
 
-def _add_measuring(parser: _Parser) -> None:
+def _add_measuring(parser: Parser) -> None:
     parser.add_argument(
         "--jobs", type=_positive, metavar="N", help="probes at once (default: twice the processors)"
     )
@@ -362,7 +303,7 @@ def _add_measuring(parser: _Parser) -> None:
     )  # fmt: skip
 
 
-def _add_deadline(parser: _Parser) -> None:
+def _add_deadline(parser: Parser) -> None:
     parser.add_argument(
         "--deadline", type=_seconds, metavar="S",
         help="seconds a probe may take (default: 10, more on a slow machine)",
@@ -435,6 +376,7 @@ def _print_list(probes: Mapping[str, Probe], as_json: bool) -> None:
             probe.id: {
                 "question": probe.question,
                 "scope": probe.scope,
+                "hangs_on": dict(probe.hangs_on),
                 "matters": probe.matters,
                 "advice": probe.advice,
                 "reference": probe.reference,
@@ -469,6 +411,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _diff(options: argparse.Namespace) -> int:
     from . import comparison
+    from .probe import catalogue
 
     if len(options.reports) < 2:
         raise _Stop(USAGE, "diff needs two reports or more")
@@ -476,9 +419,12 @@ def _diff(options: argparse.Namespace) -> int:
     reports = [(path, _load(path)) for path in options.reports]
     rows = comparison.rows([report for _, report in reports])
     if options.json:
-        write(None, comparison.to_json(reports, rows, options.all))
+        write(None, comparison.to_json(reports, rows, options.all, catalogue()))
     else:
-        write(None, comparison.to_text(reports, rows, options.all, _style(options)))
+        text = comparison.to_text(reports, rows, options.all, catalogue(), _style(options))
+        write(None, text)
+    if not any(len(row.answered) > 1 for row in rows):
+        return _said(ENVIRONMENT, "nothing to compare: no fact is measured in two of the reports")
     return 1 if any(row.differs for row in rows) else 0
 
 
@@ -580,7 +526,9 @@ def _pack(options: argparse.Namespace) -> int:
 
     size = pack(options.output)
     name = "lab.pyz" if options.output == "-" else os.path.basename(options.output)
-    _tell(f"probes: wrote {options.output}, {size // 1024} KiB; python3 {name} report\n")
+    write_standard_error(
+        f"probes: wrote {options.output}, {size // 1024} KiB; python3 {name} report\n"
+    )
     return 0
 
 
@@ -690,6 +638,9 @@ def _measured(probes: Mapping[str, Probe], options: argparse.Namespace) -> Repor
             progress=progress,
         )
     where = environment.describe(environment.probes_hash())
+    for id, probe in probes.items():
+        if setting := probe.setting(where):
+            facts[id] = replace(facts[id], hangs_on=setting)
     return Report(where, facts, time.monotonic() - started, at)
 
 

@@ -15,13 +15,12 @@ from typing import Any
 
 from . import command, compiler, lens, libc
 from .fact import Platform
+from .probe import settings
 
-# The kernel settings that bear on facts, as the platform's sysctl(8) names them.
+# Kernel settings that may explain a difference, as the platform's sysctl(8) names them, beside
+# those that probes say their facts hang on.
 _SYSCTLS = {
     "Linux": (
-        "net.ipv6.bindv6only",
-        "net.ipv6.conf.all.disable_ipv6",
-        "net.core.somaxconn",
         "net.ipv4.tcp_max_syn_backlog",
         "net.ipv4.tcp_abort_on_overflow",
         "net.ipv4.tcp_syncookies",
@@ -31,7 +30,6 @@ _SYSCTLS = {
         "kernel.msgmni",
     ),
     "FreeBSD": (
-        "net.inet6.ip6.v6only",
         "kern.ipc.soacceptqueue",
         "kern.ipc.maxpipekva",
         "kern.conservative_signals",
@@ -39,7 +37,7 @@ _SYSCTLS = {
         "security.bsd.conservative_signals",
         "security.jail.jailed",
     ),
-    "NetBSD": ("net.inet6.ip6.v6only", "kern.somaxconn"),
+    "NetBSD": ("kern.somaxconn",),
     "OpenBSD": ("kern.somaxconn", "kern.sominconn"),
     "Darwin": ("net.inet6.ip6.v6only", "kern.ipc.somaxconn"),
 }
@@ -238,13 +236,14 @@ def _linked(entry: Any) -> Iterator[Any]:
 
 
 def _sysctls(system: str) -> dict[str, str]:
-    names = _SYSCTLS.get(system, ())
+    names = [*settings(), *_SYSCTLS.get(system, ())]
     found: dict[str, str] = {}
     if system == "Linux":
         for name in names:
             for line in _lines("/proc/sys/" + name.replace(".", "/")):
                 found[name] = " ".join(line.split())
         return found
+    # It goes on after a name that the system does not know.
     for line in _run(["sysctl", *names]).splitlines() if names else ():
         # "name: value" on FreeBSD and macOS, "name=value" or "name = value" elsewhere.
         name, _, value = re.sub(r"\s*[:=]\s*", "\0", line, count=1).partition("\0")

@@ -19,6 +19,7 @@ def explained(probe: Probe, report: Report) -> dict[str, Any]:
         "id": probe.id,
         "question": probe.question,
         "scope": probe.scope,
+        "hangs_on": dict(probe.hangs_on),
         "matters": probe.matters,
         "advice": probe.advice,
         "reference": probe.reference,
@@ -40,12 +41,14 @@ def explain(probe: Probe, report: Report, style: Style) -> str:
     if probe.differs(fact, report.environment):
         measured += " - not what is documented"
     documented = "; ".join(f"{name}: {show(value)}" for name, value in probe.documented.items())
+    setting = report.environment.sysctls.get(fact.hangs_on)
     entries = (
         ("Matters", probe.matters),
         ("Advice", probe.advice),
         ("Documented", documented or "by no platform the lab has read"),
         ("Here", f"{measured}, on {report.environment}"),
         ("Scope", probe.scope),
+        *[("Hangs on", f"{fact.hangs_on}, {setting} here")] * bool(fact.hangs_on),
         ("Reference", probe.reference),
         ("Source", ":".join(map(str, probe.source))),
     )

@@ -80,6 +80,8 @@ class Fact:
     raw: Any = None
     reason: str = ""
     milliseconds: float = 0.0
+    hangs_on: str = ""
+    """The setting of this platform that decides the answer, where one is known to."""
     later: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Fields this version does not know, kept as they came."""
 
@@ -108,6 +110,8 @@ class Fact:
             document["raw"] = self.raw
         if self.reason:
             document["reason"] = self.reason
+        if self.hangs_on:
+            document["hangs_on"] = self.hangs_on
         return document
 
     @classmethod
@@ -127,6 +131,8 @@ class Fact:
         reason = fields.pop("reason", "")
         _check(isinstance(reason, str), f"fact {id} has a reason that is no string")
         _check(status == MEASURED or reason, f"fact {id} is {status} and gives no reason")
+        hangs_on = fields.pop("hangs_on", "")
+        _check(_is_text(hangs_on), f"fact {id} hangs on a setting whose name is no text")
         milliseconds = fields.pop("milliseconds", 0.0)
         _check(_is_duration(milliseconds), f"fact {id} has milliseconds that are no duration")
         return cls(
@@ -137,6 +143,7 @@ class Fact:
             raw=fields.pop("raw", None),
             reason=reason,
             milliseconds=float(milliseconds),
+            hangs_on=hangs_on,
             later=fields,
         )
 

@@ -1,7 +1,8 @@
-"""Write to a descriptor, or to standard output, until everything is written."""
+"""Write to a descriptor, standard output or standard error, until everything is written."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -32,6 +33,8 @@ def write_standard_output(data: bytes) -> None:
 
     Not by `sys.stdout`: with ``python -u`` its write may take a part and not say so.
     """
+    if sys.stdout is None:  # It was closed when Python started.
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard output")
     try:
         descriptor = sys.stdout.fileno()
     except (OSError, ValueError):
@@ -44,6 +47,47 @@ def write_standard_output(data: bytes) -> None:
         raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, "standard output") from None
+
+
+def write_standard_error(text: str) -> None:
+    """Write to standard error; if that fails, only the exit status tells."""
+    stderr = sys.stderr
+    if stderr is None:
+        return
+    try:
+        own = stderr.fileno() == 2
+    except (OSError, ValueError):  # io.StringIO has none.
+        own = False
+    with contextlib.suppress(OSError, ValueError):
+        if not own:
+            stderr.write(text)  # A caller, such as papaya, collects it.
+        stderr.flush()
+    if own:
+        with contextlib.suppress(OSError):
+            write_all(2, text.encode("utf-8", "backslashreplace"))
+
+
+def open_standard_descriptors() -> None:
+    """Open descriptors 0, 1 and 2 if they are closed, or another file would get the number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = _open_in_place_of(number)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, open(number, mode, closefd=False))
+
+
+def _open_in_place_of(number: int) -> int:
+    """Open a descriptor that reads nothing; output to it fails if it is standard output."""
+    with contextlib.suppress(OSError):
+        # Read-only in place of standard output: a program that writes to it is told.
+        return os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
+    # Not even a null device: a pipe without its other end reads nothing and takes nothing.
+    reading, writing = os.pipe()
+    kept, other = (writing, reading) if number == 2 else (reading, writing)
+    os.close(other)
+    return kept
 
 
 def _wait_until_writable(descriptor: int) -> None:

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, TypeVar, Union
 
-from .fact import INHERENT, SCOPES, Fact, Platform, Value
+from .fact import CONFIGURED, INHERENT, SCOPES, Fact, Platform, Value
 from .invocation import called
 from .source import read_docstring
 
@@ -64,6 +64,8 @@ class Probe:
     """For a row of a table the question of the whole table, else empty."""
     function: Callable[..., Any] = field(repr=False)
     arguments: tuple[Any, ...] = field(default=(), repr=False)
+    hangs_on: Mapping[str, str] = field(default_factory=dict)
+    """The setting that decides the answer, as sysctl(8) names it, by `Platform.names`."""
     light: bool = False
     """It leaves no child, handler, lock, file or setting behind: it may share a process."""
 
@@ -100,6 +102,11 @@ class Probe:
                 return name, self.documented[name]
         return None
 
+    def setting(self, platform: Platform) -> str:
+        """Return the setting it hangs on; empty if there is none, or ``platform`` lacks it."""
+        named = (self.hangs_on[name] for name in platform.names if name in self.hangs_on)
+        return next((setting for setting in named if setting in platform.sysctls), "")
+
     def differs(self, fact: Fact, platform: Platform) -> bool:
         """Whether a measured ``fact`` is not what ``platform`` documents."""
         documented = self.documented_for(platform)
@@ -114,6 +121,12 @@ def same(a: Value, b: Value) -> bool:
 _registered: dict[str, Probe] = {}
 
 
+def settings() -> list[str]:
+    """Return every setting that a probe known so far hangs on, by all its names."""
+    named = (setting for probe in _registered.values() for setting in probe.hangs_on.values())
+    return list(dict.fromkeys(named))
+
+
 def probe(
     *,
     matters: str,
@@ -121,10 +134,16 @@ def probe(
     reference: str,
     documented: Union[Documented, Callable[[Any], Documented], None] = None,
     scope: str = INHERENT,
+    hangs_on: Union[str, Mapping[str, str]] = "",
     light: bool = False,
     each: Optional[Mapping[str, Any]] = None,
 ) -> Callable[[Function], Function]:
     """Register a function as the probe ``<file>.<function>``.
+
+    ``hangs_on`` names the setting that decides the answer, as sysctl(8) does, such as
+    ``net.core.somaxconn``; where systems have several names for it, it is a mapping
+    ``{"linux": ..., "freebsd": ...}``.  The scope must be `CONFIGURED`, and a test must change
+    the setting and see the answer flip.  The gate then names the setting as the cause.
 
     With ``light`` it promises to change nothing that another probe could meet.
 
@@ -133,11 +152,13 @@ def probe(
     argument.  ``{row}`` in the question stands for ``str(argument)``, and
     ``documented`` may be a function of the argument.
 
-    Raises ValueError for an unknown scope, a missing question, an id that is taken, and
-    for what is documented of an unknown platform or in another type than is measured.
+    Raises ValueError for an unknown scope, a missing question, an id that is taken, a setting
+    that cannot be one, and for what is documented of an unknown platform or in another type than
+    is measured.
     """
     if scope not in SCOPES:
         raise ValueError(f"scope is one of {', '.join(SCOPES)}, not {scope!r}")
+    by_system = {"posix": hangs_on} if isinstance(hangs_on, str) and hangs_on else hangs_on or {}
 
     def register(function: Function) -> Function:
         family = function.__module__.rpartition(".")[2]
@@ -150,6 +171,7 @@ def probe(
             promises = documented(*arguments) if callable(documented) else documented
             id = f"{family}.{name}"
             _check_documented(id, promises or {}, function.__annotations__.get("return"))
+            _check_setting(id, by_system, scope)
             known = _registered.get(id)
             # A module imported again replaces its own.
             if known and known.function.__qualname__ != function.__qualname__:
@@ -163,6 +185,7 @@ def probe(
                 scope=scope,
                 documented=dict(promises or {}),
                 heading=question.replace("{row}", "…") if each is not None else "",
+                hangs_on=by_system,
                 light=light,
                 function=function,
                 arguments=arguments,
@@ -198,6 +221,30 @@ def _check_documented(id: str, promises: Documented, returned: Any) -> None:
                 f"{id}: documented for {name} is {value!r}, of type {type(value).__name__}; "
                 f"write a value of the type the probe measures, {expected.__name__}"
             )
+
+
+_SETTING = re.compile(r"[a-z]\w*(\.[\w-]+)+", re.ASCII)
+
+
+def _check_setting(id: str, by_system: Any, scope: str) -> None:
+    """Raise ValueError unless ``by_system`` names settings that a fact of ``scope`` can hang on."""
+    if not isinstance(by_system, Mapping):
+        raise ValueError(f"{id}: hangs_on is {by_system!r}; write a name, or one for each system")
+    for system, setting in by_system.items():
+        if not _PLATFORM_NAME.fullmatch(system):
+            raise ValueError(
+                f"{id}: hangs on a setting of {system!r}, which is no platform's name; "
+                "write linux, freebsd, … as Platform.names does"
+            )
+        if not isinstance(setting, str) or not _SETTING.fullmatch(setting):
+            raise ValueError(
+                f"{id}: hangs on {setting!r}, which is no setting's name; "
+                "write it as sysctl(8) does, such as net.core.somaxconn"
+            )
+    if by_system and scope != CONFIGURED:
+        raise ValueError(
+            f"{id}: hangs on a setting, but its scope is {scope}; write scope=CONFIGURED"
+        )
 
 
 def catalogue() -> dict[str, Probe]:

@@ -6,10 +6,22 @@ First comes how the environments differ, as that may explain what changed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Callable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Callable, Optional
 
-from .baseline import DRIFT, FAULT, GONE, LOST, NEW, UNASKED, Change, Verdict, allowed_path
+from .baseline import (
+    DRIFT,
+    FAULT,
+    GONE,
+    LOST,
+    NEW,
+    UNASKED,
+    Cause,
+    Change,
+    Verdict,
+    allowed_path,
+)
 from .probe import Probe
 
 if TYPE_CHECKING:
@@ -19,6 +31,7 @@ if TYPE_CHECKING:
 FAILING = (DRIFT, LOST, GONE, FAULT)
 
 Probes = Mapping[str, Probe]
+Group = tuple[Optional[Cause], list[Change]]
 
 
 def headline(verdict: Verdict) -> str:
@@ -26,14 +39,15 @@ def headline(verdict: Verdict) -> str:
     failing = verdict.failing(*FAILING)
     allowed = sum(bool(change.allowed_because) for change in verdict.changes)
     new, unasked = (len(verdict.failing(kind)) for kind in (NEW, UNASKED))
-    number = len(verdict.report)
-    parts = [f"{number} {'fact' if number == 1 else 'facts'}"]
+    parts = [_facts(len(verdict.report))]
     for kind, words in _KINDS.items():
-        number = sum(change.kind == kind for change in failing)
-        if number:
-            parts.append(f"{number} {words}")
+        these = [change for change in failing if change.kind == kind]
+        if these:
+            by = [f"{len(of)} by {cause.setting}" for cause, of in grouped(these) if cause]
+            parts.append(f"{len(these)} {words}" + (f" ({', '.join(by)})" if by else ""))
     if verdict.complaints:
-        parts.append(f"{len(verdict.complaints)} allowed differences to mend")
+        number = len(verdict.complaints)
+        parts.append(f"{number} allowed {'difference' if number == 1 else 'differences'} to mend")
     if allowed:
         parts.append(f"{allowed} allowed")
     if new:
@@ -56,9 +70,33 @@ _KINDS = {
 }
 
 
+def grouped(changes: Iterable[Change]) -> list[Group]:
+    """Return the changes that no setting caused, then those of each setting that did.
+
+    Those of one setting that are allowed and those that are not are two groups.
+    """
+    groups: dict[tuple[Optional[Cause], bool], list[Change]] = {(None, False): []}
+    for change in changes:
+        allowed = bool(change.cause and change.allowed_because)
+        groups.setdefault((change.cause, allowed), []).append(change)
+    return [(cause, found) for (cause, _), found in groups.items() if found]
+
+
+def heading(cause: Cause, changes: Sequence[Change]) -> str:
+    """Say which setting changed, how, and how many facts with it: one line above them."""
+    reasons = list(dict.fromkeys(c.allowed_because for c in changes if c.allowed_because))
+    allowed = f"; Allowed: {'; '.join(reasons)}" if reasons else ""
+    return f"{cause.setting}: {_facts(len(changes))} changed ({cause.was} -> {cause.now}){allowed}"
+
+
+def _facts(number: int) -> str:
+    return "1 fact" if number == 1 else f"{number} facts"
+
+
 def line(change: Change, probes: Probes) -> str:
     """Old and new answer, what to do about it, and where it is written."""
-    says = f"{change.id}: {change.was} -> {change.now} ({change.scope}, {change.kind})"
+    by = f" by {change.cause}" if change.cause else ""
+    says = f"{change.id}: {change.was} -> {change.now} ({change.scope}, {change.kind}{by})"
     parts = [f"{says}: {change.why_not}" if change.why_not else says]
     probe = probes.get(change.id)
     if probe and change.kind in (DRIFT, LOST, GONE):
@@ -71,8 +109,7 @@ def line(change: Change, probes: Probes) -> str:
 def not_asked(verdict: Verdict) -> list[str]:
     """What only root may ask, in one line; none where all was asked."""
     ids = [change.id for change in verdict.failing(UNASKED)]
-    facts = "1 fact" if len(ids) == 1 else f"{len(ids)} facts"
-    return [f"not asked here: needs root, {facts}: {', '.join(ids)}"] if ids else []
+    return [f"not asked here: needs root, {_facts(len(ids))}: {', '.join(ids)}"] if ids else []
 
 
 def newer_lab(verdict: Verdict) -> list[str]:
@@ -80,8 +117,7 @@ def newer_lab(verdict: Verdict) -> list[str]:
     number = len(verdict.not_in_baseline)
     if not number:
         return []
-    facts = "1 fact" if number == 1 else f"{number} facts"
-    return [f"the lab is newer than the baseline, which lacks {facts}: approve it again"]
+    return [f"the lab is newer than the baseline, which lacks {_facts(number)}: approve it again"]
 
 
 def changes(verdict: Verdict, probes: Probes, style: Style) -> str:
@@ -90,10 +126,17 @@ def changes(verdict: Verdict, probes: Probes, style: Style) -> str:
 
     lines = [f"environment: {difference}" for difference in verdict.differences]
     lines += newer_lab(verdict)
-    lines += [line(each, probes) for each in verdict.changes if each.kind != UNASKED]
+    for cause, found in grouped(each for each in verdict.changes if each.kind != UNASKED):
+        lines += [heading(cause, found)] if cause else []
+        lines += [("  " if cause else "") + line(_alone(each), probes) for each in found]
     lines += not_asked(verdict)
     lines += verdict.complaints
     return "".join(f"{safe(line)}\n" for line in lines)
+
+
+def _alone(change: Change) -> Change:
+    """``change`` as it is said below the heading of its cause, which has what they share."""
+    return replace(change, cause=None, allowed_because="") if change.cause else change
 
 
 def _text(verdict: Verdict, probes: Probes, style: Style) -> str:
@@ -113,6 +156,15 @@ def _json(verdict: Verdict, probes: Probes, style: Style) -> str:
         ],
         "not_in_baseline": verdict.not_in_baseline,
         "complaints": list(verdict.complaints),
+        "causes": [
+            {
+                "setting": cause.setting,
+                "from": cause.was,
+                "to": cause.now,
+                "facts": [change.id for change in verdict.changes if change.cause == cause],
+            }
+            for cause in dict.fromkeys(c.cause for c in verdict.changes if c.cause)
+        ],
         "changes": [
             {
                 "id": change.id,
@@ -121,6 +173,7 @@ def _json(verdict: Verdict, probes: Probes, style: Style) -> str:
                 "from": change.was,
                 "to": change.now,
                 "reason": change.why_not,
+                "cause": change.cause.setting if change.cause else None,
                 "allowed": change.allowed_because,
                 "advice": probes[change.id].advice if change.id in probes else "",
                 "reference": probes[change.id].reference if change.id in probes else "",
@@ -140,9 +193,10 @@ def _markdown(verdict: Verdict, probes: Probes, style: Style) -> str:
         lines += [row(each.what, each.was, each.now) for each in verdict.differences]
         lines.append("")
     lines += [text for said in newer_lab(verdict) for text in (escape(said), "")]
-    if verdict.changes:
+    for cause, found in grouped(verdict.changes):
+        lines += [escape(heading(cause, found)), ""] if cause else []
         lines += [row("fact", "was", "is", "kind", "advice", "reference"), row(*["---"] * 6)]
-        for change in verdict.changes:
+        for change in found:
             probe = probes.get(change.id)
             kind = f"{change.kind}, allowed: {change.allowed_because}" * bool(
                 change.allowed_because
@@ -163,33 +217,37 @@ def _markdown(verdict: Verdict, probes: Probes, style: Style) -> str:
 
 
 def _junit(verdict: Verdict, probes: Probes, style: Style) -> str:
-    from xml.etree import ElementTree
+    from xml.etree.ElementTree import Element, SubElement
 
     from .renderings.junit import add_properties, counted, document, legal
 
     changes = {change.id: change for change in verdict.changes}
-    suite = ElementTree.Element("testsuite", name="probes gate")
+    gate = Element("testsuite", name="probes gate")
     said = {each.what: f"{each.was} -> {each.now}" for each in verdict.differences}
     said.update(("lab", text) for text in newer_lab(verdict))
-    add_properties(suite, said.items())
+    add_properties(gate, said.items())
+    suites: dict[Optional[Cause], Element] = {None: gate}
     for id in sorted({*verdict.report.facts, *changes}):
-        case = ElementTree.SubElement(suite, "testcase", classname=id.split(".")[0], name=id)
         change = changes.get(id)
+        cause = change.cause if change else None
+        if cause not in suites:
+            suites[cause] = Element("testsuite", name=legal(str(cause)))
+        case = SubElement(suites[cause], "testcase", classname=id.split(".")[0], name=id)
         if change is None or change.allowed_because or change.kind in (NEW, UNASKED):
             fact = verdict.report.get(id)
             if fact and not fact.measured:
                 message = legal(f"{fact.status}: {fact.reason}")
-                ElementTree.SubElement(case, "skipped", message=message)
+                SubElement(case, "skipped", message=message)
             continue
         tag = "error" if change.kind == FAULT else "failure"
-        ElementTree.SubElement(case, tag, message=legal(line(change, probes)))
+        SubElement(case, tag, message=legal(line(change, probes)))
     for complaint in verdict.complaints:
-        case = ElementTree.SubElement(suite, "testcase", classname="allowed", name=legal(complaint))
-        ElementTree.SubElement(case, "failure", message=legal(complaint))
+        case = SubElement(gate, "testcase", classname="allowed", name=legal(complaint))
+        SubElement(case, "failure", message=legal(complaint))
     if verdict.unasked:
-        case = ElementTree.SubElement(suite, "testcase", classname="gate", name="measured")
-        ElementTree.SubElement(case, "failure", message=headline(verdict))
-    return document(counted(suite))
+        case = SubElement(gate, "testcase", classname="gate", name="measured")
+        SubElement(case, "failure", message=headline(verdict))
+    return document(*map(counted, suites.values()))
 
 
 def _github(verdict: Verdict, probes: Probes, style: Style) -> str:
@@ -201,7 +259,16 @@ def _github(verdict: Verdict, probes: Probes, style: Style) -> str:
 def _sarif(verdict: Verdict, probes: Probes, style: Style) -> str:
     from .renderings.sarif import document
 
-    allowed = {c.id: c.allowed_because for c in verdict.changes if c.allowed_because}
+    allowed: dict[str, str] = {}
+    failing = set()
+    for change in verdict.changes:
+        title = change.cause.setting if change.cause else change.id
+        if change.allowed_because:
+            allowed[title] = change.allowed_because
+        else:
+            failing.add(title)
+    # Of a setting only a part of whose facts is allowed, the result is of the other part.
+    allowed = {title: because for title, because in allowed.items() if title not in failing}
     # How the environments differ is no finding, and neither is what nobody could ask.
     found = [
         each for each in _findings(verdict, probes) if each[0] == "error" or each[2] in allowed
@@ -219,12 +286,19 @@ def _findings(verdict: Verdict, probes: Probes) -> list[Annotation]:
     environment = [*map(str, verdict.differences), *newer_lab(verdict)]
     if environment:
         found.append(("notice", baseline, "environment", "; ".join(environment)))
-    for change in verdict.changes:
-        if change.kind == UNASKED:
+    for cause, changes in grouped(c for c in verdict.changes if c.kind != UNASKED):
+        if cause:
+            kind = "notice" if changes[0].allowed_because else "error"
+            answers = "; ".join(f"{c.id}: {c.was} -> {c.now}" for c in changes)
+            advice = dict.fromkeys(probes[c.id].advice for c in changes if c.id in probes)
+            text = f"{heading(cause, changes)}; {answers}"
+            text += f"; Advice: {' '.join(advice)}" if advice else ""
+            found.append((kind, baseline, cause.setting, text))
             continue
-        quiet = change.allowed_because or change.kind == NEW
-        kind = "notice" if quiet else "error"
-        found.append((kind, baseline, change.id, line(change, probes)))
+        for change in changes:
+            quiet = change.allowed_because or change.kind == NEW
+            kind = "notice" if quiet else "error"
+            found.append((kind, baseline, change.id, line(change, probes)))
     found += [("error", allowed, "allowed differences", text) for text in verdict.complaints]
     found += [("notice", baseline, "gate", text) for text in not_asked(verdict)]
     if verdict.unasked:

@@ -41,6 +41,9 @@ ids = st.one_of(
     st.from_regex(r"[a-z_][a-z0-9_]{0,8}\.[a-z_][a-z0-9_]{0,40}", fullmatch=True),
 )
 
+settings_of_reports = st.one_of(st.sampled_from(["net.core.somaxconn", HARM[8]]), texts)
+"""Facts hang on them, and the environment records them."""
+
 numbers = st.one_of(
     st.integers(-(2**63), 2**63 - 1),
     st.sampled_from([-(2**63), 2**63 - 1, -(2**31), 2**31 - 1, 2**31, -1, 0, 1, 1.0]),
@@ -73,7 +76,7 @@ def facts(draw: st.DrawFn) -> dict[str, Any]:
     else:
         document["reason"] = draw(some_text)
         optional = {}
-    optional.update(raw=anything, milliseconds=durations)
+    optional.update(raw=anything, milliseconds=durations, hangs_on=settings_of_reports)
     document.update(draw(st.fixed_dictionaries({}, optional=optional)))
     return document
 
@@ -96,7 +99,7 @@ environments = st.fixed_dictionaries(
         "emulated_32_bit": st.booleans(),
         "root": st.booleans(),
         "interfaces": st.dictionaries(texts, st.lists(texts, max_size=2), max_size=2),
-        "sysctls": st.dictionaries(texts, texts, max_size=2),
+        "sysctls": st.dictionaries(settings_of_reports, texts, max_size=2),
         "later": anything,
     },
 )

@@ -53,7 +53,7 @@ from probes.fact import (
 )
 from probes.probe import catalogue
 from probes.renderings import Style
-from probes.verdict import FORMATS, render
+from probes.verdict import FORMATS, line, render
 from tests.renderings.junit_schema import faults_of
 
 HERE = Platform("Linux", "6.1.0", "x86_64", "glibc", "2.36", 64)
@@ -222,7 +222,7 @@ def test_an_allowed_difference_passes_until_its_last_day() -> None:
     assert "expired" in verdict.complaints[0]
 
 
-@pytest.mark.parametrize("stale", [{"fact": "a.c"}, {"was": "no"}, {"now": "EINTR"}])
+@pytest.mark.parametrize("stale", [{"name": "a.c"}, {"was": "no"}, {"now": "EINTR"}])
 def test_an_allowed_difference_that_matches_nothing_fails(stale: dict[str, str]) -> None:
     verdict = judge(one(True), one(True), [allowance(**stale)], TODAY)
     assert verdict.status == 1
@@ -267,11 +267,184 @@ def test_what_root_alone_may_ask_is_named_and_no_failure() -> None:
     assert judge(Report(root, {"a.b": both["a.b"]}), Report(user, alone)).status == 3
 
 
+# Causes ------------------------------------------------------------------------------------
+
+SETTING = "net.ipv6.bindv6only"
+
+
+def hanging(setting: str, *answers: bool, **other: Any) -> Report:
+    """A report of a host with this value of SETTING, and of facts that hang on it."""
+    environment = replace(HERE, sysctls={SETTING: setting} if setting else {})
+    facts = [
+        replace(Fact(f"a.{letter}", MEASURED, answer, CONFIGURED, hangs_on=SETTING), **other)
+        for letter, answer in zip("bcde", answers)
+    ]
+    facts.append(Fact("x.y", MEASURED, True, CONFIGURED))
+    return Report(environment, {fact.id: fact for fact in facts})
+
+
+def by_cause(**fields: object) -> Allowance:
+    return allowance(**{"name": SETTING, "was": "0", "now": "1", "is_cause": True, **fields})
+
+
+THEN_0, NOW_1 = hanging("0", False, False, True), hanging("1", True, True, True)
+
+
+def test_what_changed_with_a_setting_has_it_as_its_cause() -> None:
+    changes = compare(THEN_0, NOW_1)
+    assert [(change.id, str(change.cause)) for change in changes] == [
+        ("a.b", f"{SETTING}: 0 -> 1"), ("a.c", f"{SETTING}: 0 -> 1")
+    ]  # fmt: skip
+    # A baseline of an older lab says nothing of what its facts hang on, or of the setting.
+    older = hanging("", False, False, True, hangs_on="")
+    assert str(compare(older, NOW_1)[0].cause) == f"{SETTING}: unknown -> 1"
+    newer = hanging("1", True, True, True, hangs_on="")
+    assert compare(THEN_0, newer)[0].cause
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        hanging("0", True, True),
+        hanging("1", True, True, scope=INHERENT),
+        hanging("1", True, True, status=BLOCKED, value=None, reason="a filter"),
+        hanging("1", True, True, status=BROKEN, value=None, reason="it broke"),
+    ],
+    ids=["the setting is as it was", "inherent", "blocked", "broken"],
+)
+def test_a_setting_causes_nothing_else(after: Report) -> None:
+    before = hanging("0", False, False)
+    changes = compare(before, after)
+    assert [change.id for change in changes] == ["a.b", "a.c"]
+    assert [change.cause for change in changes] == [None, None]
+    for allow in ([], [SETTING]):
+        assert judge(before, after, today=TODAY, allow=allow).status in (1, 4)
+    verdict = judge(before, after, [by_cause()], TODAY)
+    assert not any(change.allowed_because for change in verdict.changes)
+    assert "no longer matches" in verdict.complaints[0]
+
+
+def test_one_entry_allows_all_that_a_setting_changed() -> None:
+    assert judge(THEN_0, NOW_1, today=TODAY).status == 1
+    verdict = judge(THEN_0, NOW_1, [by_cause()], TODAY)
+    assert (verdict.status, verdict.complaints) == (0, [])
+    assert [change.allowed_because for change in verdict.changes] == ["known", "known"]
+    late = judge(THEN_0, NOW_1, [by_cause()], TODAY + datetime.timedelta(days=1))
+    assert late.status == 1
+    assert late.complaints == [
+        f"an allowed difference has expired: {SETTING}: 0 -> 1 (until {TODAY}: known)"
+    ]
+
+
+def test_an_entry_by_cause_excuses_no_other_fact() -> None:
+    other = Fact("x.y", MEASURED, False, CONFIGURED)
+    drifted = replace(NOW_1, facts={**NOW_1.facts, "x.y": other})
+    verdict = judge(THEN_0, drifted, [by_cause()], TODAY)
+    assert verdict.status == 1
+    assert [c.id for c in verdict.changes if not c.allowed_because] == ["x.y"]
+
+
+@pytest.mark.parametrize(
+    ("stale", "why"),
+    [
+        ({"now": "2"}, "the baseline has 0, the report 1"),
+        ({"name": "net.ipv6.bindv6onyl"}, f"no fact hangs on it, but on {SETTING}"),
+    ],
+)
+def test_an_entry_by_cause_that_matches_nothing_says_why(stale: dict[str, str], why: str) -> None:
+    verdict = judge(THEN_0, NOW_1, [by_cause(**stale)], TODAY)
+    assert verdict.status == 1
+    assert verdict.complaints[0].endswith(f": known); {why}")
+    if "name" not in stale:
+        # Of what is not asked nothing is stale.
+        assert judge(THEN_0, NOW_1, [by_cause(**stale)], TODAY, asked=["x.y"]).complaints == []
+        assert judge(THEN_0, NOW_1, [by_cause(**stale)], TODAY, asked=["a.e", "a.b"]).complaints
+    same = judge(hanging("0", True), hanging("1", True), [by_cause()], TODAY)
+    assert same.complaints[0].endswith("; no fact that hangs on it changed")
+
+
+def test_allow_takes_the_setting() -> None:
+    for glob in (SETTING, "net.ipv6.*"):
+        verdict = judge(THEN_0, NOW_1, today=TODAY, allow=[glob])
+        assert verdict.status == 0
+        assert {change.allowed_because for change in verdict.changes} == {f"--allow {glob}"}
+    with pytest.raises(ReportError, match="it matches no fact and no setting"):
+        judge(THEN_0, NOW_1, today=TODAY, allow=["net.ipv4.*"])
+
+
+ONE_CAUSE = f"{SETTING}: 2 facts changed (0 -> 1)"
+
+
+def test_every_format_groups_by_cause() -> None:
+    drifted = replace(NOW_1, facts={**NOW_1.facts, "x.y": Fact("x.y", MEASURED, False, CONFIGURED)})
+    verdict = judge(THEN_0, drifted, today=TODAY, path="ci/base.json")
+    text = render("text", verdict, {}, Style()).splitlines()
+    assert text[1:] == [
+        "x.y: yes -> no (configured, drift)",
+        ONE_CAUSE,
+        "  a.b: no -> yes (configured, drift)",
+        "  a.c: no -> yes (configured, drift)",
+        f"gate FAILED: 4 facts, 3 changed (2 by {SETTING})",
+    ]
+    document = json.loads(render("json", verdict, {}, Style()))
+    assert document["causes"] == [
+        {"setting": SETTING, "from": "0", "to": "1", "facts": ["a.b", "a.c"]}
+    ]
+    assert [each["cause"] for each in document["changes"]] == [SETTING, SETTING, None]
+    markdown = render("markdown", verdict, {}, Style())
+    assert markdown.index("| x.y |") < markdown.index(ONE_CAUSE) < markdown.index("| a.b |")
+    junit = render("junit", verdict, {}, Style())
+    assert faults_of(ElementTree.fromstring(junit)) == []
+    gate, cause = ElementTree.fromstring(junit)
+    assert (gate.get("failures"), cause.get("failures")) == ("1", "2")
+    assert cause.get("name") == f"{SETTING}: 0 -> 1"
+    github = render("github", verdict, {}, Style()).splitlines()
+    assert [line for line in github if line.startswith("::error")] == [
+        "::error file=ci/base.json,line=1,title=x.y::x.y: yes -> no (configured, drift)",
+        f"::error file=ci/base.json,line=1,title={SETTING}::{ONE_CAUSE}; "
+        "a.b: no -> yes; a.c: no -> yes",
+    ]
+    (run,) = json.loads(render("sarif", verdict, {}, Style()))["runs"]
+    assert [result["ruleId"] for result in run["results"]] == ["x.y", SETTING]
+    assert run["tool"]["driver"]["rules"][run["results"][1]["ruleIndex"]]["id"] == SETTING
+
+
+def test_a_group_that_is_allowed_says_why_once() -> None:
+    verdict = judge(THEN_0, NOW_1, [by_cause()], TODAY, path="ci/base.json")
+    assert f"{ONE_CAUSE}; Allowed: known\n" in render("text", verdict, {}, Style())
+    assert render("text", verdict, {}, Style()).count("known") == 1
+    assert "::error" not in render("github", verdict, {}, Style())
+    assert "::notice file=ci/base.json,line=1,title=net" in render("github", verdict, {}, Style())
+    (result,) = json.loads(render("sarif", verdict, {}, Style()))["runs"][0]["results"]
+    assert result["suppressions"][0]["justification"] == "known"
+    # Where a part is allowed, the other part is no less of a failure.
+    verdict = judge(THEN_0, NOW_1, [allowance(was="no", now="yes")], TODAY, path="ci/base.json")
+    assert verdict.status == 1
+    assert render("github", verdict, {}, Style()).count("1 fact changed") == 2
+    (result,) = json.loads(render("sarif", verdict, {}, Style()))["runs"][0]["results"]
+    assert (result["level"], "suppressions" in result) == ("error", False)
+
+
+def test_a_line_alone_names_the_cause() -> None:
+    (change, _) = compare(THEN_0, NOW_1)
+    assert line(change, {}) == f"a.b: no -> yes (configured, drift by {SETTING}: 0 -> 1)"
+
+
+# Allowances --------------------------------------------------------------------------------
+
+
 def entry(**fields: object) -> dict[str, object]:
     return {
         "fact": "a.b", "from": True, "to": False, "reason": "known", "expires": "2026-11-22",
         **fields,
     }  # fmt: skip
+
+
+def cause_entry(**fields: object) -> dict[str, object]:
+    """An entry by cause; a setting's value may be written as a number."""
+    ends = {"cause": SETTING, "from": 0, "to": "1"}
+    kept = {name: value for name, value in entry(**ends).items() if name != "fact"}
+    return {**kept, **fields}
 
 
 def test_allowances_are_read_from_beside_the_baseline(tmp_path: Path) -> None:
@@ -280,6 +453,8 @@ def test_allowances_are_read_from_beside_the_baseline(tmp_path: Path) -> None:
     assert load_allowances(path) == []
     path.write_text(json.dumps({"allowed": [entry()]}))
     assert load_allowances(path) == [allowance()]
+    path.write_text(json.dumps({"allowed": [cause_entry()]}))
+    assert load_allowances(path) == [by_cause()]
 
 
 @pytest.mark.parametrize(
@@ -289,8 +464,19 @@ def test_allowances_are_read_from_beside_the_baseline(tmp_path: Path) -> None:
         ("[]", 'no list "allowed"'),
         ('{"allowed": 1}', 'no list "allowed"'),
         ('{"allowed": [1]}', "entry 1 is not an object"),
-        (json.dumps({"allowed": [entry(), {}]}), "entry 2 has no fact, from, to, reason, expires"),
+        (
+            json.dumps({"allowed": [entry(), {}]}),
+            "entry 2 has no fact or cause, from, to, reason",
+        ),
         (json.dumps({"allowed": [entry(until="x")]}), "unknown until"),
+        (json.dumps({"allowed": [entry(fact=["a.b"])]}), "entry 1 has a fact that is no text"),
+        (json.dumps({"allowed": [cause_entry(cause=1)]}), "entry 1 has a cause that is no text"),
+        (json.dumps({"allowed": [entry(cause=SETTING)]}), "entry 1 has both a fact and a cause"),
+        (
+            json.dumps({"allowed": [cause_entry(to=True)]}),
+            "no value of a setting; write",
+        ),
+        (json.dumps({"allowed": [{"cause": SETTING}]}), "entry 1 has no from, to, reason, expires"),
         (json.dumps({"allowed": [entry(reason=" ")]}), "gives no reason"),
         (json.dumps({"allowed": [entry(expires="never")]}), "expires on no date"),
         (json.dumps({"allowed": [entry(expires=3)]}), "expires on no date"),
@@ -400,7 +586,7 @@ def test_allow_is_of_configured_facts_that_match() -> None:
     verdict = judge(before, after, today=TODAY, allow=["c.*", "*.b", "a.b"][1:])
     assert verdict.changes[0].allowed_because == "--allow *.b"
     assert judge(before, after, today=TODAY).status == 1
-    for glob, said in (("c.*", "c.d is inherent"), ("A.B", "it matches no fact")):
+    for glob, said in (("c.*", "c.d is inherent"), ("A.B", "it matches no fact and no setting")):
         with pytest.raises(ReportError, match=f"{said}, and only configured facts"):
             judge(before, after, today=TODAY, allow=[glob])
     # One that is named for its reason keeps it.
@@ -507,7 +693,7 @@ def test_a_cell_is_found_by_its_name(tmp_path: Path) -> None:
     for name in ("c", "a.1.allowed", "notes", "a.1.json", ""):
         with pytest.raises(ReportError, match=r"there are a\.1, b$"):
             of_cell(name, str(tmp_path), DEBIAN)
-    with pytest.raises(ReportError, match="No such file or directory; name a folder in --base"):
+    with pytest.raises(ReportError, match="No such file or directory; name a folder of reports"):
         of_cell("b", str(tmp_path / "nowhere"), DEBIAN)
 
 
@@ -587,7 +773,7 @@ def test_the_lab_is_newer_if_it_asks_more_and_its_hash_is_another() -> None:
 
 
 def test_annotations_name_the_users_files_and_not_our_source() -> None:
-    stale = [allowance(fact="x.y")]
+    stale = [allowance(name="x.y")]
     drifted = judge(one(True), one(False), stale, TODAY, path="ci/here.json")
     text = render("github", drifted, catalogue(), Style())
     assert "::error file=ci/here.json,line=1,title=a.b::" in text

@@ -384,6 +384,17 @@ def test_explain_says_all_there_is() -> None:
     assert document["measured"]["status"] == "measured"
 
 
+@needs_linux
+def test_explain_and_list_name_the_setting_a_fact_hangs_on() -> None:
+    value = Path("/proc/sys/net/ipv6/bindv6only").read_text().strip()
+    assert f"Hangs on    net.ipv6.bindv6only, {value} here\n" in run_lab("explain", ID).stdout
+    document = json.loads(run_lab("explain", "--json", ID).stdout)[ID]
+    assert document["measured"]["hangs_on"] == document["hangs_on"]["linux"]
+    for id, named in ((ID, document["hangs_on"]), ("abi.long_bits", {})):
+        assert json.loads(run_lab("list", "--json", id).stdout)[id]["hangs_on"] == named
+    assert "Hangs on" not in run_lab("explain", "abi.long_bits").stdout
+
+
 def test_words_find_questions() -> None:
     """A name alone, words of a question, and what a user calls a terminal."""
     assert run_lab("explain", "v6only_default").stdout == run_lab("explain", ID).stdout
@@ -419,10 +430,28 @@ def test_diff_shows_what_differs(baseline: Path, drifted: Path) -> None:
     assert (same.returncode, "0 of 1 facts differ" in same.stdout) == (0, True)
     done = run_lab("diff", str(baseline), str(drifted), str(baseline))
     assert done.returncode == 1
-    assert re.search(rf"^{ID}  +\w+ +\w+ +\w+$", done.stdout, re.MULTILINE)
+    assert re.search(rf"^{ID}  +\w+ +\w+ +\w+  Does a fresh .*\?$", done.stdout, re.MULTILINE)
     document = json.loads(run_lab("diff", "--json", str(baseline), str(drifted)).stdout)
     (row,) = document["rows"]
     assert row["facts"][0]["value"] is not row["facts"][1]["value"]
+
+
+def test_what_is_blocked_in_one_report_is_no_difference(baseline: Path, tmp_path: Path) -> None:
+    document = json.loads(baseline.read_text())
+    document["facts"][ID].update(status="blocked", value=None, reason="a filter")
+    document["facts"]["a.b"] = {"status": "measured", "value": 1, "scope": "inherent"}
+    blocked, other = tmp_path / "blocked.json", tmp_path / "other.json"
+    blocked.write_text(json.dumps(document))
+    document["facts"][ID] = json.loads(baseline.read_text())["facts"][ID]
+    other.write_text(json.dumps(document))
+    done = run_lab("diff", str(other), str(blocked))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"  B  blocked: a filter; 1 fact: {ID}\n" in done.stdout
+    assert done.stdout.endswith("0 of 2 facts differ, 1 not compared\n")
+    # Where nothing at all can be compared, that is no agreement.
+    done = run_lab("diff", str(baseline), str(blocked))
+    assert done.returncode == 3
+    assert done.stderr == "probes: nothing to compare: no fact is measured in two of the reports\n"
 
 
 def test_diff_all_shows_the_rest_too(baseline: Path) -> None:
@@ -605,13 +634,20 @@ def test_gate_of_a_cell(baseline: Path, drifted: Path, tmp_path: Path) -> None:
     def gate(cell: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return run_lab("gate", "--cell", cell, "--baselines", str(folder), *arguments)
 
-    assert "no baseline of this platform" in gate("auto", FEW).stderr
+    for cell in ("auto", "a"):
+        done = gate(cell, FEW)
+        assert done.returncode == 2
+        assert f"{folder}: no baselines there; record one: " in done.stderr
+        assert done.stderr.count("\n") == 1
     document = json.loads(baseline.read_text())
     # Another system's, another Python's of this one, and this one's own.
     document["environment"]["python"] = "CPython 3.0.0"
     (folder / "a.json").write_text(json.dumps(document))
     document["environment"]["emulated_32_bit"] = not document["environment"]["emulated_32_bit"]
     (folder / "b.json").write_text(json.dumps(document))
+    (folder / "a.json").rename(tmp_path / "a.json")
+    assert "no baseline of this platform" in gate("auto", FEW).stderr
+    (tmp_path / "a.json").rename(folder / "a.json")
     done = gate("auto", FEW)
     assert (done.returncode, "a.json" in done.stderr) == (0, True), done.stderr
     shutil.copy(drifted, folder / "c.json")
@@ -677,6 +713,30 @@ def test_pack_makes_one_file_that_runs_anywhere(tmp_path: Path) -> None:
     again = tmp_path / "again.pyz"
     assert packed("pack", "-o", str(again)).returncode == 0
     assert again.read_bytes() == archive.read_bytes()
+
+
+def test_the_packed_lab_finds_the_baselines_of_its_user(baseline: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "lab.pyz"
+    assert run_lab("pack", "-o", str(archive)).returncode == 0
+    own = tmp_path / "data" / "papaya-lab" / "baselines"
+
+    def gate() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(archive), "gate", "--cell", "auto", FEW], cwd=tmp_path,
+            env={**os.environ, "XDG_DATA_HOME": str(tmp_path / "data")},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    done = gate()
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"probes: {own}: no baselines there; record one: ")
+    assert f"{archive} gate --update --reason TEXT FILE, then gate FILE; or" in done.stderr
+    assert done.stderr.count("\n") == 1
+    own.mkdir(parents=True)
+    shutil.copy(baseline, own / "mine.json")
+    done = gate()
+    assert done.returncode == 0, done.stderr
+    assert "data/papaya-lab/baselines/mine.json" in done.stderr
 
 
 def test_as_a_library() -> None:

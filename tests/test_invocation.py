@@ -55,7 +55,7 @@ def test_messages_name_the_command_as_it_was_called(tmp_path: Path) -> None:
         return done.stdout + done.stderr
 
     found = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    assert said("probes", "list", "--nothing", PATH=found).endswith("; see probes --help\n")
+    assert said("probes", "list", "--nothing", PATH=found).endswith("; see probes list --help\n")
     assert "`probes list` names" in said("probes", "report", "--only=nothing", PATH=found)
     assert "more: probes list" in said("probes", "report", "--only=abi", PATH=found)
     module = (sys.executable, "-m", "probes")

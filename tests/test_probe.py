@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Callable
 
 import pytest
 
 from probes import probe as module
-from probes.fact import Platform, Value
+from probes.fact import CONFIGURED, INFORMATIVE, INHERENT, Platform, Value
 from probes.probe import Sample, catalogue, probe
 
 
@@ -127,6 +128,46 @@ def test_what_a_report_is_compared_by_may_be_documented() -> None:
         names = [n for n in platform.names if not (own and f"-{platform.libc}" in n)]
         assert len(names) >= 3
         register(asked_bool, dict.fromkeys(names, True))
+
+
+@pytest.mark.parametrize(
+    ("hangs_on", "said"),
+    [
+        ("bindv6only", "'bindv6only', which is no setting's name"),
+        ("net.core somaxconn", "no setting's name"),
+        ("net/core/somaxconn", "no setting's name"),
+        ({"linux": ""}, "no setting's name"),
+        ({"linux": 1}, "no setting's name"),
+        ({"Linux": "net.core.somaxconn"}, "'Linux', which is no platform's name"),
+        (("net.core.somaxconn",), "write a name, or one for each system"),
+    ],
+)
+def test_what_cannot_be_a_setting_is_refused(hangs_on: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=f"^test_probe.asked_bool: hangs on.*{said}|{said}"):
+        register(asked_bool, {}, scope=CONFIGURED, hangs_on=hangs_on)
+    assert "test_probe.asked_bool" not in module._registered
+
+
+@pytest.mark.parametrize("scope", [INHERENT, INFORMATIVE])
+def test_what_hangs_on_a_setting_is_configured(scope: str) -> None:
+    with pytest.raises(ValueError, match=f"its scope is {scope}; write scope=CONFIGURED"):
+        register(asked_bool, {}, scope=scope, hangs_on="net.core.somaxconn")
+
+
+def test_a_setting_is_that_of_the_platform_if_it_has_it() -> None:
+    names = {"linux": "net.ipv6.bindv6only", "freebsd": "net.inet6.ip6.v6only"}
+    register(asked_bool, {}, scope=CONFIGURED, hangs_on=names)
+    asked = module._registered["test_probe.asked_bool"]
+    assert {*names.values()} <= {*module.settings()}
+    linux = Platform("Linux", "", "", "glibc", "", 64, sysctls={"net.ipv6.bindv6only": "0"})
+    freebsd = replace(linux, system="FreeBSD", sysctls={"net.inet6.ip6.v6only": "1"})
+    assert asked.setting(linux) == "net.ipv6.bindv6only"
+    assert asked.setting(freebsd) == "net.inet6.ip6.v6only"
+    # gVisor answers as Linux, and has no such setting.
+    assert asked.setting(replace(linux, sysctls={})) == ""
+    assert asked.setting(replace(freebsd, system="OpenBSD")) == ""
+    register(asked_bool, {}, scope=CONFIGURED, hangs_on="net.inet6.ip6.v6only")
+    assert module._registered["test_probe.asked_bool"].setting(freebsd) == "net.inet6.ip6.v6only"
 
 
 def test_each_row_of_a_table_is_checked() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ import pytest
 
 from probes import Report
 from probes.probe import catalogue
-from tests.worlds import ROOT, run_lab
+from tests.worlds import ROOT, needs_linux, needs_root, network, run_lab
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -68,6 +69,37 @@ def test_the_gate_commands_run(checkout: Path) -> None:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_linux
+@needs_root
+def test_a_difference_that_is_meant_is_allowed(checkout: Path) -> None:
+    (command,) = section("A difference that is meant", "sh")
+    (entries,) = section("A difference that is meant", "json")
+    bindv6only = network("net.ipv6.bindv6only=1")
+
+    def gate(command: str) -> tuple[int, str]:
+        command = command.replace("python3", sys.executable)
+        done = subprocess.run(
+            [*bindv6only, "sh", "-ec", command],
+            cwd=checkout, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    recorded = run_lab("report", "--json", "-o", "baseline.json", folder=checkout)
+    assert recorded.returncode == 0, recorded.stderr
+    status, said = gate("python3 -m probes gate baseline.json")
+    (heading,) = re.findall(r"^`(net\.ipv6\..*?)`", README, re.MULTILINE)
+    assert (status, heading in said.splitlines()) == (1, True), said
+    assert gate(command)[0] == 0
+    # The day in the README passes, and the example stays as good as it is.
+    expires = datetime.date.today() + datetime.timedelta(days=1)
+    entries = re.sub(r"\d{4}-\d\d-\d\d", expires.isoformat(), entries)
+    (checkout / "baseline.allowed.json").write_text(entries)
+    status, said = gate("python3 -m probes gate baseline.json")
+    assert (status, "6 allowed" in said) == (0, True), said
+    # Where the setting is as it was, the entry is stale.
+    assert run_lab("gate", "baseline.json", folder=checkout).returncode == 1
 
 
 def test_ten_lines_make_a_probe(checkout: Path) -> None:

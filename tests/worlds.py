@@ -13,7 +13,7 @@ from probes import Report
 from probes.fact import INFORMATIVE
 from tests.needs import needs_linux, needs_root, require
 
-__all__ = ["ROOT", "flipped", "measure", "needs_linux", "needs_root", "run_lab", "shim"]
+__all__ = ["ROOT", "flipped", "measure", "needs_linux", "needs_root", "network", "run_lab", "shim"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,6 +43,13 @@ def measure(*options: str, **how: object) -> Report:
     done = run_lab("report", "--format", "json", *options, **how)  # type: ignore[arg-type]
     assert done.stdout, done.stderr
     return Report.loads(done.stdout)
+
+
+def network(*settings: str, up: bool = True) -> list[str]:
+    """A command prefix: a network namespace of its own, with sysctls set in it."""
+    require(*["ip"] * up, *["sysctl"] * bool(settings), "unshare")
+    script = ["ip link set lo up"] * up + [f"sysctl -qw {s}" for s in settings] + ['exec "$@"']
+    return ["unshare", "-n", "sh", "-c", " && ".join(script), "sh"]
 
 
 def shim(folder: Path, source: str) -> dict[str, str]:

@@ -85,6 +85,13 @@ def _accepted(listening: socket.socket, host: str) -> Optional[Any]:
 
 # The two families -------------------------------------------------------------
 
+# FreeBSD and NetBSD: inet6(4), ip6(4).
+BINDV6ONLY = {
+    "linux": "net.ipv6.bindv6only",
+    "freebsd": "net.inet6.ip6.v6only",
+    "netbsd": "net.inet6.ip6.v6only",
+}
+
 
 @probe(
     matters="A daemon that binds [::] and counts on IPv4 clients gets none.",
@@ -94,6 +101,7 @@ def _accepted(listening: socket.socket, host: str) -> Optional[Any]:
         "linux": False, "freebsd": True, "netbsd": True, "openbsd": True, "posix": False
     },
     scope=CONFIGURED,
+    hangs_on=BINDV6ONLY,
 )  # fmt: skip
 def v6only_default() -> bool:
     """Is IPV6_V6ONLY on by default?"""
@@ -106,6 +114,7 @@ def v6only_default() -> bool:
     advice="Treat EADDRNOTAVAIL and EAFNOSUPPORT from ::1 as 'no IPv6', and use 127.0.0.1.",
     reference="RFC 4291 2.5.3; ipv6(7) Linux; net.ipv6.conf.all.disable_ipv6",
     scope=CONFIGURED,
+    hangs_on="net.ipv6.conf.all.disable_ipv6",
     light=True,
 )
 def ipv6_loopback() -> Any:
@@ -132,6 +141,7 @@ def ipv6_loopback() -> Any:
         "linux": True, "freebsd": False, "netbsd": False, "openbsd": False, "posix": True
     },
     scope=CONFIGURED,
+    hangs_on=BINDV6ONLY,
 )  # fmt: skip
 def v4mapped_default() -> bool:
     """Does a default [::] listener serve IPv4 clients?"""
@@ -266,6 +276,7 @@ def _rows(options: str, families: dict[str, _Beside]) -> dict[str, _Beside]:
     advice="Set IPV6_V6ONLY=1 on the AF_INET6 socket: then both bind, in either order, everywhere.",
     reference="RFC 3493 5.3; ipv6(7) Linux; inet6(4) FreeBSD",
     scope=CONFIGURED,
+    hangs_on=BINDV6ONLY,
     light=True,
 )
 def bind_both_families(pair: _Beside) -> str:
@@ -419,6 +430,7 @@ def _restart(daemon: _Restart) -> str:
     reference="ip(7) Linux: NOTES; getsockopt(2) FreeBSD; RFC 9293 3.6.1",
     documented={"linux": "EADDRINUSE"},
     scope=CONFIGURED,
+    hangs_on="net.ipv4.tcp_max_tw_buckets",
     light=True,
 )
 def bind_time_wait() -> str:
@@ -443,6 +455,7 @@ def reuseaddr_time_wait() -> str:
     advice="Set SO_REUSEADDR from the first release on; at the upgrade, retry bind for a minute.",
     reference="net/ipv4/inet_connection_sock.c Linux: inet_bind_conflict",
     scope=CONFIGURED,
+    hangs_on="net.ipv4.tcp_max_tw_buckets",
     light=True,
 )
 def late_reuseaddr_time_wait() -> str:
@@ -598,6 +611,7 @@ def _fill_backlog() -> tuple[int, str]:
     # uipc_socket.c: sonewconn drops a connection when qlen > 3 * limit / 2.
     documented={"freebsd": 4},
     scope=CONFIGURED,
+    hangs_on="net.core.somaxconn",
     light=True,
 )
 def backlog_completes() -> int:
@@ -622,6 +636,7 @@ def backlog_overflow() -> str:
     advice="Raise net.core.somaxconn or kern.ipc.soacceptqueue to the backlog you ask for.",
     reference="listen(2) Linux: somaxconn; listen(2) FreeBSD: kern.ipc.soacceptqueue",
     scope=CONFIGURED,
+    hangs_on="net.core.somaxconn",
     light=True,
 )
 def backlog_clamp() -> int:

@@ -13,8 +13,7 @@ import pytest
 from probes import Report
 from probes.catalogue import sockets
 from probes.probe import Sample, catalogue
-from tests.needs import require
-from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, shim
+from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, network, shim
 
 # System calls ----------------------------------------------------------------------
 
@@ -101,13 +100,6 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
 # Namespaces ------------------------------------------------------------------------
 
 
-def network(*settings: str, up: bool = True) -> list[str]:
-    """A command prefix: a network namespace of its own, with sysctls set in it."""
-    require(*["ip"] * up, *["sysctl"] * bool(settings), "unshare")
-    script = ["ip link set lo up"] * up + [f"sysctl -qw {s}" for s in settings] + ['exec "$@"']
-    return ["unshare", "-n", "sh", "-c", " && ".join(script), "sh"]
-
-
 BINDV6ONLY = {
     "sockets.v6only_default": ("no", "yes"),
     "sockets.v4mapped_default": ("yes", "no"),
@@ -116,13 +108,6 @@ BINDV6ONLY = {
     "sockets.bind_v4_first_reuseaddr": ("EADDRINUSE", "ok"),
     "sockets.bind_v6_first_reuseaddr": ("EADDRINUSE", "ok"),
 }
-
-
-@needs_linux
-@needs_root
-def test_bindv6only_flips_what_hangs_on_it_and_nothing_else(here: Report) -> None:
-    changed = flipped(here, measure(before=network("net.ipv6.bindv6only=1")))
-    assert changed == BINDV6ONLY
 
 
 @needs_linux
@@ -142,42 +127,48 @@ def test_a_server_that_works_on_one_system_serves_ipv6_alone_on_another(
     }
 
 
+SYSCTLS: dict[str, dict[str, tuple[str, str]]] = {
+    "net.ipv6.bindv6only=1": BINDV6ONLY,
+    "net.ipv6.conf.all.disable_ipv6=1": {"sockets.ipv6_loopback": ("yes", "no")},
+    "net.core.somaxconn=100": {"sockets.backlog_clamp": ("4096", "100")},
+    "net.core.somaxconn=1": {
+        "sockets.backlog_clamp": ("4096", "1"),
+        "sockets.backlog_completes": ("3", "2"),
+    },
+    # No connection may linger: nothing is in the way of a bind.
+    "net.ipv4.tcp_max_tw_buckets=0": {
+        "sockets.bind_time_wait": ("EADDRINUSE", "ok"),
+        "sockets.late_reuseaddr_time_wait": ("EADDRINUSE", "ok"),
+    },
+    # It resets a client only when the queue fills up between its SYN and its ACK:
+    # a SYN that finds the queue full is dropped all the same.
+    "net.ipv4.tcp_abort_on_overflow=1": {},
+}
+
+
+def test_facts_hang_on_the_settings_that_flip_them() -> None:
+    """An answer that cannot flip hangs on nothing: each setting named is changed below."""
+    flip: dict[str, set[str]] = {}
+    for changed, facts in SYSCTLS.items():
+        flip.setdefault(changed.partition("=")[0], set()).update(facts)
+    named: dict[str, set[str]] = {}
+    for id, probe in catalogue().items():
+        for name in {"linux", "posix"} & {*probe.hangs_on}:
+            named.setdefault(probe.hangs_on[name], set()).add(id)
+    assert named == {setting: facts for setting, facts in flip.items() if facts}
+
+
 @needs_linux
 @needs_root
-@pytest.mark.parametrize(
-    ("setting", "expected"),
-    [
-        (
-            "net.ipv6.conf.all.disable_ipv6=1",
-            {
-                "sockets.ipv6_loopback": ("yes", "no"),
-            },
-        ),
-        ("net.core.somaxconn=100", {"sockets.backlog_clamp": ("4096", "100")}),
-        (
-            "net.core.somaxconn=1",
-            {
-                "sockets.backlog_clamp": ("4096", "1"),
-                "sockets.backlog_completes": ("3", "2"),
-            },
-        ),
-        (
-            # No connection may linger: nothing is in the way of a bind.
-            "net.ipv4.tcp_max_tw_buckets=0",
-            {
-                "sockets.bind_time_wait": ("EADDRINUSE", "ok"),
-                "sockets.late_reuseaddr_time_wait": ("EADDRINUSE", "ok"),
-            },
-        ),
-        # It resets a client only when the queue fills up between its SYN and its ACK:
-        # a SYN that finds the queue full is dropped all the same.
-        ("net.ipv4.tcp_abort_on_overflow=1", {}),
-    ],
-)
+@pytest.mark.parametrize(("setting", "expected"), SYSCTLS.items())
 def test_a_sysctl_flips_what_hangs_on_it_and_nothing_else(
     setting: str, expected: dict[str, tuple[str, str]], here: Report
 ) -> None:
-    assert flipped(here, measure(before=network(setting))) == expected
+    changed = measure(before=network(setting))
+    assert flipped(here, changed) == expected
+    name, _, value = setting.partition("=")
+    assert changed.environment.sysctls[name] == value
+    assert {changed[id].hangs_on for id in expected} <= {name}
 
 
 @needs_linux

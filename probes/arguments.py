@@ -1,0 +1,47 @@
+"""Parser: read the arguments of a command line, for `probes`, `papaya` and `matrix`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, NoReturn, Optional
+
+from .files import write_standard_error, write_standard_output
+from .invocation import called
+
+PROGRAMS = ("probes", "papaya", "matrix")
+
+
+class Parser(argparse.ArgumentParser):
+    """Say in one line what is wrong with the arguments, and exit with status 2.
+
+    ``options`` adds a command's own options when the command is used.
+    """
+
+    def __init__(
+        self, *, options: Optional[Callable[[Parser], None]] = None, **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self.options = options
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse what this command does not know; argparse would leave that to its parent."""
+        add, self.options = self.options, None
+        if add:
+            add(self)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help, or raise OSError; argparse would ignore a full disk."""
+        write_standard_output(self.format_help().encode("utf-8", "backslashreplace"))
+
+    def error(self, message: str) -> NoReturn:
+        """See `argparse.ArgumentParser.error`."""
+        name = self.prog
+        for program in PROGRAMS:
+            name = name.replace(called(program), program, 1)
+        write_standard_error(f"{name}: {message}; see {self.prog} --help\n")
+        raise SystemExit(2)
