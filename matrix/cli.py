@@ -45,8 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog=called("matrix"), description="The lab and papaya on every platform.")
-    parser.add_argument("--cells", metavar="FILE", help="cells of your own beside ours")
-    parser.add_argument("--baselines", metavar="DIR", help="recorded reports in place of ours")
+    _add_places(parser, None)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="measure cells, hold them against their baselines")
@@ -90,7 +89,19 @@ def _parser() -> argparse.ArgumentParser:
     box.set_defaults(run=_box)
 
     table.add_to(commands)
+    for command in commands.choices.values():
+        # Also after the command, where it does not undo what was said before.
+        _add_places(command, argparse.SUPPRESS)
     return parser
+
+
+def _add_places(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument(
+        "--cells", metavar="FILE", default=default, help="cells of your own beside the built-in"
+    )
+    parser.add_argument(
+        "--baselines", metavar="DIR", default=default, help="recorded reports in place of ours"
+    )
 
 
 # Running ------------------------------------------------------------------------------------

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from probes.arguments import AnyOrder
 from probes.invocation import called
 
 from .errors import Refused
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(AnyOrder):
     """Says in one line what is wrong with the arguments; exit status 2."""
 
     def error(self, message: str) -> NoReturn:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from . import renderings
+from .arguments import AnyOrder
 from .fact import FAULTS, Report, ReportError, printable, write_whole
 from .files import write_all, write_standard_output
 from .invocation import called
@@ -188,7 +189,7 @@ def _said(status: int, line: str) -> int:
 # The options -----------------------------------------------------------------------
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(AnyOrder):
     """Says what is wrong in one line.  ``options`` adds a command's own once it is typed."""
 
     def __init__(
