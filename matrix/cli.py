@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import importlib.util
 import io
 import json
 import os
@@ -65,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
         "--require-all", action="store_true",
         help="fail where a user may not ask what root asked for the baseline",
     )  # fmt: skip
+    run.add_argument(
+        "--install", action="store_true", help="install execnet into this Python, if it is missing"
+    )
     run.add_argument("--json", action="store_true", help="as JSON")
     run.set_defaults(run=_run)
 
@@ -107,13 +109,7 @@ def _add_places(parser: argparse.ArgumentParser, default: str | None) -> None:
 # Running ------------------------------------------------------------------------------------
 
 
-def _need_execnet() -> None:
-    if importlib.util.find_spec("execnet") is None:
-        raise Refused("no execnet, by which platforms are reached: pip install 'execnet>=2.1'", 3)
-
-
 def _run(options: argparse.Namespace) -> int:
-    _need_execnet()
     from .run import Outcome, Plan, run_all, status_of
 
     if options.jobs < 1:
@@ -122,12 +118,16 @@ def _run(options: argparse.Namespace) -> int:
     width = max(len(one.name) for one in chosen)
 
     def done(outcome: Outcome) -> None:
+        mark = ""
+        if outcome.missing:
+            mark = "SKIPPED" if options.allow_missing else "MISSING"
+        elif outcome.status:
+            mark = "FAILED"
+        _summarise(outcome.cell, mark, outcome.line)
         if options.json:
             return
-        skipped = options.allow_missing and outcome.missing
-        mark = "SKIPPED " if skipped else "" if outcome.status == 0 else "FAILED "
-        way = f"{outcome.way}  " if outcome.way else ""
-        print(f"{outcome.cell.ljust(width)}  {way}{mark}{outcome.line}", flush=True)
+        said = "  ".join(filter(None, [outcome.way, f"{mark} {outcome.line}".lstrip()]))
+        print(f"{outcome.cell.ljust(width)}  {said}", flush=True)
         for change in outcome.changes:
             print(f"{'':{width}}  {change}", flush=True)
         if outcome.seconds and not outcome.why:
@@ -140,6 +140,7 @@ def _run(options: argparse.Namespace) -> int:
         not options.no_selftest,
         tuple(options.allow),
         options.require_all,
+        options.install,
     )
     outcomes = run_all(chosen, plan, options.jobs, done)
     if options.json:
@@ -148,8 +149,22 @@ def _run(options: argparse.Namespace) -> int:
     return status_of(outcomes, options.allow_missing)
 
 
+def _summarise(cell: str, mark: str, line: str) -> None:
+    """Add it to the file of those that tell it at the end of several runs (toxfile.py)."""
+    if path := os.environ.get("MATRIX_SUMMARY"):
+        told = {"cell": cell, "mark": mark or "passed", "line": line}
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(told) + "\n")
+
+
 def _doctor(options: argparse.Namespace) -> int:
-    _need_execnet()
+    from .run import need_execnet
+
+    try:
+        need_execnet(False, lambda line: None)
+        without = ""
+    except Refused as refused:
+        without = str(refused)
     found = cells.load(options.cells, options.baselines)
     chosen = cells.chosen(found, options.cells_to_run or list(found))
     rows = []
@@ -157,7 +172,7 @@ def _doctor(options: argparse.Namespace) -> int:
         for name, argument in one.ways:
             with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
                 found_out = ways.load(name)(argument, folder, lambda line: None)
-                lacks = found_out.lacks()
+                lacks = "; and ".join(filter(None, [found_out.lacks(), without]))
                 note = "" if lacks else found_out.note()
             way = f"{name}:{argument}" if argument else name
             row = {"cell": one.name, "way": way, "runs": not lacks, "lacks": lacks, "note": note}
@@ -168,7 +183,9 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(rows, indent=1))
     able = {row["cell"] for row in rows if row["runs"]}
-    return 0 if all(one.name in able for one in chosen) else 3
+    # Which there are is a question, and one that is named is a demand.
+    demanded = chosen if options.cells_to_run else []
+    return 0 if all(one.name in able for one in demanded) else 3
 
 
 def _box(options: argparse.Namespace) -> int:

@@ -28,7 +28,7 @@ class Chroot(Way):
 
     def lacks(self) -> str:
         if os.geteuid() != 0 and not shutil.which("bwrap"):
-            return "only root can chroot: install the package bubblewrap, or run as root"
+            return "only root can chroot: apt-get install bubblewrap, or run it with sudo"
         if self.argument.startswith("/"):
             return "" if os.path.isdir(self.argument) else f"{self.argument}: no such folder"
         return debian32.lacks_for_rootfs()
