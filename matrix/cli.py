@@ -11,6 +11,7 @@ import datetime
 import io
 import json
 import os
+import shlex
 import sys
 import tempfile
 from dataclasses import asdict
@@ -130,6 +131,8 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{outcome.cell.ljust(width)}  {said}", flush=True)
         for change in outcome.changes:
             print(f"{'':{width}}  {change}", flush=True)
+        if outcome.baseline and not outcome.why:
+            print(f"{'':{width}}  to record one: {_recording(options, outcome.cell)}", flush=True)
         if outcome.seconds and not outcome.why:
             spent = ", ".join(f"{step} {s:.1f}" for step, s in outcome.seconds.items())
             print(f"{'':{width}}  seconds: {spent}", flush=True)
@@ -147,6 +150,16 @@ def _run(options: argparse.Namespace) -> int:
         document = [{**asdict(o), "line": o.line} for o in outcomes]
         print(json.dumps(document, indent=1))
     return status_of(outcomes, options.allow_missing)
+
+
+def _recording(options: argparse.Namespace, cell: str) -> str:
+    """Return the command that records what was just measured, with the options of this one."""
+    words = ["baseline", cell]
+    for name in ("cells", "baselines", "results"):
+        value = getattr(options, name)
+        if value not in (None, "results"):
+            words += [f"--{name}", value]
+    return f"{called('matrix')} {shlex.join(words)} --reason TEXT"
 
 
 def _summarise(cell: str, mark: str, line: str) -> None:

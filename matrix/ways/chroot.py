@@ -22,6 +22,8 @@ _PERSONALITY = {"debian32": ["setarch", "i386"]}
 class Chroot(Way):
     """As root by chroot in a mount namespace of its own, as another user by bubblewrap."""
 
+    argument_is = 'debian32, or a folder: "chroot:/srv/root"'
+
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
         self.label = f"{'chroot' if os.geteuid() == 0 else 'bubblewrap'}"

@@ -21,6 +21,8 @@ class Here(Way):
     """``PYTHON`` is a program, ``python3.9``; ``oldest`` is the oldest that the lab runs on."""
 
     label = "here"
+    argument_is = 'a Python: "here:python3.9"'
+    needs_argument = False
 
     def lacks(self) -> str:
         try:

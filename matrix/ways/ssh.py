@@ -21,6 +21,8 @@ SCRIPT = f"/bin/sh -c '{' || '.join(f'command -v {name}' for name in _NAMES)} ||
 class Ssh(Way):
     """The argument is what ssh takes, options and all: ``-p 2222 me@box``."""
 
+    argument_is = 'a host that ssh reaches: "ssh:me@box"'
+
     def lacks(self) -> str:
         if not shutil.which("ssh"):
             return "no ssh: apt-get install openssh-client"

@@ -38,6 +38,7 @@ class Vagrant(Way):
     """The argument is a machine of the Vagrantfile."""
 
     label = "vagrant"
+    argument_is = 'a machine of the Vagrantfile: "vagrant:freebsd"'
 
     def __init__(self, *arguments: object, **more: object) -> None:
         super().__init__(*arguments, **more)  # type: ignore[arg-type]
