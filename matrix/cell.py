@@ -6,6 +6,7 @@ import os
 import platform as host
 import re
 import struct
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from papaya.errors import Refused
 from probes.baseline import SHIPPED, kind_of, own_folder
 from probes.differences import architecture
 from probes.environment import describe
-from probes.fact import Platform
+from probes.fact import Platform, printable
 
 from . import ways
 
@@ -124,8 +125,13 @@ def load(path: str | None = None, baselines: str | None = None) -> dict[str, Cel
     ``baselines`` is a folder of recorded reports in place of ours.
     """
     cells = _read(os.path.join(HOME, "cells.toml"))
-    cells |= _read(path) if path else {}
+    own = _read(path) if path else {}
+    for name in cells.keys() & own.keys():
+        print(f"matrix: {path}: [cell.{_key(name)}] replaces the built-in cell", file=sys.stderr)
+    cells |= own
     folder = baselines or own_folder()
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise Refused(f"{folder}: not a folder of baselines; name one in --baselines")
     return {name: replace(cell, baselines=folder) for name, cell in cells.items()}
 
 
@@ -136,43 +142,77 @@ def _read(path: str) -> dict[str, Cell]:
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"{path}: {error}") from None
-    unknown = sorted(set(document) - {"cell"})
+        raise Refused(f"{path}: not TOML: {error}") from None
+    except RecursionError:
+        raise Refused(f"{path}: not cells: nested too deeply") from None
     tables = document.get("cell", {})
-    if unknown or not isinstance(tables, dict):
-        raise Refused(f"{path}: a cell is a table [cell.NAME]; unknown: {', '.join(unknown)}")
+    if not isinstance(tables, dict):
+        raise Refused(f"{path}: cell is {_kind(tables)}; {_EXAMPLE}")
+    if unknown := sorted(set(document) - {"cell"}):
+        raise Refused(f"{path}: unknown entry {', '.join(unknown)}; {_EXAMPLE}")
     return {name: _cell(path, name, table) for name, table in tables.items()}
 
 
+_EXAMPLE = 'a cell is written: [cell.NAME] and below it ways = ["ssh:me@box"]'
+
+
+def _key(name: str) -> str:
+    """Return the name as TOML wants it after ``cell.``."""
+    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else f'"{name}"'
+
+
+def _kind(value: Any) -> str:
+    """Return what a value of TOML is, in words."""
+    kinds = {bool: "true or false", int: "a number", float: "a number", str: "a string"}
+    kinds |= {list: "a list", dict: "a table"}
+    return kinds.get(type(value), "a time")
+
+
 def _cell(path: str, name: str, table: Any) -> Cell:
-    where = f"{path}: cell {name}"
+    where = f"{path}: cell {printable(name)}"
     if not isinstance(table, Mapping):
-        raise Refused(f"{where} is no table")
+        raise Refused(f"{where} is {_kind(table)}; {_EXAMPLE}")
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name[0] == ".":
         raise Refused(f"{where}: its name names files, so letters, digits, '-', '_' and '.' only")
     unknown = sorted(set(table) - {"ways", *_KINDS})
+    for key in unknown:
+        if isinstance(table[key], Mapping):
+            raise Refused(
+                f'{where} has a table in it; for a name with a dot: [cell."{name}.{key}"]'
+            )
     if unknown:
         raise Refused(
-            f"{where} has the unknown {', '.join(unknown)}; there are ways, {', '.join(_KINDS)}"
+            f"{where}: unknown entry {', '.join(unknown)}; there are ways, {', '.join(_KINDS)}"
         )
     said = table.get("ways")
     if not isinstance(said, list) or not said or not all(isinstance(way, str) for way in said):
-        raise Refused(f'{where} has no ways = ["NAME:ARGUMENT", …]')
+        raise Refused(f'{where} has no ways; write: ways = ["ssh:me@box"]')
     split = [way.partition(":")[::2] for way in said]
-    for way, _ in split:
+    for way, argument in split:
         if way not in ways.names():
             raise Refused(f"{where}: no way {way!r}; there are {', '.join(ways.names())}")
+        takes = ways.load(way)
+        if argument.strip() and not takes.argument_is:
+            raise Refused(f'{where}: the way {way} takes no argument; write: "{way}"')
+        if not argument.strip() and takes.argument_is and takes.needs_argument:
+            raise Refused(f"{where}: the way {way} needs {takes.argument_is}")
     told = {key: value for key, value in table.items() if key in _KINDS}
     for key, value in told.items():
         if type(value) is not _KINDS[key]:
             kind = "a string" if _KINDS[key] is str else "a number"
-            raise Refused(f"{where}: {key} is {kind}")
+            raise Refused(f"{where}: {key} is {_kind(value)}, and must be {kind}")
+        if key in _ALLOWED and not re.fullmatch(_ALLOWED[key], str(value)):
+            raise Refused(f"{where}: {key} is {value!r}, and must be {_EXAMPLES[key]}")
     return Cell(name, tuple(split), **{"title": name, **told})
 
 
 _KINDS = {
     "title": str, "platform": str, "release": str, "bits": int, "kernel_bits": int, "python": str,
 }  # fmt: skip
+
+
+_ALLOWED = {"bits": "32|64", "kernel_bits": "32|64", "python": r"3\.\d+"}
+_EXAMPLES = {"bits": "32 or 64", "kernel_bits": "32 or 64", "python": 'one such as "3.9"'}
 
 
 def chosen(cells: Mapping[str, Cell], names: list[str]) -> list[Cell]:

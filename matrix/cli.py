@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import importlib.util
 import io
 import json
 import os
+import shlex
 import sys
 import tempfile
 from dataclasses import asdict
@@ -46,8 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog=called("matrix"), description="The lab and papaya on every platform.")
-    parser.add_argument("--cells", metavar="FILE", help="cells of your own beside ours")
-    parser.add_argument("--baselines", metavar="DIR", help="recorded reports in place of ours")
+    _add_places(parser, None)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="measure cells, hold them against their baselines")
@@ -67,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         "--require-all", action="store_true",
         help="fail where a user may not ask what root asked for the baseline",
     )  # fmt: skip
+    run.add_argument(
+        "--install", action="store_true", help="install execnet into this Python, if it is missing"
+    )
     run.add_argument("--json", action="store_true", help="as JSON")
     run.set_defaults(run=_run)
 
@@ -91,19 +93,25 @@ def _parser() -> argparse.ArgumentParser:
     box.set_defaults(run=_box)
 
     table.add_to(commands)
+    for command in commands.choices.values():
+        # Also after the command, where it does not undo what was said before.
+        _add_places(command, argparse.SUPPRESS)
     return parser
+
+
+def _add_places(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument(
+        "--cells", metavar="FILE", default=default, help="cells of your own beside the built-in"
+    )
+    parser.add_argument(
+        "--baselines", metavar="DIR", default=default, help="recorded reports in place of ours"
+    )
 
 
 # Running ------------------------------------------------------------------------------------
 
 
-def _need_execnet() -> None:
-    if importlib.util.find_spec("execnet") is None:
-        raise Refused("no execnet, by which platforms are reached: pip install 'execnet>=2.1'", 3)
-
-
 def _run(options: argparse.Namespace) -> int:
-    _need_execnet()
     from .run import Outcome, Plan, run_all, status_of
 
     if options.jobs < 1:
@@ -112,14 +120,20 @@ def _run(options: argparse.Namespace) -> int:
     width = max(len(one.name) for one in chosen)
 
     def done(outcome: Outcome) -> None:
+        mark = ""
+        if outcome.missing:
+            mark = "SKIPPED" if options.allow_missing else "MISSING"
+        elif outcome.status:
+            mark = "FAILED"
+        _summarise(outcome.cell, mark, outcome.line)
         if options.json:
             return
-        skipped = options.allow_missing and outcome.missing
-        mark = "SKIPPED " if skipped else "" if outcome.status == 0 else "FAILED "
-        way = f"{outcome.way}  " if outcome.way else ""
-        print(f"{outcome.cell.ljust(width)}  {way}{mark}{outcome.line}", flush=True)
+        said = "  ".join(filter(None, [outcome.way, f"{mark} {outcome.line}".lstrip()]))
+        print(f"{outcome.cell.ljust(width)}  {said}", flush=True)
         for change in outcome.changes:
             print(f"{'':{width}}  {change}", flush=True)
+        if outcome.baseline and not outcome.why:
+            print(f"{'':{width}}  to record one: {_recording(options, outcome.cell)}", flush=True)
         if outcome.seconds and not outcome.why:
             spent = ", ".join(f"{step} {s:.1f}" for step, s in outcome.seconds.items())
             print(f"{'':{width}}  seconds: {spent}", flush=True)
@@ -130,6 +144,7 @@ def _run(options: argparse.Namespace) -> int:
         not options.no_selftest,
         tuple(options.allow),
         options.require_all,
+        options.install,
     )
     outcomes = run_all(chosen, plan, options.jobs, done)
     if options.json:
@@ -138,8 +153,32 @@ def _run(options: argparse.Namespace) -> int:
     return status_of(outcomes, options.allow_missing)
 
 
+def _recording(options: argparse.Namespace, cell: str) -> str:
+    """Return the command that records what was just measured, with the options of this one."""
+    words = ["baseline", cell]
+    for name in ("cells", "baselines", "results"):
+        value = getattr(options, name)
+        if value not in (None, "results"):
+            words += [f"--{name}", value]
+    return f"{called('matrix')} {shlex.join(words)} --reason TEXT"
+
+
+def _summarise(cell: str, mark: str, line: str) -> None:
+    """Add it to the file of those that tell it at the end of several runs (toxfile.py)."""
+    if path := os.environ.get("MATRIX_SUMMARY"):
+        told = {"cell": cell, "mark": mark or "passed", "line": line}
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(told) + "\n")
+
+
 def _doctor(options: argparse.Namespace) -> int:
-    _need_execnet()
+    from .run import need_execnet
+
+    try:
+        need_execnet(False, lambda line: None)
+        without = ""
+    except Refused as refused:
+        without = str(refused)
     found = cells.load(options.cells, options.baselines)
     chosen = cells.chosen(found, options.cells_to_run or list(found))
     rows = []
@@ -147,7 +186,7 @@ def _doctor(options: argparse.Namespace) -> int:
         for name, argument in one.ways:
             with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
                 found_out = ways.load(name)(argument, folder, lambda line: None)
-                lacks = found_out.lacks()
+                lacks = "; and ".join(filter(None, [found_out.lacks(), without]))
                 note = "" if lacks else found_out.note()
             way = f"{name}:{argument}" if argument else name
             row = {"cell": one.name, "way": way, "runs": not lacks, "lacks": lacks, "note": note}
@@ -158,7 +197,9 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(rows, indent=1))
     able = {row["cell"] for row in rows if row["runs"]}
-    return 0 if all(one.name in able for one in chosen) else 3
+    # Which there are is a question, and one that is named is a demand.
+    demanded = chosen if options.cells_to_run else []
+    return 0 if all(one.name in able for one in demanded) else 3
 
 
 def _box(options: argparse.Namespace) -> int:

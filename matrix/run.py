@@ -6,12 +6,15 @@ takes down itself.
 
 from __future__ import annotations
 
+import fcntl
+import importlib.util
 import json
 import multiprocessing
 import os
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import papaya.engines
 from papaya import settings
@@ -32,7 +35,9 @@ from probes.verdict import line
 
 from . import ways
 from .cell import Cell
-from .platform import Platform
+
+if TYPE_CHECKING:
+    from .platform import Platform
 
 Say = Callable[[str], None]
 
@@ -106,6 +111,8 @@ class Plan:
     """Globs of configured facts that may answer otherwise."""
     require_all: bool = False
     """What only root may ask has to be asked too."""
+    install: bool = False
+    """Install execnet where this Python has none."""
     deadline: float = 600.0
     """Seconds the lab, and the selftest, may take there."""
 
@@ -270,10 +277,12 @@ def _run(cell: Cell, plan: Plan, outcome: Outcome, folder: str, scratch: str, sa
     try:
         try:
             with _timed(outcome, "up"):
-                specification = _brought_up(cell, scratch, say, begun)
+                specification = _brought_up(cell, plan, scratch, say, begun)
             outcome.way = begun[0].label or type(begun[0]).__name__.lower()
             errors = os.path.join(folder, "errors")
             _remove(errors)
+            from .platform import Platform  # It imports execnet, which is there now.
+
             _ask(cell, plan, outcome, folder, Platform(specification, errors), say)
         finally:
             _on_stop(signal.SIG_IGN)
@@ -287,19 +296,22 @@ def _run(cell: Cell, plan: Plan, outcome: Outcome, folder: str, scratch: str, sa
                     way.down()
 
 
-def _brought_up(cell: Cell, scratch: str, say: Say, begun: list[ways.Way]) -> str:
+def _brought_up(cell: Cell, plan: Plan, scratch: str, say: Say, begun: list[ways.Way]) -> str:
     """The gateway of the first way that works; ``begun`` has the way then, to be taken down.
 
-    Where none does: the way that got furthest says why.
+    Where none does: the way that got furthest says why, or each way what it lacks.
     """
     lacking, failed = [], []
     for name, argument in cell.ways:
         way = ways.load(name)(argument, scratch, say)
         lacks = way.lacks()
         if lacks:
-            lacking.append(lacks)
-            say(f"not by {name}: {lacks}")
+            lacking.append(f"by {name}: {lacks}" if len(cell.ways) > 1 else lacks)
+            if (name, argument) != cell.ways[-1]:
+                say(f"not by {name}: {lacks}")
             continue
+        # Not before: what the platform lacks is said though execnet is lacking too.
+        need_execnet(plan.install, say)
         begun[:] = [way]
         try:
             return way.up()
@@ -308,7 +320,42 @@ def _brought_up(cell: Cell, scratch: str, say: Say, begun: list[ways.Way]) -> st
                 way.down()
             failed.append(str(error))
             say(f"not by {name}: {error}")
-    raise _Missing([*failed, *lacking][0])
+    raise _Missing(failed[0] if failed else "; or ".join(lacking))
+
+
+EXECNET = "execnet>=2.1"
+
+
+def need_execnet(install: bool, say: Say) -> None:
+    """Refuse where execnet is not there, or install it into this Python."""
+    with _alone():  # Cells that run side by side need it once.
+        if importlib.util.find_spec("execnet"):
+            return
+        command = f"{shlex.quote(sys.executable)} -m pip install {shlex.quote(EXECNET)}"
+        if not install:
+            raise Refused(f"execnet is not installed: {command}", DOWN)
+        say("installing execnet")
+        # Without a network it ends at once; its own default is to try for half a minute.
+        quick = ["--quiet", "--disable-pip-version-check", "--retries=0", "--timeout=2"]
+        done = subprocess.run(
+            [sys.executable, "-I", "-m", "pip", "install", *quick, EXECNET],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
+        )  # fmt: skip
+        importlib.invalidate_caches()
+        if done.returncode or not importlib.util.find_spec("execnet"):
+            said = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
+            raise Refused(f"execnet cannot be installed ({said[0]}); on a network: {command}", DOWN)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep other processes of this Python out."""
+    descriptor = os.open(sys.prefix, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _ask(

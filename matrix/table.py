@@ -1,13 +1,14 @@
 """table: facts by platforms, and where each answer is from.
 
-A column is a report that was measured on this very platform, one that was recorded
-elsewhere, or a platform without a report, of which the table knows what its manuals
-promise.  A promise is shown as one, and never counted as measured.
+A column is a report that was measured here, as `matrix run` leaves it in ``results``, one that
+is recorded as a baseline, or a platform without a report, of which the table knows what its
+manuals promise.  A promise is shown as one, and never counted as measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import glob
 import json
 import os
@@ -20,7 +21,7 @@ from typing import Any
 
 from probes.baseline import own_folder
 from probes.cli import write
-from probes.comparison import UNKNOWN, letter
+from probes.comparison import UNKNOWN
 from probes.environment import describe
 from probes.fact import (
     INFORMATIVE,
@@ -65,12 +66,53 @@ class Column:
     """`MEASURED_HERE`, `RECORDED` or `DOCUMENTED_ONLY`."""
     description: str
     """Kernel and C library it was measured on, or whose manuals speak."""
+    approved: bool = False
+    """Whether the report is a baseline."""
     measured_at: str = ""
     way: str = ""
     """How the platform was reached, where the report says so."""
     report: Report | None = field(default=None, repr=False)
     names: Sequence[str] = ()
     """What its documented values are filed under, the nearest first."""
+
+    @property
+    def where(self) -> str:
+        """Where the answers are from: a recorded report is a baseline or another report."""
+        if self.kind != RECORDED:
+            return self.kind
+        return "baseline" if self.approved else "report"
+
+    def aged(self, now: datetime.datetime | None = None) -> str:
+        """The same with its age: ``measured here 5 minutes ago``, ``baseline of 2026-11-20``."""
+        at = _moment(self.measured_at)
+        if at is None:
+            return self.where
+        if self.kind == MEASURED_HERE:
+            return f"{self.where} {_ago((now or _now()) - at)}"
+        return f"{self.where} of {at.date()}"
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _moment(text: str) -> datetime.datetime | None:
+    """Return the time that a report names; None if it names none."""
+    try:
+        at = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=datetime.UTC)
+
+
+def _ago(age: datetime.timedelta) -> str:
+    seconds = age.total_seconds()
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        # From two on: 90 minutes say more than one hour.
+        if seconds >= 2 * length or (unit == "minute" and seconds >= length):
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' * (count > 1)} ago"
+    return "just now" if seconds > -60 else "in the future: is a clock wrong?"
 
 
 @dataclass(frozen=True)
@@ -182,6 +224,7 @@ def _measured_column(name: str, report: Report, here: bool) -> Column:
         name=name,
         kind=MEASURED_HERE if here else RECORDED,
         description=f"{report.environment}{brought}",
+        approved=bool(report.later.get("approvals")),
         measured_at=report.measured_at,
         way=way if isinstance(way, str) else "",
         report=report,
@@ -233,13 +276,17 @@ def _cell(id: str, probe: Probe | None, column: Column) -> Cell:
 # What there is to show -----------------------------------------------------------------
 
 
-def measured_here(reports: Named) -> list[str]:
-    """The names of those from this platform: its kernel, C library, width and confinement."""
+def of_this_platform(reports: Named) -> list[str]:
+    """The names of those that were measured on this kernel, C library, width and confinement.
+
+    A baseline is none of them, though it may be of this platform: it tells what was expected.
+    """
     mine = describe("")
     return [
         name
         for name, report in reports
-        if all(getattr(report.environment, at) == getattr(mine, at) for at in _SAME_PLATFORM)
+        if not report.later.get("approvals")
+        and all(getattr(report.environment, at) == getattr(mine, at) for at in _SAME_PLATFORM)
     ]
 
 
@@ -249,24 +296,13 @@ _SAME_PLATFORM = (
 )  # fmt: skip
 
 
-def load(paths: Sequence[str], folder: str = "") -> Named:
-    """The reports in ``paths``, or, without any, the baselines, each named after its file.
+def load(paths: Sequence[str]) -> Named:
+    """The reports in ``paths``, each named after its file.
 
     ``CELL/report.json``, as `matrix run` leaves it, is named after the cell in it.
     Raises ReportError, its message one line.
     """
-    # Beside a baseline may lie the differences that are allowed, which are not a report.
-    recorded = {
-        os.path.basename(path).removesuffix(".json"): path
-        for place in ([folder] if folder else [cells.BASELINES, own_folder()])
-        for path in glob.glob(os.path.join(glob.escape(place), "*.json"))
-        if not path.endswith(".allowed.json")
-    }
-    paths = list(dict.fromkeys(paths)) or [recorded[name] for name in sorted(recorded)]
-    if not paths:
-        raise ReportError(
-            f"no report to show: `{called()} report --format json -o here.json` measures one"
-        )
+    paths = list(dict.fromkeys(paths))
     reports = [Report.load(path) for path in paths]
     short = [_name(path, report) for path, report in zip(paths, reports, strict=True)]
     names = [
@@ -274,6 +310,24 @@ def load(paths: Sequence[str], folder: str = "") -> Named:
         for path, name in zip(paths, short, strict=True)
     ]
     return list(zip(names, reports, strict=True))
+
+
+def just_measured(results: str) -> Named:
+    """The reports that `matrix run` left in the folder ``results``, the newest first."""
+    paths = glob.glob(os.path.join(glob.escape(results), "*", "report.json"))
+    return sorted(load(sorted(paths)), key=lambda named: named[1].measured_at, reverse=True)
+
+
+def recorded(folder: str = "") -> Named:
+    """The baselines in ``folder``, or else the lab's and the user's own; each by its name."""
+    # Beside a baseline may lie the differences that are allowed, which are not a report.
+    paths = {
+        os.path.basename(path).removesuffix(".json"): path
+        for place in ([folder] if folder else [cells.BASELINES, own_folder()])
+        for path in glob.glob(os.path.join(glob.escape(place), "*.json"))
+        if not path.endswith(".allowed.json")
+    }
+    return load([paths[name] for name in sorted(paths)])
 
 
 def _name(path: str, report: Report) -> str:
@@ -306,7 +360,11 @@ def documented_systems() -> list[str]:
 
 def assemble(options: argparse.Namespace) -> Table:
     """The table that the options of ``table`` and ``atlas`` ask for."""
-    reports = load(options.reports, options.baselines or "")
+    if options.reports:
+        reports = load(options.reports)
+        here = of_this_platform(reports)
+    else:
+        reports, here = _present(options.results, options.baselines or "")
     missing = unmeasured(reports, options.cells)
     systems = {report.environment.names[-2] for _, report in reports}
     names = options.documented
@@ -320,53 +378,53 @@ def assemble(options: argparse.Namespace) -> Table:
                 f"nothing is documented for {name!r}: there are {', '.join(sorted(known))}"
             )
     names = list(dict.fromkeys(names))
-    return columns(reports, names, here=measured_here(reports), stands_for=missing)
+    return columns(reports, names, here=here, stands_for=missing)
+
+
+def _present(results: str, folder: str) -> tuple[Named, list[str]]:
+    """What was measured here, then the baselines of the other platforms; the names of the first."""
+    measured = just_measured(results)
+    here = [name for name, _ in measured]
+    taken = {cells.recorded_as(name) for name in here}
+    reports = measured + [(name, report) for name, report in recorded(folder) if name not in taken]
+    if not reports:
+        raise ReportError(
+            f"no report in {results}, and no baseline in {folder or own_folder()}; "
+            f"to measure one: {called('matrix')} run here"
+        )
+    return reports, here
 
 
 # Renderings ----------------------------------------------------------------------------
 
 
+WIDTH = 100
+"""Columns of the text where no terminal says how wide it is."""
+FEW = 3
+"""As many platforms are named; of more that agree, and are most, their number is given."""
+
+
 def to_text(table: Table, total: int, style: Style) -> str:
-    """For people: a line a fact; what a terminal is too narrow for, answer by answer."""
-    marks = [_marked(letter(at), column) for at, column in enumerate(table.columns)]
-    rows = [[_shown(cell) for cell in row.cells] for row in table.rows]
-    # One long answer does not make its column wide.
-    widths = [
-        max(width for width in map(width_of, texts) if width <= LONGEST_ANSWER)
-        for texts in zip(marks, *rows, strict=True)
-    ]
-    ids = max((len(row.id) for row in table.rows), default=0)
-    line = ids + 2 + sum(width + 2 for width in widths)
-    narrow = style.width is not None and line > style.width
-    asked = max((width_of(safe(row.question)) for row in table.rows), default=0)
-    beside = style.width is None or line + asked <= style.width
-    lines = list(_legend(table, marks, style))
-    if rows and not narrow:
-        lines += ["", " " * (ids + 2) + _padded(marks, widths).rstrip()]
-    texts = dict(zip((row.id for row in table.rows), rows, strict=True))
+    """For people: each fact's answers, and with each the platforms that give it."""
+    width = style.width or WIDTH
+    names = [_marked(column) for column in table.columns]
+    lines = list(_legend(table, names, width))
     for family, group in table.families():
         lines += ["", bold(family, style)]
         for row in group:
-            long = any(width_of(text) > LONGEST_ANSWER for text in texts[row.id])
-            if narrow or (long and style.width is not None):
-                lines += _block(row, marks, texts[row.id], style)
-            else:
-                text = f"{pad(row.id, ids)}  {_padded(texts[row.id], widths)}"
-                question = safe(row.question) if row.probe else ""
-                lines.append((text + question * beside).rstrip())
-                if question and not beside:
-                    lines += _indented(question, 4, style)
+            lines += _block(row, table.columns, width)
     lines.append("")
     for each in _ending(table, total):
-        lines += [each] if style.width is None else wrap(each, style.width)
+        lines += wrap(each, width)
     return "\n".join(lines) + "\n"
 
 
-def _marked(text: str, column: Column) -> str:
-    """A column's letter: ``A*`` was measured here, ``A`` is recorded, ``(A)`` documented."""
+def _marked(column: Column) -> str:
+    """A platform's name: ``here*`` was measured here, ``(here)`` is what its manuals promise."""
+    name = safe(column.name)
     if column.kind == DOCUMENTED_ONLY:
-        return f"({text})"
-    return f"{text}*" if column.kind == MEASURED_HERE else text
+        return f"({name})"
+    return f"{name}*" if column.kind == MEASURED_HERE else name
 
 
 def _shown(cell: Cell) -> str:
@@ -376,43 +434,67 @@ def _shown(cell: Cell) -> str:
     return f"{text} !" if cell.breaks_promise else text
 
 
-def _padded(texts: Sequence[str], widths: Sequence[int]) -> str:
-    return "".join(pad(text, width) + "  " for text, width in zip(texts, widths, strict=True))
-
-
-def _legend(table: Table, marks: Sequence[str], style: Style) -> Iterator[str]:
-    """Which letter is which platform."""
-    width = max(map(len, marks), default=0)
-    kinds = max((len(column.kind) for column in table.columns), default=0)
-    indent = width + 2 + kinds + 2
-    if style.width is not None and style.width < indent + 40:
-        indent = 0
-    for mark, column in zip(marks, table.columns, strict=True):
-        when = f", {column.measured_at}" if column.measured_at else ""
-        text = safe(f"{column.name}: {column.description}{when}")
-        if indent:
-            first, *rest = [text] if style.width is None else wrap(text, style.width - indent)
-            yield f"{pad(mark, width)}  {pad(column.kind, kinds)}  {first}"
-            yield from (" " * indent + line for line in rest)
+def _legend(table: Table, names: Sequence[str], width: int) -> Iterator[str]:
+    """The platforms, and where each one's answers are from."""
+    longest = max(map(width_of, names), default=0)
+    indent = longest + 2 if longest + 40 <= width else 4
+    for name, column in zip(names, table.columns, strict=True):
+        lines = wrap(safe(f"{column.aged()}: {column.description}"), width - indent)
+        if indent > longest:
+            yield f"{pad(name, longest)}  {lines.pop(0)}"
         else:
-            yield from wrap(f"{mark} {column.kind}, {text}", style.width or 0)
+            yield from wrap(name, width)
+        yield from (" " * indent + line for line in lines)
 
 
-def _block(row: Row, marks: Sequence[str], texts: Sequence[str], style: Style) -> Iterator[str]:
-    """The question, then each answer with the platforms that give it."""
-    yield row.id
-    if row.probe:
-        yield from _indented(safe(row.question), 4, style)
+def _block(row: Row, platforms: Sequence[Column], width: int) -> Iterator[str]:
+    """The fact, its question, and a line an answer."""
+    question = safe(row.question) if row.probe else ""
+    if width_of(f"{row.id}  {question}") <= width:
+        yield f"{row.id}  {question}".rstrip()
+    else:
+        yield row.id
+        yield from _indented(question, 4, width)
+    answers = _answers(row, platforms)
+    longest = max((width_of(a) for a in answers if width_of(a) <= LONGEST_ANSWER), default=0)
+    for answer, those in answers.items():
+        text = ", ".join(those)
+        lines = wrap(text, width - longest - 8)
+        if width_of(answer) <= longest:
+            yield f"      {pad(answer, longest)}  {lines.pop(0)}"
+        else:
+            yield from _indented(answer, 6, width)
+        yield from (" " * (longest + 8) + line for line in lines)
+
+
+def _answers(row: Row, platforms: Sequence[Column]) -> dict[str, list[str]]:
+    """Each answer with the platforms that give it, the commonest one last."""
     given: dict[str, list[str]] = {}
-    for mark, text in zip(marks, texts, strict=True):
-        given.setdefault(text, []).append(mark)
-    answers = ";  ".join(f"{text}: {' '.join(those)}" for text, those in given.items())
-    yield from _indented(answers, 8, style)
+    measured: dict[str, list[str]] = {}
+    """The names of those that were measured, and keep what they promise."""
+    for column, cell in zip(platforms, row.cells, strict=True):
+        if column.report is None and cell.status == NOT_KNOWN:
+            continue  # Its manuals say nothing, as most do of most facts.
+        answer, name = safe(cell.answer), _marked(column)
+        if cell.breaks_promise:
+            name += "!"
+        elif cell.says and cell.status != DOCUMENTED:
+            measured.setdefault(answer, []).append(name)
+        given.setdefault(answer, []).append(name)
+    most = max(measured, key=lambda answer: len(measured[answer]), default="")
+    if len(measured.get(most, ())) > FEW:
+        those = given.pop(most)
+        rest = [name for name in those if name not in measured[most]]
+        others = any(cell.fact and safe(cell.answer) != most for cell in row.cells) or any(
+            name.endswith("!") for name in rest
+        )
+        count = f"{'the other' if others else 'all'} {len(measured[most])} measured"
+        given[most] = [count, *rest]
+    return given
 
 
-def _indented(text: str, indent: int, style: Style) -> list[str]:
-    lines = [text] if style.width is None else wrap(text, style.width - indent)
-    return [" " * indent + line for line in lines]
+def _indented(text: str, indent: int, width: int) -> list[str]:
+    return [" " * indent + line for line in wrap(text, width - indent)]
 
 
 def _ending(table: Table, total: int) -> Iterator[str]:
@@ -433,7 +515,7 @@ def to_markdown(table: Table, total: int) -> str:
     """For an issue or a wiki."""
     lines = [markdown_row("platform", "", "on", "when"), markdown_row(*["---"] * 4)]
     lines += [
-        markdown_row(column.name, column.kind, column.description, column.measured_at)
+        markdown_row(column.name, column.aged(), column.description, column.measured_at)
         for column in table.columns
     ]
     for family, group in table.families():
@@ -457,6 +539,7 @@ def to_json(table: Table, total: int) -> str:
                 "name": column.name,
                 "kind": column.kind,
                 "platform": column.description,
+                "where": column.where,
                 "measured_at": column.measured_at,
                 "way": column.way,
             }
@@ -529,8 +612,13 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _add_reports(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "reports", metavar="REPORT", nargs="*", help="default: the recorded baselines"
-    )
+        "reports", metavar="REPORT", nargs="*",
+        help="default: those in --results, and the baselines of the platforms that have none there",
+    )  # fmt: skip
+    command.add_argument(
+        "--results", default="results", metavar="DIR",
+        help="where `run` left its reports (default: results)",
+    )  # fmt: skip
     command.add_argument(
         "--documented", metavar="NAME", action="append",
         help="a column of what this platform documents, such as freebsd; any number of times "

@@ -13,9 +13,10 @@ PROGRAMS = ("probes", "papaya", "matrix")
 
 
 class Parser(argparse.ArgumentParser):
-    """Say in one line what is wrong with the arguments, and exit with status 2.
+    """Take a command's arguments and options in any order, as users type them.
 
-    ``options`` adds a command's own options when the command is used.
+    Say in one line what is wrong with them, and exit with status 2.  ``options`` adds a command's
+    own options when the command is used.
     """
 
     def __init__(
@@ -23,13 +24,25 @@ class Parser(argparse.ArgumentParser):
     ) -> None:
         super().__init__(**settings)
         self.options = options
+        self._takes_any_order = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Refuse what this command does not know; argparse would leave that to its parent."""
         add, self.options = self.options, None
         if add:
             add(self)
-        found, unknown = super().parse_known_args(args, namespace)
+        if self._takes_any_order:
+            return super().parse_known_args(args, namespace)
+        if self._subparsers is not None:
+            # The name of a command comes before the command's options.
+            found, unknown = super().parse_known_args(args, namespace)
+        else:
+            # argparse by itself refuses arguments after an option, as in `run CELL --json CELL`.
+            self._takes_any_order = True  # What follows calls this method again.
+            try:
+                found, unknown = self.parse_known_intermixed_args(args, namespace)
+            finally:
+                self._takes_any_order = False
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown

@@ -7,7 +7,7 @@
         documented={"linux": False, "freebsd": True},
     )
     def v6only_default() -> bool:
-        \"\"\"Does a fresh AF_INET6 socket accept IPv6 alone?\"\"\"
+        \"\"\"Is IPV6_V6ONLY on by default?\"\"\"
 
 The fact's id is the file's name, a dot and the function's name; the question is
 the first line of the docstring.  Finding it in `catalogue/` is all it takes to

@@ -430,7 +430,7 @@ def test_diff_shows_what_differs(baseline: Path, drifted: Path) -> None:
     assert (same.returncode, "0 of 1 facts differ" in same.stdout) == (0, True)
     done = run_lab("diff", str(baseline), str(drifted), str(baseline))
     assert done.returncode == 1
-    assert re.search(rf"^{ID}  +\w+ +\w+ +\w+  Does a fresh .*\?$", done.stdout, re.MULTILINE)
+    assert re.search(rf"^{ID}  +\w+ +\w+ +\w+  Is IPV6_V6ONLY .*\?$", done.stdout, re.MULTILINE)
     document = json.loads(run_lab("diff", "--json", str(baseline), str(drifted)).stdout)
     (row,) = document["rows"]
     assert row["facts"][0]["value"] is not row["facts"][1]["value"]

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 
 from matrix.ways import Unavailable
 
-from . import _ext4, cache
+from . import _ext4, _mirror, cache
 from ._cache import alone, building, made_by
 
 Say = Callable[[str], None]
@@ -198,6 +198,8 @@ def _lacks(programs: dict[str, str], files: dict[str, str]) -> str:
     if missing:
         packages = " ".join(sorted(set(missing.values())))
         return f"no {', '.join(missing)}: apt-get install {packages}"
+    if why := _mirror.lacks():
+        return f"it is not built yet, and {why}"
     if os.geteuid() and not _which("newuidmap"):
         return "an ordinary user needs newuidmap: apt-get install uidmap"
     runs = subprocess.run(["arch-test", "i386"], capture_output=True, env=_environment())

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from matrix.ways import Unavailable
 
-from . import cache
+from . import _mirror, cache
 from ._cache import alone, building, made_by
 
 Say = Callable[[str], None]
@@ -75,7 +75,12 @@ def lacks() -> str:
     if missing:
         return f"no {', '.join(missing)}: apt-get install {' '.join(sorted(missing.values()))}"
     if _codename() != _RELEASE and not os.environ.get("MATRIX_MIRROR"):
-        return f"the sources are those of Debian {_RELEASE}: name a mirror in MATRIX_MIRROR"
+        return (
+            f"the sources are those of Debian {_RELEASE}; "
+            f"type: export MATRIX_MIRROR={_mirror.DEFAULT}"
+        )
+    if why := _mirror.lacks(hosts_own=True):
+        return f"it is not built yet, and {why}"
     return ""
 
 

@@ -24,6 +24,10 @@ class Way(ABC):
 
     label = ""
     """What a user reads, ``vagrant/libvirt``; the class's own name where it is empty."""
+    argument_is = ""
+    """What its argument is, with an example; empty if it takes none."""
+    needs_argument = True
+    """Whether the argument, if it takes one, must be given."""
 
     def __init__(self, argument: str, folder: str, say: Say) -> None:
         """``folder`` is there for the run, and its own; it is removed after `down`."""

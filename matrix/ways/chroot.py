@@ -22,13 +22,15 @@ _PERSONALITY = {"debian32": ["setarch", "i386"]}
 class Chroot(Way):
     """As root by chroot in a mount namespace of its own, as another user by bubblewrap."""
 
+    argument_is = 'debian32, or a folder: "chroot:/srv/root"'
+
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
         self.label = f"{'chroot' if os.geteuid() == 0 else 'bubblewrap'}"
 
     def lacks(self) -> str:
         if os.geteuid() != 0 and not shutil.which("bwrap"):
-            return "only root can chroot: install the package bubblewrap, or run as root"
+            return "only root can chroot: apt-get install bubblewrap, or run it with sudo"
         if self.argument.startswith("/"):
             return "" if os.path.isdir(self.argument) else f"{self.argument}: no such folder"
         return debian32.lacks_for_rootfs()

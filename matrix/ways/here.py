@@ -21,6 +21,8 @@ class Here(Way):
     """``PYTHON`` is a program, ``python3.9``; ``oldest`` is the oldest that the lab runs on."""
 
     label = "here"
+    argument_is = 'a Python: "here:python3.9"'
+    needs_argument = False
 
     def lacks(self) -> str:
         try:
@@ -45,7 +47,9 @@ class Here(Way):
                 if _runs(path):
                     return path
         wanted = names[0] if self.argument == "oldest" else self.argument
-        raise Unavailable(f"no {wanted} that runs on the path: install it")
+        version = wanted.removeprefix("python")
+        how = f"pyenv install {version}" if re.fullmatch(r"3\.\d+", version) else "install it"
+        raise Unavailable(f"no {wanted} that runs on the path: {how}")
 
 
 def _found(name: str) -> Iterator[str]:

@@ -27,6 +27,7 @@ class Qemu(Way):
     """The argument is the box's name; ``debian32`` is the one there is."""
 
     label = "qemu"
+    argument_is = 'a box: "qemu:debian32"'
 
     def __init__(self, *arguments: object, **more: object) -> None:
         super().__init__(*arguments, **more)  # type: ignore[arg-type]

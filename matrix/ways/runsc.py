@@ -16,7 +16,7 @@ class Runsc(Way):
 
     def lacks(self) -> str:
         if not shutil.which("runsc"):
-            return "no runsc: install the package runsc (gVisor)"
+            return "no runsc (gVisor): apt-get install runsc"
         try:
             tried = subprocess.run(
                 [*self._command(), "true"],
@@ -25,7 +25,8 @@ class Runsc(Way):
         except subprocess.TimeoutExpired:
             return "runsc do true did not end within 30 s: this machine does not let it trace"
         if tried.returncode:
-            return f"runsc does not run here: {tried.stderr.strip().splitlines()[-1:]}"
+            said = tried.stderr.strip().splitlines()[-1:] or [f"status {tried.returncode}"]
+            return f"runsc does not run here: {said[0]}; try: {shlex.join(self._command())} true"
         return ""
 
     def up(self) -> str:

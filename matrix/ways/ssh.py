@@ -21,9 +21,11 @@ SCRIPT = f"/bin/sh -c '{' || '.join(f'command -v {name}' for name in _NAMES)} ||
 class Ssh(Way):
     """The argument is what ssh takes, options and all: ``-p 2222 me@box``."""
 
+    argument_is = 'a host that ssh reaches: "ssh:me@box"'
+
     def lacks(self) -> str:
         if not shutil.which("ssh"):
-            return "no ssh: install an OpenSSH client"
+            return "no ssh: apt-get install openssh-client"
         try:
             self._python()
         except Unavailable as error:
@@ -48,10 +50,13 @@ class Ssh(Way):
         except subprocess.TimeoutExpired:
             raise Unavailable(f"ssh {self.argument}: no answer within 60 s") from None
         if asked.returncode == 44:
-            raise Unavailable(f"{self.argument}: no Python 3 there: install it, 3.9 or newer")
+            raise Unavailable(
+                f"{self.argument}: no Python 3 there: install it, 3.9 or newer, "
+                "with apt-get install python3 or pkg install python3"
+            )
         if asked.returncode:
             said = asked.stderr.strip().splitlines()[-1:] or [f"status {asked.returncode}"]
-            raise Unavailable(f"ssh {self.argument}: {said[0]}")
+            raise Unavailable(f"ssh {self.argument}: {said[0]}; try: ssh {self.argument} true")
         return asked.stdout.split()[0]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import functools
 import glob
 import os
 import re
@@ -19,6 +20,7 @@ import signal
 import subprocess
 import time
 
+from matrix import network
 from matrix.boxes import cache, debian32
 from matrix.boxes._cache import alone
 
@@ -26,6 +28,8 @@ from . import Unavailable, Way, _kvm, _ssh
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _VIRSH = ("virsh", "-q", "-c", "qemu:///system")
+_SERVER = "https://vagrantcloud.com"
+"""Where Vagrant looks for boxes by default."""
 _LIMIT = 1800.0
 """Seconds for `vagrant up`: a box may have to be fetched, a guest emulated."""
 
@@ -34,6 +38,7 @@ class Vagrant(Way):
     """The argument is a machine of the Vagrantfile."""
 
     label = "vagrant"
+    argument_is = 'a machine of the Vagrantfile: "vagrant:freebsd"'
 
     def __init__(self, *arguments: object, **more: object) -> None:
         super().__init__(*arguments, **more)  # type: ignore[arg-type]
@@ -44,20 +49,31 @@ class Vagrant(Way):
     def lacks(self) -> str:
         if not os.path.exists(os.path.join(TOP, "Vagrantfile")):
             return f"no Vagrantfile in {TOP}: run from a clone of the repository"
-        if not shutil.which("vagrant"):
-            return "no vagrant: apt-get install vagrant vagrant-libvirt libvirt-daemon-system"
-        if not shutil.which("ssh"):
-            return "no ssh: apt-get install openssh-client"
-        reasons = [_lacks_libvirt()]
-        provider = "" if reasons[0] else "libvirt"
-        if not provider and self.argument != "debian32":
-            reasons.append(_lacks_virtualbox())
-            provider = "" if reasons[1] else "virtualbox"
-        if not provider:
-            return "; or ".join(reasons)
-        self._provider, self.label = provider, f"vagrant/{provider}"
-        if self.argument == "debian32" and not debian32.built():
-            return debian32.lacks()
+        reasons = [_lacks_programs() or self._lacks_provider(), self._lacks_box()]
+        if not any(reasons):
+            # Last, as Vagrant takes seconds to start.
+            reasons = [_lacks_plugin(self._provider)]
+        return "; and ".join(filter(None, reasons))
+
+    def _lacks_provider(self) -> str:
+        reason, provider = _lacks_libvirt(), "libvirt"
+        if reason and self.argument != "debian32" and shutil.which("VBoxManage"):
+            reason, provider = _lacks_virtualbox(), "virtualbox"
+        if not reason:
+            self._provider, self.label = provider, f"vagrant/{provider}"
+        return reason
+
+    def _lacks_box(self) -> str:
+        if self.argument == "debian32":
+            return "" if debian32.built() else debian32.lacks()
+        provider = self._provider or "libvirt"
+        name, _ = _box(self.argument, provider)
+        if not name:
+            return f"the Vagrantfile has no machine {self.argument!r} for {provider}"
+        if _there(self.argument, provider):
+            return ""
+        if why := network.unreachable(os.environ.get("VAGRANT_SERVER_URL") or _SERVER):
+            return f"the box is not here, and {why}; on a network: vagrant box add {name}"
         return ""
 
     def note(self) -> str:
@@ -68,7 +84,7 @@ class Vagrant(Way):
         return "; ".join([*box, _kvm.note()])
 
     def up(self) -> str:
-        if reason := self.lacks():
+        if not self._provider and (reason := self.lacks()):
             raise Unavailable(reason)
         if self.argument == "debian32":
             self._add(debian32.built() or debian32.build(self.say))
@@ -213,32 +229,62 @@ def _folder(box: str) -> str:
     return os.path.join(home, "boxes", box.replace("/", "-VAGRANTSLASH-"))
 
 
-def _there(machine: str, provider: str) -> bool:
-    """Whether Vagrant has the box that the Vagrantfile names for the machine."""
+def _box(machine: str, provider: str) -> tuple[str, str]:
+    """Return the box that the Vagrantfile names for the machine, and its version; empty if none."""
     with open(os.path.join(TOP, "Vagrantfile"), encoding="utf-8") as file:
         named = rf'"{re.escape(machine)}" => \{{[^}}]*{provider}: \["([^"]+)", (?:nil|"([^"]+)")\]'
         found = re.search(named, file.read())
-    if not found:
+    return (found[1], found[2] or "") if found else ("", "")
+
+
+def _there(machine: str, provider: str) -> bool:
+    """Whether Vagrant has that box."""
+    name, version = _box(machine, provider)
+    if not name:
         return False
-    versions = os.path.join(glob.escape(_folder(found[1])), found[2] or "*")
+    versions = os.path.join(glob.escape(_folder(name)), version or "*")
     # Newer ones keep a folder an architecture between.
     return any(glob.glob(os.path.join(versions, *between, provider)) for between in ((), ("*",)))
 
 
+_LIBVIRT = "libvirt-clients libvirt-daemon-system vagrant-libvirt"
+
+
+def _lacks_programs() -> str:
+    packages = {"vagrant": "vagrant", "ssh": "openssh-client"}
+    if not shutil.which("virsh") and not shutil.which("VBoxManage"):
+        packages["virsh"] = _LIBVIRT
+    missing = [name for name in packages if not shutil.which(name)]
+    if not missing:
+        return ""
+    wanted = " ".join(packages[name] for name in missing)
+    return f"no {', '.join(missing)}: apt-get install {wanted}"
+
+
+# Of one process: the doctor asks for every cell.
+@functools.cache
 def _lacks_libvirt() -> str:
     if not shutil.which("virsh"):
-        return "no virsh: apt-get install libvirt-clients libvirt-daemon-system vagrant-libvirt"
+        return f"no virsh: apt-get install {_LIBVIRT}"
     if _asked(*_VIRSH, "version") is None:
-        return "libvirtd does not answer: systemctl start libvirtd, as a user of group libvirt"
-    plugins = _asked("vagrant", "plugin", "list", limit=30)
+        start = "systemctl start libvirtd"
+        member = f"sudo {start} && sudo usermod -aG libvirt $USER"
+        return f"libvirtd does not answer: {member if os.geteuid() else start}"
+    return ""
+
+
+@functools.cache
+def _lacks_plugin(provider: str) -> str:
+    plugins = _asked("vagrant", "plugin", "list", limit=30) if provider == "libvirt" else None
     if plugins is not None and "vagrant-libvirt" not in plugins:
         return "Vagrant has no plugin for libvirt: vagrant plugin install vagrant-libvirt"
     return ""
 
 
+@functools.cache
 def _lacks_virtualbox() -> str:
     if _asked("VBoxManage", "--version") is None:
-        return "no VirtualBox that runs: install virtualbox"
+        return "VirtualBox does not run: see what VBoxManage --version says"
     return ""
 
 

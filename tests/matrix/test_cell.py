@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from matrix import ways
 from matrix.cell import BASELINES, Cell, chosen, load, recorded_as
 from papaya.errors import Refused
 from probes.environment import describe
@@ -63,14 +64,30 @@ def test_baselines_are_in_the_users_folder_for_all(mine: Path) -> None:
         ("[cell.x]\n", "cell x has no ways"),
         ('[cell.x]\nways = "here"\n', "has no ways"),
         ("[cell.x]\nways = [1]\n", "has no ways"),
-        ("[cell]\nx = 1\n", "cell x is no table"),
-        ('[cell.x]\nways = ["here"]\nbits = "32"\n', "cell x: bits is a number"),
-        ('[cell.x]\nways = ["here"]\nbits = true\n', "cell x: bits is a number"),
-        ('[cell.x]\nways = ["here"]\ntitle = 3\n', "cell x: title is a string"),
-        ('[cell.x]\nways = ["here"]\nname = "x"\n', "unknown name; there are ways, title"),
+        ("cell = 3\n", "cell is a number; a cell is written: .cell.NAME. and below it ways = "),
+        ("cell = [3]\n", "cell is a list; a cell is written: "),
+        ("[[cell]]\nways = 3\n", "cell is a list; a cell is written: "),
+        ("[cell]\nx = 1\n", "cell x is a number; a cell is written: "),
+        ("[cell]\nx = 1979-05-27\n", "cell x is a time; a cell is written: "),
+        ('[cell.x]\nways = ["here"]\nbits = "32"\n', "bits is a string, and must be a number"),
+        ('[cell.x]\nways = ["here"]\nbits = true\n', "bits is true or false, and must be a num"),
+        ('[cell.x]\nways = ["here"]\nbits = 31\n', "bits is 31, and must be 32 or 64"),
+        ('[cell.x]\nways = ["here"]\nkernel_bits = 0\n', "kernel_bits is 0, and must be 32 or 64"),
+        ('[cell.x]\nways = ["here"]\npython = "new"\n', "python is 'new', and must be one such as"),
+        ('[cell.x]\nways = ["here"]\ntitle = 3\n', "title is a number, and must be a string"),
+        ('[cell.x]\nways = ["here"]\nname = "x"\n', "unknown entry name; there are ways, title"),
+        ('[cell.x]\nways = ["ssh"]\n', 'cell x: the way ssh needs a host that .*: "ssh:me@box"'),
+        ('[cell.x]\nways = ["ssh: "]\n', "the way ssh needs a host"),
+        ('[cell.x]\nways = ["here", "vagrant"]\n', "the way vagrant needs a machine of the Vag"),
+        ('[cell.x]\nways = ["chroot:"]\n', "the way chroot needs debian32, or a folder"),
+        ('[cell.x]\nways = ["qemu"]\n', "the way qemu needs a box"),
+        ('[cell.x]\nways = ["musl:1.2"]\n', "the way musl takes no argument; write: .musl."),
+        ('[cell.x]\nways = ["runsc:x"]\n', "the way runsc takes no argument"),
+        ('[cell.python3.14]\nways = ["here"]\n', '.cell."python3.14".'),
+        ("x = " + "[" * 3000, "nested too deeply|not TOML"),
         ('[cell.".x"]\nways = ["here"]\n', "names files"),
         ('[cell."x y"]\nways = ["here"]\n', "names files"),
-        ('[cells.x]\nways = ["here"]\n', "a cell is a table .cell.NAME.; unknown: cells"),
+        ('[cells.x]\nways = ["here"]\n', "unknown entry cells; a cell is written: .cell.NAME."),
         ('[cell.x]\nways = ["here", "moon:a"]\n', "no way 'moon'; there are "),
         ("[cell.x", "Expected"),
     ],
@@ -80,6 +97,34 @@ def test_what_is_no_cell(mine: Path, text: str, said: str) -> None:
     with pytest.raises(Refused, match=said) as raised:
         load(str(mine))
     assert str(raised.value).startswith(f"{mine}: ")
+
+
+def test_a_cell_that_replaces_a_built_in_one_is_said(
+    mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine.write_text(
+        '[cell.here]\nways = ["ssh:box"]\n[cell."python3.9"]\nways = ["here"]\n'
+        '[cell.mybox]\nways = ["here"]\n'
+    )
+    load(str(mine))
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        f'matrix: {mine}: [cell."python3.9"] replaces the built-in cell',
+        f"matrix: {mine}: [cell.here] replaces the built-in cell",
+    ]
+    load()
+    assert capsys.readouterr().err == ""
+
+
+def test_baselines_that_are_no_folder(mine: Path) -> None:
+    mine.touch()
+    with pytest.raises(Refused, match="not a folder of baselines; name one in --baselines"):
+        load(None, str(mine))
+
+
+def test_every_way_says_what_its_argument_is() -> None:
+    for name in ways.names():
+        way = ways.load(name)
+        assert way.argument_is == "" or f'"{name}:' in way.argument_is
 
 
 @pytest.mark.parametrize("name", ["a", "a-b", "a_b", "a.b", "a.", "-a", "7"])

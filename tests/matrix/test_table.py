@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from matrix import cli
 from matrix import table as tables
+from matrix.cell import recorded_as
 from matrix.table import (
     DOCUMENTED,
     DOCUMENTED_ONLY,
@@ -25,7 +27,7 @@ from matrix.table import (
     columns,
     render,
 )
-from probes import Report, ReportError
+from probes import Report
 from probes.probe import catalogue
 from probes.renderings import Style
 from tests import strategies
@@ -122,10 +124,10 @@ def test_a_documented_value_is_never_shown_as_measured(linux: Report) -> None:
         (cell or {}).get("status") for found in document["rows"] for cell in found["cells"][1:]
     }
     assert statuses == {DOCUMENTED, None}
-    for name in ("text", "markdown"):
-        text = render(name, table, everything=True)
-        line = next(line for line in text.splitlines() if line.startswith((ID, f"| {ID}")))
-        assert line.count("(yes)") == 2, line
+    text = render("markdown", table, everything=True)
+    line = next(line for line in text.splitlines() if line.startswith(f"| {ID}"))
+    assert line.count("(yes)") == 2, line
+    assert answers(render("text", table, everything=True), ID)["yes"] == ["(freebsd)", "(openbsd)"]
 
 
 def test_a_report_lacking_a_fact_is_not_filled_from_the_manual(linux: Report) -> None:
@@ -155,22 +157,71 @@ def test_what_breaks_its_promise_is_marked(freebsd: Report) -> None:
     wrong = changed(freebsd, {}, {ID: False})
     assert row(columns([("bsd", wrong)], []), ID).cells[0].breaks_promise
     assert not row(columns([("bsd", freebsd)], []), ID).cells[0].breaks_promise
-    assert re.search(rf"^{ID} +no !", render("text", columns([("b", wrong)], []), True), re.M)
+    assert answers(render("text", columns([("b", wrong)], []), True), ID) == {"no": ["b!"]}
+    # It is named though many others, which promise otherwise, answer the same.
+    others = [(name, host()) for name in "cdefg"]
+    table = columns([("b", wrong), *others], ["freebsd"])
+    assert row(table, ID).cells[1].answer == "no"
+    assert answers(render("text", table, True), ID) == {
+        "yes": ["(freebsd)"], "no": ["the other 5 measured", "b!"],
+    }  # fmt: skip
 
 
 # Renderings ----------------------------------------------------------------------------
 
 
+def answers(text: str, id: str) -> dict[str, list[str]]:
+    """What the text says of a fact: the platforms of each answer."""
+    _, _, after = text.partition(f"\n{id} ")
+    found: dict[str, list[str]] = {}
+    for line in after.splitlines()[1:]:
+        if not line.startswith("      "):
+            break
+        answer, _, names = line.strip().partition("  ")
+        found[answer] = names.strip().split(", ")
+    assert found, text
+    return found
+
+
 def test_text_tells_where_each_column_is_from(linux: Report, freebsd: Report) -> None:
+    recorded = changed(freebsd, {"release": "13.4"}, approvals=[{"reason": "first"}])
     text = render(
         "text",
-        columns([("here", linux), ("bsd", freebsd)], ["netbsd"], here=["here"]),
+        columns(
+            [("here", linux), ("bsd", freebsd), ("bsd13", recorded)], ["netbsd"], here=["here"]
+        ),
     )
-    assert re.search(r"^A\* +measured here +here: ", text, re.M)
-    assert re.search(r"^B +recorded +bsd: FreeBSD 14.1-RELEASE amd64, 64-bit", text, re.M)
-    assert re.search(r"^\(C\) +documented only +netbsd: ", text, re.M)
-    assert re.search(r"^ +A\* +B +\(C\)$", text, re.M)
-    assert re.search(rf"^{ID} +\w+ !? +yes +\(yes\) +Is IPV6_V6ONLY on", text, re.M)
+    assert re.search(r"^here\* +measured here \d+ days ago: ", text, re.M)
+    assert re.search(r"^bsd +report of 2026-11-23: FreeBSD 14.1-RELEASE amd64, 64-bit", text, re.M)
+    assert re.search(r"^bsd13 +baseline of 2026-11-23: FreeBSD 13.4", text, re.M)
+    assert re.search(r"^\(netbsd\) +documented only: ", text, re.M)
+    assert answers(text, ID) == {"no": ["here*"], "yes": ["bsd", "bsd13", "(netbsd)"]}
+
+
+FIFTEEN = [f"platform-{number}" for number in range(15)]
+
+
+def test_text_of_fifteen_platforms_groups_those_that_agree(linux: Report) -> None:
+    reports = [
+        (name, changed(linux, ELSEWHERE, {ID: name in FIFTEEN[:3]}))
+        for name in FIFTEEN
+    ]  # fmt: skip
+    text = render("text", columns(reports, ["freebsd", "macos", "netbsd", "openbsd"]), True)
+    assert max(map(len, text.splitlines())) <= 100
+    assert answers(text, ID) == {
+        "yes": [*(f"{name}!" for name in FIFTEEN[:3]), "(freebsd)", "(netbsd)", "(openbsd)"],
+        "no": ["the other 12 measured"],
+    }
+    assert answers(text, "abi.page_size") == {"yes": ["all 15 measured"]}
+
+
+def test_a_platform_whose_manuals_are_silent_is_not_named(linux: Report) -> None:
+    table = columns([("a", linux)], ["openbsd"])
+    id = next(each.id for each in table.rows if each.cells[1].status == NOT_KNOWN)
+    assert list(answers(render("text", table, True), id).values()) == [["a"]]
+    few = Report(linux.environment, {})
+    told = answers(render("text", columns([("a", linux), ("few", few)], []), True), ID)
+    assert told == {"no": ["a"], "?": ["few"]}
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
@@ -179,6 +230,27 @@ def test_text_keeps_to_the_terminal(linux: Report, freebsd: Report, width: int) 
     text = render("text", table, style=Style(width=width))
     ids = max(len(row.id) for row in table.rows)
     assert max(map(len, text.splitlines())) <= max(width, ids)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "measured here just now"), (59, "measured here just now"),
+        (60, "measured here 1 minute ago"), (300, "measured here 5 minutes ago"),
+        (7199, "measured here 119 minutes ago"), (7200, "measured here 2 hours ago"),
+        (172799, "measured here 47 hours ago"), (172800, "measured here 2 days ago"),
+        (-59, "measured here just now"), (-3600, "measured here in the future: is a clock wrong?"),
+    ],
+)  # fmt: skip
+def test_the_age_of_what_was_measured(seconds: int, said: str) -> None:
+    now = datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC)
+    at = (now - datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert tables.Column("here", MEASURED_HERE, "-", measured_at=at).aged(now) == said
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01T00:00:00Z"])
+def test_a_report_without_a_time_has_no_age(text: str) -> None:
+    assert tables.Column("a", RECORDED, "-", measured_at=text).aged() == "report"
 
 
 def test_markdown_has_as_many_cells_in_each_line(linux: Report, freebsd: Report) -> None:
@@ -306,7 +378,53 @@ def test_columns_of_one_file_name_are_told_apart(tmp_path: Path, linux: Report) 
 def test_without_a_report_it_takes_the_baselines(tmp_path: Path, linux: Report) -> None:
     saved(linux, tmp_path / "debian12.json")
     (tmp_path / "debian12.allowed.json").write_text('{"allowed": []}')
-    assert [name for name, _ in tables.load([], str(tmp_path))] == ["debian12"]
+    assert [name for name, _ in tables.recorded(str(tmp_path))] == ["debian12"]
+
+
+def test_what_was_just_measured_comes_first(
+    tmp_path: Path, linux: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And takes the place of what is recorded of the same platform, be it days old."""
+    results, baselines = tmp_path / "results", tmp_path / "baselines"
+    baselines.mkdir()
+    old = changed(linux, {}, approvals=[{"reason": "first"}], measured_at="2026-11-20T12:00:00Z")
+    for name in ("musl", "gvisor", recorded_as("here")):
+        saved(old, baselines / f"{name}.json")
+    for name, at in (("musl", "2026-11-26T11:00:00Z"), ("here", "2026-11-26T12:00:00Z")):
+        (results / name).mkdir(parents=True)
+        saved(changed(linux, {}, cell=name, measured_at=at), results / name / "report.json")
+    (results / "failed").mkdir()
+    options = ("--baselines", str(baselines), "table", "--measured", "--results", str(results))
+    assert run(*options, "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)["columns"]
+    assert [(c["name"], c["where"], c["measured_at"][:10]) for c in found] == [
+        ("here", MEASURED_HERE, "2026-11-26"),
+        ("musl", MEASURED_HERE, "2026-11-26"),
+        ("gvisor", "baseline", "2026-11-20"),
+    ]
+    assert run(*options) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^musl\* +measured here \d+ (minute|hour|day)s ago: ", said, re.M)
+    assert re.search(r"^gvisor +baseline of 2026-11-20: ", said, re.M)
+    page = tmp_path / "atlas.html"
+    options = ("--baselines", str(baselines), "atlas", "--measured", "--results", str(results))
+    assert run(*options, "-o", str(page)) == 0
+    embedded = re.search(r'id="data">(.*?)</script>', page.read_text(), re.S)
+    assert embedded
+    assert [(c["name"], c["where"], c["measured"]) for c in json.loads(embedded[1])["columns"]] == [
+        ("here", MEASURED_HERE, "2026-11-26T12:00:00Z"),
+        ("musl", MEASURED_HERE, "2026-11-26T11:00:00Z"),
+        ("gvisor", "baseline", "2026-11-20T12:00:00Z"),
+    ]
+
+
+def test_a_baseline_of_this_platform_is_not_measured_here(
+    tmp_path: Path, linux: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = saved(changed(linux, {}, approvals=[{"reason": "first"}]), tmp_path / "mine.json")
+    assert run("table", path, "--measured", "--format", "json") == 0
+    (column,) = json.loads(capsys.readouterr().out)["columns"]
+    assert (column["kind"], column["where"]) == (RECORDED, "baseline")
 
 
 @pytest.mark.parametrize("content", [None, "{", '{"schema": 99}', "[]"])
@@ -322,9 +440,18 @@ def test_bad_input_is_one_clear_line(
         assert "bad.json" in line
 
 
-def test_no_report_at_all_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(ReportError, match="probes report"):
-        tables.load([], str(tmp_path))
+@pytest.mark.parametrize("command", ["table", "atlas"])
+def test_no_report_at_all_says_how_to_get_one(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = ("--baselines", str(tmp_path), command, "--results", str(tmp_path / "none"))
+    assert run(*folders) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(
+        rf"matrix: no report in {tmp_path}/none, and no baseline in {tmp_path}; "
+        r"to measure one: .*matrix run here",
+        line,
+    )
 
 
 def test_measured_columns_alone(
