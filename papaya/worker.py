@@ -110,7 +110,7 @@ class Worker:
                 if not self.short:
                     self.chat.say(f"a connection was refused: {os.strerror(errno.EMFILE)}")
                 self.short = True
-                self.channel.sendall(f"{id} {LEFT}\n".encode())
+                self._tell(LEFT, id)
                 continue
             self.short = False
             connected = socket.socket(fileno=descriptor)
@@ -140,13 +140,13 @@ class Worker:
             self.selector.register(client.socket, events, client)
 
     def welcomed(self, client: Client) -> None:
-        self._tell(WELCOME, client)
+        self._tell(WELCOME, client.id)
 
     def gone(self, client: Client, why: str) -> None:
         self._watch(client, 0)
         client.socket.close()
-        self._tell(why, client)
+        self._tell(why, client.id)
 
-    def _tell(self, word: str, client: Client) -> None:
+    def _tell(self, word: str, id: int) -> None:
         with contextlib.suppress(OSError):
-            self.channel.sendall(f"{client.id} {word}\n".encode())
+            self.channel.sendall(f"{id} {word}\n".encode())

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.needs import require
+
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -24,9 +26,10 @@ def launched() -> Iterator[Any]:
         api: Any = importlib.import_module("playwright.sync_api")
     except ImportError:
         pytest.skip("playwright is not installed: pip install playwright")
-    program = shutil.which(os.environ.get("CHROMIUM", "chromium"))
+    program = os.environ.get("CHROMIUM")
     if not program:
-        pytest.skip("needs chromium: apt-get install chromium")
+        require("chromium")
+        program = shutil.which("chromium")
     with api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield chromium

@@ -13,12 +13,17 @@ from functools import cache
 import pytest
 
 PACKAGES = {
+    "autoconf": ("autoconf", "autoconf"),
+    "automake": ("automake", "automake"),
     "cc": ("a C compiler", "gcc libc6-dev"),
     "chromium": ("chromium", "chromium"),
+    "cmake": ("cmake", "cmake"),
     "git": ("git", "git"),
     "ip": ("ip", "iproute2"),
     "make": ("make", "make"),
+    "meson": ("meson", "meson"),
     "musl-gcc": ("musl-gcc", "musl-tools"),
+    "ninja": ("ninja", "ninja-build"),
     "ps": ("ps", "procps"),
     "pypy3": ("pypy3", "pypy3"),
     "runsc": ("runsc", "runsc"),

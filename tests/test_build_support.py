@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from probes.pack import pack
+from tests.needs import needs
 from tests.worlds import ROOT
 
 SUPPORT = ROOT / "build-support"
@@ -24,13 +25,7 @@ int main(void) {
     return 0;
 }
 """
-pytestmark = pytest.mark.skipif(not shutil.which("cc"), reason="needs cc: apt-get install gcc")
-
-
-def needs(*programs: str) -> pytest.MarkDecorator:
-    """Skip without the programs, naming their packages in Debian."""
-    missing = [{"ninja": "ninja-build"}.get(p, p) for p in programs if not shutil.which(p)]
-    return pytest.mark.skipif(bool(missing), reason=f"apt-get install {' '.join(missing)}")
+pytestmark = needs("cc")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any, Optional
 
 import pytest
 
+from tests.needs import require
 from tests.worlds import ROOT
 
 LEFT_OUT = shutil.ignore_patterns(
@@ -97,8 +98,9 @@ def _contents(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def test_the_sdist_is_the_whole_repository(sdist: Path) -> None:
-    if not (ROOT / ".git").exists() or not shutil.which("git"):
-        pytest.skip("what belongs to the repository is known in a git clone: apt-get install git")
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs a clone, which knows what belongs to the repository")
+    require("git")
     tracked = _run("git", "ls-files", folder=ROOT).stdout.splitlines()
     tracked = [name for name in tracked if (ROOT / name).exists()]
     assert [name for name in tracked if not (sdist / name).exists()] == []

@@ -27,6 +27,7 @@ from papaya.errors import Refused
 from probes import Report
 from probes.environment import describe
 from probes.fact import BLOCKED, Platform
+from tests.needs import needs
 from tests.papaya.conftest import descendants, runs, state, until
 from tests.worlds import needs_linux
 
@@ -345,6 +346,7 @@ def test_a_temporary_folder_with_a_blank(blank: Workplace) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@needs("runsc")
 def test_gvisor_and_a_temporary_folder_with_a_blank(blank: Workplace) -> None:
     blank.cell("box", "runsc")
     doctor = blank("doctor", "box")
@@ -358,7 +360,7 @@ def test_on_an_old_python_it_says_so() -> None:
     paths = [path for name in ("python3.9", "python3.10") for path in pythons._found(name)]
     old = [path for path in paths if pythons._runs(path)]
     if not old:
-        pytest.skip("no Python older than 3.11")
+        pytest.skip("needs a Python 3.9 or 3.10 on the PATH or of pyenv: install one")
     command = [old[0], "-m", "matrix", "doctor"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 3

@@ -35,9 +35,12 @@ def serve(tmp_path: Path, facts: Path) -> Iterator[Serve]:
     """Starts servers; each is ended with the test, and leaves no process."""
     servers: list[Server] = []
 
-    def start(*options: str, folder: str | None = None, **more: Any) -> Server:
-        server = Server(folder or str(tmp_path), "--report", str(facts), *options, **more)
-        servers.append(server)
+    def start(*options: str, folder: str | None = None, wait: bool = True, **more: Any) -> Server:
+        where = folder or str(tmp_path)
+        server = Server(where, "--report", str(facts), *options, wait=False, **more)
+        servers.append(server)  # Before it is waited for, so that a failure of that ends it.
+        if wait:
+            server.started()
         return server
 
     yield start

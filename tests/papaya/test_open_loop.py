@@ -24,8 +24,9 @@ from papaya.errors import Refused
 from papaya.load import Load
 from papaya.open_loop import Offered, drive
 from papaya.selftest import served
-from tests.needs import needs
-from tests.worlds import ROOT, needs_linux, needs_root
+from tests.worlds import ROOT, needs_linux
+
+from .conftest import until
 
 SLOW = Offered(4, rate=400, size=256, seconds=1.0, warmup=0.2)
 
@@ -67,73 +68,83 @@ def hang_up(client: socket.socket) -> None:
 
 
 @contextmanager
-def sink(arguments: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:
+def sink() -> Iterator[tuple[str, int]]:
     """One in a process of its own, an event loop."""
+    with sink_process() as (_, address):
+        yield address
+
+
+@contextmanager
+def sink_process() -> Iterator[tuple[int, tuple[str, int]]]:
+    """The same with its process id; it writes what it reads to /dev/null."""
     script = ROOT / "papaya" / "experiment" / "subjects" / "coroutines.py"
     with subprocess.Popen(
-        [*arguments, sys.executable, str(script)],
+        [sys.executable, str(script)],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stderr
         try:
-            yield "127.0.0.1", int(process.stderr.readline())
+            yield process.pid, ("127.0.0.1", int(process.stderr.readline()))
         finally:
             process.kill()
 
 
-def test_what_is_offered_is_sent_in_that_time() -> None:
+def wait_for_reader(patch: pytest.MonkeyPatch) -> None:
+    """Let a server read all that was sent before it is counted what it took.
+
+    How much of that a busy machine has not read at the end of the load is the machine's affair.
+    """
+    look = open_loop._Sink._unread
+
+    def unread(self: open_loop._Sink) -> int:
+        until(lambda: not look(self))
+        return look(self)
+
+    patch.setattr(open_loop._Sink, "_unread", unread)
+
+
+def test_what_is_offered_is_sent_in_that_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_reader(monkeypatch)
     moments: list[float] = []
+    before = time.monotonic()
     with sink() as address:
         outcome = drive(address, SLOW, key=None, started=moments.append, ended=moments.append)
+    assert time.monotonic() - before >= SLOW.warmup + SLOW.seconds
     assert outcome.messages == 400
-    # What a busy server had not read yet at the end is no more than a few.
-    assert 0.99 * 400 * 256 <= outcome.bytes <= 400 * 256 or outcome.refused
+    assert outcome.bytes == 400 * 256
+    assert outcome.achieved_mbps == pytest.approx(outcome.bytes * 8 / 1e6 / outcome.seconds)
     assert outcome.offered_mbps == pytest.approx(0.8192)
     assert outcome.stalls == 0
     assert moments[1] - moments[0] == pytest.approx(outcome.seconds, abs=0.001)
     assert outcome.deliveries is None
 
 
-@needs_root
 @needs_linux
-@needs("ip")
-def test_the_kernel_counts_the_same_bytes(tmp_path: Path) -> None:
-    """In a network of its own: what its loopback carried, headers and all, is told apart."""
-    script = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-from tests.papaya.test_open_loop import sink
-from papaya.open_loop import Offered, drive
+def test_the_kernel_counts_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By proc(5), io: on loopback a busy machine has TCP send some of it twice."""
+    wait_for_reader(monkeypatch)
+    offered = Offered(20, 2000, 1000, 2.0, 0.5)
+    with sink_process() as (pid, address):
 
-def octets():
-    with open("/proc/net/netstat") as file:
-        names, values = [line.split() for line in file if line.startswith("IpExt:")]
-    return int(values[names.index("InOctets")]), int(values[names.index("InNoECTPkts")])
+        def written() -> int:
+            told = Path(f"/proc/{pid}/io").read_text().split()
+            return int(told[told.index("wchar:") + 1])
 
-with sink() as address:
-    seen = []
-    def look(at):
-        seen.append(octets())
-    outcome = drive(
-        address, Offered(16, 2000, 1000, 2.0, 0.5), key=None, started=look, ended=look
-    )
-print(json.dumps([outcome.as_json(), [b - a for a, b in zip(*seen)]]))
-"""
-    done = subprocess.run(
-        ["unshare", "--net", "sh", "-ec", 'ip link set lo up; exec "$@"', "sh",
-         sys.executable, "-c", script, str(ROOT)],
-        capture_output=True, text=True, check=False, cwd=ROOT,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    outcome, (octets, packets) = json.loads(done.stdout)
-    # 20 bytes of IP, 32 of TCP with time stamps, in every packet of either direction.
-    payload = octets - packets * 52
-    assert payload == pytest.approx(outcome["bytes"], rel=0.02)
-    assert 0.99 * 4_000_000 <= outcome["bytes"] <= 4_000_000 or outcome["refused"]
-    # 16 Mbps, were it not for a busy machine that makes the last message late.
-    achieved = payload * 8 / 1e6 / outcome["seconds"]
-    assert outcome["achieved_mbps"] == pytest.approx(achieved, rel=0.02)
-    assert outcome["achieved_mbps"] == pytest.approx(16.0, rel=0.02) or outcome["refused"]
+        before = written()
+        seen: list[int] = []
+
+        def look(at: float) -> None:
+            seen.append(written() - before)
+
+        def look_at_all(at: float) -> None:
+            until(lambda: written() - before >= 5_000_000)
+            look(at)
+
+        outcome = drive(address, offered, key=None, started=look, ended=look_at_all)
+    assert outcome.bytes == 4_000_000
+    warmed, total = seen
+    assert warmed <= 1_000_000
+    assert total == 5_000_000
 
 
 def test_a_server_that_takes_no_more_is_told_on() -> None:
@@ -212,11 +223,12 @@ def test_a_rate_of_few_messages_keeps_its_time() -> None:
     assert outcome.seconds < 1.5 or outcome.refused
 
 
-def test_a_thousand_connections() -> None:
+def test_a_thousand_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_reader(monkeypatch)
     with sink() as address:
         outcome = drive(address, Offered(1000, 2000, 64, 1.0, 0.2), key=None)
     assert outcome.messages == 2000
-    assert 0.99 * 2000 * 64 <= outcome.bytes <= 2000 * 64 or outcome.refused
+    assert outcome.bytes == 2000 * 64
 
 
 def test_nobody_there() -> None:
