@@ -60,6 +60,11 @@ def main(arguments: Optional[list[str]] = None) -> int:
         return _said(USAGE, str(error))
     except KeyboardInterrupt:
         return _said(INTERRUPTED, "interrupted; nothing is left running")
+    except RuntimeError as error:
+        # What interrupts the making of a class, amid an import, is this before Python 3.12.
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return _said(INTERRUPTED, "interrupted; nothing is left running")
     except BrokenPipeError:
         # Whoever read our output had enough: end as any program does, without a word.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)

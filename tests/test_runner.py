@@ -211,6 +211,34 @@ def test_interrupted_at_any_moment(lab: Lab) -> None:
         lab.assert_nothing_left()
 
 
+@needs_linux
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [("fact.py", ""), ("pool.py", "probes: interrupted; nothing is left running\n")],
+)
+def test_interrupted_while_a_class_is_made(lab: Lab, module: str, said: str) -> None:
+    """Before Python 3.12 that is a RuntimeError, which no one expects."""
+    file = lab.folder / "probes" / module
+    file.write_text(
+        file.read_text()
+        + """
+
+class _Interrupt:
+    def __set_name__(self, owner: object, name: str) -> None:
+        os.kill(os.getpid(), 2)
+        while True:
+            pass
+
+
+class _Interrupted:
+    field = _Interrupt()
+"""
+    )
+    with lab.start("--only=hostile.well_behaved") as running:
+        out, err = running.communicate()
+    assert (running.returncode, out, err) == (130, "", said)
+
+
 def _children_of(pid: int) -> list[int]:
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
