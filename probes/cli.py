@@ -249,7 +249,8 @@ def _gate_options(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="GLOB",
-        help="configured facts that may answer otherwise here; may be repeated",
+        help="configured facts that may answer otherwise here, or a setting that they hang on, "
+        "such as net.ipv6.bindv6only; may be repeated",
     )
     parser.add_argument(
         "--require-all", action="store_true",

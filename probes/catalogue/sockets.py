@@ -85,7 +85,7 @@ def _accepted(listening: socket.socket, host: str) -> Optional[Any]:
 
 # The two families -------------------------------------------------------------
 
-# FreeBSD and NetBSD: inet6(4), ip6(4).
+# As sysctl(8) names it; the BSDs' name is from inet6(4) and ip6(4), and no test changes it there.
 BINDV6ONLY = {
     "linux": "net.ipv6.bindv6only",
     "freebsd": "net.inet6.ip6.v6only",
