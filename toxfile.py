@@ -36,7 +36,10 @@ def _tell(path: str, state: State) -> None:
     with open(path, encoding="utf-8") as file:
         outcomes = {told["cell"]: told for told in map(json.loads, file)}
     os.unlink(path)
-    for name in _asked_for(state):
+    platforms = _asked_for(state)
+    if not platforms:  # Tests ran the matrix, on cells of their own.
+        return
+    for name in platforms:
         did_not_run = {"cell": name, "mark": "FAILED", "line": "it did not run; see above"}
         outcomes.setdefault(name, did_not_run)
     if len(outcomes) < 2:  # Of one, its own line was the last.

@@ -112,7 +112,7 @@ def _add_places(parser: argparse.ArgumentParser, default: str | None) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from .run import Outcome, Plan, run_all, status_of
+    from .run import INTERRUPTED, Outcome, Plan, run_all, status_of
 
     if options.jobs < 1:
         raise Refused("--jobs is 1 or more")
@@ -147,6 +147,9 @@ def _run(options: argparse.Namespace) -> int:
         options.install,
     )
     outcomes = run_all(chosen, plan, options.jobs, done)
+    if left := [o.cell for o in outcomes if o.status == INTERRUPTED]:
+        said = f"interrupted; not finished: {', '.join(left)}"
+        print(f"matrix: {said}; the same command measures all its cells anew", file=sys.stderr)
     if options.json:
         document = [{**asdict(o), "line": o.line} for o in outcomes]
         print(json.dumps(document, indent=1))

@@ -15,13 +15,16 @@ _PORTS = {"http": 80, "https": 443}
 @functools.cache
 def unreachable(url: str) -> str:
     """Return why the server of ``url``, or its proxy, cannot be reached; empty if it can."""
-    server = urlsplit(url)
-    if server.scheme not in _PORTS or not server.hostname:
-        return ""  # A folder or a disk, for instance.
-    proxy = getproxies().get(server.scheme, "")
-    if proxy and not proxy_bypass(server.hostname):
-        server = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    host, port = server.hostname or "", server.port or _PORTS.get(server.scheme, 80)
+    try:
+        server = urlsplit(url)
+        if server.scheme not in _PORTS or not server.hostname:
+            return ""  # A folder or a disk, for instance.
+        proxy = getproxies().get(server.scheme, "")
+        if proxy and not proxy_bypass(server.hostname):
+            server = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+        host, port = server.hostname or "", server.port or _PORTS.get(server.scheme, 80)
+    except ValueError as error:
+        return f"{url} is no address ({error})"
     said: list[str] = []
 
     def connect() -> None:

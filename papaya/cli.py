@@ -56,6 +56,10 @@ def _parser() -> argparse.ArgumentParser:
         "--foreground", action="store_false", dest="daemon", default=None,
         help="stay in the foreground, as supervisors want it (default)",
     )  # fmt: skip
+    serve.add_argument(
+        "-v", "--verbose", action="store_true",
+        help="say each setting, and the facts it is chosen by, as the system log is always told",
+    )  # fmt: skip
     _add_config_options(serve)
 
     chat = commands.add_parser("chat", help="join a chat")
@@ -249,7 +253,8 @@ def _serve(options: argparse.Namespace) -> int:
         pid_file = daemon.write_pid(config.pid_file) if config.pid_file else None
         if config.user:
             daemon.give_up_root(config.user, settings["privileges"])
-        for choice in settings.choices.values():
+        told = options.verbose or config.syslog or config.daemon
+        for choice in settings.choices.values() if told else ():
             if choice.name in engine.unused:
                 continue
             facts = ", ".join(f"{id}: {answer}" for id, answer in choice.facts.items())

@@ -26,6 +26,12 @@ from .errors import Refused
 Address = tuple[str, int]
 
 
+def shown(address: Address) -> str:
+    """``HOST:PORT``, as it is typed."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @dataclass(frozen=True)
 class Result:
     """What came of a load.  Latencies are milliseconds; None where nothing was delivered."""
@@ -122,7 +128,11 @@ class Load:
             self.step(until - time.monotonic())
             waiting = [member for member in waiting if not self._is_in(member)]
             if any(m.closed for m in waiting) or time.monotonic() > until:
-                raise Refused("a client was not let in, or its line did not come back", 1)
+                raise Refused(
+                    f"{shown(self.address)}: a client was not let in, or its line did not come "
+                    "back; is this the server's key?",
+                    1,
+                )
         return joined
 
     def _connect(self, timeout: float) -> Member:

@@ -42,6 +42,7 @@ def add_to(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from . import key, open_loop
     from .client.connection import split_server
+    from .load import shown
 
     if options.rate and options.mbps:
         raise Refused("--rate or --mbps, not both")
@@ -62,11 +63,12 @@ def _run(options: argparse.Namespace) -> int:
     secret = None if options.sink else key.load(options.key)
     if sys.stderr.isatty():
         wanted = offered.warmup + offered.seconds
-        print(f"load: {offered.mbps:.3g} Mbps for {wanted:g} s", file=sys.stderr, flush=True)
+        said = f"load: {shown(address)}: {offered.mbps:.3g} Mbps for {wanted:g} s"
+        print(said, file=sys.stderr, flush=True)
     outcome = open_loop.drive(address, offered, key=secret)
-    _tell(outcome.as_json(), options.json)
+    _tell({"server": shown(address), **outcome.as_json()}, options.json)
     if outcome.refused:
-        raise Refused(f"no measurement: {outcome.refused}", 1)
+        raise Refused(f"{shown(address)}: no measurement: {outcome.refused}", 1)
     return 1 if outcome.lost or outcome.torn or outcome.duplicated or outcome.disordered else 0
 
 
@@ -86,25 +88,28 @@ def _with_tcpkali(address: tuple[str, int], offered: Any, as_json: bool) -> int:
     import subprocess
 
     from . import open_loop
+    from .load import shown
 
     if not shutil.which("tcpkali"):
         raise Refused("no tcpkali on the path: install it, or leave --with out")
-    host, port = address
+    server = shown(address)
     rate = offered.rate / offered.connections
     # It unescapes the messages that are named after it is told to (tcpkali.c, case 'm').
     command = ["tcpkali", "--connections", str(offered.connections), "--nagle=off",
                "--write-combine=off", "--message-rate", f"{rate:g}",
                "--duration", f"{offered.seconds:g}s", "--unescape-message-args",
-               "--message", "x" * (offered.size - 1) + "\\n", f"{host}:{port}"]  # fmt: skip
+               "--message", "x" * (offered.size - 1) + "\\n", server]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     found = re.search(r"Aggregate bandwidth: .*?([\d.]+).? Mbps", done.stdout)
     if done.returncode or not found:
         said = (done.stderr or done.stdout).strip().splitlines() or ["not a word"]
-        raise Refused(f"tcpkali: {said[-1]}", 1)
+        raise Refused(f"{server}: tcpkali: {said[-1]}", 1)
     # "0.000↓, 63.9↑ Mbps": what went up is the last.
     achieved = float(re.findall(r"[\d.]+", found[0])[-1])
-    _tell({"offered_mbps": offered.mbps, "achieved_mbps": achieved}, as_json)
+    told = {"server": server, "offered_mbps": offered.mbps, "achieved_mbps": achieved}
+    _tell(told, as_json)
     if achieved < open_loop.REACHED * offered.mbps:
         share = 100 * achieved / offered.mbps
-        raise Refused(f"no measurement: {share:.1f} % of the offered rate was reached", 1)
+        reached = f"{share:.1f} % of the offered rate was reached"
+        raise Refused(f"{server}: no measurement: {reached}", 1)
     return 0

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from .errors import Refused
-from .load import Address, Load, Result
+from .load import Address, Load, Result, shown
 
 _HEADER = struct.Struct("!IId")
 """Sender, number, the moment it is due: seconds of CLOCK_MONOTONIC."""
@@ -126,6 +126,11 @@ _GRACE = 1.0
 """Seconds that the schedule may end late; a load that is behind by more gives up."""
 
 
+def _not_connected(address: Address, number: int, error: OSError) -> Refused:
+    why = error.strerror or error
+    return Refused(f"{shown(address)}: connection {number + 1}: {why}; is the server running?", 3)
+
+
 class _Connection:
     """One, and what it has not taken yet."""
 
@@ -133,10 +138,11 @@ class _Connection:
         try:
             self.socket = socket.create_connection(address, timeout=30)
         except OSError as error:
-            raise Refused(f"connection {number + 1}: {error.strerror or error}", 1) from None
+            raise _not_connected(address, number, error) from None
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         self.number = number
+        self.server = shown(address)
         self.sent = 0
         self.message = bytearray(_HEADER.size) + b"x" * (size - _HEADER.size - 1) + b"\n"
         self.waiting = bytearray()
@@ -164,7 +170,9 @@ class _Connection:
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise Refused(f"the server let a connection go: {error.strerror}", 1) from None
+            raise Refused(
+                f"{self.server}: the server let a connection go: {error.strerror}", 1
+            ) from None
 
 
 class _Sink:
@@ -326,7 +334,10 @@ def _chat(
         ended(over)
 
     with Load(address, key) as load:
-        load.join(offered.connections)
+        try:
+            load.join(offered.connections)
+        except OSError as error:
+            raise _not_connected(address, len(load.members), error) from None
 
         def exchange(seconds: float, then: Callable[[], None]) -> Result:
             each = max(1, math.ceil(offered.rate * seconds / offered.connections))

@@ -26,9 +26,9 @@ def lacks(hosts_own: bool = False) -> str:
     return ""
 
 
-def _hosts() -> str:
-    """Return the first archive of /etc/apt; empty if there is none."""
-    for path in ["/etc/apt/sources.list", *sorted(glob.glob("/etc/apt/sources.list.d/*"))]:
+def _hosts(folder: str = "/etc/apt") -> str:
+    """Return the first archive that apt's folder names; empty if there is none."""
+    for path in [f"{folder}/sources.list", *sorted(glob.glob(f"{folder}/sources.list.d/*"))]:
         with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
             for line in file:
                 if found := re.match(r"(?:deb|URIs:)\s.*?(\w+://\S+)", line):

@@ -96,9 +96,12 @@ def _run(options: argparse.Namespace) -> int:
     folder = Path(options.output)
     if not options.no_report:
         report.check_extras()
-    status = execute(Plan(folder, design, ("papaya", *sys.argv[1:])), _say)
-    if not options.no_report:
-        report.write(folder, _say)
+    try:
+        status = execute(Plan(folder, design, ("papaya", *sys.argv[1:])), _say)
+        if not options.no_report:
+            report.write(folder, _say)
+    except KeyboardInterrupt:
+        raise Refused("interrupted; the same command goes on where this one was", 130) from None
     return status
 
 

@@ -495,6 +495,10 @@ def test_an_interrupt_is_told_of_every_cell(work: Workplace, signum: int) -> Non
         said, errors = process.communicate(timeout=60)
     assert process.returncode == 130, said + errors
     assert "Traceback" not in errors
+    assert errors.splitlines()[-1] == (
+        "matrix: interrupted; not finished: one, two, three; "
+        "the same command measures all its cells anew"
+    )
     assert said.splitlines() == [
         "one    here  FAILED interrupted",
         "two    FAILED interrupted before it began",

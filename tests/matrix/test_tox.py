@@ -86,6 +86,21 @@ def test_an_environment_that_cannot_be_made_is_in_the_table(project: Path) -> No
     assert told["debian32"][0] == "MISSING"
 
 
+def test_cells_that_tests_run_are_not_in_the_table(project: Path) -> None:
+    script = project / "runs.py"
+    script.write_text(
+        "import os\nwith open(os.environ['MATRIX_SUMMARY'], 'a') as file:\n"
+        "    for cell in 'ab':\n"
+        '        file.write(\'{"cell": "%s", "mark": "x", "line": ""}\\n\' % cell)\n'
+    )
+    done = run_tox(
+        project, "-x", "testenv:guests.deps=", "-x", "testenv:guests.commands=python runs.py",
+        "-e", "guests",
+    )  # fmt: skip
+    assert (done.returncode, "\nplatforms\n" in done.stdout) == (0, False), done.stderr
+    assert not list(project.glob("matrix-summary-*"))
+
+
 def test_one_platform_and_none_have_no_table(project: Path) -> None:
     done = run_tox(project, "-e", "freebsd")
     assert done.returncode == 3

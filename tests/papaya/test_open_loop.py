@@ -19,9 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from papaya import engines, open_loop
+from papaya import engines, key, open_loop
 from papaya.errors import Refused
-from papaya.load import Load
+from papaya.key import LENGTH
+from papaya.load import Load, shown
 from papaya.open_loop import Offered, drive
 from papaya.selftest import served
 from tests.worlds import ROOT, needs_linux
@@ -187,7 +188,7 @@ def test_why_it_is_no_measurement(reached: float, busy: float, late: float, told
 def test_a_server_that_lets_go_is_told_on() -> None:
     with (
         serving(hang_up) as address,
-        pytest.raises(Refused, match="let a connection go"),
+        pytest.raises(Refused, match=r"127\.0\.0\.1:\d+: the server let a connection go"),
     ):
         drive(address, SLOW, key=None)
 
@@ -234,8 +235,23 @@ def test_a_thousand_connections(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nobody_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = free.getsockname()
-    with pytest.raises(Refused, match="connection 1: Connection refused"):
-        drive(address, SLOW, key=None)
+    said = f"127.0.0.1:{address[1]}: connection 1: Connection refused; is the server running"
+    for secret in (None, b"k" * LENGTH):
+        with pytest.raises(Refused, match=said) as refused:
+            drive(address, SLOW, key=secret)
+        assert refused.value.status == 3
+
+
+def test_a_host_of_no_name_is_named() -> None:
+    said = r"no-such-host\.invalid:7722: connection 1: .*; is the server running"
+    for secret in (None, b"k" * LENGTH):
+        with pytest.raises(Refused, match=said):
+            drive(("no-such-host.invalid", 7722), SLOW, key=secret)
+
+
+def test_an_address_is_named_as_it_is_typed() -> None:
+    assert shown(("localhost", 7722)) == "localhost:7722"
+    assert shown(("::1", 7722)) == "[::1]:7722"
 
 
 # Chats ------------------------------------------------------------------------------------
@@ -320,6 +336,7 @@ def test_the_command(tmp_path: Path) -> None:
                     "--seconds", "1", "--warmup", "0", "--json")  # fmt: skip
         assert done.stdout, done
         told = json.loads(done.stdout)
+        assert told["server"] == f"{host}:{port}"
         assert told["offered_mbps"] == pytest.approx(0.2)
         # On a busy machine it may not be a measurement, and then says so.
         assert done.returncode == (1 if told["refused"] else 0), done.stderr
@@ -337,6 +354,18 @@ def test_the_command(tmp_path: Path) -> None:
                     "--seconds", "0.5", "--warmup", "0")  # fmt: skip
         assert done.returncode == ("no measurement" in done.stderr), done.stderr
         assert "lost              0" in done.stdout
+        assert f"server            {host}:{port}\n" in done.stdout
+        done = load(f"{host}:{port}", "--key", wrong_key(tmp_path), "--connections", "1")
+        assert (done.returncode, done.stderr) == (
+            1, f"papaya: {host}:{port}: a client was not let in, or its line did not come back; "
+            "is this the server's key?\n",
+        )  # fmt: skip
+
+
+def wrong_key(folder: Path) -> str:
+    path = folder / "wrong.key"
+    key.new(str(path))
+    return str(path)
 
 
 TCPKALI = """\
@@ -358,9 +387,11 @@ def test_another_program_offers_it(tmp_path: Path) -> None:
         less = load("127.0.0.1:9", "--sink", "--with", "tcpkali", "--mbps", "2",
                     PATH=f"{tmp_path}:{os.environ['PATH']}", SAID=os.devnull)  # fmt: skip
         assert (less.returncode, less.stderr) == (
-            1, "papaya: no measurement: 49.9 % of the offered rate was reached\n"
+            1, "papaya: 127.0.0.1:9: no measurement: 49.9 % of the offered rate was reached\n"
         )  # fmt: skip
-        assert json.loads(done.stdout) == {"offered_mbps": 64.0, "achieved_mbps": 63.912}
+        assert json.loads(done.stdout) == {
+            "server": "127.0.0.1:9", "offered_mbps": 64.0, "achieved_mbps": 63.912,
+        }  # fmt: skip
         words = said.read().split()
     assert words[words.index("--connections") + 1] == "64"
     assert float(words[words.index("--message-rate") + 1]) == pytest.approx(122.07, abs=0.01)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -275,6 +276,33 @@ def test_a_key_is_new_private_and_never_written_over(tmp_path: Path) -> None:
     assert len(key.load(str(path))) == key.LENGTH
     with pytest.raises(Refused, match="is there already"):
         key.new(str(path))
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777])
+def test_a_key_is_never_readable_by_others(
+    umask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither when it is there nor while it is written, whatever the umask."""
+    path, modes = tmp_path / "key", []
+    for name in ("open", "fdopen", "fsync"):
+        real = getattr(os, name)
+
+        def seen(*arguments: object, real: Any = real, **more: object) -> object:
+            came = real(*arguments, **more)
+            modes.append(path.stat().st_mode & 0o777)
+            return came
+
+        monkeypatch.setattr(os, name, seen)
+    before = os.umask(umask)
+    try:
+        key.new(str(path))
+    finally:
+        os.umask(before)
+        monkeypatch.undo()
+    assert len(modes) == 3
+    assert not any(mode & 0o077 for mode in modes)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert key.load(str(path))
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o610])

@@ -693,7 +693,10 @@ def test_it_runs_with_every_choice_this_host_can_honour(
 
 @every_engine
 def test_each_setting_that_is_used_is_said_once(engine: str, serve: Serve) -> None:
-    server = serve("--engine", engine)
+    quiet = serve("--engine", engine)
+    quiet.stop()
+    assert "setting" not in quiet.errors()
+    server = serve("--engine", engine, "--verbose")
     said = re.findall(r"^papaya: setting (\w+): ", server.errors(), re.MULTILINE)
     assert said == [name for name in NAMES if name not in engines.load(engine).unused]
 
