@@ -16,6 +16,11 @@ from .results import CHAT, EQUAL, OK, Cell, Run, Subject, Window
 from .statistics import FEWEST, Interval
 
 CPU = "cpu_percent"
+TAIL = "p999_ms"
+FEWEST_WINDOWS = 10
+"""A start of fewer shows neither a course nor a variation."""
+RESOLVED = 1000
+"""Deliveries of which the largest 0.1 % are one at least."""
 Measure = str | Callable[[Cell], float | None]
 """A column of a cell, or what is made of a cell; None where it was not measured."""
 
@@ -97,6 +102,10 @@ class Analysis:
         found = (self.run.windows.get(c.key, ()) for c in self.cells(subject, connections))
         return [windows for windows in found if windows]
 
+    def long_starts(self, subject: str, connections: int) -> list[tuple[Window, ...]]:
+        """Return the windows of those starts that have enough of them to be drawn."""
+        return [w for w in self.windows(subject, connections) if len(w) >= FEWEST_WINDOWS]
+
     def values(
         self, subject: str, connections: int, measure: Measure = CPU, aa: bool = False
     ) -> dict[int, float]:
@@ -109,12 +118,22 @@ class Analysis:
         return {block: sum(each) / len(each) for block, each in found.items()}
 
     def interval(self, subject: str, connections: int, measure: Measure = CPU) -> Interval | None:
-        """The mean over starts; None where it was not measured."""
+        """The mean over starts; None where it was not measured, or not told from the largest."""
         key = subject, connections, measure
+        if measure == TAIL and not self._has_tail(subject, connections):
+            return None
         if key not in self._intervals:
             values = [*self.values(subject, connections, measure).values()]
             self._intervals[key] = statistics.mean(values) if values else None
         return self._intervals[key]
+
+    def _has_tail(self, subject: str, connections: int) -> bool:
+        """Whether the 99.9th percentile is another latency than the largest."""
+        cells = self.cells(subject, connections)
+        pairs = [(cell.p999_ms, cell.max_ms) for cell in cells if cell.p999_ms and cell.max_ms]
+        return all((cell.deliveries or 0) >= RESOLVED for cell in cells) and sum(
+            tail for tail, _ in pairs
+        ) < 0.99 * sum(largest for _, largest in pairs)
 
     def cv(self, subject: str, connections: int) -> Interval | None:
         """How much the use of CPU varies within a start, by the exact windows."""
@@ -198,6 +217,25 @@ class Analysis:
                 blocks.setdefault(block, {})[count] = value
         return statistics.growth([*blocks.values()])
 
+    @cached_property
+    def too_few(self) -> str:
+        """Say what is not told for lack of starts or windows; empty where nothing lacks them."""
+        points = [(s.name, n) for group in self.groups for s, n in self.measured(group)]
+        few = sum(len(self.values(*point)) < FEWEST for point in points)
+        short = sum(not self.long_starts(*point) for point in points if self.windows(*point))
+        said = []
+        if few:
+            said.append(
+                f"{few} of {plural(len(points), 'point')} {'have' if few > 1 else 'has'} fewer "
+                f"than {FEWEST} starts, so no interval and no verdict"
+            )
+        if short:
+            said.append(
+                f"{short} of {plural(len(points), 'point')} {'have' if short > 1 else 'has'} fewer "
+                f"than {FEWEST_WINDOWS} windows a start, so no plot of them"
+            )
+        return f"Too few to tell: {'; '.join(said)}." if said else ""
+
     def verdicts(self, group: Group) -> list[str]:
         """Each subject beside the group's first, at the most connections both were measured at."""
         return [
@@ -211,10 +249,7 @@ class Analysis:
         if ratio is None:
             return f"cannot be compared with {other}: no block has a use of CPU by both"
         if ratio.low is None or ratio.high is None:
-            return (
-                f"used {number(ratio.value)} times the CPU of {other} in {plural(found.starts)}; "
-                f"too few to tell, {FEWEST} are needed"
-            )
+            return f"used {number(ratio.value)} times the CPU of {other} in {plural(found.starts)}"
         if ratio.holds(1):
             words = f"shows no difference from {other} that can be told"
             return f"{words}: {told(ratio, ' times')} its CPU"

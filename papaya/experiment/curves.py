@@ -50,8 +50,8 @@ def lines(
         style = styles[name].line
         for place, each in zip(places, curve.values(), strict=True):
             if each.low is not None and each.high is not None:
-                axes.plot([place] * 2, [each.low, each.high], color=style["color"], linewidth=2.6,
-                          alpha=0.45, solid_capstyle="butt")  # fmt: skip
+                axes.plot([place] * 2, [each.low, each.high], color=style["color"], linewidth=1.2,
+                          solid_capstyle="butt")  # fmt: skip
         axes.plot(places, [each.value for each in curve.values()], **style)
     if height:
         last = max(max(curve) for curve in curves.values())
@@ -75,7 +75,7 @@ def _onward(curve: Curve, to: int) -> float:
 def whisker(axes: Axes, ratio: Interval, at: float, colour: str) -> None:
     """The interval of a ratio, lying."""
     if ratio.low is not None and ratio.high is not None:
-        axes.plot([ratio.low, ratio.high], [at, at], color=colour, linewidth=6, alpha=0.35,
+        axes.plot([ratio.low, ratio.high], [at, at], color=colour, linewidth=1.6,
                   solid_capstyle="butt")  # fmt: skip
 
 

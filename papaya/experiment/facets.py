@@ -10,7 +10,7 @@ from matplotlib.patheffects import withStroke
 from . import layout
 from .analysis import Analysis, plural
 from .curves import Curve, Plot, lines, span
-from .style import FAINT, GRID, INK, PAPER, connections_axis, log_axis, looks
+from .style import FAINT, GRID, INK, PAPER, connections_axis, linear_axis, log_axis, looks
 
 _CROSS: dict[str, Any] = {
     "color": INK, "marker": "x", "markersize": 5.5, "markeredgewidth": 1.1, "linestyle": "none",
@@ -19,6 +19,8 @@ _CROSS: dict[str, Any] = {
 _DOTS: dict[str, Any] = {"color": INK, "marker": "x", "markersize": 2.5, "linestyle": "none"}
 STARTS = 3
 """How many starts are drawn over time."""
+HEIGHT = 1.35
+"""Inches of a panel."""
 
 
 def variation(analysis: Analysis) -> Plot | None:
@@ -26,20 +28,22 @@ def variation(analysis: Analysis) -> Plot | None:
     styles = looks(analysis.subjects)
     curves: dict[str, Curve] = {}
     for subject in analysis.subjects:
-        found = {n: analysis.cv(subject.name, n) for n in analysis.connections}
+        found = {
+            n: analysis.cv(subject.name, n)
+            for n in analysis.connections
+            if analysis.long_starts(subject.name, n)
+        }
         curves[subject.name] = {n: cv for n, cv in found.items() if cv and cv.value > 0}
     curves = {name: curve for name, curve in curves.items() if curve}
     if not curves:
         return None
     floors = {name: _floor(analysis, name, curve) for name, curve in curves.items()}
     papers = {name: _paper(analysis, name, curve) for name, curve in curves.items()}
-    figure, axes = layout.grid(len(curves))
+    figure, axes = layout.grid([*curves], HEIGHT, "connections", "coefficient of variation")
     low, high = span([*curves.values()])
     others = [value for each in (floors, papers) for line in each.values() for value in line[1]]
     for (name, curve), each in zip(curves.items(), axes, strict=True):
-        each.set_title(name)
         connections_axis(each, analysis.connections)
-        each.set_xlabel("")
         log_axis(each.yaxis, min([low, *others]), max([high, *others]))
         bottom = each.get_ylim()[0]
         each.fill_between(*floors[name], bottom, color=GRID, alpha=0.55, linewidth=0)
@@ -47,7 +51,7 @@ def variation(analysis: Analysis) -> Plot | None:
         lines(each, {name: curve}, styles, None)
         # Over the exact ones, which it may hide for the most part, and never be hidden by.
         each.plot(*papers[name], **_CROSS, zorder=5)
-    layout.shared(figure, axes, "connections", "coefficient of variation")
+    layout.settle(figure, axes)
     clock, window = analysis.run.description.accounting.clock_hz, analysis.design.window
     keys = [
         Line2D([], [], color=INK, marker="o", markersize=5, linewidth=1.4, label="exact windows"),
@@ -55,9 +59,7 @@ def variation(analysis: Analysis) -> Plot | None:
                label=f"noise of a clock that samples at {clock} Hz"),
     ]  # fmt: skip
     if any(line[0] for line in papers.values()):
-        keys.append(
-            Line2D([], [], **_CROSS, label="the paper's method")
-        )  # fmt: skip
+        keys.append(Line2D([], [], **_CROSS, label="the paper's method"))
     layout.legend(figure, keys)
     return Plot(
         "cv",
@@ -76,27 +78,27 @@ def over_time(analysis: Analysis) -> Plot | None:
         subject: count
         for group in analysis.groups
         for subject, count in analysis.measured(group)
-        if analysis.windows(subject.name, count)
+        if analysis.long_starts(subject.name, count)
     }
     if not last:
         return None
-    figure, axes = layout.grid(len(last))
+    titles = [f"{subject.name}, {count}" for subject, count in last.items()]
+    figure, axes = layout.grid(titles, HEIGHT, "seconds", "percent of a core")
     paper = False
     for (subject, count), each in zip(last.items(), axes, strict=True):
-        starts = analysis.windows(subject.name, count)[:STARTS]
-        each.set_title(f"{subject.name}, {count}")
+        starts = analysis.long_starts(subject.name, count)[:STARTS]
         samples = [(w.at, w.paper_percent) for w in starts[0] if w.paper_percent is not None]
         if samples:
             paper = True
             each.plot(*zip(*samples, strict=True), **_DOTS)
-        for start, alpha in zip(starts, (1, 0.6, 0.35), strict=False):
+        for start, alpha in zip(starts, (1, 0.7, 0.5), strict=False):
             each.plot(
                 [window.at for window in start], [window.exact_percent for window in start],
                 color=styles[subject.name].colour, linewidth=1, alpha=alpha,
             )  # fmt: skip
-        each.set_ylim(0, 1.08 * each.get_ylim()[1])
-        each.set_xlim(left=0)
-    layout.shared(figure, axes, "seconds", "percent of a core")
+        linear_axis(each.yaxis, 1.08 * each.get_ylim()[1])
+        linear_axis(each.xaxis, 1.03 * max(window.at for start in starts for window in start))
+    layout.settle(figure, axes)
     if paper:
         layout.legend(figure, [
             Line2D([], [], color=INK, linewidth=1, label="exact windows"),

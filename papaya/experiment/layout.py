@@ -1,62 +1,116 @@
-"""Where axes stand on a figure, in inches, and what they share."""
+"""Where axes stand on a figure, in inches, and what they share.
+
+Make axes with `stacked` or `grid`, draw in them, then `settle` them: only then is it known
+how much room the words beside them take.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 WIDTH = 7.4
 """Inches of a figure: a page in print."""
+MARGIN = 0.08
+BESIDE = 0.22
+"""Inches of the label at the left that all panels share."""
+LONGEST = 21
+"""Letters of a title that has room above a panel when there are four in a row."""
 
 
-def stacked(
-    heights: Sequence[float], right: float, left: float = 0.75
-) -> tuple[Figure, list[Axes]]:
-    """Axes one below the other, of those heights in inches, with margins for names."""
+def stacked(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """Return axes one below the other, of those heights in inches."""
     above, below = 0.35, 0.6
     total = sum(heights) + len(heights) * (above + below)
     figure = Figure((WIDTH, total))
     axes, top = [], total
     for height in heights:
         top -= above + height
-        box = (left / WIDTH, top / total, (WIDTH - left - right) / WIDTH, height / total)
-        axes.append(figure.add_axes(box))
+        axes.append(figure.add_axes((0, top / total, 1, height / total)))
         top -= below
     return figure, axes
 
 
 def grid(
-    count: int, columns: int = 3, height: float = 1.35, right: float = 0.1, head: float = 0.3
+    titles: Sequence[str], height: float, below: str, beside: str, head: float = 0.3
 ) -> tuple[Figure, list[Axes]]:
-    """As many axes of that height in inches, row by row, each with a margin at its right.
+    """Return panels of that height in inches, row by row, with what they share written once.
 
+    ``below`` stands under the last panel of each column, ``beside`` at the left of all;
     ``head`` is what is left free above them.
     """
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    left, above, below = 0.5, 0.3, 0.3
-    width = (WIDTH - 0.25) / columns
-    total = rows * (height + above + below) + head + 0.25
+    rows = shape(len(titles), max(map(len, titles)))
+    width = (1 - BESIDE / WIDTH) / rows[0]
+    above, gap = 0.3, 0.35
+    total = len(rows) * (height + above + gap) + head + 0.2
     figure = Figure((WIDTH, total))
-    axes = []
-    for at in range(count):
-        row, column = divmod(at, columns)
-        x = 0.25 + column * width + left
-        y = total - head - (row + 1) * (above + height) - row * below
-        box = (x / WIDTH, y / total, (width - left - right) / WIDTH, height / total)
-        axes.append(figure.add_axes(box))
+    axes: list[Axes] = []
+    top = total - head
+    for at, count in enumerate(rows):
+        top -= above + height
+        for column in range(count):
+            left = BESIDE / WIDTH + column * width
+            axes.append(figure.add_axes((left, top / total, width, height / total)))
+            axes[-1].set_title(titles[len(axes) - 1])
+            if at + 1 == len(rows) or column >= rows[at + 1]:
+                axes[-1].set_xlabel(below)
+        top -= gap
+    middle = (total - head + top + gap) / 2 / total
+    figure.text(MARGIN / WIDTH, middle, beside, ha="left", va="center", rotation=90)
     return figure, axes
 
 
-def shared(figure: Figure, axes: Sequence[Axes], below: str, beside: str) -> None:
-    """Names of the axes, once for the figure."""
-    bottom = 0.08 / figure.get_figheight()
-    figure.text(0.5, bottom, below, ha="center", va="bottom")
-    figure.text(0.07 / WIDTH, 0.5, beside, ha="left", va="center", rotation=90)
+def shape(count: int, longest: int) -> list[int]:
+    """Return how many panels each row has: as even as can be, so that none stands alone."""
+    most = 4 if longest <= LONGEST else 3
+    columns = min(range(min(count, 3), min(count, most) + 1), key=lambda each: -count % each)
+    rows = -(-count // columns)
+    each, more = divmod(count, rows)
+    return [each + 1] * more + [each] * (rows - more)
+
+
+def settle(figure: Figure, axes: Sequence[Axes]) -> None:
+    """Narrow the axes until all words beside them fit; leave out ticks that have no room."""
+    dpi, cells = figure.dpi, [each.get_position() for each in axes]
+    left = right = 0.0
+    canvas: Any = FigureCanvasAgg(figure)
+    # A narrower panel may have other words at other places, so look again.
+    for _ in range(3):
+        for each, cell in zip(axes, cells, strict=True):
+            x0, x1 = cell.x0 + left / WIDTH, cell.x1 - right / WIDTH
+            each.set_position((x0, cell.y0, x1 - x0, cell.height))
+        drawn = canvas.get_renderer()
+        for each in axes:
+            inner = each.get_window_extent(drawn)
+            boxes: list[Bbox] = [text.get_window_extent(drawn) for text in each.texts]
+            for axis in (each.xaxis, each.yaxis):
+                if box := axis.get_tightbbox(drawn):
+                    boxes.append(box)
+            left = max(left, *((inner.x0 - box.x0) / dpi + MARGIN for box in boxes))
+            right = max(right, *((box.x1 - inner.x1) / dpi + MARGIN for box in boxes))
+    for each in axes:
+        _thin(each.get_xticklabels(), drawn, "intervalx", 2)
+        _thin(each.get_yticklabels(), drawn, "intervaly", 0)
+
+
+def _thin(labels: Sequence[Text], drawn: RendererBase, along: str, gap: float) -> None:
+    """Hide each tick's label that would run into the one after it, from the last to the first."""
+    places = [(*sorted(getattr(each.get_window_extent(drawn), along)), each) for each in labels]
+    start = float("inf")
+    for low, high, label in sorted(places, key=lambda place: place[0], reverse=True):
+        fits = high + gap <= start
+        label.set_visible(fits)
+        start = low if fits else start
 
 
 def legend(figure: Figure, keys: list[Line2D]) -> None:
+    """Name lines and marks above all panels."""
     figure.legend(handles=keys, loc="upper left", ncols=len(keys), borderaxespad=0.2)

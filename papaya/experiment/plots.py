@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib import rc_context
+from matplotlib.lines import Line2D
 
 from . import facets, layout
 from .analysis import CPU, Analysis, Group, plural, told
 from .curves import Curve, Plot, curve, lines, span, whisker
 from .results import CHAT
-from .statistics import FEWEST, Interval
+from .statistics import Interval
 from .style import FAINT, INK, RC, Look, connections_axis, log_axis, looks
+
+LATENCY = 2.2
+"""Inches of a panel."""
 
 
 def plots(analysis: Analysis) -> list[Plot]:
@@ -50,18 +54,20 @@ def by_connections(
     if not panels:
         return None
     heights = [max(2.6, 0.2 * len(curves) + 0.6) for _, curves in panels]
-    figure, axes = layout.stacked(heights, right=1.75)
+    figure, axes = layout.stacked(heights)
     for (group, curves), each, height in zip(panels, axes, heights, strict=True):
         each.set_title(group.title)
         each.set_ylabel(unit)
+        each.set_xlabel("connections")
         connections_axis(each, analysis.connections)
         lines(each, curves, styles, height)
+    layout.settle(figure, axes)
     return Plot(
         name,
         title,
         f"Mean over starts in {unit}, with its 95 % interval, by the number of connections; both "
-        "axes logarithmic. Colour tells the paradigm; hollow and dashed is the paper's own, "
-        f"unequal work. {_few(panels)}{_ends(panels)}",
+        "axes logarithmic. Colour tells the paradigm, the mark the language; hollow and dashed is "
+        f"the paper's own, unequal work. {_ends(panels)}",
         figure,
     )
 
@@ -87,9 +93,7 @@ def ratios(analysis: Analysis) -> Plot | None:
             panels.append((group, rows))
     if not panels:
         return None
-    figure, axes = layout.stacked(
-        [0.23 * len(rows) + 0.05 for _, rows in panels], right=1.5, left=2.2
-    )
+    figure, axes = layout.stacked([0.23 * len(rows) + 0.05 for _, rows in panels])
     for (group, rows), each in zip(panels, axes, strict=True):
         each.set_title(group.title)
         each.set_xlabel(f"times the CPU of {group.subjects[0].name}")
@@ -100,13 +104,14 @@ def ratios(analysis: Analysis) -> Plot | None:
         each.tick_params(axis="y", length=0)
         each.axvline(1, color=INK, linewidth=0.9)
         for at, (_, ratio, look) in enumerate(rows):
-            style = (look or Look(FAINT, "|", False)).line | {"linestyle": "none", "markersize": 4}
+            style = (look or Look(FAINT, "|")).line | {"linestyle": "none"}
             whisker(each, ratio, at, style["color"])
             each.plot([ratio.value], [at], **style)
             each.annotate(
                 told(ratio), (1.03, at), xycoords=("axes fraction", "data"), va="center",
                 annotation_clip=False,
             )  # fmt: skip
+    layout.settle(figure, axes)
     return Plot(
         "ratios",
         "Use of CPU by that of another",
@@ -117,7 +122,7 @@ def ratios(analysis: Analysis) -> Plot | None:
 
 
 def latency(analysis: Analysis) -> Plot | None:
-    """A panel for each percentile, a line for each chat."""
+    """A panel for each percentile that was told apart, a line for each chat."""
     styles = looks(analysis.subjects)
     chats = [subject.name for subject in analysis.subjects if subject.work == CHAT]
     columns = {"p50": "p50_ms", "p99": "p99_ms", "p99.9": "p999_ms", "largest": "max_ms"}
@@ -128,36 +133,25 @@ def latency(analysis: Analysis) -> Plot | None:
             panels[title] = curves
     if not panels:
         return None
-    height = max(1.9, 0.2 * len(chats))
-    figure, axes = layout.grid(len(panels), columns=2, height=height, right=1.35, head=0)
+    figure, axes = layout.grid([*panels], LATENCY, "connections", "milliseconds")
     low, high = span([curve for curves in panels.values() for curve in curves.values()])
-    for (title, curves), each in zip(panels.items(), axes, strict=True):
-        each.set_title(title)
+    for curves, each in zip(panels.values(), axes, strict=True):
         connections_axis(each, analysis.connections)
-        each.set_xlabel("")
-        lines(each, curves, styles, height, (low, high))
-    layout.shared(figure, axes, "connections", "milliseconds")
+        log_axis(each.yaxis, low, high)
+        lines(each, curves, styles, None)
+    layout.settle(figure, axes)
+    layout.legend(figure, [Line2D([], [], **styles[name].line, label=name) for name in chats])
     return Plot(
         "latency",
         "Latency of the chat",
         "Milliseconds from the moment a message was due to be sent until it was delivered, by the "
         "number of connections, both axes logarithmic; mean over starts of each percentile, and "
-        "its 95 % interval.",
+        "its 95 % interval. p99.9 is shown where it is told apart from the largest.",
         figure,
     )
 
 
 # In words ------------------------------------------------------------------------------------
-
-
-def _few(panels: Sequence[tuple[Group, dict[str, Curve]]]) -> str:
-    """Why whiskers are missing, where some are."""
-    every = (each for _, curves in panels for curve in curves.values() for each in curve.values())
-    return (
-        f"Where there is no interval, the starts were fewer than {FEWEST}. "
-        if any(each.low is None for each in every)
-        else ""
-    )
 
 
 def _ends(panels: Sequence[tuple[Group, dict[str, Curve]]]) -> str:

@@ -124,5 +124,5 @@ def _stability(found: Comparison) -> str:
         return ""
     line = f" Its Cv within a start is {told(ratio, ' times')} that of {found.reference}"
     if ratio.low is None:
-        return f"{line}; too few starts to tell."
+        return f"{line}."
     return f"{line}: no difference can be told." if ratio.holds(1) else f"{line}."

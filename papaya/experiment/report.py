@@ -37,6 +37,7 @@ def write(folder: str | Path, say: Callable[[str], None]) -> None:
     answers, made = told(analysis), tables(analysis)
     parts = [
         f"# {HEADING}\n", title(analysis) + "\n",
+        *([analysis.too_few + "\n"] if analysis.too_few else []),
         *(f"## {heading}\n\n{_bullets(each)}" for heading, each in answers.items()),
         *map(markdown, made),
         "## Method\n", *(f"{each}\n" for each in method(analysis)),
@@ -95,6 +96,7 @@ def as_json(folder: str | Path) -> dict[str, Any]:
             for c in analysis.run.refused
         ],
         "left_out": analysis.left_out,
+        "too_few": analysis.too_few,
         "answers": told(analysis),
     }
 

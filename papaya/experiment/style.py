@@ -1,34 +1,41 @@
 """How the plots look: colours, marks, labels beside lines, SVG and PNG.
 
-Colour tells the paradigm (Okabe and Ito's colours, which the colour-blind tell apart, two
-of them darkened for white paper), the mark one subject of it from another, and each line
-has its name beside it, so that nothing hangs on colour.
+Colour tells the paradigm, the mark the language, and dashes and the mark's filling tell apart
+subjects that share both.  The colours were chosen to be told apart by the colour-blind too;
+each line has its name beside it or in a legend, so nothing hangs on colour.
 """
 
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
 from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from .analysis import number
 from .results import ORIGINAL, Subject
 
 INK, FAINT, GRID, PAPER = "#1a1d21", "#545b64", "#d5d9df", "#ffffff"
 COLOURS = {
-    "processes": "#0072b2", "threads": "#d55e00", "events": "#009e73", "goroutines": "#cc79a7",
-    "coroutines": INK,
+    "processes": "#284ad9", "threads": "#d95814", "events": "#0aa875", "goroutines": "#b07ebf",
+    "coroutines": "#631675",
 }  # fmt: skip
-"""By paradigm; the same in every run, whatever its subjects."""
-OTHERS = ("#c98500", "#3a9bd0")
-MARKS = "os^Dv"
+"""By paradigm, on white; page.css has those on a dark ground.  Any other paradigm is `FAINT`."""
+MARKS = {"C": "o", "Python": "s", "Go": "^"}
+"""By language; any other is `OTHER_MARK`."""
+OTHER_MARK = "D"
+FILLED, HOLLOW = "full", "none"
+VARIANTS: tuple[tuple[str, Any], ...] = (
+    (FILLED, "-"), ("left", (0, (7, 1.5))), ("bottom", (0, (4, 1.5, 1, 1.5))),
+    ("right", (0, (1, 1))), ("top", (0, (7, 1.5, 1, 1.5, 1, 1.5))),
+)  # fmt: skip
+"""Filling and dashes of the first, second … subject that has the same colour and mark."""
 SIZE = 8.5
 """Points of all text."""
 RC: dict[Any, Any] = {
@@ -50,30 +57,33 @@ class Look:
 
     colour: str
     mark: str
-    original: bool
+    filling: str = FILLED
+    dashes: Any = "-"
 
     @property
     def line(self) -> dict[str, Any]:
         """For a line through points."""
+        hollow = self.filling == HOLLOW
         return {
-            "color": self.colour, "marker": self.mark, "markersize": 5, "linewidth": 1.4,
-            "linestyle": "--" if self.original else "-",
-            "markerfacecolor": PAPER if self.original else self.colour,
+            "color": self.colour, "marker": self.mark, "markersize": 5.5, "linewidth": 1.4,
+            "linestyle": self.dashes, "fillstyle": FILLED if hollow else self.filling,
+            "markerfacecolor": PAPER if hollow else self.colour, "markerfacecoloralt": PAPER,
         }  # fmt: skip
 
 
 def looks(subjects: Sequence[Subject]) -> dict[str, Look]:
-    """By the names of the subjects."""
-    paradigms: dict[str, list[Subject]] = {}
+    """Return the look of each subject by its name: no two are the same."""
+    found: dict[str, Look] = {}
+    alike: Counter[tuple[str, str]] = Counter()
     for subject in subjects:
-        paradigms.setdefault(subject.paradigm, []).append(subject)
-    others = cycle(OTHERS)
-    colours = {paradigm: COLOURS.get(paradigm) or next(others) for paradigm in paradigms}
-    return {
-        subject.name: Look(colours[paradigm], mark, subject.work == ORIGINAL)
-        for paradigm, alike in paradigms.items()
-        for mark, subject in zip(islice(cycle(MARKS), len(alike)), alike, strict=True)
-    }
+        colour = COLOURS.get(subject.paradigm, FAINT)
+        mark = MARKS.get(subject.language, OTHER_MARK)
+        if subject.work == ORIGINAL:
+            found[subject.name] = Look(colour, mark, HOLLOW, "--")
+            continue
+        found[subject.name] = Look(colour, mark, *VARIANTS[alike[colour, mark] % len(VARIANTS)])
+        alike[colour, mark] += 1
+    return found
 
 
 # Axes -----------------------------------------------------------------------------------------
@@ -86,7 +96,6 @@ def connections_axis(axes: Axes, counts: Sequence[int]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
     axes.set_xlim(min(counts) / 1.25, max(counts) * 1.25)
-    axes.set_xlabel("connections")
 
 
 def log_axis(axis: Any, low: float, high: float, room: float = 1.15) -> None:
@@ -100,6 +109,14 @@ def log_axis(axis: Any, low: float, high: float, room: float = 1.15) -> None:
     steps = (1.0,) if wide > 2000 else (1.0, 2.0, 5.0) if wide > 12 else (1.0, 1.5, 2, 3, 4, 5, 7)
     axis.set_major_locator(LogLocator(subs=steps, numticks=99))
     axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+
+
+def linear_axis(axis: Any, high: float) -> None:
+    """From 0, with few ticks in plain numbers."""
+    limits = axis.axes.set_ylim if axis.axis_name == "y" else axis.axes.set_xlim
+    limits(0, high)
+    axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
 
 
@@ -140,7 +157,7 @@ def label(axes: Axes, labels: Sequence[Label], height: float) -> None:
             arrowprops={
                 "arrowstyle": "-", "color": each.look.colour, "linewidth": 0.7,
                 "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4,
-                "linestyle": ":" if each.look.original else "-",
+                "linestyle": ":" if each.look.filling == HOLLOW else "-",
             },
         )  # fmt: skip
 

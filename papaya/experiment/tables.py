@@ -69,8 +69,7 @@ def ratios(analysis: Analysis, group: Group) -> Table:
         f"ratios-{group.name}",
         f"{group.title}: CPU use by that of {reference}",
         f"Ratio of the means, of the blocks in which both were measured, with its 95 % interval; "
-        f"below 1 it uses less than {reference}; = where no difference can be told; without an "
-        "interval where the starts are too few for one.",
+        f"below 1 it uses less than {reference}; = where no difference can be told.",
         ("subject", *_connections(analysis)),
         tuple(
             (name, *(row.get(count, "-") for count in analysis.connections))
@@ -127,9 +126,10 @@ def latency(analysis: Analysis) -> Table:
     return _by_point(
         analysis,
         "latency",
-        "Latency of the chat",
+        "Latency of the chat, and what was lost",
         "Milliseconds from the moment a message was due to be sent until it was delivered: mean "
-        "over starts of each percentile, with its 95 % interval. Lost, torn, duplicated and "
+        "over starts of each percentile, with its 95 % interval; p99.9 where it is told apart from "
+        "the largest. Lost, torn, duplicated and "
         "disordered: deliveries, of all starts together.",
         {"p50": "p50_ms", "p99": "p99_ms", "p99.9": "p999_ms", "max": "max_ms"},
         ("lost", "torn", "duplicated", "disordered"),

@@ -27,6 +27,8 @@ def draw(analysis: Analysis, answers: Mapping[str, Sequence[str]], out: TextIO) 
     width = max(50, shutil.get_terminal_size().columns)
     colour = terminal and not os.environ.get("NO_COLOR")
     print(textwrap.fill(title(analysis), width), file=out)
+    if analysis.too_few:
+        print(textwrap.fill(analysis.too_few, width), file=out)
     for group in analysis.groups:
         curves = {
             subject.name: {

@@ -1,6 +1,7 @@
 """A run as one web page that needs no network: answers, plots, tables, method, host.
 
-The plots are in it as SVG whose ink follows the theme, light or dark.  The page has no
+It begins with the first answer and the first plot; the contents follow them.
+The plots are in it as SVG whose colours follow the theme, light or dark.  The page has no
 script, and its own policy lets nothing run and nothing be fetched.
 """
 
@@ -10,19 +11,45 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from ..analysis import Analysis
 from ..curves import Plot
 from ..method import facts, method, title
-from ..style import FAINT, GRID, INK, PAPER, svg
+from ..style import COLOURS, FAINT, GRID, INK, PAPER, svg
 from ..tables import Table
 
 FOLDER = Path(__file__).parent
 LONG = 24
 """Rows of a table that are more than a reader wants to scroll by: it is folded."""
-THEME = {INK: "--text", FAINT: "--faint", GRID: "--line", PAPER: "--page"}
+THEME = {
+    INK: "--text", FAINT: "--faint", GRID: "--line", PAPER: "--page",
+    **{colour: f"--{paradigm}" for paradigm, colour in COLOURS.items()},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part with a heading; ``parts`` are the sections in it."""
+
+    name: str
+    heading: str
+    body: str = ""
+    parts: tuple[Section, ...] = ()
+
+    def html(self, level: int = 2) -> str:
+        """The section as markup."""
+        return (
+            f'<section><h{level} id="{self.name}">{escape(self.heading)}</h{level}>{self.body}'
+            f"{''.join(part.html(level + 1) for part in self.parts)}</section>\n"
+        )
+
+    def entry(self) -> str:
+        """Its line of the contents, with those of its parts below."""
+        parts = f"<ul>{''.join(part.entry() for part in self.parts)}</ul>" if self.parts else ""
+        return f'<li><a href="#{self.name}">{escape(self.heading)}</a>{parts}</li>'
 
 
 def page(
@@ -34,15 +61,22 @@ def page(
 ) -> str:
     """The page; what it shows is made by others."""
     style = (FOLDER / "page.css").read_text()
-    sections = [
-        (f"answers-{at}", words, _list(sentences))
+    answered = [
+        Section(f"answers-{at}", words, _list(sentences))
         for at, (words, sentences) in enumerate(answers.items())
     ]
-    sections += [(plot.name, plot.title, _figure(plot)) for plot in plots]
-    sections += [(f"table-{table.name}", table.title, _table(table)) for table in tables]
-    sections += [
-        ("method", "Method", "".join(f"<p>{escape(each)}</p>" for each in method(analysis))),
-        ("host", "Host and run", _facts(facts(analysis))),
+    drawn = [Section(plot.name, plot.title, _figure(plot)) for plot in plots]
+    counted = [Section(f"table-{table.name}", table.title, _table(table)) for table in tables]
+    first = [*answered[:1], *drawn[:1]]
+    groups = [
+        Section("plots", "More plots", parts=tuple(drawn[1:])),
+        Section("tables", "Tables", parts=tuple(counted)),
+    ]
+    rest = [
+        *answered[1:],
+        *(group for group in groups if group.parts),
+        Section("method", "Method", "".join(f"<p>{escape(each)}</p>" for each in method(analysis))),
+        Section("host", "Host and run", _facts(facts(analysis))),
     ]
     parts = {
         "policy": f"default-src 'none'; style-src {_hash(style)}; img-src data:; "
@@ -50,13 +84,10 @@ def page(
         "style": style,
         "title": escape(heading),
         "summary": escape(title(analysis)),
-        "contents": "".join(
-            f'<li><a href="#{name}">{escape(words)}</a></li>' for name, words, _ in sections
-        ),
-        "sections": "\n".join(
-            f'<section aria-labelledby="{name}"><h2 id="{name}">{escape(said)}</h2>{part}</section>'
-            for name, said, part in sections
-        ),
+        "notice": f'<p class="notice">{escape(analysis.too_few)}</p>' if analysis.too_few else "",
+        "first": "".join(section.html() for section in first),
+        "contents": "".join(section.entry() for section in [*first, *rest]),
+        "rest": "".join(section.html() for section in rest),
     }
     text = (FOLDER / "page.html").read_text()
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], text)

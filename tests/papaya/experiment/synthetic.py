@@ -11,9 +11,7 @@ from pathlib import Path
 from papaya.experiment.results import (
     CELL_COLUMNS,
     CHAT,
-    EQUAL,
     OK,
-    ORIGINAL,
     REFUSED,
     WINDOW_COLUMNS,
     Accounting,
@@ -22,29 +20,10 @@ from papaya.experiment.results import (
     Description,
     Design,
     Host,
-    Subject,
     Window,
 )
+from papaya.experiment.subjects import SUBJECTS
 
-SUBJECTS = {
-    name: Subject(name, title, paradigm, language, work)
-    for name, title, paradigm, language, work in [
-        ("c-processes", "A process a client", "processes", "C", EQUAL),
-        ("c-threads", "A thread a client", "threads", "C", EQUAL),
-        ("c-epoll", "One loop over epoll", "event loop", "C", EQUAL),
-        ("go-goroutines", "A goroutine a client", "goroutines", "Go", EQUAL),
-        ("python-processes", "A process a client", "processes", "Python", EQUAL),
-        ("python-threads", "A thread a client", "threads", "Python", EQUAL),
-        ("python-coroutines", "asyncio", "coroutines", "Python", EQUAL),
-        ("python-uvloop", "asyncio on uvloop", "coroutines", "Python", EQUAL),
-        ("python-gevent", "Greenlets", "coroutines", "Python", EQUAL),
-        ("c-processes-original", "As published", "processes", "C", ORIGINAL),
-        ("go-goroutines-original", "As published", "goroutines", "Go", ORIGINAL),
-        ("papaya-fork", "papaya, two processes a client", "processes", "Python", CHAT),
-        ("papaya-pool", "papaya, a process a core", "event loop", "Python", CHAT),
-        ("papaya-coroutines", "papaya, asyncio", "coroutines", "Python", CHAT),
-    ]
-}
 COST = dict(
     zip(
         SUBJECTS,

@@ -11,6 +11,7 @@ import pytest
 
 from papaya.experiment import results
 from papaya.experiment.analysis import Analysis, Comparison, number, told
+from papaya.experiment.plots import plots
 from papaya.experiment.published import answers, published
 from papaya.experiment.statistics import FEWEST, Interval
 from papaya.experiment.tables import Table, markdown, tables
@@ -186,9 +187,7 @@ def test_a_verdict_says_what_its_interval_supports(analysis: Analysis) -> None:
     assert verdict(analysis, Interval(0.9, 0.7, 1.2)) == (
         "shows no difference from c-processes that can be told: 0.900 times (0.700 to 1.20) its CPU"
     )
-    assert verdict(analysis, Interval(2.1)) == (
-        f"used 2.10 times the CPU of c-processes in 4 starts; too few to tell, {FEWEST} are needed"
-    )
+    assert verdict(analysis, Interval(2.1)) == "used 2.10 times the CPU of c-processes in 4 starts"
     assert verdict(analysis, None).startswith("cannot be compared with c-processes")
 
 
@@ -215,9 +214,45 @@ def test_two_starts_are_too_few_to_tell(tmp_path: Path) -> None:
     folder = synthetic.folder(tmp_path, cost, connections=(8,), repeats=2, seconds=5)
     analysis = Analysis(results.read(folder))
     (said,) = analysis.verdicts(analysis.groups[0])
-    assert said.startswith("c-epoll at 8 connections used 0.3")
-    assert said.endswith("too few to tell, 5 are needed.")
+    assert re.fullmatch(
+        r"c-epoll at 8 connections used 0\.\d+ times the CPU of c-processes in 2 starts\.", said
+    )
+    assert analysis.too_few == (
+        f"Too few to tell: 2 of 2 points have fewer than {FEWEST} starts, so no interval and no "
+        "verdict."
+    )
     assert "(" not in "".join(cell for row in table(analysis, "use-sink").rows for cell in row)
+
+
+@pytest.mark.parametrize(("seconds", "short"), [(4.5, True), (5, False)])
+def test_a_start_of_fewer_than_ten_windows_is_said(
+    tmp_path: Path, seconds: float, short: bool
+) -> None:
+    synthetic.folder(tmp_path, {"c-epoll": 0.4}, connections=(1, 8), repeats=5, seconds=seconds)
+    said = "Too few to tell: 2 of 2 points have fewer than 10 windows a start, so no plot of them."
+    assert Analysis(results.read(tmp_path)).too_few == (said if short else "")
+
+
+@pytest.mark.parametrize(
+    ("times", "deliveries", "told_apart"),
+    [(1.02, 1000, True), (1.005, 1000, False), (1.02, 999, False)],
+)
+def test_the_tail_is_shown_where_it_is_not_the_largest(
+    tmp_path: Path, times: float, deliveries: int, told_apart: bool
+) -> None:
+    run = results.read(synthetic.folder(tmp_path, {"papaya-pool": 0.5}, connections=(8,)))
+    cells = [
+        dataclasses.replace(cell, max_ms=times * cell.p999_ms, deliveries=deliveries)
+        for cell in run.cells
+        if cell.p999_ms
+    ]
+    assert cells
+    analysis = Analysis(dataclasses.replace(run, cells=tuple(cells)))
+    assert ("p99.9" in table(analysis, "latency").head) == told_apart
+    assert "max" in table(analysis, "latency").head
+    plot = next(each for each in plots(analysis) if each.name == "latency")
+    titles = [axes.get_title(loc="left") for axes in plot.figure.axes]
+    assert titles == ["p50", "p99", *["p99.9"] * told_apart, "largest"]
 
 
 def test_only_blocks_with_both_are_compared(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from papaya.errors import Refused
 from papaya.experiment import results
 from papaya.experiment.results import CELL_COLUMNS, WINDOW_COLUMNS, Cell, Window
+from papaya.experiment.subjects import SUBJECTS
 from tests.papaya.experiment import synthetic
-from tests.papaya.experiment.synthetic import SUBJECTS, description, write
+from tests.papaya.experiment.synthetic import description, write
 
 FEW = {"c-processes": 0.9, "papaya-pool": 0.5}
 ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
