@@ -53,10 +53,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("cells_to_run", metavar="CELL", nargs="+")
     run.add_argument("--jobs", type=int, default=2, metavar="N", help="cells at once (default: 2)")
     run.add_argument("--results", default="results", metavar="DIR", help="default: results")
-    run.add_argument("--keep", action="store_true", help="leave the platforms up")
-    run.add_argument("--no-selftest", action="store_true", help="measure alone")
     run.add_argument(
-        "--allow-missing", action="store_true", help="a platform that is not to be had is SKIPPED"
+        "--keep", action="store_true", help="leave the platforms up, and say how to end them"
+    )
+    run.add_argument("--no-selftest", action="store_true", help="measure only; do not try the chat")
+    run.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="skip platforms that cannot be started: SKIPPED is no failure",
     )
     run.add_argument(
         "--allow", action="append", default=[], metavar="GLOB",
@@ -72,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--json", action="store_true", help="as JSON")
     run.set_defaults(run=_run)
 
-    doctor = commands.add_parser("doctor", help="which cells can run here, and what is missing")
+    doctor = commands.add_parser(
+        "doctor", help="which cells can run here; what the others lack, and what to type"
+    )
     doctor.add_argument("cells_to_run", metavar="CELL", nargs="*")
     doctor.add_argument("--json", action="store_true", help="as JSON")
     doctor.set_defaults(run=_doctor)

@@ -5,6 +5,7 @@
 # is gone: then its channel is closed.
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -35,6 +36,9 @@ def serve(channel):  # type: ignore[no-untyped-def]
             except OSError as error:
                 channel.send({"error": "%s: %s" % (error.filename or folder, error.strerror)})
     finally:
+        # execnet sends SIGINT if this is not over five seconds after the near end is gone.
+        with contextlib.suppress(ValueError):  # Not the main thread, which alone is interrupted.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         shutil.rmtree(folder, ignore_errors=True)
 
 

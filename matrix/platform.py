@@ -85,7 +85,7 @@ class Platform:
 
     def close(self) -> None:
         """Let the far end remove what it has, and end."""
-        self.group.terminate(timeout=10)
+        self.group.terminate(timeout=30)
 
     def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         try:

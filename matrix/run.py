@@ -328,12 +328,14 @@ EXECNET = "execnet>=2.1"
 
 def need_execnet(install: bool, say: Say) -> None:
     """Refuse where execnet is not there, or install it into this Python."""
-    with _alone():  # Cells that run side by side need it once.
-        if importlib.util.find_spec("execnet"):
+    command = f"{shlex.quote(sys.executable)} -m pip install {shlex.quote(EXECNET)}"
+    if _has_execnet():
+        return
+    if not install:
+        raise Refused(f"execnet is not installed: {command}", DOWN)
+    with _alone():
+        if _has_execnet():  # Another cell that runs beside this one has installed it.
             return
-        command = f"{shlex.quote(sys.executable)} -m pip install {shlex.quote(EXECNET)}"
-        if not install:
-            raise Refused(f"execnet is not installed: {command}", DOWN)
         say("installing execnet")
         # Without a network it ends at once; its own default is to try for half a minute.
         quick = ["--quiet", "--disable-pip-version-check", "--retries=0", "--timeout=2"]
@@ -341,10 +343,14 @@ def need_execnet(install: bool, say: Say) -> None:
             [sys.executable, "-I", "-m", "pip", "install", *quick, EXECNET],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
-        importlib.invalidate_caches()
-        if done.returncode or not importlib.util.find_spec("execnet"):
-            said = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
-            raise Refused(f"execnet cannot be installed ({said[0]}); on a network: {command}", DOWN)
+    if not _has_execnet():
+        said = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
+        raise Refused(f"execnet cannot be installed ({said[0]}); on a network: {command}", DOWN)
+
+
+def _has_execnet() -> bool:
+    importlib.invalidate_caches()
+    return importlib.util.find_spec("execnet") is not None
 
 
 @contextmanager

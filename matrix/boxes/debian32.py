@@ -199,7 +199,7 @@ def _lacks(programs: dict[str, str], files: dict[str, str]) -> str:
         packages = " ".join(sorted(set(missing.values())))
         return f"no {', '.join(missing)}: apt-get install {packages}"
     if why := _mirror.lacks():
-        return f"it is not built yet, and {why}"
+        return f"it is built from Debian's packages, and {why}"
     if os.geteuid() and not _which("newuidmap"):
         return "an ordinary user needs newuidmap: apt-get install uidmap"
     runs = subprocess.run(["arch-test", "i386"], capture_output=True, env=_environment())

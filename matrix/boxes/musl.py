@@ -80,7 +80,7 @@ def lacks() -> str:
             f"type: export MATRIX_MIRROR={_mirror.DEFAULT}"
         )
     if why := _mirror.lacks(hosts_own=True):
-        return f"it is not built yet, and {why}"
+        return f"it is built from Debian's packages, and {why}"
     return ""
 
 
