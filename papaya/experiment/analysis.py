@@ -128,7 +128,7 @@ class Analysis:
         return self._intervals[key]
 
     def _has_tail(self, subject: str, connections: int) -> bool:
-        """Whether the 99.9th percentile is another latency than the largest."""
+        """Return whether the 99.9th percentile is another latency than the largest."""
         cells = self.cells(subject, connections)
         pairs = [(cell.p999_ms, cell.max_ms) for cell in cells if cell.p999_ms and cell.max_ms]
         return all((cell.deliveries or 0) >= RESOLVED for cell in cells) and sum(

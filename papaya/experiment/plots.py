@@ -140,7 +140,8 @@ def latency(analysis: Analysis) -> Plot | None:
         log_axis(each.yaxis, low, high)
         lines(each, curves, styles, None)
     layout.settle(figure, axes)
-    layout.legend(figure, [Line2D([], [], **styles[name].line, label=name) for name in chats])
+    shown = [name for name in chats if any(name in curves for curves in panels.values())]
+    layout.legend(figure, [Line2D([], [], **styles[name].line, label=name) for name in shown])
     return Plot(
         "latency",
         "Latency of the chat",

@@ -72,7 +72,10 @@ class Look:
 
 
 def looks(subjects: Sequence[Subject]) -> dict[str, Look]:
-    """Return the look of each subject by its name: no two are the same."""
+    """Return the look of each subject by its name.
+
+    No two are the same, while no more share colour and mark than there are `VARIANTS`.
+    """
     found: dict[str, Look] = {}
     alike: Counter[tuple[str, str]] = Counter()
     for subject in subjects:
@@ -113,7 +116,7 @@ def log_axis(axis: Any, low: float, high: float, room: float = 1.15) -> None:
 
 
 def linear_axis(axis: Any, high: float) -> None:
-    """From 0, with few ticks in plain numbers."""
+    """Scale an axis from 0 to ``high``, with few ticks in plain numbers."""
     limits = axis.axes.set_ylim if axis.axis_name == "y" else axis.axes.set_xlim
     limits(0, high)
     axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))

@@ -40,14 +40,14 @@ class Section:
     parts: tuple[Section, ...] = ()
 
     def html(self, level: int = 2) -> str:
-        """The section as markup."""
+        """Return the section as markup."""
         return (
             f'<section><h{level} id="{self.name}">{escape(self.heading)}</h{level}>{self.body}'
             f"{''.join(part.html(level + 1) for part in self.parts)}</section>\n"
         )
 
     def entry(self) -> str:
-        """Its line of the contents, with those of its parts below."""
+        """Return its line of the contents, with those of its parts below."""
         parts = f"<ul>{''.join(part.entry() for part in self.parts)}</ul>" if self.parts else ""
         return f'<li><a href="#{self.name}">{escape(self.heading)}</a>{parts}</li>'
 

@@ -231,11 +231,6 @@ def test_each_paradigm_has_its_colour_and_each_language_its_mark() -> None:
     assert hollow == {"c-processes-original", "go-goroutines-original"}
 
 
-def test_a_look_does_not_hang_on_which_others_there_are() -> None:
-    alone = looks([SUBJECTS["c-epoll"]])["c-epoll"]
-    assert looks([*SUBJECTS.values()])["c-epoll"] == alone
-
-
 @pytest.mark.parametrize("name", EVERY)
 def test_each_subject_is_named_in_the_plot(drawn: list[Plot], name: str) -> None:
     text = svg(next(plot.figure for plot in drawn if plot.name == name))

@@ -409,7 +409,6 @@ def test_the_plots_can_be_read_in_either_theme(
     found = page.evaluate(
         """(() => {
             const ground = getComputedStyle(document.body).backgroundColor;
-            const grid = getComputedStyle(document.documentElement).getPropertyValue('--line');
             const seen = [];
             for (const one of document.querySelectorAll('svg text, svg path, svg use')) {
                 if (one.closest('defs, clipPath')) continue;
