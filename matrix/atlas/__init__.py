@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Mapping
 from html import escape
 
-from matrix.atlas.grid import arranged, day, grid, groups, heading, sections, system
+from matrix.atlas.grid import arranged, grid, groups, heading, sections, system
 from matrix.atlas.references import linked
 from matrix.atlas.synonyms import synonyms
 from matrix.table import DOCUMENTED_ONLY, MEASURED_HERE, RECORDED, Cell, Column, Row, Table
@@ -123,8 +123,7 @@ def _hash(text: str) -> str:
 
 
 def _where(column: Column) -> str:
-    when = f", {day(column)}" if column.measured_at else ""
-    return escape(safe(f"{column.description}{when}"))
+    return escape(safe(column.description))
 
 
 def _families(table: Table) -> str:
