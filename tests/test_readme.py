@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from probes import Report
+from probes.catalogue import SURPRISES
 from probes.probe import catalogue
 from tests.worlds import ROOT, needs_linux, needs_root, network, run_lab
 
@@ -52,6 +53,12 @@ def test_the_excerpt_asks_what_the_lab_asks() -> None:
     asked = [(probe.question, probe.id) for probe in catalogue().values()]
     assert len(rows) > 10
     assert all(row in asked for row in rows)
+
+
+def test_the_surprises_are_those_that_the_atlas_shows_first() -> None:
+    told = re.findall(r"^\| `(\w+\.\w+)` \|", README, re.MULTILINE)
+    assert told == list(SURPRISES)
+    assert set(told) <= set(catalogue())
 
 
 def test_the_test_command_is_what_ci_runs() -> None:

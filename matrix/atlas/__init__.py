@@ -8,15 +8,20 @@ run but the script that is in it, and nothing be fetched.
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from html import escape
 
-from matrix.atlas.grid import grid, groups, heading
+from matrix.atlas.grid import arranged, grid, groups, heading, sections, system
+from matrix.atlas.references import linked
+from matrix.atlas.synonyms import synonyms
 from matrix.table import DOCUMENTED_ONLY, MEASURED_HERE, RECORDED, Cell, Column, Row, Table
 from probes.fact import show
 from probes.renderings import safe
@@ -25,7 +30,8 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
 def page(table: Table) -> str:
-    """The page: all facts, to search and filter."""
+    """The page: all facts, to search and filter, and what changes between two platforms."""
+    table = arranged(table)
     script, style = _file("page.js"), _file("page.css")
     return _filled(
         "page.html",
@@ -35,13 +41,19 @@ def page(table: Table) -> str:
         summary=escape(summary(table)),
         families=_families(table),
         platforms=_platforms(table),
+        choices="".join(
+            f'<option value="{at}">{escape(safe(column.name))}</option>'
+            for at, column in enumerate(table.columns)
+        ),
         grid=grid(table),
+        made=escape(made()),
         data=_data(table),
     )
 
 
 def plain(table: Table, total: int) -> str:
     """The table as a page without a script: ``table --format html``."""
+    table = arranged(table)
     style = _file("page.css")
     differing = sum(row.differs for row in table.rows)
     return _filled(
@@ -51,7 +63,32 @@ def plain(table: Table, total: int) -> str:
         summary=escape(f"{summary(table)}; {differing} of {total} facts differ"),
         platforms="".join(f"<li>{heading(c)}: {_where(c)}</li>" for c in table.columns),
         grid=grid(table),
+        made=escape(made()),
     )
+
+
+def made() -> str:
+    """``Made 2026-11-26 by papaya-lab 0.1.0``; the date is SOURCE_DATE_EPOCH's if that is set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.datetime.now(datetime.UTC)
+    at = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC) if epoch else now
+    return f"Made {at.date()} by papaya-lab {version()}"
+
+
+def version() -> str:
+    """This lab's version: in a clone its pyproject.toml's, otherwise that of what is installed."""
+    path = os.path.join(os.path.dirname(os.path.dirname(FOLDER)), "pyproject.toml")
+    try:
+        with open(path, "rb") as file:
+            project = tomllib.load(file)["project"]
+        if project["name"] == "papaya-lab":
+            return str(project["version"])
+    except (OSError, tomllib.TOMLDecodeError, KeyError):
+        pass
+    try:
+        return importlib.metadata.version("papaya-lab")
+    except importlib.metadata.PackageNotFoundError:
+        return "(version unknown)"
 
 
 def summary(table: Table) -> str:
@@ -86,8 +123,7 @@ def _hash(text: str) -> str:
 
 
 def _where(column: Column) -> str:
-    when = f", {column.measured_at}" if column.measured_at else ""
-    return escape(safe(f"{column.description}{when}"))
+    return escape(safe(column.description))
 
 
 def _families(table: Table) -> str:
@@ -110,10 +146,13 @@ def _platforms(table: Table) -> str:
 
 def _data(table: Table) -> str:
     """All of it as JSON that an HTML parser finds nothing in."""
+    rows = [row for _, _, rows in sections(table) for row in rows]
+    also = synonyms([row.id for row in rows])
     document = {
         "columns": [
             {
                 "name": column.name,
+                "system": system(column),
                 "kind": column.kind,
                 "description": column.description,
                 "measured_at": column.measured_at,
@@ -123,7 +162,7 @@ def _data(table: Table) -> str:
             }
             for column in table.columns
         ],
-        "facts": [_fact(row) for row in table.rows],
+        "facts": [_fact(row, also.get(row.id, "")) for row in rows],
     }
     text = json.dumps(_safe(document), separators=(",", ":"))
     for character in "<>&":
@@ -131,15 +170,16 @@ def _data(table: Table) -> str:
     return text
 
 
-def _fact(row: Row) -> dict[str, object]:
+def _fact(row: Row, also: str) -> dict[str, object]:
     probe = row.probe
     return {
         "id": row.id,
         "question": row.question,
         "scope": row.scope,
+        "also": also,
         "matters": probe.matters if probe else "",
         "advice": probe.advice if probe else "",
-        "reference": probe.reference if probe else "",
+        "reference": linked(probe.reference) if probe else [],
         "documented": [[k, show(v)] for k, v in probe.documented.items()] if probe else [],
         "cells": [_cell(cell, group) for cell, group in zip(row.cells, groups(row), strict=True)],
     }
@@ -166,4 +206,4 @@ def _safe(value: object) -> object:
         return safe(value)
     if isinstance(value, dict):
         return {name: _safe(each) for name, each in value.items()}
-    return [_safe(each) for each in value] if isinstance(value, list) else value
+    return [_safe(each) for each in value] if isinstance(value, (list, tuple)) else value

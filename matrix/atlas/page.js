@@ -1,68 +1,245 @@
 "use strict";
-// A fact's address is the page's own with #id: opening one is going there, so that links,
-// back and forward need nothing more.
+// What is shown is in the address, after its #: the view, search, filters and the open fact.
+// There alone, because a page from a file may change nothing else of its address.
+// #ID by itself opens that fact.
 (() => {
   const element = (id) => document.getElementById(id);
   const { columns, facts } = JSON.parse(element("data").textContent);
-  const FULL = "●◆▲■★", HOLLOW = "○◇△□☆";
+  const FULL = "●◆▲■★", HOLLOW = "○◇△□☆", FEW = 3, MANY = 6;
+  const TITLE = document.title;
   const place = new Map(facts.map((fact, at) => [fact.id, at]));
   const rows = [...document.querySelectorAll("tr.fact")];
   const links = rows.map((row) => row.querySelector("a"));
-  const families = [...document.querySelectorAll("tbody")];
+  const homes = rows.map((row) => row.parentElement);
+  const sections = [...document.querySelectorAll("#grid tbody")];
   const ticks = [...document.querySelectorAll("#platforms input")];
+  const chips = [...document.querySelectorAll(".chips li")];
   const words = facts.map((fact) =>
-    [fact.id, fact.question, fact.matters, fact.advice, fact.reference,
+    [fact.id, fact.question, fact.matters, fact.advice, fact.also,
+      ...fact.reference.map(([text]) => text),
       ...fact.cells.map((cell) => cell.answer)].join("\n").toLowerCase());
   const search = element("search"), family = element("family"), differs = element("differs");
-  const panel = element("panel");
-  let opened = null;
+  const from = element("from"), to = element("to"), panel = element("panel");
+  const alike = makeAlike();
+  let state = {};
+  // Places of the facts that are seen, in the page's order, and the links that open them.
+  let listed = [], listedLinks = [];
+
+  // The address ---------------------------------------------------------------------------
+
+  function read() {
+    const text = location.hash.slice(1);
+    const params = new URLSearchParams(/[=&]/.test(text) ? text : "");
+    return {
+      view: params.get("view") === "changes" ? "changes" : "platforms",
+      q: params.get("q") || "",
+      family: params.get("family") || "",
+      all: params.get("all") === "1",
+      without: params.getAll("without"),
+      from: params.get("from") || "",
+      to: params.get("to") || "",
+      fact: params.get("fact") || (/[=&]/.test(text) ? "" : decoded(text)),
+    };
+  }
+
+  function decoded(text) {
+    try {
+      return decodeURIComponent(text);
+    } catch {
+      return text;
+    }
+  }
+
+  function address(of) {
+    const params = new URLSearchParams();
+    if (of.view === "changes") {
+      params.set("view", of.view);
+      for (const name of ["from", "to"]) if (of[name]) params.set(name, of[name]);
+    }
+    if (of.q) params.set("q", of.q);
+    if (of.family) params.set("family", of.family);
+    if (of.all) params.set("all", "1");
+    for (const name of of.without) params.append("without", name);
+    const alone = of.fact && !params.size;
+    if (of.fact && !alone) params.set("fact", of.fact);
+    const text = alone ? encodeURIComponent(of.fact) : params.toString();
+    return location.href.split("#")[0] + (text && `#${text}`);
+  }
+
+  // A step that "back" takes back; `replace` makes it a part of the one before.
+  function go(change, replace = false) {
+    const before = state;
+    state = { ...state, fact: place.has(state.fact) ? state.fact : "", ...change };
+    const url = address(state);
+    if (url !== location.href) history[replace ? "replaceState" : "pushState"](null, "", url);
+    show(before);
+  }
+
+  function show(before) {
+    const same = (...names) => names.every((name) => String(before[name]) === String(state[name]));
+    if (search.value !== state.q) search.value = state.q;
+    family.value = state.family;
+    differs.checked = !state.all;
+    if (!same("without")) showColumns();
+    if (!same("view", "from", "to")) showView();
+    const unknown = before.fact && !place.has(before.fact);
+    if (unknown || !same("view", "q", "family", "all", "without", "from", "to")) filter();
+    showFact(before.fact || "");
+  }
 
   // Which rows and columns are seen ------------------------------------------------------
 
-  function isDifferent(fact, seen) {
+  // What matches and differs nowhere is shown below the rest.
+  function makeAlike() {
+    const body = document.createElement("tbody");
+    body.setAttribute("role", "rowgroup");
+    body.id = "alike";
+    const title = sections[0]?.firstElementChild.cloneNode(true);
+    if (title) {
+      title.querySelector("span").textContent = "Alike on the platforms shown, or informative";
+      body.append(title);
+    }
+    element("grid").append(body);
+    return body;
+  }
+
+  function isSeen(at) {
+    return !state.without.includes(columns[at].name);
+  }
+
+  function isDifferent(fact, places) {
     if (fact.scope === "informative") return false;
-    const answers = fact.cells.map((cell) => cell.group)
-      .filter((group, at) => group !== null && seen[at]);
+    const answers = places.map((at) => fact.cells[at].group).filter((group) => group !== null);
     return new Set(answers).size > 1;
   }
 
   function filter() {
-    const seen = ticks.map((tick) => tick.checked);
-    const wanted = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0, alike = 0;
-    facts.forEach((fact, at) => {
-      const matches = wanted.every((word) => words[at].includes(word)) &&
-        (!family.value || fact.id.startsWith(family.value + "."));
-      const visible = matches && (!differs.checked || isDifferent(fact, seen));
-      rows[at].hidden = !visible;
-      shown += visible;
-      alike += matches && !visible;
+    const wanted = state.q.toLowerCase().split(/\s+/).filter(Boolean);
+    const matching = facts.map((fact, at) => at).filter((at) =>
+      wanted.every((word) => words[at].includes(word)) &&
+      (!state.family || facts[at].id.startsWith(`${state.family}.`)));
+    if (state.view === "changes") filterChanges(matching);
+    else filterPlatforms(matching, wanted.length > 0 || state.family !== "");
+    const none = listed.length === 0;
+    element("nothing").hidden = !none;
+    element("grid").hidden = none || state.view === "changes";
+    element("changes").hidden = none || state.view !== "changes";
+  }
+
+  function filterPlatforms(matching, narrowed) {
+    const seen = columns.map((_, at) => at).filter(isSeen);
+    // The surprises are shown even where they do not surprise.
+    const differing = new Set(matching.filter((at) => isDifferent(facts[at], seen)));
+    const first = matching.filter((at) => state.all || differing.has(at) ||
+      (!narrowed && homes[at].dataset.family === ""));
+    const rest = matching.filter((at) => !first.includes(at));
+    const below = narrowed || first.length === 0 ? rest : [];
+    const shown = new Set([...first, ...below]), under = new Set(below);
+    rows.forEach((row, at) => {
+      row.hidden = !shown.has(at);
+      (under.has(at) ? alike : homes[at]).append(row);
     });
-    for (const body of families) body.hidden = !body.querySelector("tr.fact:not([hidden])");
-    const number = seen.filter(Boolean).length;
-    element("shown").textContent = `(${number} of ${columns.length})`;
-    element("count").textContent = `${shown} of ${facts.length} facts` +
-      (alike ? `; ${alike} more that match differ nowhere on these platforms` : "");
-    element("nothing").hidden = shown > 0;
-    element("nothing").firstElementChild.textContent = alike
-      ? `What matches is the same wherever it is known (${alike}).` : "No fact matches.";
-    element("grid").hidden = shown === 0;
+    for (const body of [...sections, alike]) {
+      body.hidden = !body.querySelector("tr.fact:not([hidden])");
+    }
+    listed = [...first, ...below];
+    listedLinks = listed.map((at) => links[at]);
+    const total = `of ${facts.length} facts`;
+    element("count").textContent = state.all ? `${first.length} ${total}`
+      : `${differing.size} ${total} ${narrowed ? "match and differ" : "differ"}` +
+        (narrowed && rest.length ? `; ${rest.length} more match and differ nowhere` : "");
+    element("nothing").firstElementChild.textContent = nothing();
+  }
+
+  function nothing() {
+    const where = state.family ? ` in ${state.family}` : "";
+    return state.q ? `No fact${where} matches “${state.q}”.` : "No fact matches.";
   }
 
   function showColumns() {
+    ticks.forEach((tick, at) => { tick.checked = isSeen(at); });
     for (const cell of document.querySelectorAll("#grid [data-column]")) {
-      cell.hidden = !ticks[cell.dataset.column].checked;
+      cell.hidden = !isSeen(cell.dataset.column);
     }
-    filter();
+    for (const head of document.querySelectorAll("#grid [data-span]")) {
+      const first = Number(head.dataset.from), span = Number(head.dataset.span);
+      const left = columns.slice(first, first + span).filter((_, at) => isSeen(first + at)).length;
+      head.hidden = left === 0;
+      head.colSpan = left || 1;
+    }
+    for (const chip of chips) {
+      const whose = chip.dataset.columns.split(" ").filter(isSeen).map((at) => columns[at].name);
+      chip.hidden = whose.length === 0;
+      chip.querySelector(".whose").textContent =
+        whose.length <= FEW ? whose.join(", ") : `${whose.length} platforms`;
+    }
+    const number = columns.filter((_, at) => isSeen(at)).length;
+    element("grid").classList.toggle("many", number > MANY);
+    element("grid").style.minWidth = `${18 + 3.5 * number}rem`;
+    element("shown").textContent = `(${number} of ${columns.length})`;
   }
 
-  function tick(which) {
-    ticks.forEach((each, at) => { each.checked = which(columns[at]); });
-    showColumns();
+  function keep(which) {
+    go({ without: columns.filter((column, at) => !which(column, at)).map(({ name }) => name) });
   }
 
-  function visibleLinks() {
-    return links.filter((_, at) => !rows[at].hidden);
+  // What changed between two platforms -----------------------------------------------------
+
+  // Where a name is not given, or of no platform: the first, and the first of another system.
+  function pair() {
+    const named = (name) => columns.findIndex((column) => column.name === name);
+    const start = Math.max(named(state.from), 0);
+    const other = columns.findIndex((column) => column.system !== columns[start]?.system);
+    return [start, named(state.to) >= 0 ? named(state.to) : Math.max(other, 0)];
+  }
+
+  function showView() {
+    const changes = state.view === "changes";
+    for (const each of document.querySelectorAll(".platforms-only")) each.hidden = changes;
+    for (const each of document.querySelectorAll(".changes-only")) each.hidden = !changes;
+    element(changes ? "to-changes" : "to-platforms").setAttribute("aria-current", "page");
+    element(changes ? "to-platforms" : "to-changes").removeAttribute("aria-current");
+    const both = pair();
+    [from.value, to.value] = both;
+    const heads = element("changes").querySelectorAll("th");
+    both.forEach((at, each) => { heads[each + 1].textContent = columns[at]?.name || ""; });
+  }
+
+  function filterChanges(matching) {
+    const both = pair();
+    const known = matching.filter((at) => both.every((of) => facts[at].cells[of].group !== null));
+    const changed = known.filter((at) => isDifferent(facts[at], both));
+    const body = element("changes").tBodies[0];
+    body.replaceChildren(...changed.map((at) => changeRow(facts[at], both)));
+    listed = changed;
+    listedLinks = [...body.querySelectorAll("th a")];
+    const unknown = matching.length - known.length;
+    element("count").textContent = `${changed.length} of ${known.length} facts known of both differ` +
+      (unknown ? `; ${unknown} not known of both` : "");
+    element("nothing").firstElementChild.textContent =
+      matching.length ? "What matches does not differ between these two." : nothing();
+  }
+
+  function changeRow(fact, both) {
+    const row = make("tr", "", "fact");
+    row.setAttribute("role", "row");
+    row.dataset.fact = fact.id;
+    const head = make("th", "");
+    head.setAttribute("role", "rowheader");
+    head.scope = "row";
+    const link = make("a", fact.question);
+    link.href = `#${fact.id}`;
+    head.append(link, " ", make("code", fact.id));
+    row.append(head);
+    for (const at of both) {
+      const cell = make("td", "");
+      cell.dataset.platform = columns[at].name;
+      cell.append(answer(fact.cells[at]));
+      row.append(cell);
+    }
+    row.append(make("td", fact.advice, "advice"));
+    for (const cell of row.cells) if (cell !== head) cell.setAttribute("role", "cell");
+    return row;
   }
 
   // The panel of a fact ------------------------------------------------------------------
@@ -78,148 +255,193 @@
     return list.map(([name, value]) => `${name}: ${value}`).join("; ");
   }
 
+  function answer(cell, hollow = cell.status === "documented") {
+    if (cell.group === null) {
+      return make("span", cell.status === "unknown" ? "not known" : cell.answer, "answer", "no-answer");
+    }
+    const at = Math.min(cell.group, FULL.length - 1);
+    return make("span", `${(hollow ? HOLLOW : FULL)[at]} ${cell.answer}`, "answer",
+      `answer-${at}`, ...(hollow ? ["documented"] : []));
+  }
+
+  // Platforms by what they answer: the rarest first, and last those of which nothing is known.
+  function grouped(fact) {
+    const found = new Map();
+    fact.cells.forEach((cell, at) => {
+      const key = cell.group ?? cell.status;
+      found.set(key, [...(found.get(key) || []), at]);
+    });
+    const rank = (key) => (typeof key === "number" ? -key : 1);
+    return [...found].sort(([a], [b]) => rank(a) - rank(b)).map(([, places]) => places);
+  }
+
+  function answerGroup(fact, places) {
+    const made = make("section", "", "group");
+    const cells = places.map((at) => fact.cells[at]);
+    const title = make("h3", places.length === 1 ? "This one: " : `These ${places.length}: `);
+    title.append(answer(cells[0], cells.every((cell) => cell.status === "documented")));
+    const names = make("p", "", "names");
+    places.forEach((at, each) => {
+      const documented = fact.cells[at].status === "documented" ? " (documented)" : "";
+      names.append(each ? ", " : "", make("span", columns[at].name + documented));
+    });
+    made.append(title, names);
+    for (const at of places) {
+      const cell = fact.cells[at];
+      if (cell.reason) made.append(make("p", `${columns[at].name}: ${cell.reason}`));
+      if (cell.breaks) {
+        made.append(make("p", `! ${columns[at].name}: documented for ${said([cell.promise])}`,
+          "breaks"));
+      }
+    }
+    const more = document.createElement("details");
+    const list = make("ul", "", "evidence");
+    list.append(...places.map((at) => evidence(fact.cells[at], columns[at])));
+    more.append(make("summary", "Where this is from"), list);
+    made.append(more);
+    return made;
+  }
+
   function evidence(cell, column) {
     const item = document.createElement("li");
-    const first = make("div", "", "first");
-    const documented = cell.status === "documented", known = cell.group !== null;
-    const at = Math.min(cell.group, FULL.length - 1);
-    const shape = known ? `${(documented ? HOLLOW : FULL)[at]} ` : "";
-    const answer = make("span", shape + cell.answer, "answer",
-      known ? `answer-${at}` : "no-answer", ...(documented ? ["documented"] : []));
     const kind = { "measured here": "here", "documented only": "manual" }[column.kind];
-    first.append(make("span", column.name, "name"), answer,
+    item.append(make("span", column.name, "name"), " ",
       make("span", column.kind, "kind", kind || "recorded"));
-    item.append(first);
     const measured = column.kind !== "documented only";
-    if (documented) {
+    if (cell.status === "documented") {
       item.append(make("p", `Documented for ${cell.promise[0]}, not measured: see the reference.`));
     } else if (cell.status === "unknown") {
       item.append(make("p", measured ? "Its report has no such fact."
         : "Not measured, and no manual of it was read on this."));
-    }
-    if (measured && cell.status !== "unknown") {
+    } else {
       item.append(make("p", ["Measured", column.measured_at && `at ${column.measured_at}`,
         column.way && `by ${column.way}`, `on ${column.description}`].filter(Boolean).join(" ")));
     }
-    if (cell.reason) item.append(make("p", `${cell.status}: ${cell.reason}`));
     if (cell.raw) item.append(make("p", `Sample: ${cell.raw}`));
-    if (cell.breaks) {
-      item.append(make("p", `! Documented for ${said([cell.promise])}`, "breaks"));
-    } else if (measured && cell.promise) {
+    if (measured && cell.promise && !cell.breaks) {
       item.append(make("p", `Documented for ${said([cell.promise])}`));
     }
     return item;
+  }
+
+  function references(fact) {
+    const made = make("p", "");
+    for (const [text, to] of fact.reference) {
+      const piece = make(to ? "a" : "span", text);
+      if (to) [piece.href, piece.rel, piece.target] = [to, "noreferrer", "_blank"];
+      made.append(piece);
+    }
+    return made;
   }
 
   function fill(fact) {
     element("which").textContent = `${fact.id} · ${fact.scope}`;
     element("question").textContent = fact.question;
     const told = element("told");
-    told.replaceChildren();
-    for (const [title, text] of [["Why it matters", fact.matters], ["Advice", fact.advice],
-      ["Reference", fact.reference], ["Documented", said(fact.documented)]]) {
+    told.replaceChildren(...grouped(fact).map((places) => answerGroup(fact, places)));
+    for (const [title, text] of [["Why it matters", fact.matters], ["What to do", fact.advice]]) {
       if (text) told.append(make("h3", title), make("p", text));
     }
-    const list = make("ul", "", "evidence");
-    list.append(...fact.cells.map((cell, at) => evidence(cell, columns[at])));
-    told.append(make("h3", "Platforms"), list);
+    if (fact.reference.length) told.append(make("h3", "Reference"), references(fact));
+    if (fact.documented.length) {
+      told.append(make("h3", "Documented"), make("p", said(fact.documented)));
+    }
   }
 
-  function open(fact) {
-    opened = fact.id;
-    fill(fact);
-    document.title = `${fact.id} · Atlas of system calls`;
-    if (!panel.open) {
-      panel.showModal();
-      element("question").focus();
+  function showFact(before) {
+    const at = place.get(state.fact);
+    if (at === undefined) {
+      if (state.fact) element("count").textContent = `There is no fact ${state.fact}.`;
+      if (panel.open) panel.close();
+      document.title = TITLE;
+      const was = place.get(before);
+      if (was !== undefined) (listedLinks[listed.indexOf(was)] || search).focus();
+      return;
     }
-    panel.scrollTop = 0;
-    const around = neighbours();
-    element("previous").disabled = !around[0];
-    element("next").disabled = !around[1];
-    if (!panel.contains(document.activeElement) || document.activeElement.disabled) {
-      element("question").focus();
+    if (state.fact !== before || !panel.open) {
+      fill(facts[at]);
+      document.title = `${state.fact} · ${TITLE}`;
+      if (!panel.open) panel.showModal();
+      panel.scrollTop = 0;
+      const around = neighbours();
+      element("previous").disabled = !around[0];
+      element("next").disabled = !around[1];
+      if (!before || document.activeElement.disabled) element("question").focus();
     }
   }
 
   // The facts before and after the one that is open, among those seen.
   function neighbours() {
-    const at = place.get(opened);
-    const seen = facts.filter((fact, each) => !rows[each].hidden || each === at);
-    const here = seen.findIndex((fact) => fact.id === opened);
-    return [seen[here - 1], seen[here + 1]];
+    const at = place.get(state.fact);
+    const seen = listed.includes(at) ? listed : [...listed, at].sort((a, b) => a - b);
+    const here = seen.indexOf(at);
+    return [facts[seen[here - 1]], facts[seen[here + 1]]];
   }
 
   function turn(direction) {
-    const to = neighbours()[direction];
-    if (to) location.hash = to.id;
-  }
-
-  // At once and not with the event alone, which comes later: "back" may be pressed in between.
-  function close() {
-    panel.close();
-    closed();
-  }
-
-  function closed() {
-    if (opened === null || panel.open) return;
-    const at = place.get(opened);
-    opened = null;
-    document.title = "Atlas of system calls";
-    if (named()) history.pushState(null, "", location.href.split("#")[0]);
-    if (at !== undefined) (rows[at].hidden ? search : links[at]).focus();
-  }
-
-  // The id in the address.
-  function named() {
-    try {
-      return decodeURIComponent(location.hash.slice(1));
-    } catch {
-      return location.hash.slice(1);
-    }
-  }
-
-  function route() {
-    const at = place.get(named());
-    if (at !== undefined) open(facts[at]);
-    else if (panel.open) close();
-    if (at === undefined && named()) {
-      element("count").textContent = `There is no fact ${named()}.`;
-    }
+    const next = neighbours()[direction];
+    if (next) go({ fact: next.id });
   }
 
   // What a user does ---------------------------------------------------------------------
 
-  search.addEventListener("input", filter);
-  family.addEventListener("change", filter);
-  differs.addEventListener("change", filter);
+  // One step of the history for all that is typed in one go.
+  let typing = false;
+  search.addEventListener("input", () => {
+    go({ q: search.value }, typing);
+    typing = true;
+  });
+  search.addEventListener("change", () => { typing = false; });
+  family.addEventListener("change", () => go({ family: family.value }));
+  differs.addEventListener("change", () => go({ all: !differs.checked }));
   element("filters").addEventListener("submit", (event) => event.preventDefault());
-  for (const each of ticks) each.addEventListener("change", showColumns);
-  element("all").addEventListener("click", () => tick(() => true));
-  element("none").addEventListener("click", () => tick(() => false));
+  for (const each of ticks) each.addEventListener("change", () => keep((_, at) => ticks[at].checked));
+  element("all").addEventListener("click", () => keep(() => true));
+  element("none").addEventListener("click", () => keep(() => false));
   element("measured").addEventListener("click",
-    () => tick((column) => column.kind !== "documented only"));
+    () => keep((column) => column.kind !== "documented only"));
   element("reset").addEventListener("click", () => {
-    search.value = family.value = "";
-    differs.checked = false;
-    filter();
+    go({ q: "", family: "", view: "platforms", all: true });
     search.focus();
   });
-  element("grid").addEventListener("click", (event) => {
-    const row = event.target.closest("tr.fact");
+  const choose = (start, end) => go({ from: columns[start].name, to: columns[end].name });
+  for (const each of [from, to]) each.addEventListener("change", () => choose(from.value, to.value));
+  element("swap").addEventListener("click", () => choose(to.value, from.value));
+
+  function plainClick(event) {
+    return !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
+  }
+
+  for (const [id, view] of [["to-platforms", "platforms"], ["to-changes", "changes"]]) {
+    element(id).addEventListener("click", (event) => {
+      if (!plainClick(event)) return;
+      event.preventDefault();
+      go({ view, fact: "" });
+    });
+  }
+  element("facts").addEventListener("click", (event) => {
+    const row = event.target.closest("tr.fact"), link = event.target.closest("a");
     // A text that was just marked is about to be copied.
-    if (row && !event.target.closest("a") && getSelection().isCollapsed) location.hash = row.id;
+    if (!row || !plainClick(event) || !(link || getSelection().isCollapsed)) return;
+    event.preventDefault();
+    go({ fact: row.id || row.dataset.fact });
   });
   element("previous").addEventListener("click", () => turn(0));
   element("next").addEventListener("click", () => turn(1));
-  element("close").addEventListener("click", close);
+  element("close").addEventListener("click", () => go({ fact: "" }));
   panel.addEventListener("cancel", (event) => {
     event.preventDefault();
-    close();
+    go({ fact: "" });
   });
-  panel.addEventListener("close", closed);
-  panel.addEventListener("click", (event) => { if (event.target === panel) close(); });
-  window.addEventListener("hashchange", route);
+  // A browser may close it without asking.
+  panel.addEventListener("close", () => { if (place.has(state.fact) && !panel.open) go({ fact: "" }); });
+  panel.addEventListener("click", (event) => { if (event.target === panel) go({ fact: "" }); });
+  window.addEventListener("popstate", () => {
+    const before = state;
+    state = read();
+    typing = false;
+    show(before);
+  });
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -237,13 +459,13 @@
       event.preventDefault();
       search.focus();
       search.select();
-    } else if (within === search || links.includes(within)) {
-      const seen = visibleLinks(), at = seen.indexOf(within);
-      const to = { ArrowDown: Math.min(at + 1, seen.length - 1), ArrowUp: at - 1,
-        ...(at < 0 ? {} : { Home: 0, End: seen.length - 1 }) }[event.key];
-      if (to === undefined || (at < 0 && event.key !== "ArrowDown")) return;
+    } else if (within === search || listedLinks.includes(within)) {
+      const at = listedLinks.indexOf(within), last = listedLinks.length - 1;
+      const next = { ArrowDown: Math.min(at + 1, last), ArrowUp: at - 1,
+        ...(at < 0 ? {} : { Home: 0, End: last }) }[event.key];
+      if (next === undefined || (at < 0 && event.key !== "ArrowDown")) return;
       event.preventDefault();
-      (seen[to] || search).focus();
+      (listedLinks[next] || search).focus();
     }
   });
   document.addEventListener("click", (event) => {
@@ -251,6 +473,7 @@
     if (platforms.open && !platforms.contains(event.target)) platforms.open = false;
   });
 
-  showColumns();
-  route();
+  element("filters").hidden = element("views").hidden = false;
+  state = read();
+  show({});
 })();
