@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +84,42 @@ def test_a_compiler_without_headers_is_none(
     assert not needs._found("cc")
     compiler.write_text("#!/bin/sh\nexit 0\n")
     assert needs._found("cc")
+
+
+def test_readme_ci_and_tests_name_the_same_packages() -> None:
+    """What the README installs is what the tests skip for, and .ci/run installs all of it."""
+    (line,) = re.findall(
+        r"^```text\napt-get install ((?:.*\\\n)*.*)\n```$",
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    promised = line.replace("\\\n", " ").split()
+    assert promised == sorted(promised)
+    named = {package for _, packages in needs.PACKAGES.values() for package in packages.split()}
+    assert set(promised) == named | BUILDS_MUSL
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    installed = {p for found in re.findall(r"need\+=\((.*?)\)", ci) for p in found.split()}
+    assert set(promised) <= installed
+
+
+BUILDS_MUSL = {
+    "debian-archive-keyring", "dpkg-dev", "gcc", "linux-libc-dev", "make", "musl", "musl-tools",
+}  # fmt: skip
+
+
+if sys.version_info >= (3, 11):  # The oldest Python for the matrix.
+
+    def test_what_the_box_musl_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+        musl = importlib.import_module("matrix.boxes.musl")
+        monkeypatch.setattr("shutil.which", lambda name: None)
+        monkeypatch.setattr("os.path.exists", lambda path: False)
+        _, packages = needs.missing_packages([musl.lacks()])
+        assert set(packages) == BUILDS_MUSL | {"apt"}
+
+
+def test_each_program_asked_for_has_packages() -> None:
+    """A test that names another program fails only where that is missing, so it is read here."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        for call in re.findall(r"\b(?:needs|require)\(([^()]*)\)", path.read_text()):
+            for program in re.findall(r'"([\w-]+)"', call):
+                assert program in needs.PACKAGES, (path, program)

@@ -132,6 +132,32 @@ def test_ci_runs_what_takes_minutes() -> None:
             assert line in ci, line
 
 
+def test_every_command_is_run_somewhere() -> None:
+    """Each block of sh is run by .ci/bare, by .ci/run, or has a test of its own."""
+    folder = ROOT / ".ci"
+    bare = (folder / "bare").read_text(encoding="utf-8")
+    named = set(re.findall(r'block "(.*?)"', bare))
+    run = {"What do concurrency paradigms cost?"}  # See test_ci_runs_what_takes_minutes.
+    tested = {"Install it, or not"}  # By tests/test_packaging.py, as it has an address to fill in.
+    titles = re.findall(r"^##+ (.*)$", README, re.MULTILINE)
+    assert {t for t in titles if section(t, "sh")} == named | run | tested
+    ci = (folder / "run").read_text(encoding="utf-8")
+    before, called, after = ci.partition("\n.ci/bare ")
+    assert called
+    assert "chromium" in after
+    assert "chromium" not in before
+
+
+def test_the_fast_tests_are_those_of_their_name() -> None:
+    """The README's shortest command is an environment of tox, which names files that exist."""
+    assert ".venv/bin/tox -e\nfast`" in README or ".venv/bin/tox -e fast`" in README
+    _, _, fast = (ROOT / "tox.ini").read_text(encoding="utf-8").partition("[testenv:fast]\n")
+    files = re.findall(r"tests/[\w/.]+", fast.partition("\n[")[0])
+    assert files
+    for name in files:
+        assert (ROOT / name).exists(), name
+
+
 def test_the_map_of_the_code_names_what_exists() -> None:
     for name in re.findall(r"`((?:probes|papaya|matrix)/[\w./]+|tests/)`", README):
         assert (ROOT / name).exists(), name
