@@ -23,7 +23,6 @@ SYNONYMS = {
     "load balancing, thundering herd": ("sockets.reuseport*",),
     "real-time signals, queued signals": ("signals.sigrt*", "signals.pending*"),
     "daemonize, background": ("groups.daemon*", "groups.*session*"),
-    "controlling tty": ("groups.*terminal*",),
     "word size, 32-bit, 64-bit": ("abi.*bits",),
 }
 """Phrases, by commas, and the ids or globs of what they mean."""

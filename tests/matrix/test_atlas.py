@@ -773,10 +773,12 @@ def test_fifteen_platforms_fit(visit: Callable[..., Visit], many: str, width: in
     )
 
 
-def test_rows_have_whole_lines(visit: Callable[..., Visit], many: str) -> None:
-    """The line below a row goes through the column that stays, at one height."""
-    here = visit(many, viewport={"width": 1280, "height": 800})
+@pytest.mark.parametrize("width", [900, 1280])
+def test_rows_have_whole_lines(visit: Callable[..., Visit], many: str, width: int) -> None:
+    """The line below a row goes through the column that stays, at one height, a whole pixel."""
+    here = visit(many, viewport={"width": width, "height": 800})
     page = here.open()
+    page.evaluate("document.getElementById('facts').scrollTo(200, 900)")
     lines = page.eval_on_selector_all(
         "tr.fact",
         "rows => rows.filter(row => row.checkVisibility()).slice(0, 40).map(row => "
@@ -788,7 +790,19 @@ def test_rows_have_whole_lines(visit: Callable[..., Visit], many: str) -> None:
     for cells in lines:
         assert len(cells) == 16
         assert len(set(cells)) == 1
-        assert " 1px " in cells[0]
+        assert re.match(r"-?\d+ 1px ", cells[0]), cells[0]
+
+
+def test_nothing_is_seen_through_what_stays(visit: Callable[..., Visit], many: str) -> None:
+    here = visit(many, viewport={"width": 900, "height": 800})
+    page = here.open()
+    page.evaluate("document.getElementById('facts').scrollTo(200, 900)")
+    assert page.evaluate("document.getElementById('facts').scrollLeft") == 200
+    box = page.locator("#grid thead th").first.bounding_box()
+    for x in range(int(box["x"]) + 1, int(box["x"] + box["width"]), 20):
+        for y in range(int(box["y"]) + 1, int(box["y"] + box["height"]), 20):
+            seen = page.evaluate("([x, y]) => document.elementFromPoint(x, y).textContent", [x, y])
+            assert seen == "Fact"
 
 
 def test_on_a_phone_a_fact_is_a_chip_an_answer(visit: Callable[..., Visit], many: str) -> None:
