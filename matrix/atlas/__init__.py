@@ -2,7 +2,7 @@
 
 ``page.html``, ``page.css`` and ``page.js`` become one file.  The table is in the page as
 HTML; what a fact's panel says lies beside it as JSON.  The page's own policy lets nothing
-run but the script that is in it, and nothing be fetched.
+run but the script that is in it, and nothing be fetched; a reference is a link to follow.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import importlib.metadata
 import json
 import os
 import re
+import time
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from html import escape
 
-from matrix.atlas.grid import arranged, grid, groups, heading, sections, system
-from matrix.atlas.references import linked
-from matrix.atlas.synonyms import synonyms
+from matrix.atlas.grid import arrange, grid, groups, heading, sections, system
+from matrix.atlas.references import link
+from matrix.atlas.synonyms import find_synonyms
 from matrix.table import DOCUMENTED_ONLY, MEASURED_HERE, RECORDED, Cell, Column, Row, Table
-from probes.fact import show
+from probes.fact import ReportError, show
 from probes.renderings import safe
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -31,7 +32,7 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 def page(table: Table) -> str:
     """The page: all facts, to search and filter, and what changes between two platforms."""
-    table = arranged(table)
+    table = arrange(table)
     script, style = _file("page.js"), _file("page.css")
     return _filled(
         "page.html",
@@ -46,14 +47,14 @@ def page(table: Table) -> str:
             for at, column in enumerate(table.columns)
         ),
         grid=grid(table),
-        made=escape(made()),
+        origin=escape(origin()),
         data=_data(table),
     )
 
 
 def plain(table: Table, total: int) -> str:
     """The table as a page without a script: ``table --format html``."""
-    table = arranged(table)
+    table = arrange(table)
     style = _file("page.css")
     differing = sum(row.differs for row in table.rows)
     return _filled(
@@ -63,20 +64,25 @@ def plain(table: Table, total: int) -> str:
         summary=escape(f"{summary(table)}; {differing} of {total} facts differ"),
         platforms="".join(f"<li>{heading(c)}: {_where(c)}</li>" for c in table.columns),
         grid=grid(table),
-        made=escape(made()),
+        origin=escape(origin()),
     )
 
 
-def made() -> str:
-    """``Made 2026-11-26 by papaya-lab 0.1.0``; the date is SOURCE_DATE_EPOCH's if that is set."""
+def origin() -> str:
+    """Return ``Made 2026-11-26 by papaya-lab 0.1.0``; SOURCE_DATE_EPOCH sets the date."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    now = datetime.datetime.now(datetime.UTC)
-    at = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC) if epoch else now
+    try:
+        seconds = int(epoch) if epoch else time.time()
+        at = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise ReportError(
+            f"SOURCE_DATE_EPOCH: {epoch!r} is not a time; set it to seconds since 1970, or unset it"
+        ) from error
     return f"Made {at.date()} by papaya-lab {version()}"
 
 
 def version() -> str:
-    """This lab's version: in a clone its pyproject.toml's, otherwise that of what is installed."""
+    """Return the lab's version: from pyproject.toml in a clone, otherwise from the package."""
     path = os.path.join(os.path.dirname(os.path.dirname(FOLDER)), "pyproject.toml")
     try:
         with open(path, "rb") as file:
@@ -147,7 +153,7 @@ def _platforms(table: Table) -> str:
 def _data(table: Table) -> str:
     """All of it as JSON that an HTML parser finds nothing in."""
     rows = [row for _, _, rows in sections(table) for row in rows]
-    also = synonyms([row.id for row in rows])
+    also = find_synonyms([row.id for row in rows])
     document = {
         "columns": [
             {
@@ -179,7 +185,7 @@ def _fact(row: Row, also: str) -> dict[str, object]:
         "also": also,
         "matters": probe.matters if probe else "",
         "advice": probe.advice if probe else "",
-        "reference": linked(probe.reference) if probe else [],
+        "reference": link(probe.reference) if probe else [],
         "documented": [[k, show(v)] for k, v in probe.documented.items()] if probe else [],
         "cells": [_cell(cell, group) for cell, group in zip(row.cells, groups(row), strict=True)],
     }

@@ -48,14 +48,14 @@ FEW = 3
 
 
 def system(column: Column) -> str:
-    """What the platform is a kind of: a key of `SYSTEMS`, or the system's own name."""
+    """Return the system a platform is of: a key of `SYSTEMS`, or the name in its report."""
     names = [name for name in column.names if name != "posix"]
     special = next((name for name in names if name in ("gvisor", "linux-musl")), None)
     return special or (names[-1] if names else column.name)
 
 
-def arranged(table: Table) -> Table:
-    """The same table, its platforms by system; in each, what is measured here comes first."""
+def arrange(table: Table) -> Table:
+    """Order the platforms by system; in each system, what is measured here comes first."""
     order = list(SYSTEMS)
 
     def place(at: int) -> tuple[object, ...]:
@@ -76,7 +76,7 @@ def arranged(table: Table) -> Table:
 
 
 def sections(table: Table) -> Iterator[tuple[str, str, Sequence[Row]]]:
-    """Titles, families and rows, in the page's order: the surprises, then each family."""
+    """Yield title, family and rows in the page's order: the surprises, then each family."""
     first = [row for id in SURPRISES for row in table.rows if row.id == id]
     if first:
         yield "Surprises", "", first
@@ -131,7 +131,7 @@ def heading(column: Column) -> str:
 
 
 def day(column: Column) -> str:
-    """The date of the measurement, without its time."""
+    """Return the date of the measurement, without its time."""
     return column.measured_at.partition("T")[0]
 
 
@@ -177,7 +177,7 @@ def _row(row: Row, table: Table) -> str:
 
 
 def _chips(row: Row, table: Table, given: Sequence[int | None]) -> str:
-    """The answers and who gives them, for a phone: a row of cells does not fit there."""
+    """Write the answers and their platforms for a phone, where a row of cells does not fit."""
     by_answer: dict[int, list[int]] = {}
     for at, group in enumerate(given):
         if group is not None:
@@ -197,14 +197,14 @@ def _chips(row: Row, table: Table, given: Sequence[int | None]) -> str:
 
 
 def _kind(group: int | None, documented: bool) -> str:
-    """The classes of an answer: its colour, and how it is framed."""
+    """Return the classes of an answer: its colour and its frame."""
     if group is None:
         return "answer no-answer"
     return f"answer answer-{min(group, len(FULL) - 1)}" + " documented" * documented
 
 
 def _answer(cell: Cell, group: int | None, documented: bool) -> str:
-    """An answer after its shape; a line may break in it where its words do."""
+    """Write an answer after its shape; a line may break where its words do."""
     text = re.sub(r"([|_,=])", r"\1<wbr>", escape(safe(cell.answer)))
     if group is None:
         return text

@@ -32,8 +32,8 @@ _FUNCTIONS = re.compile(
 )
 
 
-def linked(reference: str) -> list[tuple[str, str]]:
-    """The reference in pieces, each with the address of the page it names, or none."""
+def link(reference: str) -> list[tuple[str, str]]:
+    """Split a reference into pieces, each with the address of the page it names or "" for none."""
     pieces: list[tuple[str, str]] = []
     for part in re.split(r"(; )", reference):
         end = 0
@@ -45,7 +45,7 @@ def linked(reference: str) -> list[tuple[str, str]]:
 
 
 def _found(part: str) -> Iterator[tuple[int, int, str]]:
-    """Where in a part of a reference a page is named, and its address."""
+    """Yield where a part of a reference names a page, and the address of the page."""
     pages: list[re.Match[str]] = []
     written = [found for found in _NAMED.finditer(part) if found["page"] or found["system"]]
     for found in _NAMED.finditer(part):
@@ -83,7 +83,7 @@ def _manual(page: re.Match[str], system: str) -> str:
 
 
 def _function(name: str) -> str:
-    """``flock`` has a page; ``2.4.1`` is of the chapter on general information."""
+    """Return the path of ``flock``, or of the chapter that ``2.4.1`` is in."""
     if name[0].isdigit():
         return f"functions/V2_chap{int(name.partition('.')[0]):02}.html"
     return f"functions/{name}.html"

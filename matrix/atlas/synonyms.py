@@ -23,14 +23,13 @@ SYNONYMS = {
     "load balancing, thundering herd": ("sockets.reuseport*",),
     "real-time signals, queued signals": ("signals.sigrt*", "signals.pending*"),
     "daemonize, background": ("groups.daemon*", "groups.*session*"),
-    "controlling tty": ("groups.*terminal*",),
     "word size, 32-bit, 64-bit": ("abi.*bits",),
 }
 """Phrases, by commas, and the ids or globs of what they mean."""
 
 
-def synonyms(ids: Collection[str]) -> dict[str, str]:
-    """The phrases that mean each of ``ids``, on one line; those that mean none are left out."""
+def find_synonyms(ids: Collection[str]) -> dict[str, str]:
+    """Return on one line the phrases of each of ``ids`` that has some."""
     found: dict[str, list[str]] = {}
     for phrases, patterns in SYNONYMS.items():
         for id in dict.fromkeys(id for glob in patterns for id in _matching(ids, glob)):

@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 
 from matrix import atlas
-from matrix.atlas.grid import FULL, HOLLOW, arranged, groups, sections, system
-from matrix.atlas.references import linked
-from matrix.atlas.synonyms import SYNONYMS, synonyms
+from matrix.atlas.grid import FULL, HOLLOW, arrange, groups, sections, system
+from matrix.atlas.references import link
+from matrix.atlas.synonyms import SYNONYMS, find_synonyms
 from matrix.cell import BASELINES
 from matrix.table import Table, columns
 from probes import Report
 from probes.catalogue import SURPRISES
-from probes.fact import Value
+from probes.fact import ReportError, Value
 from probes.probe import catalogue, matching
 from tests.browser import launched
 from tests.matrix.reports import ELSEWHERE, FREEBSD, changed, host
@@ -96,14 +96,14 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_groups_put_what_is_measured_most_first(table: Table) -> None:
-    row = next(row for row in arranged(table).rows if row.id == ID)
+    row = next(row for row in arrange(table).rows if row.id == ID)
     # here: no, odd: HARM, bsd: yes, freebsd: (yes), openbsd: (yes)
     assert groups(row) == [1, 2, 0, 0, 0]
 
 
 def test_platforms_are_ordered_by_system(table: Table) -> None:
-    assert [column.name for column in arranged(table).columns] == NAMES
-    names = [(system(column), column.name) for column in arranged(fifteen()).columns]
+    assert [column.name for column in arrange(table).columns] == NAMES
+    names = [(system(column), column.name) for column in arrange(fifteen()).columns]
     assert names == [
         ("linux", "debian12-amd64"),
         ("linux", "debian32"),
@@ -129,7 +129,7 @@ def test_what_is_ordered_keeps_its_cells(table: Table) -> None:
         for row in table.rows
         for column, cell in zip(table.columns, row.cells, strict=True)
     }
-    again = arranged(table)
+    again = arrange(table)
     for row in again.rows:
         for column, cell in zip(again.columns, row.cells, strict=True):
             assert cell is told[row.id, column.name]
@@ -201,14 +201,14 @@ LINKS = {
 
 @pytest.mark.parametrize("reference", LINKS)
 def test_a_reference_links_the_pages_it_names(reference: str) -> None:
-    pieces = linked(reference)
+    pieces = link(reference)
     assert {text: to for text, to in pieces if to} == LINKS[reference]
     assert "".join(text for text, _ in pieces) == reference
 
 
 def test_every_page_that_the_catalogue_names_is_linked() -> None:
     for reference in {probe.reference for probe in catalogue().values()}:
-        pieces = linked(reference)
+        pieces = link(reference)
         assert "".join(text for text, _ in pieces) == reference
         plain = "".join("\0" if to else text for text, to in pieces)
         assert not re.search(r"\w\(\d\w*\)|RFC|PEP|XSH [a-z]|\.h>", plain), reference
@@ -217,7 +217,7 @@ def test_every_page_that_the_catalogue_names_is_linked() -> None:
 @pytest.mark.parametrize("phrases", SYNONYMS)
 def test_synonyms_add_what_the_facts_do_not_say(phrases: str) -> None:
     probes = catalogue()
-    also = synonyms(probes)
+    also = find_synonyms(probes)
     for pattern in SYNONYMS[phrases]:
         for id in matching(probes, pattern):
             assert phrases in also[id]
@@ -239,6 +239,15 @@ def test_the_footer_tells_date_version_and_licence(
         assert f"Made 1970-01-02 by papaya-lab {atlas.version()}." in footer
         assert "AGPL-3.0-or-later" in footer
     assert re.fullmatch(r"\d+\.\d+\.\d+.*", atlas.version())
+
+
+@pytest.mark.parametrize("epoch", ["yesterday", "9" * 30])
+def test_a_wrong_date_is_said_in_one_line(
+    table: Table, monkeypatch: pytest.MonkeyPatch, epoch: str
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    with pytest.raises(ReportError, match=r"^SOURCE_DATE_EPOCH: .* is not a time; set it to .*$"):
+        atlas.page(table)
 
 
 def test_the_footer_tells_how_to_add_a_platform(table: Table, tmp_path: Path) -> None:
@@ -440,6 +449,9 @@ def test_family_and_platforms(visit: Callable[..., Visit], table: Table) -> None
     assert page.eval_on_selector_all(
         ".systems th[data-span]", "all => all.filter(e => !e.hidden).map(e => e.colSpan)"
     ) == [2]
+    page.uncheck("#platforms [data-column='1']")
+    assert page.locator(".systems th[colspan='1']:visible").count() == 1
+    page.check("#platforms [data-column='1']")
     page.click("#measured")
     assert page.locator(".names th:visible").count() == 3
     page.keyboard.press("Escape")
@@ -617,7 +629,7 @@ def test_what_changed_between_two_platforms(visit: Callable[..., Visit], table: 
     def differing(*names: str) -> list[str]:
         at = [NAMES.index(name) for name in names]
         found = []
-        for row in arranged(table).rows:
+        for row in arrange(table).rows:
             says = [row.cells[each].says for each in at]
             if None not in says and says[0] != says[1] and row.scope != "informative":
                 found.append(row.id)
@@ -773,10 +785,12 @@ def test_fifteen_platforms_fit(visit: Callable[..., Visit], many: str, width: in
     )
 
 
-def test_rows_have_whole_lines(visit: Callable[..., Visit], many: str) -> None:
-    """The line below a row goes through the column that stays, at one height."""
-    here = visit(many, viewport={"width": 1280, "height": 800})
+@pytest.mark.parametrize("width", [900, 1280])
+def test_rows_have_whole_lines(visit: Callable[..., Visit], many: str, width: int) -> None:
+    """The line below a row goes through the column that stays, at one height, a whole pixel."""
+    here = visit(many, viewport={"width": width, "height": 800})
     page = here.open()
+    page.evaluate("document.getElementById('facts').scrollTo(200, 900)")
     lines = page.eval_on_selector_all(
         "tr.fact",
         "rows => rows.filter(row => row.checkVisibility()).slice(0, 40).map(row => "
@@ -788,7 +802,19 @@ def test_rows_have_whole_lines(visit: Callable[..., Visit], many: str) -> None:
     for cells in lines:
         assert len(cells) == 16
         assert len(set(cells)) == 1
-        assert " 1px " in cells[0]
+        assert re.match(r"-?\d+ 1px ", cells[0]), cells[0]
+
+
+def test_nothing_is_seen_through_what_stays(visit: Callable[..., Visit], many: str) -> None:
+    here = visit(many, viewport={"width": 900, "height": 800})
+    page = here.open()
+    page.evaluate("document.getElementById('facts').scrollTo(200, 900)")
+    assert page.evaluate("document.getElementById('facts').scrollLeft") == 200
+    box = page.locator("#grid thead th").first.bounding_box()
+    for x in range(int(box["x"]) + 1, int(box["x"] + box["width"]), 20):
+        for y in range(int(box["y"]) + 1, int(box["y"] + box["height"]), 20):
+            seen = page.evaluate("([x, y]) => document.elementFromPoint(x, y).textContent", [x, y])
+            assert seen == "Fact"
 
 
 def test_on_a_phone_a_fact_is_a_chip_an_answer(visit: Callable[..., Visit], many: str) -> None:
