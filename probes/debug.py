@@ -269,16 +269,21 @@ def _passing_on(written: str) -> Iterator[None]:
 
 
 def _calls_of_probe(lines: Iterator[bytes]) -> bytes:
-    """Return the lines of a trace between the marks, without those of the runner."""
+    """Return the lines of a trace between the marks, without those of the lab's own processes.
+
+    These were there before the probe began, and do what they do meanwhile at any moment.
+    """
     kept = []
-    runner_pid = inside = None
+    lab: set[bytes] = set()
+    inside = None
     for line in lines:
         pid = line.split(b" ", 1)[0]
-        runner_pid = runner_pid or pid
         if f"{_MARK}: begin".encode() in line:
             inside = pid
         elif f"{_MARK}: end".encode() in line:
             inside = None
-        elif inside and (pid != runner_pid or inside == runner_pid):
+        elif not inside:
+            lab.add(pid)
+        elif pid == inside or pid not in lab:
             kept.append(line)
     return b"".join(kept)

@@ -270,15 +270,18 @@ def test_where_strace_may_not_trace_it_says_so(tmp_path: Path) -> None:
 
 def test_of_a_trace_the_lines_between_the_marks_are_kept() -> None:
     lines = b"""1 execve("python") = 0
-2 setsid() = 2
-2 access("probes debug: begin", F_OK) = -1 ENOENT
-2 getpid() = 2
+2 epoll_create1(0) = 7
+3 setsid() = 3
+3 access("probes debug: begin", F_OK) = -1 ENOENT
+3 getpid() = 3
+2 epoll_ctl(7 <unfinished ...>
 1 poll() = 0
-3 read(3) = 1
-2 access("probes debug: end", F_OK) = -1 ENOENT
-2 exit_group(0) = ?
-4 access("probes debug: begin", F_OK) = -1 ENOENT
-4 pause() = ?
+4 read(3) = 1
+2 <... epoll_ctl resumed>) = 0
+3 access("probes debug: end", F_OK) = -1 ENOENT
+3 exit_group(0) = ?
+5 access("probes debug: begin", F_OK) = -1 ENOENT
+5 pause() = ?
 """
     kept = debug._calls_of_probe(io.BytesIO(lines))
-    assert kept == b"2 getpid() = 2\n3 read(3) = 1\n4 pause() = ?\n"
+    assert kept == b"3 getpid() = 3\n4 read(3) = 1\n5 pause() = ?\n"

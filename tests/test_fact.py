@@ -629,7 +629,7 @@ def test_the_whole_catalogue_is_well_formed() -> None:
         assert Fact.from_json(id, {"status": "measured", "value": 1, "scope": probe.scope})
         assert probe.question.endswith("?"), id
         assert probe.question.isprintable(), id
-        assert len(probe.question) <= 76, id
+        assert len(probe.question) <= 115, id
         assert probe.matters, id
         assert probe.advice, id
         assert probe.reference, id
