@@ -205,7 +205,7 @@ def _kind(group: int | None, documented: bool) -> str:
 
 def _answer(cell: Cell, group: int | None, documented: bool) -> str:
     """Write an answer after its shape; a line may break where its words do."""
-    text = re.sub(r"([|_,=])", r"\1<wbr>", escape(safe(cell.answer)))
+    text = re.sub(r"([|_,=]|^un(?=supported$))", r"\1<wbr>", escape(safe(cell.answer)))
     if group is None:
         return text
     shape = (HOLLOW if documented else FULL)[min(group, len(FULL) - 1)]
