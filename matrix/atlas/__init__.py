@@ -162,7 +162,6 @@ def _data(table: Table) -> str:
                 "kind": column.kind,
                 "description": column.description,
                 "measured_at": column.measured_at,
-                "measured": column.measured_at,
                 "where": column.where,
                 "way": column.way,
             }

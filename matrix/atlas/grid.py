@@ -126,7 +126,7 @@ def heading(column: Column) -> str:
     date = f' <span class="date">{escape(safe(day(column)))}</span>' if day(column) else ""
     return (
         f'<span class="name">{escape(safe(column.name))}</span> '
-        f'<span class="kind {kind}">{escape(column.kind)}</span>{date}'
+        f'<span class="kind {kind}">{escape(column.where)}</span>{date}'
     )
 
 

@@ -302,11 +302,21 @@
     return made;
   }
 
+  // How long ago this host was measured, as of now: the page may be old.
+  function ago(column) {
+    const seconds = (Date.now() - Date.parse(column.measured_at)) / 1000;
+    if (column.kind !== "measured here" || !(seconds >= 0)) return "";
+    const [unit, length] = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]]
+      .find(([, each]) => seconds >= each) || ["second", 1];
+    const told = new Intl.RelativeTimeFormat("en").format(-Math.floor(seconds / length), unit);
+    return ` (${told})`;
+  }
+
   function evidence(cell, column) {
     const item = document.createElement("li");
     const kind = { "measured here": "here", "documented only": "manual" }[column.kind];
     item.append(make("span", column.name, "name"), " ",
-      make("span", column.kind, "kind", kind || "recorded"));
+      make("span", column.where, "kind", kind || "recorded"));
     const measured = column.kind !== "documented only";
     if (cell.status === "documented") {
       item.append(make("p", `Documented for ${cell.promise[0]}, not measured: see the reference.`));
@@ -314,7 +324,7 @@
       item.append(make("p", measured ? "Its report has no such fact."
         : "Not measured, and no manual of it was read on this."));
     } else {
-      item.append(make("p", ["Measured", column.measured_at && `at ${column.measured_at}`,
+      item.append(make("p", ["Measured", column.measured_at && `at ${column.measured_at}${ago(column)}`,
         column.way && `by ${column.way}`, `on ${column.description}`].filter(Boolean).join(" ")));
     }
     if (cell.raw) item.append(make("p", `Sample: ${cell.raw}`));

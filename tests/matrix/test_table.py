@@ -411,7 +411,9 @@ def test_what_was_just_measured_comes_first(
     assert run(*options, "-o", str(page)) == 0
     embedded = re.search(r'id="data">(.*?)</script>', page.read_text(), re.S)
     assert embedded
-    assert [(c["name"], c["where"], c["measured"]) for c in json.loads(embedded[1])["columns"]] == [
+    assert [
+        (c["name"], c["where"], c["measured_at"]) for c in json.loads(embedded[1])["columns"]
+    ] == [
         ("here", MEASURED_HERE, "2026-11-26T12:00:00Z"),
         ("musl", MEASURED_HERE, "2026-11-26T11:00:00Z"),
         ("gvisor", "baseline", "2026-11-20T12:00:00Z"),
