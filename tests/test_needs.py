@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import needs
 from tests.worlds import ROOT
@@ -123,3 +124,10 @@ def test_each_program_asked_for_has_packages() -> None:
         for call in re.findall(r"\b(?:needs|require)\(([^()]*)\)", path.read_text()):
             for program in re.findall(r'"([\w-]+)"', call):
                 assert program in needs.PACKAGES, (path, program)
+
+
+def test_no_property_is_judged_by_its_time() -> None:
+    """Hypothesis fails what is slow, unless tests/conftest.py says otherwise; machines are busy."""
+    assert settings.default
+    assert settings.default.deadline is None
+    assert HealthCheck.too_slow in settings.default.suppress_health_check

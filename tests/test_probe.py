@@ -15,7 +15,8 @@ from probes.probe import Sample, catalogue, probe
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget what a test registers."""
+    """Forget what a test registers, but not the catalogue, which is imported only once."""
+    module.catalogue()
     monkeypatch.setattr(module, "_registered", dict(module._registered))
 
 
