@@ -93,4 +93,4 @@ def test_no_advice_gives_poll_a_terminal() -> None:
     # poll(2) BUGS of macOS: devices are not supported, so terminals neither.
     advice = catalogue()["files.poll_dev_null"].advice
     assert "only pipes and sockets" in advice
-    assert "terminal too" in advice
+    assert "for a device or a terminal use select()" in advice

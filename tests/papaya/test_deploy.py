@@ -68,7 +68,10 @@ def test_from_nothing_to_chatting(checkout: Path) -> None:
     # A port of its own; and the client waits for the server as a person would.
     script = "\n".join(run).replace(":7722", "127.0.0.1:0").replace("python3", sys.executable)
     script = script.replace(" &\n", " > out &\nwhile ! grep -q listening out; do sleep 0.1; done\n")
-    script = script.replace("localhost", "$(sed s/.*on.// out)") + "; s=$?; kill $!; wait; exit $s"
+    script = (
+        script.replace("chat 127.0.0.1 ", "chat $(sed s/.*on.// out) ")
+        + "; s=$?; kill $!; wait; exit $s"
+    )
     done = subprocess.run(
         ["sh", "-ec", script], cwd=checkout, capture_output=True, text=True, check=False, timeout=60
     )
