@@ -136,38 +136,37 @@ def test_any_order_says_the_same(command: tuple[str, ...]) -> None:
             assert vars(probes._parser().parse_args([name, *order])) == wanted, order
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="matrix and papaya need Python 3.11")
-@pytest.mark.parametrize(
-    ("program", "command"),
-    [
-        ("matrix", ("run", "here", "debian32", "--allow-missing", "--cells=mine", "--jobs=1")),
-        ("matrix", ("doctor", "here", "debian32", "--json", "--baselines=folder")),
-        ("matrix", ("table", "a.json", "b.json", "--all", "--measured")),
-        ("matrix", ("atlas", "a.json", "b.json", "--measured", "--output=x")),
-        ("matrix", ("baseline", "here", "--reason=text", "--results=x")),
-        ("matrix", ("box", "debian32", "--force", "--json")),
-        ("papaya", ("chat", "localhost", "--plain", "--once")),
-        ("papaya", ("load", "localhost", "--sink", "--rate=7")),
-        ("papaya", ("key", "new", "file")),
-        ("papaya", ("experiment", "report", "folder", "--json")),
-    ],
-)
-def test_any_order_says_the_same_in(program: str, command: tuple[str, ...]) -> None:
-    name, *words = command
-    wanted = vars(parser_of(program).parse_args(command))
-    names = [word for word in words if not word.startswith("-")]
-    below = words[:1] if name in ("key", "experiment") else []
-    rest = words[len(below) :]
-    for order in itertools.permutations(rest):
-        if [word for word in order if not word.startswith("-")] == names[len(below) :]:
-            assert vars(parser_of(program).parse_args([name, *below, *order])) == wanted, order
+if "matrix" in PROGRAMS:
 
+    @pytest.mark.parametrize(
+        ("program", "command"),
+        [
+            ("matrix", ("run", "here", "debian32", "--allow-missing", "--cells=mine", "--jobs=1")),
+            ("matrix", ("doctor", "here", "debian32", "--json", "--baselines=folder")),
+            ("matrix", ("table", "a.json", "b.json", "--all", "--measured")),
+            ("matrix", ("atlas", "a.json", "b.json", "--measured", "--output=x")),
+            ("matrix", ("baseline", "here", "--reason=text", "--results=x")),
+            ("matrix", ("box", "debian32", "--force", "--json")),
+            ("papaya", ("chat", "localhost", "--plain", "--once")),
+            ("papaya", ("load", "localhost", "--sink", "--rate=7")),
+            ("papaya", ("key", "new", "file")),
+            ("papaya", ("experiment", "report", "folder", "--json")),
+        ],
+    )
+    def test_any_order_says_the_same_in(program: str, command: tuple[str, ...]) -> None:
+        name, *words = command
+        wanted = vars(parser_of(program).parse_args(command))
+        names = [word for word in words if not word.startswith("-")]
+        below = words[:1] if name in ("key", "experiment") else []
+        rest = words[len(below) :]
+        for order in itertools.permutations(rest):
+            if [word for word in order if not word.startswith("-")] == names[len(below) :]:
+                assert vars(parser_of(program).parse_args([name, *below, *order])) == wanted, order
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="the matrix needs Python 3.11")
-def test_what_all_commands_take_may_stand_before_and_after() -> None:
-    for words in ("--cells f run here", "run --cells f here", "run here --cells f"):
-        options = parser_of("matrix").parse_args(words.split())
-        assert (options.cells, options.baselines) == ("f", None)
+    def test_what_all_commands_take_may_stand_before_and_after() -> None:
+        for words in ("--cells f run here", "run --cells f here", "run here --cells f"):
+            options = parser_of("matrix").parse_args(words.split())
+            assert (options.cells, options.baselines) == ("f", None)
 
 
 @pytest.mark.parametrize(
