@@ -52,22 +52,8 @@ UNASKED = "not asked"
 """Root measured it for the baseline, and this user may not: named, and by default no failure."""
 NEW = "new"
 """Known here for the first time: named, and no failure."""
-
-
 UNKNOWN = "unknown"
 """Shown for a setting that a report does not record."""
-
-
-@dataclass(frozen=True)
-class Cause:
-    """A setting that changed, on which facts hang."""
-
-    setting: str
-    was: str
-    now: str
-
-    def __str__(self) -> str:
-        return f"{self.setting}: {self.was} -> {self.now}"
 
 
 @dataclass(frozen=True)
@@ -79,7 +65,7 @@ class Change:
     old: Optional[Fact]
     new: Optional[Fact]
     allowed_because: str = ""
-    cause: Optional[Cause] = None
+    cause: Optional[Difference] = None
     """The setting that it hangs on, if it answers otherwise and the setting is not as it was."""
 
     @property
@@ -178,13 +164,13 @@ def compare(baseline: Report, report: Report) -> list[Change]:
     return changes
 
 
-def _cause(baseline: Report, report: Report, change: Change) -> Optional[Cause]:
+def _cause(baseline: Report, report: Report, change: Change) -> Optional[Difference]:
     if change.kind != DRIFT or change.scope != CONFIGURED:
         return None
     # A report of an older lab does not say what its facts hang on.
     setting = next((f.hangs_on for f in (change.new, change.old) if f and f.hangs_on), "")
     was, now = (of.environment.sysctls.get(setting, UNKNOWN) for of in (baseline, report))
-    return Cause(setting, was, now) if was != now else None
+    return Difference(setting, was, now) if was != now else None
 
 
 def _kind(old: Optional[Fact], new: Optional[Fact]) -> str:
@@ -264,7 +250,7 @@ def judge(
     for at, change in enumerate(changes):
         if not require_all and _for_want_of_root(baseline, report, change):
             changes[at] = replace(change, kind=UNASKED)
-        names = [change.id, *([change.cause.setting] if change.cause else [])]
+        names = [change.id, *([change.cause.what] if change.cause else [])]
         globs = [glob for glob in allow if fnmatch.filter(names, glob)]
         if globs and change.scope == CONFIGURED and change.kind == DRIFT:
             because = change.allowed_because or f"--allow {globs[0]}"
@@ -319,7 +305,7 @@ def _why_unmatched(allowance: Allowance, baseline: Report, report: Report) -> st
 
 def _matches(allowance: Allowance, change: Change) -> bool:
     if allowance.is_cause:
-        return change.cause == Cause(allowance.name, allowance.was, allowance.now)
+        return change.cause == Difference(allowance.name, allowance.was, allowance.now)
     # That a probe fails is nothing to get used to.
     same_answers = (allowance.was, allowance.now) == (change.was, change.now)
     return allowance.name == change.id and same_answers and change.kind != FAULT

@@ -17,11 +17,11 @@ from .baseline import (
     LOST,
     NEW,
     UNASKED,
-    Cause,
     Change,
     Verdict,
     allowed_path,
 )
+from .differences import Difference
 from .probe import Probe
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FAILING = (DRIFT, LOST, GONE, FAULT)
 
 Probes = Mapping[str, Probe]
-Group = tuple[Optional[Cause], list[Change]]
+Group = tuple[Optional[Difference], list[Change]]
 
 
 def headline(verdict: Verdict) -> str:
@@ -43,7 +43,7 @@ def headline(verdict: Verdict) -> str:
     for kind, words in _KINDS.items():
         these = [change for change in failing if change.kind == kind]
         if these:
-            by = [f"{len(of)} by {cause.setting}" for cause, of in grouped(these) if cause]
+            by = [f"{len(of)} by {cause.what}" for cause, of in grouped(these) if cause]
             parts.append(f"{len(these)} {words}" + (f" ({', '.join(by)})" if by else ""))
     if verdict.complaints:
         number = len(verdict.complaints)
@@ -75,18 +75,18 @@ def grouped(changes: Iterable[Change]) -> list[Group]:
 
     Those of one setting that are allowed and those that are not are two groups.
     """
-    groups: dict[tuple[Optional[Cause], bool], list[Change]] = {(None, False): []}
+    groups: dict[tuple[Optional[Difference], bool], list[Change]] = {(None, False): []}
     for change in changes:
         allowed = bool(change.cause and change.allowed_because)
         groups.setdefault((change.cause, allowed), []).append(change)
     return [(cause, found) for (cause, _), found in groups.items() if found]
 
 
-def heading(cause: Cause, changes: Sequence[Change]) -> str:
+def heading(cause: Difference, changes: Sequence[Change]) -> str:
     """Say which setting changed, how, and how many facts with it: one line above them."""
     reasons = list(dict.fromkeys(c.allowed_because for c in changes if c.allowed_because))
     allowed = f"; Allowed: {'; '.join(reasons)}" if reasons else ""
-    return f"{cause.setting}: {_facts(len(changes))} changed ({cause.was} -> {cause.now}){allowed}"
+    return f"{cause.what}: {_facts(len(changes))} changed ({cause.was} -> {cause.now}){allowed}"
 
 
 def _facts(number: int) -> str:
@@ -158,7 +158,7 @@ def _json(verdict: Verdict, probes: Probes, style: Style) -> str:
         "complaints": list(verdict.complaints),
         "causes": [
             {
-                "setting": cause.setting,
+                "setting": cause.what,
                 "from": cause.was,
                 "to": cause.now,
                 "facts": [change.id for change in verdict.changes if change.cause == cause],
@@ -173,7 +173,7 @@ def _json(verdict: Verdict, probes: Probes, style: Style) -> str:
                 "from": change.was,
                 "to": change.now,
                 "reason": change.why_not,
-                "cause": change.cause.setting if change.cause else None,
+                "cause": change.cause.what if change.cause else None,
                 "allowed": change.allowed_because,
                 "advice": probes[change.id].advice if change.id in probes else "",
                 "reference": probes[change.id].reference if change.id in probes else "",
@@ -226,7 +226,7 @@ def _junit(verdict: Verdict, probes: Probes, style: Style) -> str:
     said = {each.what: f"{each.was} -> {each.now}" for each in verdict.differences}
     said.update(("lab", text) for text in newer_lab(verdict))
     add_properties(gate, said.items())
-    suites: dict[Optional[Cause], Element] = {None: gate}
+    suites: dict[Optional[Difference], Element] = {None: gate}
     for id in sorted({*verdict.report.facts, *changes}):
         change = changes.get(id)
         cause = change.cause if change else None
@@ -262,7 +262,7 @@ def _sarif(verdict: Verdict, probes: Probes, style: Style) -> str:
     allowed: dict[str, str] = {}
     failing = set()
     for change in verdict.changes:
-        title = change.cause.setting if change.cause else change.id
+        title = change.cause.what if change.cause else change.id
         if change.allowed_because:
             allowed[title] = change.allowed_because
         else:
@@ -293,7 +293,7 @@ def _findings(verdict: Verdict, probes: Probes) -> list[Annotation]:
             advice = dict.fromkeys(probes[c.id].advice for c in changes if c.id in probes)
             text = f"{heading(cause, changes)}; {answers}"
             text += f"; Advice: {' '.join(advice)}" if advice else ""
-            found.append((kind, baseline, cause.setting, text))
+            found.append((kind, baseline, cause.what, text))
             continue
         for change in changes:
             quiet = change.allowed_because or change.kind == NEW
