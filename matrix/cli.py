@@ -181,13 +181,9 @@ def _summarise(cell: str, mark: str, line: str) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from .run import need_execnet
+    from .run import lacks_execnet
 
-    try:
-        need_execnet(False, lambda line: None)
-        without = ""
-    except Refused as refused:
-        without = str(refused)
+    without = lacks_execnet()
     found = cells.load(options.cells, options.baselines)
     chosen = cells.chosen(found, options.cells_to_run or list(found))
     rows = []

@@ -324,17 +324,18 @@ def _brought_up(cell: Cell, plan: Plan, scratch: str, say: Say, begun: list[ways
 
 
 EXECNET = "execnet>=2.1"
+_INSTALLING = f"{shlex.quote(sys.executable)} -m pip install {shlex.quote(EXECNET)}"
 
 
 def need_execnet(install: bool, say: Say) -> None:
     """Refuse where execnet is not there, or install it into this Python."""
-    command = f"{shlex.quote(sys.executable)} -m pip install {shlex.quote(EXECNET)}"
-    if _has_execnet():
+    lacks = lacks_execnet()
+    if not lacks:
         return
     if not install:
-        raise Refused(f"execnet is not installed: {command}", DOWN)
+        raise Refused(lacks, DOWN)
     with _alone():
-        if _has_execnet():  # Another cell that runs beside this one has installed it.
+        if not lacks_execnet():  # Another cell that runs beside this one has installed it.
             return
         say("installing execnet")
         # Without a network it ends at once; its own default is to try for half a minute.
@@ -343,14 +344,16 @@ def need_execnet(install: bool, say: Say) -> None:
             [sys.executable, "-I", "-m", "pip", "install", *quick, EXECNET],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
-    if not _has_execnet():
+    if lacks_execnet():
         said = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
-        raise Refused(f"execnet cannot be installed ({said[0]}); on a network: {command}", DOWN)
+        raise Refused(f"execnet cannot be installed ({said[0]}); on a network: {_INSTALLING}", DOWN)
 
 
-def _has_execnet() -> bool:
+def lacks_execnet() -> str:
+    """Return that execnet is not there, and what to type; empty if it is."""
     importlib.invalidate_caches()
-    return importlib.util.find_spec("execnet") is not None
+    there = importlib.util.find_spec("execnet") is not None
+    return "" if there else f"execnet is not installed: {_INSTALLING}"
 
 
 @contextmanager
