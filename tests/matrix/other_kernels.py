@@ -39,7 +39,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO
 
-from matrix.boxes import cache
+from matrix.boxes import _mirror, cache
 from matrix.boxes._cache import alone, building, made_by
 from matrix.ways import Unavailable
 from probes import Report
@@ -156,7 +156,7 @@ def build(name: str) -> Path:
     Raises `Unavailable`.
     """
     kernel, box = KERNELS[name], f"kernel-{name}"
-    mirror = os.environ.get("MATRIX_MIRROR", "http://deb.debian.org/debian")
+    mirror = os.environ.get("MATRIX_MIRROR", _mirror.DEFAULT)
     # Nothing is run of what is unpacked: the packages' scripts would need the other processor.
     command = ["mmdebstrap", "--variant=extract", f"--architectures={architecture(name)}"]
     command += ["--format=tar", f"--include={_PACKAGES},linux-image-{kernel.package}"]
