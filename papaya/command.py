@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from probes.files import open_standard_descriptors
+from probes.invocation import is_interrupt
 
 from .errors import Refused
 
@@ -26,7 +27,9 @@ def guarded(program: str, run: Callable[[], int], usage: tuple[type[Exception], 
         return _said(program, refused.status, str(refused))
     except usage as error:
         return _said(program, 2, str(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if not is_interrupt(error):
+            raise
         return _said(program, 130, "interrupted")
     except BrokenPipeError:
         return _said(program, 141, "")

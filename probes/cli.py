@@ -29,7 +29,7 @@ from .files import (
     write_standard_error,
     write_standard_output,
 )
-from .invocation import called
+from .invocation import called, is_interrupt
 
 if TYPE_CHECKING:
     from .probe import Probe
@@ -58,11 +58,8 @@ def main(arguments: Optional[list[str]] = None) -> int:
         return _said(stop.status, str(stop))
     except ReportError as error:
         return _said(USAGE, str(error))
-    except KeyboardInterrupt:
-        return _said(INTERRUPTED, "interrupted; nothing is left running")
-    except RuntimeError as error:
-        # What interrupts the making of a class, amid an import, is this before Python 3.12.
-        if not isinstance(error.__cause__, KeyboardInterrupt):
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if not is_interrupt(error):
             raise
         return _said(INTERRUPTED, "interrupted; nothing is left running")
     except BrokenPipeError:

@@ -1,4 +1,7 @@
-"""called(): a program's command as the user typed it, for hints that can be copied."""
+"""called(): a program's command as the user typed it, for hints that can be copied.
+
+And is_interrupt(): whether the user ended it.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,17 @@ def called(program: str = "probes") -> str:
     if name == "__main__.py" and os.path.basename(os.path.dirname(script)) == program:
         return f"{_python()} -m {program}"
     return f"python3 -m {program}"
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Return whether an interrupt raised ``error``.
+
+    Before Python 3.12 one that falls into the making of a class, amid an import, comes out as
+    RuntimeError.
+    """
+    return isinstance(error, KeyboardInterrupt) or (
+        isinstance(error, RuntimeError) and isinstance(error.__cause__, KeyboardInterrupt)
+    )
 
 
 def _python() -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from papaya.command import guarded
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -28,3 +30,22 @@ def test_output_that_cannot_be_written_is_one_line(command: str, output: str, er
     )  # fmt: skip
     assert done.returncode == 3
     assert done.stderr == f"{command.split()[0]}: standard output: {error}\n"
+
+
+def interrupted_import() -> int:
+    """Raise what an interrupt in the making of a class is before Python 3.12."""
+    raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+
+def fault() -> int:
+    raise RuntimeError("a fault of ours") from ValueError()
+
+
+def test_an_interrupt_amid_an_import_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded("papaya", interrupted_import) == 130
+    assert capsys.readouterr().err == "papaya: interrupted\n"
+
+
+def test_another_runtime_error_is_not_taken_for_one() -> None:
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        guarded("papaya", fault)
