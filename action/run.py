@@ -24,7 +24,7 @@ from probes.renderings import Style, github, render
 USAGE, ENVIRONMENT, BROKE = 2, 3, 4
 
 
-class Refused(Exception):
+class CommandError(Exception):
     """Ends the step with an error and status 2."""
 
 
@@ -32,7 +32,7 @@ def main(environment: Mapping[str, str]) -> int:
     """Run the command that the inputs name, and return the exit status of the step."""
     try:
         return _run(environment)
-    except (Refused, ReportError, LookupError) as error:
+    except (CommandError, ReportError, LookupError) as error:
         said, status = str(error.args[0]), USAGE
     except OSError as error:
         said, status = f"{error.filename}: {error.strerror}", ENVIRONMENT
@@ -43,10 +43,12 @@ def main(environment: Mapping[str, str]) -> int:
 def _run(environment: Mapping[str, str]) -> int:
     command = environment.get("PROBES_COMMAND") or "gate"
     if command not in ("report", "gate"):
-        raise Refused(f"command: {command!r} is not known; use report or gate")
+        raise CommandError(f"command: {command!r} is not known; use report or gate")
     path = environment.get("PROBES_BASELINE", "")
     if command == "gate" and not path:
-        raise Refused("baseline: not given; name a file of your repository, such as ci/linux.json")
+        raise CommandError(
+            "baseline: not given; name a file of your repository, such as ci/linux.json"
+        )
     only = _words(environment.get("PROBES_ONLY", ""))
     output = environment.get("PROBES_OUTPUT") or "probes-output"
     asked = list(select(catalogue(), only, []))

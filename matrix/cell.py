@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from papaya.errors import Refused
 from probes.baseline import SHIPPED, kind_of, own_folder
 from probes.differences import architecture
 from probes.environment import describe
+from probes.errors import CommandError
 from probes.fact import Platform, printable
 
-from . import ways
+from . import providers
 
 HOME = os.path.dirname(os.path.abspath(__file__))
 BASELINES = SHIPPED
@@ -120,7 +120,7 @@ def recorded_as(name: str) -> str:
 
 
 def load(path: str | None = None, baselines: str | None = None) -> dict[str, Cell]:
-    """The cells by name; those of the file ``path`` win over ours.  Raises Refused.
+    """The cells by name; those of the file ``path`` win over ours.  Raises CommandError.
 
     ``baselines`` is a folder of recorded reports in place of ours.
     """
@@ -131,7 +131,7 @@ def load(path: str | None = None, baselines: str | None = None) -> dict[str, Cel
     cells |= own
     folder = baselines or own_folder()
     if os.path.lexists(folder) and not os.path.isdir(folder):
-        raise Refused(f"{folder}: not a folder of baselines; name one in --baselines")
+        raise CommandError(f"{folder}: not a folder of baselines; name one in --baselines")
     return {name: replace(cell, baselines=folder) for name, cell in cells.items()}
 
 
@@ -140,16 +140,16 @@ def _read(path: str) -> dict[str, Cell]:
         with open(path, "rb") as file:
             document = tomllib.load(file)
     except OSError as error:
-        raise Refused(f"{path}: {error.strerror}") from None
+        raise CommandError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"{path}: not TOML: {error}") from None
+        raise CommandError(f"{path}: not TOML: {error}") from None
     except RecursionError:
-        raise Refused(f"{path}: not cells: nested too deeply") from None
+        raise CommandError(f"{path}: not cells: nested too deeply") from None
     tables = document.get("cell", {})
     if not isinstance(tables, dict):
-        raise Refused(f"{path}: cell is {_kind(tables)}; {_EXAMPLE}")
+        raise CommandError(f"{path}: cell is {_kind(tables)}; {_EXAMPLE}")
     if unknown := sorted(set(document) - {"cell"}):
-        raise Refused(f"{path}: unknown entry {', '.join(unknown)}; {_EXAMPLE}")
+        raise CommandError(f"{path}: unknown entry {', '.join(unknown)}; {_EXAMPLE}")
     return {name: _cell(path, name, table) for name, table in tables.items()}
 
 
@@ -171,38 +171,42 @@ def _kind(value: Any) -> str:
 def _cell(path: str, name: str, table: Any) -> Cell:
     where = f"{path}: cell {printable(name)}"
     if not isinstance(table, Mapping):
-        raise Refused(f"{where} is {_kind(table)}; {_EXAMPLE}")
+        raise CommandError(f"{where} is {_kind(table)}; {_EXAMPLE}")
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name[0] == ".":
-        raise Refused(f"{where}: its name names files, so letters, digits, '-', '_' and '.' only")
+        raise CommandError(
+            f"{where}: its name names files, so letters, digits, '-', '_' and '.' only"
+        )
     unknown = sorted(set(table) - {"ways", *_KINDS})
     for key in unknown:
         if isinstance(table[key], Mapping):
-            raise Refused(
+            raise CommandError(
                 f'{where} has a table in it; for a name with a dot: [cell."{name}.{key}"]'
             )
     if unknown:
-        raise Refused(
+        raise CommandError(
             f"{where}: unknown entry {', '.join(unknown)}; there are ways, {', '.join(_KINDS)}"
         )
     said = table.get("ways")
     if not isinstance(said, list) or not said or not all(isinstance(way, str) for way in said):
-        raise Refused(f'{where} has no ways; write: ways = ["ssh:me@box"]')
+        raise CommandError(f'{where} has no ways; write: ways = ["ssh:me@box"]')
     split = [way.partition(":")[::2] for way in said]
     for way, argument in split:
-        if way not in ways.names():
-            raise Refused(f"{where}: no way {way!r}; there are {', '.join(ways.names())}")
-        takes = ways.load(way)
+        if way not in providers.list_providers():
+            raise CommandError(
+                f"{where}: no way {way!r}; there are {', '.join(providers.list_providers())}"
+            )
+        takes = providers.load_provider(way)
         if argument.strip() and not takes.argument_is:
-            raise Refused(f'{where}: the way {way} takes no argument; write: "{way}"')
+            raise CommandError(f'{where}: the way {way} takes no argument; write: "{way}"')
         if not argument.strip() and takes.argument_is and takes.needs_argument:
-            raise Refused(f"{where}: the way {way} needs {takes.argument_is}")
+            raise CommandError(f"{where}: the way {way} needs {takes.argument_is}")
     told = {key: value for key, value in table.items() if key in _KINDS}
     for key, value in told.items():
         if type(value) is not _KINDS[key]:
             kind = "a string" if _KINDS[key] is str else "a number"
-            raise Refused(f"{where}: {key} is {_kind(value)}, and must be {kind}")
+            raise CommandError(f"{where}: {key} is {_kind(value)}, and must be {kind}")
         if key in _ALLOWED and not re.fullmatch(_ALLOWED[key], str(value)):
-            raise Refused(f"{where}: {key} is {value!r}, and must be {_EXAMPLES[key]}")
+            raise CommandError(f"{where}: {key} is {value!r}, and must be {_EXAMPLES[key]}")
     return Cell(name, tuple(split), **{"title": name, **told})
 
 
@@ -216,8 +220,8 @@ _EXAMPLES = {"bits": "32 or 64", "kernel_bits": "32 or 64", "python": 'one such 
 
 
 def chosen(cells: Mapping[str, Cell], names: list[str]) -> list[Cell]:
-    """The cells of these names, each once.  Raises Refused for one there is not."""
+    """The cells of these names, each once.  Raises CommandError for one there is not."""
     for name in names:
         if name not in cells:
-            raise Refused(f"no cell {name!r}: there are {', '.join(cells)}")
+            raise CommandError(f"no cell {name!r}: there are {', '.join(cells)}")
     return [cells[name] for name in dict.fromkeys(names)]

@@ -16,17 +16,16 @@ import sys
 import tempfile
 from dataclasses import asdict
 
-from papaya.command import guarded
-from papaya.errors import Refused
 from probes import Report
 from probes import baseline as baselines
-from probes.arguments import Parser
+from probes.command_line import Parser, run_command
 from probes.environment import probes_hash
+from probes.errors import CommandError
 from probes.fact import ReportError, printable
 from probes.invocation import called
 from probes.probe import catalogue
 
-from . import boxes, table, ways
+from . import boxes, providers, table
 from . import cell as cells
 
 
@@ -41,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         status: int = options.run(options)
         return status
 
-    return guarded("matrix", run, (ReportError,))
+    return run_command("matrix", run, (ReportError,))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     baseline.set_defaults(run=_baseline)
 
     box = commands.add_parser("box", help="build a box that nobody publishes, or find it built")
-    box.add_argument("box", metavar="NAME", help=", ".join(boxes.names()))
+    box.add_argument("box", metavar="NAME", help=", ".join(boxes.list_boxes()))
     box.add_argument("--force", action="store_true", help="anew, though it is in the cache")
     box.add_argument("--json", action="store_true", help="as JSON")
     box.set_defaults(run=_box)
@@ -121,7 +120,7 @@ def _run(options: argparse.Namespace) -> int:
     from .run import INTERRUPTED, Outcome, Plan, run_all, status_of
 
     if options.jobs < 1:
-        raise Refused("--jobs is 1 or more")
+        raise CommandError("--jobs is 1 or more")
     chosen = cells.chosen(cells.load(options.cells, options.baselines), options.cells_to_run)
     width = max(len(one.name) for one in chosen)
 
@@ -190,7 +189,7 @@ def _doctor(options: argparse.Namespace) -> int:
     for one in chosen:
         for name, argument in one.ways:
             with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
-                found_out = ways.load(name)(argument, folder, lambda line: None)
+                found_out = providers.load_provider(name)(argument, folder, lambda line: None)
                 lacks = "; and ".join(filter(None, [found_out.lacks(), without]))
                 note = "" if lacks else found_out.note()
             way = f"{name}:{argument}" if argument else name
@@ -208,18 +207,15 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _box(options: argparse.Namespace) -> int:
-    try:
-        module = boxes.load(options.box)
-    except LookupError as error:
-        raise Refused(str(error)) from None
+    module = boxes.load_box(options.box)
 
     def say(line: str) -> None:
         print(f"{options.box}: {line}", file=sys.stderr, flush=True)
 
     try:
         made = asdict(module.build(say, options.force))
-    except ways.Unavailable as error:
-        raise Refused(str(error), 3) from None
+    except providers.Unavailable as error:
+        raise CommandError(str(error), 3) from None
     if options.json:
         print(json.dumps(made, indent=1))
     else:
@@ -239,15 +235,15 @@ def _baseline(options: argparse.Namespace) -> int:
     cell = cells.chosen(cells.load(options.cells, options.baselines), [options.cell])[0]
     reason = options.reason.strip()
     if not reason:
-        raise Refused("--reason says nothing: it is kept in the baseline")
+        raise CommandError("--reason says nothing: it is kept in the baseline")
     path = options.report or os.path.join(options.results, cell.name, "report.json")
     if not options.report and not os.path.exists(path):
-        raise Refused(f"{path}: not there; measure first: {called('matrix')} run {cell.name}")
+        raise CommandError(f"{path}: not there; measure first: {called('matrix')} run {cell.name}")
     report = Report.load(path)
     if why := cell.mismatch(report.environment):
-        raise Refused(f"{path}: a report of {why}")
+        raise CommandError(f"{path}: a report of {why}")
     if not options.report and report.later.get("cell") != cell.name:
-        raise Refused(f"{path}: was not measured as the cell {cell.name}")
+        raise CommandError(f"{path}: was not measured as the cell {cell.name}")
     old = Report.load(cell.baseline) if os.path.exists(cell.baseline) else None
     if old:
         for change in baselines.compare(old, report):

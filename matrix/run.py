@@ -26,18 +26,18 @@ from typing import TYPE_CHECKING, Any
 
 import papaya.engines
 from papaya import settings
-from papaya.errors import Refused
 from probes import Report
 from probes import baseline as baselines
+from probes.errors import CommandError
 from probes.fact import FAULTS, ReportError
 from probes.probe import Probe, catalogue
 from probes.verdict import line
 
-from . import ways
+from . import providers
 from .cell import Cell
 
 if TYPE_CHECKING:
-    from .platform import Platform
+    from .remote import Platform
 
 Say = Callable[[str], None]
 
@@ -123,7 +123,7 @@ _QUICK = ("here", "chroot")
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class _Missing(Refused):
+class _Missing(CommandError):
     """No way works."""
 
     def __init__(self, line: str) -> None:
@@ -234,7 +234,7 @@ def run(cell: Cell, plan: Plan) -> Outcome:
         # Also what an interrupt was made into on its way here.
         if stopped:
             outcome.status, outcome.why = INTERRUPTED, "interrupted"
-        elif isinstance(error, Refused):
+        elif isinstance(error, CommandError):
             outcome.status, outcome.why = error.status, str(error)
             outcome.missing = isinstance(error, _Missing)
         elif isinstance(error, OSError):
@@ -272,7 +272,7 @@ def _logged(cell: Cell, plan: Plan, outcome: Outcome) -> None:
 
 
 def _run(cell: Cell, plan: Plan, outcome: Outcome, folder: str, scratch: str, say: Say) -> None:
-    begun: list[ways.Way] = []
+    begun: list[providers.Way] = []
     specification = ""
     try:
         try:
@@ -281,7 +281,7 @@ def _run(cell: Cell, plan: Plan, outcome: Outcome, folder: str, scratch: str, sa
             outcome.way = begun[0].label or type(begun[0]).__name__.lower()
             errors = os.path.join(folder, "errors")
             _remove(errors)
-            from .platform import Platform  # It imports execnet, which is there now.
+            from .remote import Platform  # It imports execnet, which is there now.
 
             _ask(cell, plan, outcome, folder, Platform(specification, errors), say)
         finally:
@@ -296,14 +296,14 @@ def _run(cell: Cell, plan: Plan, outcome: Outcome, folder: str, scratch: str, sa
                     way.down()
 
 
-def _brought_up(cell: Cell, plan: Plan, scratch: str, say: Say, begun: list[ways.Way]) -> str:
+def _brought_up(cell: Cell, plan: Plan, scratch: str, say: Say, begun: list[providers.Way]) -> str:
     """The gateway of the first way that works; ``begun`` has the way then, to be taken down.
 
     Where none does: the way that got furthest says why, or each way what it lacks.
     """
     lacking, failed = [], []
     for name, argument in cell.ways:
-        way = ways.load(name)(argument, scratch, say)
+        way = providers.load_provider(name)(argument, scratch, say)
         lacks = way.lacks()
         if lacks:
             lacking.append(f"by {name}: {lacks}" if len(cell.ways) > 1 else lacks)
@@ -315,7 +315,7 @@ def _brought_up(cell: Cell, plan: Plan, scratch: str, say: Say, begun: list[ways
         begun[:] = [way]
         try:
             return way.up()
-        except ways.Unavailable as error:
+        except providers.Unavailable as error:
             with _held():
                 way.down()
             failed.append(str(error))
@@ -333,7 +333,7 @@ def need_execnet(install: bool, say: Say) -> None:
     if not lacks:
         return
     if not install:
-        raise Refused(lacks, DOWN)
+        raise CommandError(lacks, DOWN)
     with _alone():
         if not lacks_execnet():  # Another cell that runs beside this one has installed it.
             return
@@ -346,7 +346,9 @@ def need_execnet(install: bool, say: Say) -> None:
         )  # fmt: skip
     if lacks_execnet():
         said = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
-        raise Refused(f"execnet cannot be installed ({said[0]}); on a network: {_INSTALLING}", DOWN)
+        raise CommandError(
+            f"execnet cannot be installed ({said[0]}); on a network: {_INSTALLING}", DOWN
+        )
 
 
 def lacks_execnet() -> str:
@@ -392,9 +394,9 @@ def _ask(
 def _gate(cell: Cell, plan: Plan, outcome: Outcome, report: Report) -> None:
     """Hold the report against the cell's baseline."""
     if why := cell.mismatch(report.environment):
-        raise Refused(f"it is {why}", DOWN)
+        raise CommandError(f"it is {why}", DOWN)
     if not any(fact.measured for fact in report):
-        raise Refused("nothing was measured: each fact of its report says why", DOWN)
+        raise CommandError("nothing was measured: each fact of its report says why", DOWN)
     faults = [fact.id for fact in report if fact.status in FAULTS]
     if faults:
         outcome.status = FAULTY
@@ -413,7 +415,7 @@ def _gate(cell: Cell, plan: Plan, outcome: Outcome, report: Report) -> None:
             require_all=plan.require_all,
         )
     except ReportError as error:
-        raise Refused(str(error)) from None
+        raise CommandError(str(error)) from None
     failing = verdict.failing(baselines.DRIFT, baselines.LOST, baselines.GONE, baselines.FAULT)
     probes = catalogue() if failing else {}
     outcome.changes = [*(_drifted(c, probes) for c in failing), *verdict.complaints]
@@ -428,10 +430,10 @@ def _recorded(cell: Cell, path: str) -> Report | None:
     try:
         baseline = Report.load(path)
     except ReportError as error:
-        raise Refused(str(error)) from None
+        raise CommandError(str(error)) from None
     why = cell.mismatch(baseline.environment)
     if why and not cell.is_here:
-        raise Refused(f"{path}: a baseline of {why}")
+        raise CommandError(f"{path}: a baseline of {why}")
     return None if why else baseline
 
 
@@ -447,7 +449,7 @@ def _selftest(plan: Plan, outcome: Outcome, platform: Platform, say: Say) -> Non
         outcome.untried = f"Python {platform.python}"
         say(f"no selftest: papaya needs Python 3.11, and this is {platform.python}")
         return
-    engines = papaya.engines.names()
+    engines = papaya.engines.list_engines()
     say(f"selftest of {', '.join(engines)}")
     outcome.selftest = platform.selftest(engines, plan.deadline)
     for engine, checks in outcome.selftest.items():

@@ -572,7 +572,7 @@ def cell_json(cell: Cell) -> dict[str, object] | None:
 
 def to_html(table: Table, total: int) -> str:
     """A page to look at, without a script."""
-    from matrix import atlas
+    from matrix.report import atlas
 
     return atlas.plain(table, total)
 
@@ -639,7 +639,7 @@ def run(options: argparse.Namespace) -> int:
 
 def run_atlas(options: argparse.Namespace) -> int:
     """``atlas``: its exit status.  Raises ReportError for what cannot be read."""
-    from matrix import atlas
+    from matrix.report import atlas
 
     write(options.output, atlas.page(assemble(options)))
     return 0

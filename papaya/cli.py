@@ -15,15 +15,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from probes.arguments import Parser
+from probes.command_line import Parser, run_command
+from probes.errors import CommandError
 from probes.invocation import called
 
 from . import config as configuration
-from . import loading
-from .command import guarded
-from .errors import Refused
-from .experiment import cli as experiment
-from .journal import to_standard_error
+from .commands import experiment, load
+from .server.event_log import to_standard_error
 
 if TYPE_CHECKING:
     from probes import Report
@@ -39,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         status: int = options.run(options)
         return status
 
-    return guarded("papaya", run)
+    return run_command("papaya", run)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     selftest.add_argument("--json", action="store_true", help="as JSON")
     selftest.set_defaults(run=_selftest)
 
-    loading.add_to(commands)
+    load.add_to(commands)
     experiment.add_to(commands)
 
     status = commands.add_parser("status", help="the counters of a running service, as JSON")
@@ -128,7 +126,7 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
 def _pairs(words: list[str]) -> dict[str, str]:
     pairs = dict(word.partition("=")[::2] for word in words)
     if not all(pairs.values()):
-        raise Refused("--set takes NAME=VALUE, such as lock=ofd")
+        raise CommandError("--set takes NAME=VALUE, such as lock=ofd")
     return pairs
 
 
@@ -157,7 +155,7 @@ def _report(path: str, forced: dict[str, str] | None = None) -> Report:
             report = probes.measure(only=NEEDED, repeat=ASKED_AGAIN)
         return report
     except probes.ReportError as error:
-        raise Refused(str(error)) from None
+        raise CommandError(str(error)) from None
 
 
 def _measured() -> bytes:
@@ -190,9 +188,9 @@ def _measured() -> bytes:
         measured = file.read()
     _, status = os.waitpid(pid, 0)
     if not measured:
-        from .service import how_it_ended
+        from .server.server import how_it_ended
 
-        raise Refused(f"the lab could not measure this host ({how_it_ended(status)})", 3)
+        raise CommandError(f"the lab could not measure this host ({how_it_ended(status)})", 3)
     return measured
 
 
@@ -229,30 +227,31 @@ def _settings(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from . import daemon, engines, journal, key
-    from .board import Board
-    from .chat import Chat
-    from .listener import listen, names
-    from .processes import close_all_but
-    from .service import Service
+    from . import engines, key
+    from .server import daemonize, event_log
+    from .server.listener import listen, names
+    from .server.processes import close_all_but
+    from .server.scoreboard import Board
+    from .server.server import Service
+    from .server.session import Chat
 
     config = configuration.load(options.config, _given(options))
     if config.daemon:
         close_all_but()  # What the shell has open, the daemon is not to keep open for ever.
-    engine = engines.load(config.engine)
+    engine = engines.load_engine(config.engine)
     secret = key.load(config.key)
-    say = journal.opened(config.syslog or config.daemon)
+    say = event_log.opened(config.syslog or config.daemon)
     settings = _chosen(config.report, dict(config.set))
     listeners = listen(config.listen, settings["listen"])
     telling = None
     if config.daemon:
-        journal.announce([f"listening on {name}" for name in names(listeners)])
-        telling = daemon.detach(settings["daemon"])
+        event_log.announce([f"listening on {name}" for name in names(listeners)])
+        telling = daemonize.detach(settings["daemon"])
     pid_file = None
     try:
-        pid_file = daemon.write_pid(config.pid_file) if config.pid_file else None
+        pid_file = daemonize.write_pid(config.pid_file) if config.pid_file else None
         if config.user:
-            daemon.give_up_root(config.user, settings["privileges"])
+            daemonize.give_up_root(config.user, settings["privileges"])
         told = options.verbose or config.syslog or config.daemon
         for choice in settings.choices.values() if told else ():
             if choice.name in engine.unused:
@@ -267,25 +266,25 @@ def _serve(options: argparse.Namespace) -> int:
             nonlocal telling
             say(f"serving on {', '.join(names(listeners))} with the engine {config.engine}")
             if telling is not None:
-                daemon.tell(telling, daemon.READY)
+                daemonize.tell(telling, daemonize.READY)
                 telling = None
             else:
-                journal.announce([f"listening on {name}" for name in names(listeners)])
+                event_log.announce([f"listening on {name}" for name in names(listeners)])
 
         # The children share this process's memory as long as nobody writes to it, and what is
         # frozen no collection writes to.
         gc.collect()
         gc.freeze()
         service.serve(ready)
-    except (Refused, OSError) as error:
+    except (CommandError, OSError) as error:
         if telling is not None:
-            daemon.tell(telling, str(error).encode())
+            daemonize.tell(telling, str(error).encode())
         elif config.daemon:
             say(str(error))  # Standard error is nobody's.
         raise
     finally:
         if pid_file is not None:
-            daemon.remove_pid(config.pid_file, pid_file)
+            daemonize.remove_pid(config.pid_file, pid_file)
     return 0
 
 
@@ -293,16 +292,16 @@ def _chat(options: argparse.Namespace) -> int:
     from .client import connection, plain
 
     if options.once and not options.plain:
-        raise Refused("--once goes with --plain")
+        raise CommandError("--once goes with --plain")
     who = connection.account(vars(options))
     if options.plain:
         return plain.run(who, options.once)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Refused("this is no terminal: add --plain, for pipes and scripts")
+        raise CommandError("this is no terminal: add --plain, for pipes and scripts")
     try:
         from .client import screen
     except ImportError as missing:
-        raise Refused(
+        raise CommandError(
             f"the terminal interface needs {missing.name}: pip install 'textual>=1', "
             "or chat with --plain",
             3,
@@ -349,7 +348,7 @@ def _selftest(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from . import status
+    from .server import status
 
     print(json.dumps(status.ask(options.socket), indent=1))
     return 0

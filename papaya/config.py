@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import Refused
+from probes.errors import CommandError
 
 DEFAULT_PORT = 7722
 
@@ -124,7 +124,7 @@ _TYPES = typing.get_type_hints(Config)
 def load(path: str | None, options: Mapping[str, Any]) -> Config:
     """The configuration of the file (None: no file) with ``options`` over it; they win.
 
-    Raises Refused for a file that cannot be read, an unknown entry, or a bad value.
+    Raises CommandError for a file that cannot be read, an unknown entry, or a bad value.
     """
     document: dict[str, Any] = {}
     if path is not None:
@@ -132,44 +132,46 @@ def load(path: str | None, options: Mapping[str, Any]) -> Config:
             with open(path, "rb") as file:
                 document = tomllib.load(file)
         except OSError as error:
-            raise Refused(f"{path}: {error.strerror}") from None
+            raise CommandError(f"{path}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise Refused(f"{path}: no TOML: {error}") from None
+            raise CommandError(f"{path}: no TOML: {error}") from None
     values = {name: _checked(f"{path}: {name}", name, v) for name, v in document.items()}
     for name, value in options.items():
         values[name] = _checked(f"--{name.replace('_', '-')}", name, value)
     config = Config(**values)
     for name in ("key", "log"):
         if not getattr(config, name):
-            raise Refused(f'no {name} file: give --{name} FILE, or {name} = "FILE" in papaya.toml')
+            raise CommandError(
+                f'no {name} file: give --{name} FILE, or {name} = "FILE" in papaya.toml'
+            )
     return config
 
 
 def _checked(where: str, name: str, value: Any) -> Any:
-    """``value`` as `Config` wants it, or Refused."""
+    """``value`` as `Config` wants it, or CommandError."""
     if name not in FIELDS:
-        raise Refused(f"{where}: no such entry; there are {', '.join(FIELDS)}")
+        raise CommandError(f"{where}: no such entry; there are {', '.join(FIELDS)}")
     kind = _TYPES[name]
     meta = FIELDS[name].metadata
     if name == "listen":
         addresses = [value] if isinstance(value, str) else value
         if not isinstance(addresses, list | tuple) or not addresses:
-            raise Refused(f"{where}: not an address, nor a list of them")
+            raise CommandError(f"{where}: not an address, nor a list of them")
         for address in addresses:
             split_address(address if isinstance(address, str) else "")
         return tuple(addresses)
     if name == "set":
         if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-            raise Refused(f'{where}: not a table of settings, such as lock = "ofd"')
+            raise CommandError(f'{where}: not a table of settings, such as lock = "ofd"')
         return types.MappingProxyType(dict(value))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not kind:
-        raise Refused(f"{where}: {value!r} is not {_WORDS[kind]}")
+        raise CommandError(f"{where}: {value!r} is not {_WORDS[kind]}")
     if "choices" in meta and value not in meta["choices"]:
-        raise Refused(f"{where}: {value!r} is none of {', '.join(meta['choices'])}")
+        raise CommandError(f"{where}: {value!r} is none of {', '.join(meta['choices'])}")
     if "least" in meta and not meta["least"] <= value <= meta["most"]:
-        raise Refused(f"{where}: {value} is not between {meta['least']} and {meta['most']}")
+        raise CommandError(f"{where}: {value} is not between {meta['least']} and {meta['most']}")
     if name == "max_unauthenticated":
         _check_early_drop(where, value)
     if name in ("key", "log", "report", "pid_file", "status") and value:
@@ -186,11 +188,13 @@ def _check_early_drop(where: str, value: str) -> None:
         if not (1 <= start <= full <= 100000 and 1 <= rate <= 100):
             raise ValueError
     except ValueError:
-        raise Refused(f"{where}: {value!r} is not START:RATE:FULL, such as 30:30:100") from None
+        raise CommandError(
+            f"{where}: {value!r} is not START:RATE:FULL, such as 30:30:100"
+        ) from None
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """``HOST:PORT`` as host and port; the host is empty for every address.  Raises Refused."""
+    """``HOST:PORT`` as host and port; the host is empty for every address.  Raises CommandError."""
     host, colon, port = address.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -198,7 +202,7 @@ def split_address(address: str) -> tuple[str, int]:
     else:
         bad = ":" in host
     if bad or not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise Refused(f"{address!r} is no address: HOST:PORT, [HOST]:PORT or :PORT")
+        raise CommandError(f"{address!r} is no address: HOST:PORT, [HOST]:PORT or :PORT")
     return host, int(port)
 
 

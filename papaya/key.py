@@ -7,7 +7,7 @@ import os
 import re
 import stat
 
-from .errors import Refused
+from probes.errors import CommandError
 
 LENGTH = 128
 """Characters a key has; 64 random bytes."""
@@ -20,9 +20,9 @@ def new(path: str) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise Refused(f"{path}: is there already; remove it first to make a new key") from None
+        raise CommandError(f"{path}: is there already; remove it first to make a new key") from None
     except OSError as error:
-        raise Refused(f"{path}: {error.strerror}", 3) from None
+        raise CommandError(f"{path}: {error.strerror}", 3) from None
     try:
         os.fchmod(descriptor, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -31,38 +31,40 @@ def new(path: str) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         os.unlink(path)
-        raise Refused(f"{path}: {error.strerror}", 3) from None
+        raise CommandError(f"{path}: {error.strerror}", 3) from None
 
 
 def load(path: str) -> bytes:
     """The key in ``path``.
 
-    Raises Refused where it cannot be read, is no key, or others than its owner could
+    Raises CommandError where it cannot be read, is no key, or others than its owner could
     have read it.
     """
     try:
         # Not blocking: a FIFO of that name is refused below, not waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise Refused(f"{path}: {error.strerror}; papaya key new FILE makes a key") from None
+        raise CommandError(f"{path}: {error.strerror}; papaya key new FILE makes a key") from None
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise Refused(f"{path}: no regular file")
+            raise CommandError(f"{path}: no regular file")
         # systemd lets a unit's user read a credential by an access control list, which shows as
         # the mode of the group (systemd.exec(5), LoadCredential=).
         credentials = os.environ.get("CREDENTIALS_DIRECTORY")
         is_credential = credentials and os.path.dirname(os.path.abspath(path)) == credentials
         if found.st_mode & (0o037 if is_credential else 0o077):
-            raise Refused(
+            raise CommandError(
                 f"{path}: others can read or write it (mode {found.st_mode & 0o777:04o}); "
                 f"chmod 600 {path}, and make a new key if they may have"
             )
         if found.st_uid not in (os.geteuid(), 0):
-            raise Refused(f"{path}: belongs to user {found.st_uid}; chown it to yourself")
+            raise CommandError(f"{path}: belongs to user {found.st_uid}; chown it to yourself")
         text = file.read(LENGTH + 2)
     if not re.fullmatch(rb"[0-9a-fA-F]{%d}\r?\n?" % LENGTH, text):
-        raise Refused(f"{path}: not {LENGTH} hexadecimal digits; papaya key new FILE makes a key")
+        raise CommandError(
+            f"{path}: not {LENGTH} hexadecimal digits; papaya key new FILE makes a key"
+        )
     return text[:LENGTH]
 
 

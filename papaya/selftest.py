@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from . import engines, key
-from .load import Load
+from .load.chat import Load
 
 CLIENTS, MESSAGES = 8, 25
 _LONGEST_LOG = 90
@@ -229,6 +229,6 @@ _CHECKS = {
 def chosen(engine: str | None) -> list[str]:
     """The engines to check: the one, or all."""
     if engine is None:
-        return engines.names()
-    engines.load(engine)
+        return engines.list_engines()
+    engines.load_engine(engine)
     return [engine]

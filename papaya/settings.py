@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .errors import Refused
+from probes.errors import CommandError
 
 if TYPE_CHECKING:
     from probes import Report
@@ -298,7 +298,7 @@ class Choice:
     facts: Mapping[str, str]
 
 
-class RuledOut(Refused):
+class RuledOut(CommandError):
     """The facts leave a setting no option."""
 
 
@@ -316,12 +316,12 @@ class Settings:
         """Choose from the facts of ``report``; ``forced`` gives values by name (``--set``).
 
         Raises RuledOut where the facts rule out every option, or the one that is forced,
-        Refused for a name or a value there is not.
+        CommandError for a name or a value there is not.
         """
         forced = forced or {}
         for name in forced:
             if name not in NAMES:
-                raise Refused(f"no setting {name!r}: there are {', '.join(NAMES)}")
+                raise CommandError(f"no setting {name!r}: there are {', '.join(NAMES)}")
         return cls({s.name: _choose(s, report, forced.get(s.name)) for s in SETTINGS})
 
 
@@ -331,7 +331,7 @@ def _choose(setting: Setting, report: Report, forced: str | None) -> Choice:
         options = tuple(option for option in options if option.value == forced)
         if not options:
             values = ", ".join(repr(option.value) for option in setting.options)
-            raise Refused(f"setting {setting.name}: no {forced!r}; it may be {values}")
+            raise CommandError(f"setting {setting.name}: no {forced!r}; it may be {values}")
     possible = [option for option in options if not _against(option, report)]
     if not possible:
         why = "; ".join(f"{o.value}: {', '.join(_against(o, report))}" for o in options)

@@ -23,7 +23,7 @@ if os.name != "posix":
 TYPE_CHECKING = False  # Known to type checkers by its name; `typing` takes a while to import.
 if TYPE_CHECKING:
     from .fact import Fact, Platform, Report, ReportError
-    from .library import measure
+    from .recorded import measure
 
 __all__ = ["Fact", "Platform", "Report", "ReportError", "measure"]
 
@@ -32,9 +32,9 @@ def __getattr__(name: str) -> object:
     """Each of ``__all__``, imported when it is asked for: `__main__` has to begin before that."""
     if name not in __all__:
         raise AttributeError(f"module 'probes' has no attribute {name!r}")
-    from . import fact, library
+    from . import fact, recorded
 
     globals().update(
-        {each: getattr(library if each == "measure" else fact, each) for each in __all__}
+        {each: getattr(recorded if each == "measure" else fact, each) for each in __all__}
     )
     return globals()[name]

@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Optional
 
 from . import renderings
-from .arguments import Parser
+from .command_line import Parser
 from .fact import FAULTS, Report, ReportError, printable, write_whole
 from .files import (
     open_standard_descriptors,
@@ -193,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
 def _report_options(parser: Parser) -> None:
     _add_choosing(parser)
     _add_measuring(parser)
-    _add_format(parser, renderings.formats())
+    _add_format(parser, renderings.list_formats())
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write there, not to standard output"
     )
@@ -395,7 +395,7 @@ def _print_list(probes: Mapping[str, Probe], as_json: bool) -> None:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from .explain import explain, explained
+    from .commands.explain import explain, explained
 
     probes = _found(options.words)
     if len(probes) > 1 and not _all_are_ids(options.words):
@@ -525,7 +525,7 @@ def _in_ci() -> bool:
 
 
 def _pack(options: argparse.Namespace) -> int:
-    from .pack import pack
+    from .commands.pack import pack
 
     size = pack(options.output)
     name = "lab.pyz" if options.output == "-" else os.path.basename(options.output)
@@ -547,7 +547,7 @@ def _debug(options: argparse.Namespace) -> int:
     (probe,) = probes.values()
     _need_null_device()
 
-    from . import debug
+    from .commands import debug
 
     if options.strace:
         arguments = [probe.id, f"--repeat={options.repeat}"]

@@ -9,9 +9,9 @@ import shlex
 import signal
 
 from . import refusals
-from .command import run as run_command
 from .harness import ending
 from .probe import Blocked, Unsupported
+from .run_program import run as run_command
 
 patience = 8.0
 """Seconds the compiler may take: fewer than a probe may, so that the reason names the compiler."""

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from . import command, compiler, lens, libc
+from . import compiler, lens, libc, run_program
 from .fact import Platform
 from .probe import settings
 
@@ -261,7 +261,7 @@ def _run(words: list[str], error_too: bool = False) -> str:
     """What a command says, empty where it is not there or does not end."""
     path = os.environ.get("PATH", "") + ":/sbin:/usr/sbin"
     with contextlib.suppress(OSError):
-        return command.run(
+        return run_program.run(
             words, errors_too=error_too, seconds=5, environment={**os.environ, "PATH": path}
         )[1]
     return ""

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from ctypes import c_void_p
 from typing import Any, Callable, Optional
 
-from . import command, lens, libc, refusals
+from . import lens, libc, refusals, run_program
 from .probe import Blocked, Unsupported
 
 
@@ -174,7 +174,7 @@ class Shell(Child):
     def end_input(self) -> None:
         """Have it read the end of its input; whatever it says from here on is heard still."""
         os.close(self.writing)
-        self.writing = command.open_nothing()
+        self.writing = run_program.open_nothing()
 
 
 def shell(script: str, before: Callable[[], Any] = lambda: None) -> Shell:
@@ -616,7 +616,7 @@ def small_filesystem(kilobytes: int) -> Iterator[str]:
     else:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder]
     try:
-        status, said = command.run(mount, errors_too=True)
+        status, said = run_program.run(mount, errors_too=True)
     except OSError as error:
         status, said = -1, str(error)
     if status:
@@ -624,4 +624,4 @@ def small_filesystem(kilobytes: int) -> Iterator[str]:
     try:
         yield folder
     finally:
-        command.run(["umount", folder])
+        run_program.run(["umount", folder])

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Iterable
 from typing import Any
 
-from . import command, lens, libc, limits, refusals
+from . import lens, libc, limits, refusals, run_program
 from .fact import BLOCKED, BROKEN, MEASURED, UNSUPPORTED
 from .probe import Blocked, Probe, Sample, Unsupported
 
@@ -68,7 +68,7 @@ def _tell(writing: int, document: dict[str, Any]) -> None:
 
 def _lead_nowhere(*descriptors: int) -> None:
     """Have reading from them find the end, and writing to them be forgotten."""
-    nothing = command.open_nothing()
+    nothing = run_program.open_nothing()
     for descriptor in descriptors:
         os.dup2(nothing, descriptor)
     if nothing not in descriptors:

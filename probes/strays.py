@@ -7,7 +7,7 @@ import errno
 import os
 import signal
 
-from . import command, lens, libc
+from . import lens, libc, run_program
 from .probe import Blocked, Unsupported
 
 
@@ -71,7 +71,7 @@ def remove(folder: str) -> None:
         except OSError as error:
             if error.errno == errno.EBUSY:
                 # A file system that a killed probe had mounted (not on Linux: see harness).
-                command.run(["umount", folder])
+                run_program.run(["umount", folder])
         os.chmod(folder, 0o700)
         with os.scandir(folder) as entries:
             for entry in entries:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from probes import cli as probes
-from probes.arguments import Parser
+from probes.command_line import Parser
 from tests.worlds import ROOT
 
 # The others need a later Python.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.pack import pack
+from probes.commands.pack import pack
 from tests.needs import needs
 from tests.worlds import ROOT
 

@@ -9,44 +9,44 @@ from pathlib import Path
 
 import pytest
 
-from probes import command
+from probes import run_program
 
 
 @pytest.fixture(params=["posix_spawnp", "fork"])
 def start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Start programs as CPython does, and as a Python without posix_spawnp() does."""
-    monkeypatch.setattr(command, "_HAS_SPAWN", request.param == "posix_spawnp")
+    monkeypatch.setattr(run_program, "_HAS_SPAWN", request.param == "posix_spawnp")
 
 
 @pytest.mark.usefixtures("start")
 def test_output_and_status() -> None:
     script = "echo out; echo err >&2; cat; exit 3"
-    status, said = command.run(["sh", "-c", script])
+    status, said = run_program.run(["sh", "-c", script])
     assert (os.WEXITSTATUS(status), said) == (3, "out\n")
-    _, said = command.run(["sh", "-c", script], errors_too=True)
+    _, said = run_program.run(["sh", "-c", script], errors_too=True)
     assert said == "out\nerr\n"
-    _, said = command.run(["sh", "-c", "echo $A"], environment={**os.environ, "A": "word"})
+    _, said = run_program.run(["sh", "-c", "echo $A"], environment={**os.environ, "A": "word"})
     assert said == "word\n"
 
 
 @pytest.mark.usefixtures("start")
 def test_the_program_begins_with_signals_at_their_default() -> None:
     assert signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN
-    status, _ = command.run(["sh", "-c", "kill -PIPE $$"])
+    status, _ = run_program.run(["sh", "-c", "kill -PIPE $$"])
     assert os.WTERMSIG(status) == signal.SIGPIPE
 
 
 @pytest.mark.usefixtures("start")
 def test_a_program_that_cannot_be_run(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as missing:
-        command.run(["/nonexistent/program"])
+        run_program.run(["/nonexistent/program"])
     assert missing.value.filename == "/nonexistent/program"
     (tmp_path / "file").touch(mode=0o644)
     with pytest.raises(PermissionError):
-        command.run([str(tmp_path / "file")])
+        run_program.run([str(tmp_path / "file")])
     before = os.listdir("/dev/fd")
     with pytest.raises(FileNotFoundError):
-        command.run(["/nonexistent/program"])
+        run_program.run(["/nonexistent/program"])
     assert len(os.listdir("/dev/fd")) == len(before)
 
 
@@ -55,7 +55,7 @@ def test_a_program_that_does_not_end_is_killed_with_its_children() -> None:
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
     with pytest.raises(TimeoutError, match=r"did not end within 0\.5 s"):
-        command.run(["sh", "-c", "while :; do sleep 1000 & wait; done"], seconds=0.5)
+        run_program.run(["sh", "-c", "while :; do sleep 1000 & wait; done"], seconds=0.5)
     os.close(writing)
     # The pipe ends when the last process that holds it does.
     assert select.select([reading], [], [], 60)[0]
@@ -70,6 +70,6 @@ def test_without_a_null_device_an_empty_file_does(
     monkeypatch.setattr(os, "devnull", "/nonexistent/null")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     # What goes to standard error does not come back by standard input.
-    _, said = command.run(["sh", "-c", "echo error >&2; echo out; cat"])
+    _, said = run_program.run(["sh", "-c", "echo error >&2; echo out; cat"])
     assert said == "out\n"
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from probes import debug
+from probes.commands import debug
 from tests.needs import needs, require
 from tests.worlds import ROOT, needs_linux, run_lab
 

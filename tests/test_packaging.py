@@ -21,7 +21,7 @@ from tests.worlds import ROOT
 
 LEFT_OUT = shutil.ignore_patterns(
     "__pycache__", "*.pyc", ".git", ".tox", ".venv", ".*_cache", ".hypothesis", ".experiment",
-    "*.egg-info", "build", "dist", "results", "quick", "experiment.out",
+    "*.egg-info", "build", "dist", "quick", "experiment.out",
 )  # fmt: skip
 ENVIRONMENT = {
     name: value
@@ -57,7 +57,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if int(setuptools.__version__.partition(".")[0]) < 77:
         pytest.skip(f"setuptools {setuptools.__version__} is too old: pip install 'setuptools>=77'")
     folder = tmp_path_factory.mktemp("sdist")
-    clone = shutil.copytree(ROOT, folder / "clone", ignore=LEFT_OUT)
+    clone = shutil.copytree(ROOT, folder / "clone", ignore=_ignore)
     with tarfile.open(_build("sdist", clone, folder / "dist")) as archive:
         # Python 3.9's first releases do not know filters.
         options: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
@@ -91,6 +91,12 @@ def installed(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def _site(venv: Path) -> Path:
     (site,) = venv.glob("lib/python*/site-packages")
     return site
+
+
+def _ignore(folder: str, names: list[str]) -> set[str]:
+    """Return which of ``names`` are no part of the repository; a package may be named results."""
+    results = {"results"} if Path(folder) == ROOT else set()
+    return LEFT_OUT(folder, names) | results
 
 
 def _contents(folder: Path) -> dict[str, tuple[int, int]]:

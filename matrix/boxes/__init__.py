@@ -6,22 +6,21 @@ Each has ``lacks()``, why it cannot be built here; ``built()``, the one in the c
 
 from __future__ import annotations
 
-import importlib
 import os
+import sys
 from types import ModuleType
 
-
-def names() -> list[str]:
-    """All boxes there are."""
-    files = (name.removesuffix(".py") for name in os.listdir(__path__[0]) if name.endswith(".py"))
-    return sorted(name for name in files if not name.startswith("_"))
+from probes import plugins
 
 
-def load(name: str) -> ModuleType:
-    """The box of that name.  Raises LookupError where there is none."""
-    if name not in names():
-        raise LookupError(f"no box {name!r}: there are {', '.join(names())}")
-    return importlib.import_module(f"{__name__}.{name}")
+def list_boxes() -> list[str]:
+    """Return the names of all boxes."""
+    return plugins.list_plugins(sys.modules[__name__])
+
+
+def load_box(name: str) -> ModuleType:
+    """Return the module of that box; raise CommandError if there is none."""
+    return plugins.load_plugin(sys.modules[__name__], "box", name)
 
 
 def cache(name: str) -> str:

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 
-from matrix.ways import Unavailable
+from matrix.providers import Unavailable
 
 from . import cache
 

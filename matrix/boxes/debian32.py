@@ -30,7 +30,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from matrix.ways import Unavailable
+from matrix.providers import Unavailable
 
 from . import _ext4, _mirror, cache
 from ._cache import alone, building, made_by

@@ -25,7 +25,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from matrix.ways import Unavailable
+from matrix.providers import Unavailable
 
 from . import _mirror, cache
 from ._cache import alone, building, made_by

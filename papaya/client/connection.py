@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from probes.errors import CommandError
+
 from .. import key as keys
 from ..config import DEFAULT_PORT, split_address
-from ..errors import Refused
-from ..wire import clean, untimed
+from ..protocol import clean, untimed
 
 ENTRIES = ("server", "key", "name")
 CONFIG = "~/.config/papaya/client.toml"
@@ -42,7 +43,7 @@ class Account:
 def account(given: Mapping[str, str | None]) -> Account:
     """The account from what is given, else the environment, else ``client.toml``.
 
-    ``PAPAYA_SERVER``, ``PAPAYA_KEY`` (the key's file) and ``PAPAYA_NAME``.  Raises Refused.
+    ``PAPAYA_SERVER``, ``PAPAYA_KEY`` (the key's file) and ``PAPAYA_NAME``.  Raises CommandError.
     """
     path = os.path.expanduser(CONFIG)
     entries = _entries(path)
@@ -52,12 +53,12 @@ def account(given: Mapping[str, str | None]) -> Account:
     }
     for name, option in (("server", "HOST[:PORT]"), ("key", "--key FILE")):
         if not found[name]:
-            raise Refused(f'no {name}: give {option}, or {name} = "…" in {CONFIG}')
+            raise CommandError(f'no {name}: give {option}, or {name} = "…" in {CONFIG}')
     host, port = split_server(str(found["server"]))
     name = str(found["name"] or os.environ.get("LOGNAME") or os.environ.get("USER") or "anonymous")
     name = clean(name.encode("utf-8", "replace")).decode().replace(":", "").strip()
     if not name:
-        raise Refused("an empty name: give another --name")
+        raise CommandError("an empty name: give another --name")
     return Account(host, port, keys.load(os.path.expanduser(str(found["key"]))), name)
 
 
@@ -68,12 +69,12 @@ def _entries(path: str) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise Refused(f"{path}: {error.strerror}") from None
+        raise CommandError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"{path}: no TOML: {error}") from None
+        raise CommandError(f"{path}: no TOML: {error}") from None
     for name, value in entries.items():
         if name not in ENTRIES or not isinstance(value, str):
-            raise Refused(f"{path}: {name}: there are {', '.join(ENTRIES)}, each a text")
+            raise CommandError(f"{path}: {name}: there are {', '.join(ENTRIES)}, each a text")
     return entries
 
 

@@ -1,26 +1,23 @@
-"""One chat, several ways to serve its clients at once: a file an engine.
+"""Engines: the ways to serve many clients at once, one file each.
 
-Each has an ``ENGINE``, a subclass of `papaya.service.Engine`.
+Each has an ``ENGINE``, a subclass of `papaya.server.server.Engine`.
 """
 
 from __future__ import annotations
 
-import importlib
-import os
+import sys
 
-from ..errors import Refused
-from ..service import Engine
+from probes import plugins
 
-
-def names() -> list[str]:
-    """All engines there are."""
-    files = (name.removesuffix(".py") for name in os.listdir(__path__[0]) if name.endswith(".py"))
-    return sorted(name for name in files if not name.startswith("_"))
+from ..server.server import Engine
 
 
-def load(name: str) -> type[Engine]:
-    """The engine of that name.  Raises Refused where there is none."""
-    if name not in names():
-        raise Refused(f"no engine {name!r}: there are {', '.join(names())}")
-    engine: type[Engine] = importlib.import_module(f"{__name__}.{name}").ENGINE
+def list_engines() -> list[str]:
+    """Return the names of all engines."""
+    return plugins.list_plugins(sys.modules[__name__])
+
+
+def load_engine(name: str) -> type[Engine]:
+    """Return the engine of that name; raise CommandError if there is none."""
+    engine: type[Engine] = plugins.load_plugin(sys.modules[__name__], "engine", name).ENGINE
     return engine

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from ..crowd import Client, Crowd
-from ..service import LEFT, Engine, Service, Visitor
+from ..server.server import LEFT, Engine, Service, Visitor
+from ._crowd import Client, Crowd
 
 
 class Coroutines(Engine):

@@ -14,13 +14,14 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from ..board import CLIENTS, NOTICE, SENDER
-from ..cluster import CODES, Cluster
-from ..errors import Refused
-from ..log import Moved
-from ..multicast import Group, ringer
-from ..processes import fork
-from ..service import LEFT, Engine, Service, Visitor
+from probes.errors import CommandError
+
+from ..server.message_log import Moved
+from ..server.processes import fork
+from ..server.scoreboard import CLIENTS, NOTICE, SENDER
+from ..server.server import LEFT, Engine, Service, Visitor
+from ..server.wakeup import Group, ringer
+from ._cluster import CODES, Cluster
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Fork(Engine):
     def ring(self) -> None:
         self._ring()
         # Not to keep open what the log was.  Else the children find it out for themselves.
-        with contextlib.suppress(Refused, Moved, OSError):
+        with contextlib.suppress(CommandError, Moved, OSError):
             self.cluster.reader.refresh()
 
     # The daemon -----------------------------------------------------------------------------

@@ -14,11 +14,11 @@ import socket
 import time
 from dataclasses import dataclass, field
 
-from ..board import CLIENTS, SENDER
-from ..multicast import Group, ringer
-from ..processes import fork
-from ..service import LEFT, Engine, Service, Visitor, how_it_ended
-from ..worker import WELCOME, Worker
+from ..server.processes import fork
+from ..server.scoreboard import CLIENTS, SENDER
+from ..server.server import LEFT, Engine, Service, Visitor, how_it_ended
+from ..server.wakeup import Group, ringer
+from ._worker import WELCOME, Worker
 
 _SHORT_LIVES = 8
 _AGAIN_SECONDS = 1.0

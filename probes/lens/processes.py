@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ctypes import byref, c_int, c_long, c_size_t
 from typing import Callable
 
-from .. import command, libc
+from .. import libc, run_program
 from ..probe import Blocked, Unsupported
 from .proof import Unproven, look, new_process, word
 from .structures import Found
@@ -63,14 +63,14 @@ def _state_by_proc(pid: int) -> str:
 
 
 def _state_by_ps(pid: int) -> str:
-    _, listed = command.run(["ps", "-o", "stat=", "-p", str(pid)])
+    _, listed = run_program.run(["ps", "-o", "stat=", "-p", str(pid)])
     return listed.strip()[:1]
 
 
 def _prove_ps() -> None:
     """Raise Unproven unless ps tells of the lab's own processes, and their states."""
     with _idle_child() as pid:
-        _, parent = command.run(["ps", "-o", "ppid=", "-p", str(pid)])
+        _, parent = run_program.run(["ps", "-o", "ppid=", "-p", str(pid)])
         if parent.strip() != str(os.getpid()):
             raise Unproven("it does not see a child of the lab")
     _prove_state(_state_by_ps)
@@ -211,7 +211,7 @@ def children() -> set[int]:
     with contextlib.suppress(Blocked, OSError, ValueError):
         watch()  # A ps that shows other processes may have one by the id of this, with children.
         # One option a column: a BSD's ps takes what follows the first "=" for a heading.
-        _, listed = command.run(["ps", "-ax", "-o", "pid=", "-o", "ppid="])
+        _, listed = run_program.run(["ps", "-ax", "-o", "pid=", "-o", "ppid="])
         parents = {int(pid): int(ppid) for pid, ppid in map(str.split, listed.splitlines())}
         if os.getpid() in parents:
             return {pid for pid, parent in parents.items() if parent == os.getpid()}

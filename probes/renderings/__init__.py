@@ -10,12 +10,12 @@ may hold anything.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
+from .. import plugins
 from ..fact import BLOCKED, MEASURED, STATUSES, UNSTABLE, UNSUPPORTED, Fact, Report, printable, show
 
 if TYPE_CHECKING:
@@ -34,21 +34,17 @@ class Style:
     verbose: bool = False
 
 
-def formats() -> list[str]:
-    """The names of all formats."""
-    names = (module.name for module in pkgutil.iter_modules(__path__))
-    return [name for name in names if not name.startswith("_")]
+def list_formats() -> list[str]:
+    """Return the names of all formats."""
+    return plugins.list_plugins(sys.modules[__name__])
 
 
 def render(
     name: str, report: Report, probes: Mapping[str, Probe], style: Optional[Style] = None
 ) -> str:
-    """``report`` in the format ``name``; LookupError for a format there is not."""
-    if name not in formats():
-        raise LookupError(f"no format {name!r}: there are {', '.join(formats())}")
-    text: str = importlib.import_module(f"{__name__}.{name}").render(
-        report, probes, style or Style()
-    )
+    """Return ``report`` in the format ``name``; raise CommandError for an unknown format."""
+    format = plugins.load_plugin(sys.modules[__name__], "format", name)
+    text: str = format.render(report, probes, style or Style())
     return text
 
 

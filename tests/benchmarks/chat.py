@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 
 from papaya import engines  # noqa: E402
 from papaya.key import LENGTH  # noqa: E402
-from papaya.load import Load  # noqa: E402
+from papaya.load.chat import Load  # noqa: E402
 from papaya.selftest import served  # noqa: E402
 
 
@@ -249,7 +249,7 @@ def main() -> None:
         f"{'':22} {'us/deliv':>8} {'p50 ms':>8} {'p99 ms':>8} {'KiB/client':>10}"
         f" {'join ms':>9} {'procs':>6} {'lost':>6} {'order':>6}"
     )
-    for name in engines.names():
+    for name in engines.list_engines():
         with served("--engine", name) as server:
             measure(f"papaya {name}", server.address, server.key, server.process.pid, options)
     program = shutil.which("ngircd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

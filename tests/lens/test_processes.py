@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from probes import command, lens, libc
+from probes import lens, libc, run_program
 from probes.lens import processes
 from probes.lens.proof import Unproven
 from probes.lens.structures import Found
@@ -345,7 +345,7 @@ def test_without_a_list_children_are_told_by_their_numbers(
             raise listed
         return 0, listed
 
-    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(run_program, "run", run)
     monkeypatch.setattr(processes, "watch", lambda: None)
     monkeypatch.setattr(processes, "_younger_processes", lambda: {4, 5})
     assert lens.children() == {4, 5}

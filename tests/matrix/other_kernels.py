@@ -41,10 +41,10 @@ from typing import IO
 
 from matrix.boxes import _mirror, cache
 from matrix.boxes._cache import alone, building, made_by
-from matrix.ways import Unavailable
+from matrix.providers import Unavailable
 from probes import Report
+from probes.commands.pack import pack
 from probes.fact import FAULTS, INHERENT, MEASURED, ReportError, Value, printable, show
-from probes.pack import pack
 
 DEFAULT = ("s390x", "mips64el", "armhf13")
 AT_ONCE = 2

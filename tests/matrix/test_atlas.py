@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from matrix import atlas
-from matrix.atlas.grid import FULL, HOLLOW, arrange, groups, sections, system
-from matrix.atlas.references import link
-from matrix.atlas.synonyms import SYNONYMS, find_synonyms
 from matrix.cell import BASELINES
+from matrix.report import atlas
+from matrix.report.atlas.grid import FULL, HOLLOW, arrange, groups, sections, system
+from matrix.report.atlas.references import link
+from matrix.report.atlas.synonyms import SYNONYMS, find_synonyms
 from matrix.table import Table, columns
 from probes import Report
 from probes.catalogue import SURPRISES

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from matrix import ways
+from matrix import providers
 from matrix.cell import BASELINES, Cell, chosen, load, recorded_as
-from papaya.errors import Refused
 from probes.environment import describe
+from probes.errors import CommandError
 from probes.fact import Platform
 
 DEBIAN = Platform(
@@ -94,7 +94,7 @@ def test_baselines_are_in_the_users_folder_for_all(mine: Path) -> None:
 )
 def test_what_is_no_cell(mine: Path, text: str, said: str) -> None:
     mine.write_text(text)
-    with pytest.raises(Refused, match=said) as raised:
+    with pytest.raises(CommandError, match=said) as raised:
         load(str(mine))
     assert str(raised.value).startswith(f"{mine}: ")
 
@@ -117,13 +117,13 @@ def test_a_cell_that_replaces_a_built_in_one_is_said(
 
 def test_baselines_that_are_no_folder(mine: Path) -> None:
     mine.touch()
-    with pytest.raises(Refused, match="not a folder of baselines; name one in --baselines"):
+    with pytest.raises(CommandError, match="not a folder of baselines; name one in --baselines"):
         load(None, str(mine))
 
 
 def test_every_way_says_what_its_argument_is() -> None:
-    for name in ways.names():
-        way = ways.load(name)
+    for name in providers.list_providers():
+        way = providers.load_provider(name)
         assert way.argument_is == "" or f'"{name}:' in way.argument_is
 
 
@@ -134,14 +134,14 @@ def test_names_that_name_files(mine: Path, name: str) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=f"{tmp_path}/none: No such file or directory"):
+    with pytest.raises(CommandError, match=f"{tmp_path}/none: No such file or directory"):
         load(f"{tmp_path}/none")
 
 
 def test_those_asked_for_each_once() -> None:
     ours = load()
     assert [cell.name for cell in chosen(ours, ["musl", "here", "musl"])] == ["musl", "here"]
-    with pytest.raises(Refused, match="no cell 'moon': there are here, python-oldest, "):
+    with pytest.raises(CommandError, match="no cell 'moon': there are here, python-oldest, "):
         chosen(ours, ["musl", "moon"])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix.ways import _kvm
+from matrix.providers import _kvm
 
 Trial = Callable[[str], str]
 

@@ -18,15 +18,15 @@ from pathlib import Path
 
 import pytest
 
-from matrix import far
+from matrix import remote_agent
 from matrix.cell import BASELINES as FOLDER
 from matrix.cell import Cell, load
+from matrix.providers import here as pythons
+from matrix.providers import vagrant
 from matrix.run import Outcome, Plan, _gate
-from matrix.ways import here as pythons
-from matrix.ways import vagrant
-from papaya.errors import Refused
 from probes import Report
 from probes.environment import describe
+from probes.errors import CommandError
 from probes.fact import BLOCKED, Platform
 from tests.needs import needs
 from tests.papaya.conftest import descendants, runs, state, until
@@ -420,7 +420,7 @@ def test_a_broken_baseline_is_unreadable_input(work: Workplace) -> None:
 def test_nothing_measured_is_no_pass(here: Report) -> None:
     facts = {fact.id: replace(fact, status=BLOCKED, value=None, reason="-") for fact in here}
     cell = Cell("box", (("here", ""),), baselines="/nowhere")
-    with pytest.raises(Refused, match="nothing was measured") as raised:
+    with pytest.raises(CommandError, match="nothing was measured") as raised:
         _gate(cell, Plan("/nowhere"), Outcome("box"), Report(here.environment, facts))
     assert raised.value.status == 3
 
@@ -579,7 +579,7 @@ def test_a_slow_far_end_is_not_kept_from_removing_what_it_has(
     monkeypatch.setattr(shutil, "rmtree", interrupted)
     before = signal.getsignal(signal.SIGINT)
     try:
-        far.serve(Channel())  # type: ignore[no-untyped-call]
+        remote_agent.serve(Channel())  # type: ignore[no-untyped-call]
     finally:
         signal.signal(signal.SIGINT, before)
     assert list(tmp_path.iterdir()) == []
@@ -587,8 +587,8 @@ def test_a_slow_far_end_is_not_kept_from_removing_what_it_has(
 
 def test_what_a_guest_runs_is_plain() -> None:
     """No shell of Linux's, no /proc: FreeBSD has neither."""
-    assert far.__file__
-    text = Path(far.__file__).read_text()
+    assert remote_agent.__file__
+    text = Path(remote_agent.__file__).read_text()
     for word in ("bash", "/proc", "shell=True", "os.system"):
         assert word not in text
 

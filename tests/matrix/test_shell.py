@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 
-from matrix.ways import _ssh, ssh
+from matrix.providers import _ssh, ssh
 
 from .workplace import ROOT
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from matrix import network
-from matrix.ways import vagrant
+from matrix.providers import vagrant
 
 Program = Callable[..., None]
 

@@ -15,7 +15,7 @@ import pytest
 
 import probes
 from papaya.key import LENGTH
-from papaya.load import Load, Member
+from papaya.load.chat import Load, Member
 from papaya.selftest import Server
 from papaya.settings import NEEDED
 

@@ -1,4 +1,4 @@
-"""guarded(): output that cannot be written is one line, in papaya and in the matrix."""
+"""run_command(): output that cannot be written is one line, in papaya and in the matrix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from papaya.command import guarded
+from probes.command_line import run_command
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -42,10 +42,10 @@ def fault() -> int:
 
 
 def test_an_interrupt_amid_an_import_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert guarded("papaya", interrupted_import) == 130
+    assert run_command("papaya", interrupted_import) == 130
     assert capsys.readouterr().err == "papaya: interrupted\n"
 
 
 def test_another_runtime_error_is_not_taken_for_one() -> None:
     with pytest.raises(RuntimeError, match="a fault of ours"):
-        guarded("papaya", fault)
+        run_command("papaya", fault)

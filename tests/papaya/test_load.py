@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from papaya.key import LENGTH
-from papaya.load import Load
+from papaya.load.chat import Load
 
 KEY = b"k" * LENGTH
 STAMP = b"2026-11-22T23:59:59Z "

@@ -19,12 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from papaya import engines, key, open_loop
-from papaya.errors import Refused
+from papaya import engines, key
 from papaya.key import LENGTH
-from papaya.load import Load, shown
-from papaya.open_loop import Offered, drive
+from papaya.load import constant_rate
+from papaya.load.chat import Load, shown
+from papaya.load.constant_rate import Offered, drive
 from papaya.selftest import served
+from probes.errors import CommandError
 from tests.worlds import ROOT, needs_linux
 
 from .conftest import until
@@ -95,13 +96,13 @@ def wait_for_reader(patch: pytest.MonkeyPatch) -> None:
 
     How much of that a busy machine has not read at the end of the load is the machine's affair.
     """
-    look = open_loop._Sink._unread
+    look = constant_rate._Sink._unread
 
-    def unread(self: open_loop._Sink) -> int:
+    def unread(self: constant_rate._Sink) -> int:
         until(lambda: not look(self))
         return look(self)
 
-    patch.setattr(open_loop._Sink, "_unread", unread)
+    patch.setattr(constant_rate._Sink, "_unread", unread)
 
 
 def test_what_is_offered_is_sent_in_that_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +167,7 @@ def test_a_server_that_takes_no_more_is_told_on() -> None:
     assert outcome.achieved_mbps < 0.5 * outcome.offered_mbps
     # The load's own faults, on a busy machine, come before the server's.
     late = (outcome.late_ms or 0) / 1000
-    assert outcome.refused == open_loop._refused(
+    assert outcome.refused == constant_rate._refused(
         outcome.achieved_mbps / outcome.offered_mbps, outcome.load_cpu_percent, late
     )
     assert outcome.messages == 4000
@@ -182,13 +183,13 @@ def test_a_server_that_takes_no_more_is_told_on() -> None:
     ],
 )
 def test_why_it_is_no_measurement(reached: float, busy: float, late: float, told: str) -> None:
-    assert open_loop._refused(reached, busy, late) == told
+    assert constant_rate._refused(reached, busy, late) == told
 
 
 def test_a_server_that_lets_go_is_told_on() -> None:
     with (
         serving(hang_up) as address,
-        pytest.raises(Refused, match=r"127\.0\.0\.1:\d+: the server let a connection go"),
+        pytest.raises(CommandError, match=r"127\.0\.0\.1:\d+: the server let a connection go"),
     ):
         drive(address, SLOW, key=None)
 
@@ -237,7 +238,7 @@ def test_nobody_there() -> None:
         address = free.getsockname()
     said = f"127.0.0.1:{address[1]}: connection 1: Connection refused; is the server running"
     for secret in (None, b"k" * LENGTH):
-        with pytest.raises(Refused, match=said) as refused:
+        with pytest.raises(CommandError, match=said) as refused:
             drive(address, SLOW, key=secret)
         assert refused.value.status == 3
 
@@ -245,7 +246,7 @@ def test_nobody_there() -> None:
 def test_a_host_of_no_name_is_named() -> None:
     said = r"no-such-host\.invalid:7722: connection 1: .*; is the server running"
     for secret in (None, b"k" * LENGTH):
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(CommandError, match=said):
             drive(("no-such-host.invalid", 7722), SLOW, key=secret)
 
 
@@ -257,7 +258,7 @@ def test_an_address_is_named_as_it_is_typed() -> None:
 # Chats ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", engines.names())
+@pytest.mark.parametrize("engine", engines.list_engines())
 def test_a_chat_loses_nothing(engine: str) -> None:
     with served("--engine", engine) as server:
         outcome = drive(server.address, Offered(8, 100, 64, 1.0, 0.2), key=server.key)
@@ -418,6 +419,8 @@ def test_a_stall_does_not_move_the_schedule() -> None:
             time.sleep(0.01)
         timer.join()
     size = 100_000
-    dues = [open_loop._HEADER.unpack_from(got, at)[2] for at in range(0, len(got) - size + 1, size)]
+    dues = [
+        constant_rate._HEADER.unpack_from(got, at)[2] for at in range(0, len(got) - size + 1, size)
+    ]
     assert len(dues) >= 40
     assert {round(b - a, 6) for a, b in itertools.pairwise(dues)} == {0.01}

@@ -19,17 +19,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papaya import config, daemon, key
-from papaya.board import COMMITTED, LINES, REPAIRED, Board
-from papaya.chat import Chat, Session
+from papaya import config, key
 from papaya.client.connection import Incoming, shown, split_server
-from papaya.errors import Refused
-from papaya.limits import Limits, source
-from papaya.listener import prepare
-from papaya.log import LOCKS, Log, after_newline
+from papaya.protocol import Lines, clean, timed, untimed
+from papaya.server import daemonize
+from papaya.server.admission import Limits, source
+from papaya.server.listener import prepare
+from papaya.server.message_log import LOCKS, Log, after_newline
+from papaya.server.scoreboard import COMMITTED, LINES, REPAIRED, Board
+from papaya.server.session import Chat, Session
 from papaya.settings import NEEDED, SETTINGS, Settings
-from papaya.wire import Lines, clean, timed, untimed
 from probes import Fact, Platform, Report
+from probes.errors import CommandError
 from tests.worlds import ROOT, needs_root
 
 # Wire ----------------------------------------------------------------------------------------
@@ -182,16 +183,18 @@ def test_a_log_that_is_no_file_is_refused(kind: str, tmp_path: Path) -> None:
         os.mkfifo(path)
     else:
         path.mkdir()
-    with pytest.raises(Refused, match=rf"^{path}: (no regular file|Is a directory)$") as raised:
+    with pytest.raises(
+        CommandError, match=rf"^{path}: (no regular file|Is a directory)$"
+    ) as raised:
         opened(path, Board(1))
     assert raised.value.status == 3
 
 
 WRITERS = """
 import os, sys
-from papaya.board import COMMITTED, LINES, Board
-from papaya.listener import prepare
-from papaya.log import LOCKS, Log
+from papaya.server.scoreboard import COMMITTED, LINES, Board
+from papaya.server.listener import prepare
+from papaya.server.message_log import LOCKS, Log
 
 path, lock = sys.argv[1:]
 board = Board(1)
@@ -274,7 +277,7 @@ def test_a_key_is_new_private_and_never_written_over(tmp_path: Path) -> None:
     key.new(str(path))
     assert path.stat().st_mode & 0o777 == 0o600
     assert len(key.load(str(path))) == key.LENGTH
-    with pytest.raises(Refused, match="is there already"):
+    with pytest.raises(CommandError, match="is there already"):
         key.new(str(path))
 
 
@@ -310,7 +313,7 @@ def test_a_key_that_others_can_read_is_refused(mode: int, tmp_path: Path) -> Non
     path = tmp_path / "key"
     key.new(str(path))
     path.chmod(mode)
-    with pytest.raises(Refused, match="others can read"):
+    with pytest.raises(CommandError, match="others can read"):
         key.load(str(path))
 
 
@@ -319,7 +322,7 @@ def test_what_is_no_key_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text(text)
     path.chmod(0o600)
-    with pytest.raises(Refused, match="hexadecimal"):
+    with pytest.raises(CommandError, match="hexadecimal"):
         key.load(str(path))
 
 
@@ -329,11 +332,11 @@ def test_what_is_no_key_is_refused(text: str, tmp_path: Path) -> None:
 def test_a_pid_file_is_held_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "pid"
     path.write_text("what one left that was killed")
-    held = daemon.write_pid(str(path))
+    held = daemonize.write_pid(str(path))
     assert path.read_text() == f"{os.getpid()}\n"
-    with pytest.raises(Refused, match=f"running already, as process {os.getpid()}"):
-        daemon.write_pid(str(path))
-    daemon.remove_pid(str(path), held)
+    with pytest.raises(CommandError, match=f"running already, as process {os.getpid()}"):
+        daemonize.write_pid(str(path))
+    daemonize.remove_pid(str(path), held)
     os.close(held)
     assert not path.exists()
 
@@ -350,7 +353,7 @@ def test_a_pid_file_that_was_removed_meanwhile_is_not_held(
         flock(descriptor, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    held = daemon.write_pid(str(path))
+    held = daemonize.write_pid(str(path))
     assert os.path.samestat(os.fstat(held), path.stat())
     os.close(held)
 
@@ -367,8 +370,8 @@ def test_a_pid_file_that_may_be_anothers_is_refused(kind: str, tmp_path: Path) -
         path.mkdir()
     else:
         os.mkfifo(path)
-    with pytest.raises(Refused, match=rf"^{path}: ") as raised:
-        daemon.write_pid(str(path))
+    with pytest.raises(CommandError, match=rf"^{path}: ") as raised:
+        daemonize.write_pid(str(path))
     assert raised.value.status == 3
     assert other.read_text() == "precious"
 
@@ -378,8 +381,8 @@ def test_a_pid_file_of_another_user_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "pid"
     path.write_text("1")
     os.chown(path, 65534, 65534)
-    with pytest.raises(Refused, match="belongs to user 65534"):
-        daemon.write_pid(str(path))
+    with pytest.raises(CommandError, match="belongs to user 65534"):
+        daemonize.write_pid(str(path))
     assert path.read_text() == "1"
 
 
@@ -389,7 +392,7 @@ def test_a_pid_file_of_another_user_is_refused(tmp_path: Path) -> None:
 def test_root_is_given_up_whichever_id_it_is(ids: str, how: str) -> None:
     program = f"""if True:
         import os
-        from papaya.daemon import give_up_root
+        from papaya.server.daemonize import give_up_root
         os.setgroups([0])
         os.setresuid({ids})
         give_up_root("nobody", "{how}")
@@ -599,7 +602,7 @@ def test_what_rules_every_option_out_is_named() -> None:
         "locks.flock_second_open_conflicts": False, "locks.ofd_exists": None,
         "locks.fcntl_inherited_by_fork": True,
     }  # fmt: skip
-    with pytest.raises(Refused, match="flock_second_open_conflicts is no") as raised:
+    with pytest.raises(CommandError, match="flock_second_open_conflicts is no") as raised:
         chosen({**LINUX, **none})
     assert raised.value.status == 3
     assert "\n" not in str(raised.value)
@@ -651,7 +654,7 @@ def test_options_win_over_the_file(tmp_path: Path) -> None:
 def test_a_bad_entry_is_one_line(text: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "papaya.toml"
     path.write_text(text)
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(CommandError) as raised:
         config.load(str(path), {})
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)

@@ -16,7 +16,7 @@ import pytest
 
 from papaya.client.connection import Seen, message
 from papaya.key import LENGTH
-from papaya.load import Load
+from papaya.load.chat import Load
 from papaya.selftest import Server
 from tests.papaya.conftest import Fake, Serve
 from tests.worlds import needs_linux, needs_root

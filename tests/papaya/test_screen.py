@@ -16,7 +16,7 @@ import pexpect
 import pyte
 import pytest
 
-from papaya.load import Load
+from papaya.load.chat import Load
 from papaya.selftest import Server
 from tests.papaya.conftest import Fake, Serve
 

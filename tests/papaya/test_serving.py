@@ -26,16 +26,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from papaya import engines, selftest
-from papaya.errors import Refused
 from papaya.key import LENGTH
-from papaya.load import Load
+from papaya.load.chat import Load
 from papaya.selftest import Server
+from papaya.server.status import ask
 from papaya.settings import NAMES
-from papaya.status import ask
+from probes.errors import CommandError
 from tests.papaya.conftest import Serve, check_streams, descendants, runs, settle, until
 from tests.worlds import ROOT, needs_linux, needs_root, shim
 
-ENGINES = engines.names()
+ENGINES = engines.list_engines()
 every_engine = pytest.mark.parametrize("engine", ENGINES)
 
 
@@ -672,7 +672,7 @@ CHOICES = (
         (engine, forced)
         for engine in ENGINES
         for forced in CHOICES
-        if forced.partition("=")[0] not in engines.load(engine).unused
+        if forced.partition("=")[0] not in engines.load_engine(engine).unused
     ],
 )
 def test_it_runs_with_every_choice_this_host_can_honour(
@@ -698,7 +698,7 @@ def test_each_setting_that_is_used_is_said_once(engine: str, serve: Serve) -> No
     assert "setting" not in quiet.errors()
     server = serve("--engine", engine, "--verbose")
     said = re.findall(r"^papaya: setting (\w+): ", server.errors(), re.MULTILINE)
-    assert said == [name for name in NAMES if name not in engines.load(engine).unused]
+    assert said == [name for name in NAMES if name not in engines.load_engine(engine).unused]
 
 
 def test_what_the_facts_rule_out_is_refused(serve: Serve) -> None:
@@ -753,7 +753,7 @@ def test_a_status_that_nothing_is_said_of(tmp_path: Path) -> None:
         listening.bind(str(path))
         listening.listen()
         pool.submit(lambda: listening.accept()[0].close())
-        with pytest.raises(Refused, match=f"^{path}: it closed the connection"):
+        with pytest.raises(CommandError, match=f"^{path}: it closed the connection"):
             ask(str(path))
 
 

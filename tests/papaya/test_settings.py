@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from papaya.errors import Refused
 from papaya.settings import (
     NAMES,
     NEEDED,
@@ -19,6 +18,7 @@ from papaya.settings import (
     _choose,
 )
 from probes import Fact, Platform, Report
+from probes.errors import CommandError
 
 HERE = Platform("Linux", "1", "amd64", "libc", "1", 64)
 OPTIONS = [(setting, option) for setting in SETTINGS for option in setting.options]
@@ -140,7 +140,7 @@ def test_what_is_asked_for_is_said_and_may_be_ruled_out() -> None:
     with pytest.raises(RuledOut, match=r"rule out all there is: blue: a\.cold is no$") as raised:
         choose(COLOUR, *measured({**RED, "a.cold": False}), forced="blue")
     assert raised.value.status == 3
-    with pytest.raises(Refused, match="setting colour: no 'pink'; it may be 'red', 'blue'"):
+    with pytest.raises(CommandError, match="setting colour: no 'pink'; it may be 'red', 'blue'"):
         choose(COLOUR, forced="pink")
 
 
@@ -158,5 +158,5 @@ def test_settings_by_name() -> None:
     settings = Settings.from_report(report(), {"lock": "ofd"})
     assert settings["lock"] == "ofd"
     assert list(settings.choices) == list(NAMES)
-    with pytest.raises(Refused, match="no setting 'lokc': there are listen, v6only"):
+    with pytest.raises(CommandError, match="no setting 'lokc': there are listen, v6only"):
         Settings.from_report(report(), {"lokc": "ofd"})

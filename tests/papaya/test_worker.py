@@ -13,12 +13,12 @@ from tests.worlds import ROOT
 DAEMON = """
 import os, socket, sys
 from papaya import config, key
-from papaya.board import Board
-from papaya.chat import Chat
-from papaya.multicast import Group
-from papaya.processes import fork
+from papaya.server.scoreboard import Board
+from papaya.server.session import Chat
+from papaya.server.wakeup import Group
+from papaya.server.processes import fork
 from papaya.settings import Settings
-from papaya.worker import Worker
+from papaya.engines._worker import Worker
 from probes import Platform, Report
 
 settings = Settings.from_report(Report(Platform("Linux", "1", "amd64", "libc", "1", 64), {}))

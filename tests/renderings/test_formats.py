@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 
 from probes import Report
-from probes.renderings import Style, formats, render, safe
+from probes.errors import CommandError
+from probes.renderings import Style, list_formats, render, safe
 from tests.renderings import PROBES, SAMPLE
 from tests.strategies import lightly, probes_for, reports
 from tests.worlds import ROOT
@@ -21,8 +22,8 @@ FORMATS = ["github", "header", "json", "junit", "markdown", "sarif", "text"]
 
 
 def test_the_formats() -> None:
-    assert formats() == FORMATS
-    with pytest.raises(LookupError, match="no format 'yaml': there are github, header"):
+    assert list_formats() == FORMATS
+    with pytest.raises(CommandError, match="no format 'yaml': there are github, header"):
         render("yaml", SAMPLE, PROBES)
 
 
@@ -77,7 +78,7 @@ heavy = {{"xml.etree.ElementTree", "unicodedata", "probes.probe", "subprocess"}}
 assert not heavy, heavy
 from probes import Platform, Report
 report = Report(Platform("Linux", "6.1", "x86_64", "glibc", "2.36", 64), {{}})
-print(probes.renderings.formats())
+print(probes.renderings.list_formats())
 print(probes.renderings.render("new", report, {{}}), end="")
 """
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ... import key as keys
-from ..results import CHAT, EQUAL, ORIGINAL, Subject
+from ..results.folder import CHAT, EQUAL, ORIGINAL, Subject
 
 HOME = os.path.dirname(os.path.abspath(__file__))
 _TOP = os.path.dirname(os.path.dirname(os.path.dirname(HOME)))

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from papaya.experiment.results import (
+from papaya.experiment.results.folder import (
     CELL_COLUMNS,
     CHAT,
     OK,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from papaya.experiment import accounting, paper
+from papaya.experiment.measure import accounting, paper
 from tests.needs import require
 from tests.worlds import needs_linux
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from papaya.experiment import results
-from papaya.experiment.analysis import Analysis, Comparison, number, told
-from papaya.experiment.plots import plots
-from papaya.experiment.published import answers, published
-from papaya.experiment.statistics import FEWEST, Interval
-from papaya.experiment.tables import Table, markdown, tables
+from papaya.experiment.analysis.published import answers, published
+from papaya.experiment.analysis.statistics import FEWEST, Interval
+from papaya.experiment.analysis.verdicts import Analysis, Comparison, number, told
+from papaya.experiment.report.plots import plots
+from papaya.experiment.report.tables import Table, markdown, tables
+from papaya.experiment.results import folder as results
 from tests.papaya.experiment import synthetic
 from tests.papaya.experiment.synthetic import COST
 

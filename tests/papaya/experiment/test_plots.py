@@ -18,13 +18,14 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from papaya.experiment import page, results
-from papaya.experiment.analysis import FEWEST_WINDOWS, Analysis
-from papaya.experiment.cli import DEFAULT_CONNECTIONS, QUICK
-from papaya.experiment.curves import Plot
-from papaya.experiment.layout import shape
-from papaya.experiment.plots import plots
-from papaya.experiment.style import COLOURS, INK, PAPER, apart, looks, png, svg
+from papaya.commands.experiment import DEFAULT_CONNECTIONS, QUICK
+from papaya.experiment.analysis.curves import Plot
+from papaya.experiment.analysis.verdicts import FEWEST_WINDOWS, Analysis
+from papaya.experiment.report import page
+from papaya.experiment.report.layout import shape
+from papaya.experiment.report.plots import plots
+from papaya.experiment.report.style import COLOURS, INK, PAPER, apart, looks, png, svg
+from papaya.experiment.results import folder as results
 from papaya.experiment.subjects import SUBJECTS
 from tests.papaya.experiment import synthetic
 from tests.papaya.experiment.synthetic import COST

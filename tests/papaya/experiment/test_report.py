@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import papaya.experiment
-from papaya.errors import Refused
-from papaya.experiment import report
-from papaya.experiment.cli import QUICK
+from papaya.commands.experiment import QUICK
+from papaya.experiment.report import output
+from probes.errors import CommandError
 from tests.browser import launched
 from tests.papaya.experiment import synthetic
 from tests.worlds import ROOT
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tmp_path_factory.mktemp("run"), SOME, connections=(1, 4, 16, 64), repeats=5, seconds=5,
         paper=True, refuse={("python-threads", 64): HARM}, left_out={"python-trio": HARM},
     )  # fmt: skip
-    report.write(made, lambda line: None)
+    output.write(made, lambda line: None)
     return made
 
 
@@ -48,7 +48,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     counts = tuple(int(count) for count in str(QUICK["connections"]).split(","))
     short: Any = {"repeats": QUICK["repeats"], "seconds": QUICK["seconds"]}
     made = synthetic.folder(tmp_path_factory.mktemp("quick"), connections=counts, **short)
-    report.write(made, lambda line: None)
+    output.write(made, lambda line: None)
     return made
 
 
@@ -58,7 +58,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("recorded")
     for name in ("run.json", "cells.csv", "windows.csv"):
         shutil.copy(Path(ROOT) / "docs" / "experiment" / name, made)
-    report.write(made, lambda line: None)
+    output.write(made, lambda line: None)
     return made
 
 
@@ -72,26 +72,26 @@ def test_the_documentation_has_the_tables_of_the_recorded_run(recorded: Path) ->
 
 def test_too_few_to_tell_stands_once(quick: Path, folder: Path) -> None:
     out = io.StringIO()
-    report.terminal(quick, out)
+    output.terminal(quick, out)
     said = {
         "terminal": " ".join(out.getvalue().split()),
         "tables.md": (quick / "tables.md").read_text(),
         "index.html": (quick / "index.html").read_text(),
     }
-    sentence = report.as_json(quick)["too_few"]
+    sentence = output.as_json(quick)["too_few"]
     assert sentence.startswith("Too few to tell: 42 of 42 points have fewer than 5 starts, ")
     for name, text in said.items():
         assert len(re.findall(r"too few", text, re.IGNORECASE)) == 1, name
         assert len(re.findall(r"fewer than 5 starts", text)) == 1, name
         assert sentence in text, name
-    assert report.as_json(folder)["too_few"] == ""
+    assert output.as_json(folder)["too_few"] == ""
     for name in ("tables.md", "index.html"):
         assert not re.search(r"too few", (folder / name).read_text(), re.IGNORECASE)
 
 
 def test_no_hint_names_a_distribution_that_is_not_published() -> None:
     """pip install '.[experiment]' in a clone, or what others have published."""
-    texts = [Path(ROOT) / "docs" / "experiment.md", *Path(report.__file__).parent.rglob("*.py")]
+    texts = [Path(ROOT) / "docs" / "experiment.md", *Path(output.__file__).parent.rglob("*.py")]
     hints = [
         hint
         for path in texts
@@ -107,7 +107,7 @@ def test_all_of_it_is_made(folder: Path) -> None:
     assert {path.name for path in (folder / "plots").iterdir()} == expected
     text = (folder / "tables.md").read_text()
     assert text.startswith("# What do concurrency paradigms cost?\n\n8 subjects, ")
-    for heading in ("Method", "Host and run", "Refused repetitions", "Left out"):
+    for heading in ("Method", "Host and run", "CommandError repetitions", "Left out"):
         assert f"\n## {heading}\n" in text
 
 
@@ -116,13 +116,13 @@ def test_what_is_made_again_is_the_same(folder: Path) -> None:
         return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     before, said = files(), list[str]()
-    report.write(folder, said.append)
+    output.write(folder, said.append)
     assert files() == before
     assert len(said) == 3
 
 
 def test_the_json_says_what_the_tables_say(folder: Path) -> None:
-    document = json.loads(json.dumps(report.as_json(folder)))
+    document = json.loads(json.dumps(output.as_json(folder)))
     ratio = next(
         each
         for each in document["ratios"]
@@ -137,8 +137,8 @@ def test_the_json_says_what_the_tables_say(folder: Path) -> None:
 
 def test_a_run_without_a_repetition_that_counts_is_refused(tmp_path: Path) -> None:
     synthetic.folder(tmp_path, {"c-epoll": 0.4}, connections=(1,), refuse={("c-epoll", 1): "slow"})
-    for make in (lambda: report.write(tmp_path, print), lambda: report.as_json(tmp_path)):
-        with pytest.raises(Refused, match="no repetition in it counts") as refused:
+    for make in (lambda: output.write(tmp_path, print), lambda: output.as_json(tmp_path)):
+        with pytest.raises(CommandError, match="no repetition in it counts") as refused:
             make()
         assert refused.value.status == 1
 
@@ -146,9 +146,9 @@ def test_a_run_without_a_repetition_that_counts_is_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("missing", "make"),
     [
-        ("numpy", report.as_json),
-        ("matplotlib", lambda folder: report.write(folder, print)),
-        ("plotext", lambda folder: report.terminal(folder, sys.stdout)),
+        ("numpy", output.as_json),
+        ("matplotlib", lambda folder: output.write(folder, print)),
+        ("plotext", lambda folder: output.terminal(folder, sys.stdout)),
     ],
 )
 def test_what_is_not_installed_is_said(
@@ -156,11 +156,11 @@ def test_what_is_not_installed_is_said(
 ) -> None:
     # As in a process that has imported none of it.
     for name in list(sys.modules):
-        if name.startswith(("papaya.experiment.", missing)) and name != report.__name__:
+        if name.startswith(("papaya.experiment.", missing)) and name != output.__name__:
             monkeypatch.delitem(sys.modules, name)
             monkeypatch.delattr(papaya.experiment, name.rpartition(".")[2], raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(CommandError) as refused:
         make(folder)
     line = f"a report needs {missing}: in a clone, pip install '.[experiment]'"
     assert (str(refused.value), refused.value.status) == (line, 3)
@@ -171,7 +171,7 @@ def test_what_is_not_installed_is_said(
 
 def test_in_a_file_there_is_no_colour(folder: Path) -> None:
     out = io.StringIO()
-    report.terminal(folder, out)
+    output.terminal(folder, out)
     text = out.getvalue()
     assert "\x1b" not in text
     assert "Read and discard: percent of a core by connections" in text
@@ -191,7 +191,7 @@ def test_in_a_terminal_there_is_colour_unless_it_is_not_wanted(
             return True
 
     out = Terminal()
-    report.terminal(folder, out)
+    output.terminal(folder, out)
     assert bool(re.search(r"\x1b\[[\d;]*[1-9]", out.getvalue())) == colour
 
 

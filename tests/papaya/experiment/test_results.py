@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from papaya.errors import Refused
-from papaya.experiment import results
-from papaya.experiment.results import CELL_COLUMNS, WINDOW_COLUMNS, Cell, Window
+from papaya.experiment.results import folder as results
+from papaya.experiment.results.folder import CELL_COLUMNS, WINDOW_COLUMNS, Cell, Window
 from papaya.experiment.subjects import SUBJECTS
+from probes.errors import CommandError
 from tests.papaya.experiment import synthetic
 from tests.papaya.experiment.synthetic import description, write
 
@@ -118,7 +118,7 @@ def test_windows_of_an_attempt_that_was_killed_do_not_count(folder: Path) -> Non
 
 
 def said(folder: Path) -> str:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(CommandError) as refused:
         results.read(folder)
     assert "\n" not in str(refused.value)
     assert refused.value.status == 2
@@ -218,7 +218,7 @@ def test_no_damage_ends_in_anything_but_a_line(
     said = "it was harmless"
     try:
         results.read(folder)
-    except Refused as refused:
+    except CommandError as refused:
         said = str(refused)
     finally:
         path.write_bytes(whole)

@@ -14,7 +14,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from papaya.experiment import design, results
+from papaya.experiment.measure import design
+from papaya.experiment.results import folder as results
 from tests.needs import needs
 from tests.papaya.conftest import descendants
 from tests.worlds import ROOT, needs_linux

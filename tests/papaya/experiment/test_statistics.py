@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from papaya.experiment import statistics
-from papaya.experiment.statistics import FEWEST, Interval, raised
+from papaya.experiment.analysis import statistics
+from papaya.experiment.analysis.statistics import FEWEST, Interval, raised
 
 scipy: Any = importlib.import_module("scipy.stats")
 

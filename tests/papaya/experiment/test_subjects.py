@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from papaya.experiment import results, subjects
+from papaya.experiment import subjects
+from papaya.experiment.results import folder as results
 from tests.needs import needs, require
 from tests.papaya.conftest import descendants
 from tests.worlds import needs_linux

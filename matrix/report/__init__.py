@@ -1,0 +1,1 @@
+"""Show several platforms side by side: text, Markdown, JSON, a web page."""

@@ -1,0 +1,1 @@
+"""Turn the results of a run into ratios, intervals and verdicts."""

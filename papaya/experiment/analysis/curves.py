@@ -1,0 +1,88 @@
+"""Values by connections, and the lines that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..report.style import Label, Look, label, log_axis
+from .statistics import Interval
+from .verdicts import Analysis
+
+Curve = dict[int, Interval]
+"""A value by connections."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure; the file's name, the title above it, and in words what it shows."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+def curve(analysis: Analysis, subject: str, column: str) -> Curve:
+    """The means of a column of cells; without those that a logarithmic axis has no place for."""
+    found = {n: analysis.interval(subject, n, column) for n in analysis.connections}
+    return {count: each for count, each in found.items() if each and each.value > 0}
+
+
+def lines(
+    axes: Axes,
+    curves: dict[str, Curve],
+    styles: dict[str, Look],
+    height: float | None,
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """Lines with whiskers; with names beside them where the axes' height is given."""
+    if height:
+        log_axis(axes.yaxis, *(limits or span([*curves.values()])))
+    for at, (name, curve) in enumerate(curves.items()):
+        # A little apart, so that whiskers do not hide each other.
+        shift = 1.1 ** (at / (len(curves) - 1) - 0.5) if len(curves) > 1 else 1
+        places = [count * shift for count in curve]
+        style = styles[name].line
+        for place, each in zip(places, curve.values(), strict=True):
+            if each.low is not None and each.high is not None:
+                axes.plot([place] * 2, [each.low, each.high], color=style["color"], linewidth=1.2,
+                          solid_capstyle="butt")  # fmt: skip
+        axes.plot(places, [each.value for each in curve.values()], **style)
+    if height:
+        last = max(max(curve) for curve in curves.values())
+        labels = [
+            Label(name, max(curve), curve[max(curve)].value, _onward(curve, last), styles[name])
+            for name, curve in curves.items()
+        ]
+        label(axes, labels, height)
+
+
+def _onward(curve: Curve, to: int) -> float:
+    """The value that a curve would go on to, straight on logarithmic axes."""
+    *before, last = sorted(curve)
+    value = curve[last].value
+    if not before:
+        return value
+    slope = log(value / curve[before[-1]].value) / log(last / before[-1])
+    return float(value * (to / last) ** slope)
+
+
+def whisker(axes: Axes, ratio: Interval, at: float, colour: str) -> None:
+    """The interval of a ratio, lying."""
+    if ratio.low is not None and ratio.high is not None:
+        axes.plot([ratio.low, ratio.high], [at, at], color=colour, linewidth=1.6,
+                  solid_capstyle="butt")  # fmt: skip
+
+
+def span(curves: Sequence[Curve]) -> tuple[float, float]:
+    """The least and the greatest, whiskers included; a whisker may reach below what a log shows."""
+    every = [each for curve in curves for each in curve.values()]
+    values = [each.value for each in every]
+    lows = [max(each.low, min(values) / 4) for each in every if each.low is not None]
+    highs = [each.high for each in every if each.high is not None]
+    return min(values + lows), max(values + highs)

@@ -1,0 +1,128 @@
+"""The paper's published figures, and this run beside them.
+
+``paper_results.csv`` names their source, and what is known to be wrong with them.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ..results.folder import CHAT, EQUAL
+from .verdicts import Analysis, Comparison, number, plural, told
+
+CUT_OFF = 20
+"""Rows that top shows where it does not write to a terminal: "around 20" (top(1), FreeBSD 13)."""
+PROCESSES, GOROUTINES = "c-processes", "go-goroutines"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row: percent of a core."""
+
+    paradigm: str
+    connections: int
+    mean: float
+    variance: float
+    sd: float
+    cv: float
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether top did not show all of its processes: one a connection, and the first."""
+        return self.paradigm == PROCESSES and self.connections + 1 > CUT_OFF
+
+
+@cache
+def published() -> dict[tuple[str, int], Published]:
+    """All, by paradigm and connections."""
+    text = Path(__file__).with_name("paper_results.csv").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    rows = [
+        Published(name, int(count), *map(float, numbers))
+        for name, count, *numbers in [*csv.reader(lines)][1:]
+    ]
+    return {(row.paradigm, row.connections): row for row in rows}
+
+
+def pairs(analysis: Analysis) -> list[tuple[str, str, str]]:
+    """The works for which both of the paper's paradigms were measured, with their subjects.
+
+    A variant is named after its paradigm: ``c-processes-original``.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for subject in analysis.subjects:
+        for paradigm in (PROCESSES, GOROUTINES):
+            if subject.name == paradigm or subject.name.startswith(f"{paradigm}-"):
+                found.setdefault(subject.work, {}).setdefault(paradigm, subject.name)
+    return [
+        (work, both[PROCESSES], both[GOROUTINES])
+        for work, both in sorted(found.items(), key=lambda each: each[0] != EQUAL)
+        if len(both) == 2 and work != CHAT
+    ]
+
+
+def beside_published(
+    analysis: Analysis,
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """The head and rows of a table by connections; no rows where nothing can be compared."""
+    here = pairs(analysis)
+    head = ["connections", PROCESSES, GOROUTINES, "ratio"]
+    for work, *names in here:
+        head += [f"{name} here" for name in names] + [f"ratio here, {work} work"]
+    rows = []
+    for count in analysis.connections:
+        theirs = [published().get((name, count)) for name in (PROCESSES, GOROUTINES)]
+        c, go = theirs
+        row = [str(count)]
+        row += [f"{number(one.mean)}{' †' * one.cut_off}" if one else "-" for one in theirs]
+        row.append(f"{number(go.mean / c.mean)}{' †' * c.cut_off}" if c and go else "-")
+        for _, ours, goes in here:
+            row += [told(analysis.interval(name, count)) for name in (ours, goes)]
+            row.append(told(analysis.compare(goes, ours, count).ratio))
+        rows.append(tuple(row))
+    return tuple(head), tuple(rows) if here else ()
+
+
+def answers(analysis: Analysis) -> list[str]:
+    """The paper's two questions of CPU, answered from this run, for equal and unequal work.
+
+    At the largest number of connections that both subjects were measured at.
+    """
+    said = []
+    for work, ours, goes in pairs(analysis):
+        both = [n for n in analysis.connections if analysis.compare(goes, ours, n).ratio]
+        if not both:
+            continue
+        count = both[-1]
+        lead = (
+            "With equal work" if work == EQUAL else "With the unequal work of the published servers"
+        )
+        use = analysis.compare(goes, ours, count)
+        line = f"{lead} and {plural(count, 'connection')}, {goes} {analysis.verdict(use)}."
+        one, other = published().get((PROCESSES, count)), published().get((GOROUTINES, count))
+        if one and other:
+            line += f" Published: {number(other.mean / one.mean)} times"
+            line += ", with a part of the processes counted." if one.cut_off else "."
+        line += _stability(analysis.variation(goes, ours, count))
+        seen = [analysis.paper(name, count) for name in (ours, goes)]
+        if seen[0] and seen[1]:
+            line += (
+                f" The paper's method would have said of the same runs: "
+                f"{number(seen[1][0] / seen[0][0])} times the CPU, and a Cv of "
+                f"{number(seen[1][1])} beside {number(seen[0][1])}."
+            )
+        said.append(line)
+    return said
+
+
+def _stability(found: Comparison) -> str:
+    ratio = found.ratio
+    if ratio is None:
+        return ""
+    line = f" Its Cv within a start is {told(ratio, ' times')} that of {found.reference}"
+    if ratio.low is None:
+        return f"{line}."
+    return f"{line}: no difference can be told." if ratio.holds(1) else f"{line}."

@@ -1,0 +1,1 @@
+"""Run the experiment: start subjects, put them under load, count their CPU time."""

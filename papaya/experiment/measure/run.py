@@ -1,0 +1,480 @@
+"""A run: start each subject afresh, put it under load, count its CPU time, write it down.
+
+What is in the results folder is done: a run that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import multiprocessing
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from probes import libc
+from probes.errors import CommandError
+from probes.probe import Unsupported
+
+from ...load.constant_rate import Offered, Outcome, drive
+from .. import subjects
+from ..results import folder as results
+from ..results.folder import Cell, Description, Design, Window
+from . import accounting, describe, paper
+from .design import Planned, planned
+
+Say = Callable[[str], None]
+
+_ATTEMPTS = 3
+"""For a repetition that is refused: a neighbour of this machine may have disturbed the load."""
+
+_OVERHEAD = 1.5
+"""Seconds that starting and ending take, until it is known."""
+
+_PSS_EVERY = 10
+"""Windows from one look at the memory to the next."""
+
+_STARTS, _ENDS = 60.0, 20.0
+"""Seconds a load has to connect, and a server to end."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a user asks for."""
+
+    folder: Path
+    design: Design
+    command: tuple[str, ...]
+
+
+def execute(plan: Plan, say: Say) -> int:
+    """Measure what is not measured yet; the exit status: 1 where a repetition was refused."""
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    # As Ctrl-C does, it ends what was begun.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with (
+        _alone(plan.folder),
+        tempfile.TemporaryDirectory(prefix="papaya-experiment-") as scratch,
+    ):
+        made, left_out = _made(plan.design, scratch, say)
+        description = _described(plan, made, left_out)
+        todo = planned(list(made), plan.design.connections, plan.design.repeats, plan.design.seed)
+        with _Files(plan.folder) as files, _on(description.cores.load):
+            done = {cell.key for cell in results.read_cells(plan.folder)}
+            left = [each for each in todo if each.key not in done]
+            if done:
+                say(f"{len(todo) - len(left)} of {len(todo)} repetitions are there already")
+            started = time.monotonic()
+            for number, each in enumerate(left):
+                say(_progress(each, number, len(left), time.monotonic() - started, plan.design))
+                for attempt in range(1, _ATTEMPTS + 1):
+                    cell, windows = _measured(each, made[each.subject], description, scratch)
+                    if cell.status == results.OK:
+                        break
+                    again = "; again" if attempt < _ATTEMPTS else ""
+                    say(f"refused: {cell.why}{again}")
+                files.add(replace(cell, attempts=attempt), windows)
+    refused = [c for c in results.read_cells(plan.folder) if c.status == results.REFUSED]
+    if refused:
+        say(f"{len(refused)} of {len(todo)} repetitions were refused and do not count")
+    return 1 if refused else 0
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other run goes on in the folder meanwhile."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise CommandError(f"{folder}: another run is at work in it", 3) from None
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _on(cores: tuple[int, ...]) -> Iterator[None]:
+    """This process on these cores: who looks on is not to be in the server's way."""
+    if not cores:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _progress(each: Planned, number: int, of: int, spent: float, design: Design) -> str:
+    """Which is next, and how long all that is left takes: by the plan, then by what it took."""
+    took = spent / number if number else design.warmup + design.seconds + _OVERHEAD
+    minutes, seconds = divmod(int(took * (of - number)), 60)
+    hours, minutes = divmod(minutes, 60)
+    left = f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+    at = f"{each.connections} connection{'s' * (each.connections != 1)}"
+    return f"{number + 1} of {of}: {each.subject}, {at}; {left} left"
+
+
+def _made(design: Design, folder: str, say: Say) -> tuple[dict[str, subjects.Made], dict[str, str]]:
+    """What can be started of the subjects, and why the others cannot."""
+    made, left_out = {}, {}
+    for subject in design.subjects:
+        say(f"making {subject.name}")
+        try:
+            made[subject.name] = subjects.make(subject.name, folder)
+        except subjects.Missing as missing:
+            left_out[subject.name] = str(missing)
+            say(f"left out: {subject.name}: {missing}")
+    if not made:
+        raise CommandError("none of the subjects can be made here", 3)
+    return made, left_out
+
+
+def _described(plan: Plan, made: dict[str, subjects.Made], left_out: dict[str, str]) -> Description:
+    """``run.json``: the one that is there, if it is of the same design, or a new one."""
+    path = plan.folder / "run.json"
+    description = describe.description(plan.design, plan.command, made, left_out)
+    if path.exists():
+        there = results.read_description(plan.folder)
+        if there.design != plan.design:
+            raise CommandError(
+                f"{plan.folder}: holds a run of another design: name another folder in --output, "
+                "or give the options it was begun with"
+            )
+        for what, was, now in (
+            ("set of subjects", there.left_out.keys(), left_out.keys()),
+            ("host", there.host, description.host),
+            ("accounting", there.accounting.method, description.accounting.method),
+            ("cores", there.cores, description.cores),
+        ):
+            if was != now:
+                raise CommandError(
+                    f"{plan.folder}: was begun with another {what}; name another folder"
+                )
+        return there
+    path.write_text(description.dumps(), encoding="utf-8")
+    return description
+
+
+class _Files:
+    """The two files that rows are added to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cells = _opened(folder / "cells.csv", results.CELL_COLUMNS)
+        self.windows = _opened(folder / "windows.csv", results.WINDOW_COLUMNS)
+
+    def __enter__(self) -> _Files:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self.cells)
+        os.close(self.windows)
+
+    def add(self, cell: Cell, windows: Sequence[Window]) -> None:
+        """A repetition is done when its own row is there, which comes last."""
+        _append(self.windows, [window.row() for window in windows])
+        _append(self.cells, [cell.row()])
+
+
+def _opened(path: Path, columns: list[str]) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    text = path.read_bytes()
+    # A line that a killed run left unfinished would be one with the next.
+    os.ftruncate(descriptor, text.rfind(b"\n") + 1)
+    if b"\n" not in text:
+        _append(descriptor, [columns])
+    return descriptor
+
+
+def _append(descriptor: int, rows: Sequence[Sequence[str]]) -> None:
+    data = results.lines(rows).encode()
+    if os.write(descriptor, data) < len(data):
+        raise CommandError(
+            "the disk is full: what is measured is kept; go on when there is room", 3
+        )
+    os.fsync(descriptor)
+
+
+# One repetition ---------------------------------------------------------------------------
+
+
+def _measured(
+    each: Planned, made: subjects.Made, description: Description, scratch: str
+) -> tuple[Cell, list[Window]]:
+    design, cores = description.design, description.cores
+    group = server = None
+
+    def prepare() -> None:
+        _end_with_runner()
+        if group:
+            group.join()
+        if cores.server:
+            os.sched_setaffinity(0, cores.server)
+
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        try:
+            if description.accounting.method == "cgroup":
+                with subjects.held():
+                    group = accounting.group()
+            server, address = subjects.start(made, folder, prepare)
+            meter = group or accounting.other(server.pid)
+            sampled = _sampled(each, made, server.pid, meter, address, design, cores.load)
+            usage = _ended(server)
+            if meter.method == "rusage":
+                # What it is to be born and to end is none of the load's.
+                server, _ = subjects.start(made, folder, prepare)
+                usage = max(0.0, usage - _ended(server))
+        except subjects.NotStarted as error:
+            return _refused(each, f"it did not start: {error}"), []
+        except CommandError as refused:
+            return _refused(each, str(refused)), []
+        finally:
+            with subjects.held():
+                if server:
+                    subjects.kill(server)
+                if group:
+                    group.close()
+    return _judged(each, made, sampled, usage, meter)
+
+
+@dataclass
+class _Sampled:
+    """What was seen of one repetition."""
+
+    outcome: Outcome
+    windows: list[Window]
+    cpu: int
+    """Nanoseconds."""
+    seconds: float
+    switches: tuple[int, int] | None
+    steal: float | None
+    pss: int | None
+
+
+def _sampled(
+    each: Planned,
+    made: subjects.Made,
+    pid: int,
+    meter: accounting.Meter,
+    address: tuple[str, int],
+    design: Design,
+    cores: tuple[int, ...],
+) -> _Sampled:
+    """Put it under load, from a process of its own, and look on.
+
+    Raises CommandError where the load could not be offered to the end.
+    """
+    chat = made.subject.work == results.CHAT
+    bits = each.connections * design.mbps * 1e6
+    offered = Offered(
+        connections=each.connections,
+        rate=design.chat_rate if chat else bits / 8 / design.size,
+        size=design.chat_size if chat else design.size,
+        seconds=design.seconds,
+        # Where the whole life is counted, nothing of it can be left out.
+        warmup=0.0 if meter.method == "rusage" else design.warmup,
+    )
+    context = multiprocessing.get_context("fork")
+    heard, telling = context.Pipe()
+    load = context.Process(target=_load, args=(address, offered, made.key, cores, heard, telling))
+    try:
+        with subjects.held():
+            load.start()
+        telling.close()
+        if not heard.poll(_STARTS + design.warmup):
+            raise CommandError(f"the load did not begin within {_STARTS:.0f} s")
+        _word(heard)
+        return _watched(each, heard, pid, meter, design)
+    finally:
+        with subjects.held():
+            if load.pid:
+                load.kill()
+                load.join()
+            heard.close()
+
+
+def _word(heard: Connection) -> object:
+    try:
+        word = heard.recv()
+    except EOFError:
+        raise CommandError("the load generator died", 3) from None
+    if isinstance(word, CommandError):
+        raise word
+    return word
+
+
+def _watched(
+    each: Planned, heard: Connection, pid: int, meter: accounting.Meter, design: Design
+) -> _Sampled:
+    """From the moment the warm-up is over until the load says that the window is."""
+    hz = accounting.TICK_HZ
+    begun = at = time.monotonic()
+    first = cpu = meter.read()
+    steal, switches = accounting.steal_seconds(), accounting.switches(pid)
+    ticks = accounting.ticks(pid) if design.paper else {}
+    windows: list[Window] = []
+    pss = accounting.pss_kib(pid)
+    over = False
+    while not over:
+        due = begun + design.window * (len(windows) + 1)
+        over = heard.poll(max(0.0, due - time.monotonic()))
+        now, read = time.monotonic(), meter.read()
+        if over and now - at < design.window / 2:
+            break  # What is left is no window.
+        percents: tuple[float, float] | tuple[None, None] = (None, None)
+        if design.paper:
+            after = accounting.ticks(pid)
+            percents = paper.percents(ticks, after, now - at, hz)
+            ticks = after
+        exact = (read - cpu) / 1e7 / (now - at)
+        windows.append(
+            Window(
+                each.block,
+                each.subject,
+                each.connections,
+                each.aa,
+                now - begun,
+                now - at,
+                exact,
+                *percents,
+            )
+        )
+        at, cpu = now, read
+        if len(windows) % _PSS_EVERY == 0:
+            pss = _more(pss, accounting.pss_kib(pid))
+        _live(each, None if meter.method == "rusage" else exact, now - begun, design.seconds)
+    seconds, used = now - begun, read - first
+    _word(heard)
+    after_switches, after_steal = accounting.switches(pid), accounting.steal_seconds()
+    pss = _more(pss, accounting.pss_kib(pid))
+    heard.send(None)  # Now it may let its connections go.
+    outcome = _word(heard)
+    assert isinstance(outcome, Outcome)
+    return _Sampled(
+        outcome,
+        windows if meter.method != "rusage" else [],
+        used,
+        seconds,
+        (after_switches[0] - switches[0], after_switches[1] - switches[1])
+        if switches and after_switches
+        else None,
+        after_steal - steal if steal is not None and after_steal is not None else None,
+        pss,
+    )
+
+
+def _more(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else max(one, other)
+
+
+def _live(each: Planned, percent: float | None, seconds: float, of: float) -> None:
+    """On a terminal, what it uses now; the next line that is said takes its place."""
+    if sys.stderr.isatty():
+        uses = "" if percent is None else f"{percent:6.1f} % of a core, "
+        line = f"  {each.subject}, {each.connections}: {uses}{seconds:.0f} of {of:.0f} s"
+        print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _load(
+    address: tuple[str, int],
+    offered: Offered,
+    key: bytes | None,
+    cores: tuple[int, ...],
+    runners: Connection,
+    told: Connection,
+) -> None:
+    """The load's own process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The runner ends it.
+    runners.close()  # Or it would never read the end of a runner that was killed.
+    _end_with_runner()
+    if cores:
+        os.sched_setaffinity(0, cores)
+
+    def ended(at: float) -> None:
+        told.send(at)
+        told.recv()
+
+    try:
+        outcome = drive(address, offered, key=key, started=told.send, ended=ended)
+    except CommandError as refused:
+        told.send(refused)
+    except (EOFError, BrokenPipeError):
+        return  # The runner is gone.
+    except OSError as error:
+        told.send(CommandError(f"the load: {error.strerror or error}", 3))
+    else:
+        told.send(outcome)
+
+
+def _end_with_runner() -> None:
+    """Have this process killed when the runner is, where the platform can."""
+    with contextlib.suppress(Unsupported, OSError):
+        libc.die_with_parent(signal.SIGKILL)
+
+
+def _ended(server: subprocess.Popen[bytes]) -> float:
+    """End it; seconds of CPU of it and of all it reaped, its whole life long (wait4(2))."""
+    server.terminate()
+    until = time.monotonic() + _ENDS
+    while time.monotonic() < until:
+        pid, status, usage = os.wait4(server.pid, os.WNOHANG)
+        if pid:
+            server.returncode = os.waitstatus_to_exitcode(status)
+            return usage.ru_utime + usage.ru_stime
+        time.sleep(0.002)
+    raise CommandError(f"the server did not end within {_ENDS:.0f} s")
+
+
+def _refused(each: Planned, why: str) -> Cell:
+    nothing = dict.fromkeys(results.CELL_COLUMNS[7:])
+    nothing["accounting"] = ""
+    return Cell(
+        each.block, each.subject, each.connections, each.aa,
+        results.REFUSED, why, 1, **nothing,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _judged(
+    each: Planned, made: subjects.Made, sampled: _Sampled, usage: float, meter: accounting.Meter
+) -> tuple[Cell, list[Window]]:
+    outcome = sampled.outcome
+    if outcome.refused:
+        return _refused(each, outcome.refused), []
+    cpu, seconds = sampled.cpu / 1e9, sampled.seconds
+    if meter.method == "rusage":
+        cpu = usage
+    uses = [window.exact_percent for window in sampled.windows]
+    mean = statistics.fmean(uses) if uses else 0.0
+    megabits = outcome.bytes * 8 / 1e6
+
+    def share(of: float | None) -> float | None:
+        return cpu * 1e6 / of if of else None
+
+    cell = Cell(
+        block=each.block, subject=each.subject, connections=each.connections, aa=each.aa,
+        status=results.OK, why="", attempts=1,
+        seconds=seconds, cpu_seconds=cpu, cpu_percent=100 * cpu / seconds,
+        cv=statistics.stdev(uses) / mean if len(uses) > 1 and mean else None,
+        offered_mbps=outcome.offered_mbps, achieved_mbps=outcome.achieved_mbps,
+        bytes=outcome.bytes, messages=outcome.messages, deliveries=outcome.deliveries,
+        us_per_message=share(outcome.messages), us_per_mbit=share(megabits),
+        us_per_delivery=share(outcome.deliveries),
+        voluntary=sampled.switches[0] if sampled.switches else None,
+        involuntary=sampled.switches[1] if sampled.switches else None,
+        pss_kib=sampled.pss, steal_seconds=sampled.steal,
+        load_cpu_percent=outcome.load_cpu_percent, stalls=outcome.stalls,
+        lost=outcome.lost, torn=outcome.torn, duplicated=outcome.duplicated,
+        disordered=outcome.disordered, p50_ms=outcome.p50_ms, p99_ms=outcome.p99_ms,
+        p999_ms=outcome.p999_ms, max_ms=outcome.max_ms, accounting=meter.method,
+    )  # fmt: skip
+    return cell, sampled.windows

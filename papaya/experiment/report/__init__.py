@@ -1,0 +1,1 @@
+"""Show a run: tables, plots, a web page, the terminal."""

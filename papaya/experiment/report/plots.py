@@ -1,0 +1,167 @@
+"""The plots of a run: figures of matplotlib, with what they show in words.
+
+Whiskers are 95 % intervals; where there are none, the starts were too few for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib import rc_context
+from matplotlib.lines import Line2D
+
+from ..analysis.curves import Curve, Plot, curve, lines, span, whisker
+from ..analysis.statistics import Interval
+from ..analysis.verdicts import CPU, Analysis, Group, plural, told
+from ..results.folder import CHAT
+from . import facets, layout
+from .style import FAINT, INK, RC, Look, connections_axis, log_axis, looks
+
+LATENCY = 2.2
+"""Inches of a panel."""
+
+
+def plots(analysis: Analysis) -> list[Plot]:
+    """All that the run supports."""
+    with rc_context(RC):
+        found = [
+            by_connections(analysis, "cpu", "Use of CPU by connections", "percent of a core", CPU),
+            by_connections(
+                analysis, "megabit", "CPU by megabit", "µs of CPU a megabit", "us_per_mbit"
+            ),
+            by_connections(
+                analysis, "delivery", "CPU by delivery", "µs of CPU a delivery", "us_per_delivery"
+            ),
+            ratios(analysis),
+            facets.variation(analysis),
+            facets.over_time(analysis),
+            latency(analysis),
+        ]
+    return [plot for plot in found if plot]
+
+
+def by_connections(
+    analysis: Analysis, name: str, title: str, unit: str, column: str
+) -> Plot | None:
+    """A panel for each group, a line for each subject; both axes logarithmic."""
+    styles = looks(analysis.subjects)
+    panels = []
+    for group in analysis.groups:
+        curves = {s.name: curve(analysis, s.name, column) for s in group.subjects}
+        curves = {subject: curve for subject, curve in curves.items() if curve}
+        if curves:
+            panels.append((group, curves))
+    if not panels:
+        return None
+    heights = [max(2.6, 0.2 * len(curves) + 0.6) for _, curves in panels]
+    figure, axes = layout.stacked(heights)
+    for (group, curves), each, height in zip(panels, axes, heights, strict=True):
+        each.set_title(group.title)
+        each.set_ylabel(unit)
+        each.set_xlabel("connections")
+        connections_axis(each, analysis.connections)
+        lines(each, curves, styles, height)
+    layout.settle(figure, axes)
+    return Plot(
+        name,
+        title,
+        f"Mean over starts in {unit}, with its 95 % interval, by the number of connections; both "
+        "axes logarithmic. Colour tells the paradigm, the mark the language; hollow and dashed is "
+        f"the paper's own, unequal work. {_ends(panels)}",
+        figure,
+    )
+
+
+def ratios(analysis: Analysis) -> Plot | None:
+    """Every subject by the first of its group at the most connections, and the A/A cells."""
+    styles = looks(analysis.subjects)
+    panels: list[tuple[Group, list[tuple[str, Interval, Look | None]]]] = []
+    for group in analysis.groups:
+        rows: list[tuple[str, Interval, Look | None]] = [
+            (f"{name}, {found.connections}", found.ratio, styles[name])
+            for name, found in analysis.last(group).items()
+            if found.ratio
+        ]
+        rows.sort(key=lambda row: row[1].value)
+        names = {subject.name for subject in group.subjects}
+        rows += [
+            (f"A/A: {twin.subject}, {twin.connections}", twin.ratio, None)
+            for twin in analysis.twins
+            if twin.ratio and twin.subject in names
+        ]
+        if rows:
+            panels.append((group, rows))
+    if not panels:
+        return None
+    figure, axes = layout.stacked([0.23 * len(rows) + 0.05 for _, rows in panels])
+    for (group, rows), each in zip(panels, axes, strict=True):
+        each.set_title(group.title)
+        each.set_xlabel(f"times the CPU of {group.subjects[0].name}")
+        ends = [end for _, ratio, _ in rows for end in (ratio.value, ratio.low, ratio.high) if end]
+        log_axis(each.xaxis, min(*ends, 1), max(*ends, 1))
+        each.set_ylim(len(rows) - 0.4, -0.6)
+        each.set_yticks(range(len(rows)), [name for name, _, _ in rows])
+        each.tick_params(axis="y", length=0)
+        each.axvline(1, color=INK, linewidth=0.9)
+        for at, (_, ratio, look) in enumerate(rows):
+            style = (look or Look(FAINT, "|")).line | {"linestyle": "none"}
+            whisker(each, ratio, at, style["color"])
+            each.plot([ratio.value], [at], **style)
+            each.annotate(
+                told(ratio), (1.03, at), xycoords=("axes fraction", "data"), va="center",
+                annotation_clip=False,
+            )  # fmt: skip
+    layout.settle(figure, axes)
+    return Plot(
+        "ratios",
+        "Use of CPU by that of another",
+        "Ratio of the means at the number of connections beside the name, with its 95 % interval, "
+        "on a logarithmic axis; the line at 1 is no difference, and A/A is a subject by itself.",
+        figure,
+    )
+
+
+def latency(analysis: Analysis) -> Plot | None:
+    """A panel for each percentile that was told apart, a line for each chat."""
+    styles = looks(analysis.subjects)
+    chats = [subject.name for subject in analysis.subjects if subject.work == CHAT]
+    columns = {"p50": "p50_ms", "p99": "p99_ms", "p99.9": "p999_ms", "largest": "max_ms"}
+    panels = {}
+    for title, column in columns.items():
+        curves = {name: curve(analysis, name, column) for name in chats}
+        if curves := {name: curve for name, curve in curves.items() if curve}:
+            panels[title] = curves
+    if not panels:
+        return None
+    figure, axes = layout.grid([*panels], LATENCY, "connections", "milliseconds")
+    low, high = span([curve for curves in panels.values() for curve in curves.values()])
+    for curves, each in zip(panels.values(), axes, strict=True):
+        connections_axis(each, analysis.connections)
+        log_axis(each.yaxis, low, high)
+        lines(each, curves, styles, None)
+    layout.settle(figure, axes)
+    shown = [name for name in chats if any(name in curves for curves in panels.values())]
+    layout.legend(figure, [Line2D([], [], **styles[name].line, label=name) for name in shown])
+    return Plot(
+        "latency",
+        "Latency of the chat",
+        "Milliseconds from the moment a message was due to be sent until it was delivered, by the "
+        "number of connections, both axes logarithmic; mean over starts of each percentile, and "
+        "its 95 % interval. p99.9 is shown where it is told apart from the largest.",
+        figure,
+    )
+
+
+# In words ------------------------------------------------------------------------------------
+
+
+def _ends(panels: Sequence[tuple[Group, dict[str, Curve]]]) -> str:
+    """The least and the most at the most connections, for whoever does not see the plot."""
+    said = []
+    for group, curves in panels:
+        last = max(max(curve) for curve in curves.values())
+        ends = {name: curve[last].value for name, curve in curves.items() if last in curve}
+        least, most = min(ends, key=lambda n: ends[n]), max(ends, key=lambda n: ends[n])
+        at = plural(last, "connection")
+        said.append(f"{group.title}, at {at}: least {least}, most {most}.")
+    return " ".join(said)

@@ -1,0 +1,1 @@
+"""Load generators: a chat whose every delivery is checked, and a constant rate."""

@@ -1,0 +1,112 @@
+"""The command line of all three programs: `Parser` reads it, `run_command` runs a command."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, Optional
+
+from .errors import CommandError
+from .files import open_standard_descriptors, write_standard_error, write_standard_output
+from .invocation import called, is_interrupt
+
+PROGRAMS = ("probes", "papaya", "matrix")
+
+
+class Parser(argparse.ArgumentParser):
+    """Take a command's arguments and options in any order, as users type them.
+
+    Say in one line what is wrong with them, and exit with status 2.  ``options`` adds a command's
+    own options when the command is used.
+    """
+
+    def __init__(
+        self, *, options: Optional[Callable[[Parser], None]] = None, **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self.options = options
+        self._takes_any_order = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse what this command does not know; argparse would leave that to its parent."""
+        add, self.options = self.options, None
+        if add:
+            add(self)
+        if self._takes_any_order:
+            return super().parse_known_args(args, namespace)
+        if self._subparsers is not None:
+            # The name of a command comes before the command's options.
+            found, unknown = super().parse_known_args(args, namespace)
+        else:
+            # argparse by itself refuses arguments after an option, as in `run CELL --json CELL`.
+            self._takes_any_order = True  # What follows calls this method again.
+            try:
+                found, unknown = self.parse_known_intermixed_args(args, namespace)
+            finally:
+                self._takes_any_order = False
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help, or raise OSError; argparse would ignore a full disk."""
+        write_standard_output(self.format_help().encode("utf-8", "backslashreplace"))
+
+    def error(self, message: str) -> NoReturn:
+        """See `argparse.ArgumentParser.error`."""
+        name = self.prog
+        for program in PROGRAMS:
+            name = name.replace(called(program), program, 1)
+        write_standard_error(f"{name}: {message}; see {self.prog} --help\n")
+        raise SystemExit(2)
+
+
+def run_command(
+    program: str, run: Callable[[], int], usage: tuple[type[Exception], ...] = ()
+) -> int:
+    """Return the exit status of ``run``, or that of the error that ended it.
+
+    Print the error as one line, never as a traceback.
+
+    ``usage`` are exceptions whose text says what is wrong with the input: status 2.
+    """
+    try:
+        open_standard_descriptors()
+        status = run()
+        _flush()
+        return status
+    except CommandError as refused:
+        return _print_and_return(program, refused.status, str(refused))
+    except usage as error:
+        return _print_and_return(program, 2, str(error))
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if not is_interrupt(error):
+            raise
+        return _print_and_return(program, 130, "interrupted")
+    except BrokenPipeError:
+        return _print_and_return(program, 141, "")
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _print_and_return(program, 3, f"{where}{error.strerror or error}")
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from None
+
+
+def _print_and_return(program: str, status: int, line: str) -> int:
+    with contextlib.suppress(OSError):
+        if line:
+            print(f"{program}: {line}", file=sys.stderr)
+    # What is left in the buffer goes nowhere: the other end may be gone.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return status

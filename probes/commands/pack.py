@@ -1,0 +1,79 @@
+"""pack(): the lab as one file that runs on any guest with Python (PEP 441)."""
+
+from __future__ import annotations
+
+import io
+import os
+import pkgutil
+import sys
+import zipfile
+
+from ..fact import write_whole
+from ..files import write_standard_output
+
+# The same source gives the same bytes: no time of day, no order of a folder.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_MAIN = b"""\
+import sys
+
+try:
+    from probes.__main__ import main
+except SyntaxError:
+    line = "probes: needs Python 3.9 or newer; this is %d.%d\\n" % sys.version_info[:2]
+    if sys.stderr:
+        sys.stderr.write(line)
+    sys.exit(3)
+sys.exit(main())
+"""
+
+
+def pack(path: str) -> int:
+    """Write the archive to ``path``, whole or not at all, and return its size in bytes.
+
+    ``-`` is standard output.  Raises OSError if it cannot be written.
+    """
+    buffer = io.BytesIO()
+    buffer.write(b"#!/usr/bin/env python3\n")
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+
+        def add(name: str, data: bytes) -> None:
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data)
+
+        add("__main__.py", _MAIN)
+        for name, data in sorted(_sources()):
+            add(name, data)
+    if path == "-":
+        write_standard_output(buffer.getvalue())
+    else:
+        write_whole(path, buffer.getvalue())
+        if os.path.isfile(path):
+            os.chmod(path, os.stat(path).st_mode | 0o111)
+    return len(buffer.getvalue())
+
+
+def _sources() -> list[tuple[str, bytes]]:
+    """Every source file of the package, also when it runs from an archive itself."""
+    import probes
+
+    found = []
+    packages = [("probes", list(probes.__path__))]
+    while packages:
+        package, path = packages.pop()
+        folder = package.replace(".", "/")
+        names = ["__init__.py"]
+        for module in pkgutil.iter_modules(path):
+            if module.ispkg:
+                name = f"{package}.{module.name}"
+                __import__(name)
+                packages.append((name, list(sys.modules[name].__path__)))
+            else:
+                names.append(f"{module.name}.py")
+        names += ["py.typed", "report.schema.json"] if package == "probes" else []
+        for name in names:
+            data = pkgutil.get_data(package, name)
+            assert data is not None, f"{package} has no {name}"
+            found.append((f"{folder}/{name}", data))
+    return found
