@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 
 from probes.errors import CommandError
+
 from . import records
 
 SCHEMA = 1
