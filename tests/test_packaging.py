@@ -125,7 +125,7 @@ def test_the_wheel_holds_every_file_of_the_packages(sdist: Path, installed: Path
     for package in ("probes", "papaya", "matrix"):
         for path in (sdist / package).rglob("*"):
             name = path.relative_to(sdist)
-            if path.is_file() and path.name != "ruff.toml" and "__pycache__" not in name.parts:
+            if path.is_file() and "__pycache__" not in name.parts:
                 assert (site / name).exists(), name
 
 
