@@ -33,6 +33,14 @@ WORLDS = ("test_bare.py", "test_hidden.py", "test_lens.py", "test_limits.py", "t
 """Beside those of the catalogue, the files that run the whole lab in changed worlds."""
 
 
+FAST = (
+    "tests/lens/", "tests/test_baseline.py", "tests/test_comparison.py",
+    "tests/test_differences.py", "tests/test_fact.py", "tests/test_probe.py",
+    "tests/test_schema.py",
+)  # fmt: skip
+"""The files whose tests are marked ``fast``: all of them together take less than 30 seconds."""
+
+
 @pytest.fixture(scope="session")
 def here() -> Report:
     """The whole report of this host as it is."""
@@ -40,8 +48,10 @@ def here() -> Report:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what compares a changed world with `here`: slow, and tox may leave it out."""
+    """Mark the tests that start little, and those that compare a changed world with `here`."""
     for item in items:
+        if item.nodeid.startswith(FAST):
+            item.add_marker("fast")
         asks = "/catalogue/" in str(item.path) or item.path.name in WORLDS
         if asks and "here" in getattr(item, "fixturenames", ()):
             item.add_marker("world")

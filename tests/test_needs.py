@@ -87,11 +87,11 @@ def test_a_compiler_without_headers_is_none(
     assert needs._found("cc")
 
 
-def test_readme_ci_and_tests_name_the_same_packages() -> None:
-    """What the README installs is what the tests skip for, and .ci/run installs all of it."""
+def test_manual_ci_and_tests_name_the_same_packages() -> None:
+    """What the manual installs is what the tests skip for, and .ci/run installs all of it."""
     (line,) = re.findall(
         r"^```text\napt-get install ((?:.*\\\n)*.*)\n```$",
-        (ROOT / "README.md").read_text(encoding="utf-8"),
+        (ROOT / "docs" / "testing.md").read_text(encoding="utf-8"),
         re.MULTILINE,
     )
     promised = line.replace("\\\n", " ").split()

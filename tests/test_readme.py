@@ -1,4 +1,4 @@
-"""What the README says is so: its commands run, its ten lines make a probe."""
+"""The README and the manual tell the truth: their commands run, their examples work."""
 
 from __future__ import annotations
 
@@ -12,19 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from probes import Report
 from probes.catalogue import SURPRISES
 from probes.probe import catalogue
+from tests.conftest import FAST
+from tests.manual import PAGES, list_headings, read_block
 from tests.worlds import ROOT, needs_linux, needs_root, network, run_lab
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def section(title: str, language: str) -> list[str]:
-    """The code blocks of a language under a heading."""
-    text = re.split(r"^##+ ", README, flags=re.MULTILINE)
-    body = next(part for part in text if part.startswith(title + "\n"))
-    return re.findall(rf"^```{language}\n(.*?)^```", body, flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
@@ -36,7 +30,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_the_main_command_runs_bare(checkout: Path) -> None:
-    (command,) = section("Measure this host", "sh")
+    command = read_block("Measure this host", "sh")
     python = os.path.dirname(os.path.realpath(sys.executable))
     done = subprocess.run(
         ["env", "-i", f"PATH={python}:/usr/bin:/bin", "sh", "-ec", command],
@@ -48,26 +42,27 @@ def test_the_main_command_runs_bare(checkout: Path) -> None:
 
 
 def test_the_excerpt_asks_what_the_lab_asks() -> None:
-    (excerpt,) = section("Measure this host", "text")
+    excerpt = read_block("Measure this host", "text")
     rows = re.findall(r"^[* ] \S.*?  +(\S.*\?)  +(\w+\.\w+)", excerpt, re.MULTILINE)
     asked = [(probe.question, probe.id) for probe in catalogue().values()]
-    assert len(rows) > 10
+    assert len(rows) > 5
     assert [row for row in rows if row not in asked] == []
 
 
 def test_the_surprises_are_those_that_the_atlas_shows_first() -> None:
-    told = re.findall(r"^\| `(\w+\.\w+)` \|", README, re.MULTILINE)
+    page = (ROOT / "docs" / "surprises.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `(\w+\.\w+)` \|", page, re.MULTILINE)
     assert told == list(SURPRISES)
     assert set(told) <= set(catalogue())
 
 
 def test_the_test_command_is_what_ci_runs() -> None:
-    (command,) = section("Run the tests", "sh")
+    command = read_block("Run the tests", "sh")
     assert command.strip() in (ROOT / ".ci" / "run").read_text().splitlines()
 
 
 def test_the_gate_commands_run(checkout: Path) -> None:
-    (commands,) = section("The gate in CI", "sh")
+    commands = read_block("The gate in CI", "sh")
     for line in commands.splitlines():
         command = line.partition("#")[0].replace("python3", sys.executable).strip()
         environment = {k: v for k, v in os.environ.items() if k != "CI"}
@@ -81,8 +76,8 @@ def test_the_gate_commands_run(checkout: Path) -> None:
 @needs_linux
 @needs_root
 def test_a_difference_that_is_meant_is_allowed(checkout: Path) -> None:
-    (command,) = section("A difference that is meant", "sh")
-    (entries,) = section("A difference that is meant", "json")
+    command = read_block("A difference that is meant", "sh")
+    entries = read_block("A difference that is meant", "json")
     bindv6only = network("net.ipv6.bindv6only=1")
 
     def gate(command: str) -> tuple[int, str]:
@@ -96,7 +91,8 @@ def test_a_difference_that_is_meant_is_allowed(checkout: Path) -> None:
     recorded = run_lab("report", "--json", "-o", "baseline.json", folder=checkout)
     assert recorded.returncode == 0, recorded.stderr
     status, said = gate("python3 -m probes gate baseline.json")
-    (heading,) = re.findall(r"^`(net\.ipv6\..*?)`", README, re.MULTILINE)
+    gate_page = (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")
+    (heading,) = re.findall(r"^`(net\.ipv6\..*?)`", gate_page, re.MULTILINE)
     assert (status, heading in said.splitlines()) == (1, True), said
     assert gate(command)[0] == 0
     # The day in the README passes, and the example stays as good as it is.
@@ -109,25 +105,11 @@ def test_a_difference_that_is_meant_is_allowed(checkout: Path) -> None:
     assert run_lab("gate", "baseline.json", folder=checkout).returncode == 1
 
 
-def test_ten_lines_make_a_probe(checkout: Path) -> None:
-    (source,) = section("Add a probe", "python")
-    named = re.search(r"`(probes/catalogue/\w+\.py)`:", README)
-    assert named
-    path = checkout / named.group(1)
-    path.write_text(path.read_text() + "\n\n" + source)
-    id = "files.create_in_missing_folder"
-    done = run_lab("report", "--json", f"--only={id}", folder=checkout)
-    assert Report.loads(done.stdout)[id].value == "ENOENT", done.stderr
-    for command in (["explain", id], ["list"], ["report", "--format", "header", f"--only={id}"]):
-        said = run_lab(*command, folder=checkout).stdout
-        assert id in said or "PROBE_FILES_CREATE_IN_MISSING_FOLDER" in said
-
-
 def test_ci_runs_what_takes_minutes() -> None:
     """The tests themselves and the experiment, as they stand in the README."""
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     for heading in ("Run the tests", "What do concurrency paradigms cost?"):
-        (commands,) = section(heading, "sh")
+        commands = read_block(heading, "sh")
         for line in commands.splitlines():
             assert line in ci, line
 
@@ -139,9 +121,8 @@ def test_every_command_is_run_somewhere() -> None:
     named = set(re.findall(r'block "(.*?)"', bare))
     run = {"What do concurrency paradigms cost?"}  # See test_ci_runs_what_takes_minutes.
     # By tests/test_packaging.py, as it has an address to fill in, and below, in a namespace.
-    tested = {"Install it, or not", "A difference that is meant"}
-    titles = re.findall(r"^##+ (.*)$", README, re.MULTILINE)
-    assert {t for t in titles if section(t, "sh")} == named | run | tested
+    tested = {"Install the commands", "A difference that is meant"}
+    assert list_headings("sh") == named | run | tested
     ci = (folder / "run").read_text(encoding="utf-8")
     before, called, after = ci.partition("\n.ci/bare ")
     assert called
@@ -150,15 +131,23 @@ def test_every_command_is_run_somewhere() -> None:
 
 
 def test_the_fast_tests_are_those_of_their_name() -> None:
-    """The README's shortest command is an environment of tox, which names files that exist."""
-    assert ".venv/bin/tox -e\nfast`" in README or ".venv/bin/tox -e fast`" in README
-    _, _, fast = (ROOT / "tox.ini").read_text(encoding="utf-8").partition("[testenv:fast]\n")
-    files = re.findall(r"tests/[\w/.]+", fast.partition("\n[")[0])
-    assert files
-    for name in files:
+    """The README's shortest command is an environment of tox; its tests exist."""
+    assert ".venv/bin/tox -e fast`" in README
+    for name in FAST:
         assert (ROOT / name).exists(), name
 
 
-def test_the_map_of_the_code_names_what_exists() -> None:
-    for name in re.findall(r"`((?:probes|papaya|matrix)/[\w./]+|tests/)`", README):
-        assert (ROOT / name).exists(), name
+def test_every_path_that_is_named_exists() -> None:
+    folders = ("probes", "papaya", "matrix", "tests", "action", "build-support")
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(rf"`((?:{'|'.join(folders)})/[\w./-]*)`", text):
+            assert (ROOT / name).exists(), f"{page.name}: {name}"
+
+
+def test_every_link_leads_to_a_file() -> None:
+    """Sphinx checks the anchors; this test needs no Sphinx, and checks the README too."""
+    for page in [*PAGES, *(ROOT / "docs" / "extend").glob("*.md")]:
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

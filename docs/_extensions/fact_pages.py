@@ -1,0 +1,96 @@
+"""Write a page for each family of facts, from the catalogue and the recorded reports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from api_pages import write_if_changed
+from sphinx.application import Sphinx
+
+from probes import Report
+from probes.fact import MEASURED, show
+from probes.probe import Probe, catalogue
+
+BASELINES = Path(__file__).resolve().parents[2] / "matrix" / "baselines"
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the extension."""
+    app.connect("builder-inited", write_pages)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def write_pages(app: Sphinx) -> None:
+    """Write ``facts/FAMILY.md`` for each family, and their index."""
+    folder = Path(app.srcdir) / "facts"
+    folder.mkdir(exist_ok=True)
+    paths = sorted(BASELINES.glob("*.json"), key=by_version)
+    reports = {path.stem: Report.load(str(path)) for path in paths}
+    families: dict[str, list[Probe]] = {}
+    for probe in catalogue().values():
+        families.setdefault(probe.family, []).append(probe)
+    for family, probes in families.items():
+        lines = [f"# {family}", "", f"{len(probes)} facts.", ""]
+        for probe in probes:
+            lines += describe_fact(probe, reports)
+        write_if_changed(folder / f"{family}.md", "\n".join(lines))
+    index = [
+        "# Facts",
+        "",
+        f"{sum(map(len, families.values()))} facts in {len(families)} families; "
+        f"recorded on {len(reports)} platforms.",
+        "",
+        "```{toctree}",
+        *families,
+        "```",
+        "",
+    ]
+    write_if_changed(folder / "index.md", "\n".join(index))
+
+
+def describe_fact(probe: Probe, reports: dict[str, Report]) -> list[str]:
+    """Return the lines of one fact: question, reason, remedy, sources, answers."""
+    lines = [f"## {probe.id}", "", f"**{escape(probe.question)}**", ""]
+    lines += [escape(probe.matters), "", f"*What to do:* {escape(probe.advice)}", ""]
+    lines += [f"*Reference:* {escape(probe.reference)}", ""] if probe.reference else []
+    lines += [f"*Scope:* {probe.scope}", ""]
+    documented: dict[str, list[str]] = {}
+    for system, value in sorted(probe.documented.items()):
+        documented.setdefault(show(value), []).append(system)
+    rows = [(answer, "documented", names) for answer, names in documented.items()]
+    rows += [(answer, "measured", names) for answer, names in group(probe, reports)]
+    if rows:
+        lines += ["| answer | how known | where |", "| --- | --- | --- |"]
+        lines += [f"| {cell(answer)} | {how} | {', '.join(names)} |" for answer, how, names in rows]
+        lines.append("")
+    return lines
+
+
+def group(probe: Probe, reports: dict[str, Report]) -> Iterable[tuple[str, list[str]]]:
+    """Return each recorded answer with the names of the platforms that gave it."""
+    answers: dict[str, list[str]] = {}
+    for name, report in reports.items():
+        fact = report.get(probe.id)
+        if fact is not None and fact.status == MEASURED:
+            answers.setdefault(show(fact.value), []).append(name)
+    return answers.items()
+
+
+def by_version(path: Path) -> list[str | int]:
+    """Return a key that puts python3.9 before python3.10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.stem)]
+
+
+def escape(text: str) -> str:
+    """Return text that Markdown shows as it is."""
+    for character in "\\*_<>[]|#":
+        text = text.replace(character, "\\" + character)
+    return text
+
+
+def cell(text: str) -> str:
+    """Return text as code in a table, in which a bar would end the cell."""
+    return "`" + text.replace("|", "\\|") + "`" if text else ""
