@@ -16,7 +16,8 @@ from probes.baseline import SHIPPED, kind_of, own_folder
 from probes.differences import architecture
 from probes.environment import describe
 from probes.errors import CommandError
-from probes.fact import Platform, printable
+from probes.fact import Platform
+from probes.text import printable
 
 from . import providers
 

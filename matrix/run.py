@@ -28,9 +28,10 @@ import papaya.engines
 from papaya import settings
 from probes import Report
 from probes import baseline as baselines
-from probes.errors import CommandError
-from probes.fact import FAULTS, ReportError
-from probes.probe import Probe, catalogue
+from probes.errors import CommandError, ReportError
+from probes.fact import FAULTS
+from probes.load_catalogue import load_catalogue
+from probes.probe import Probe
 from probes.verdict import line
 
 from . import providers
@@ -417,7 +418,7 @@ def _gate(cell: Cell, plan: Plan, outcome: Outcome, report: Report) -> None:
     except ReportError as error:
         raise CommandError(str(error)) from None
     failing = verdict.failing(baselines.DRIFT, baselines.LOST, baselines.GONE, baselines.FAULT)
-    probes = catalogue() if failing else {}
+    probes = load_catalogue() if failing else {}
     outcome.changes = [*(_drifted(c, probes) for c in failing), *verdict.complaints]
     outcome.unasked = len(verdict.failing(baselines.UNASKED))
     outcome.status = verdict.status

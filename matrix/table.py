@@ -23,19 +23,11 @@ from probes.baseline import own_folder
 from probes.cli import write
 from probes.comparison import UNKNOWN
 from probes.environment import describe
-from probes.fact import (
-    INFORMATIVE,
-    MEASURED,
-    UNSUPPORTED,
-    Fact,
-    Platform,
-    Report,
-    ReportError,
-    Value,
-    show,
-)
+from probes.errors import ReportError
+from probes.fact import INFORMATIVE, MEASURED, UNSUPPORTED, Fact, Platform, Report, Value, show
 from probes.invocation import called
-from probes.probe import Probe, catalogue, same
+from probes.load_catalogue import load_catalogue
+from probes.probe import Probe, same
 from probes.renderings import Style, bold, safe
 from probes.renderings.markdown import escape
 from probes.renderings.markdown import row as markdown_row
@@ -205,7 +197,7 @@ def columns(
     ``here`` names the reports that were measured on this platform.  ``stands_for`` tells
     for a documented platform the titles of the systems that are not measured yet.
     """
-    probes = catalogue()
+    probes = load_catalogue()
     made = [_measured_column(name, report, name in here) for name, report in reports]
     made += [_documented_column(name, (stands_for or {}).get(name, ())) for name in documented]
     ids = {id for _, report in reports for id in report.facts}
@@ -354,7 +346,7 @@ def unmeasured(reports: Named, path: str | None = None) -> dict[str, list[str]]:
 
 def documented_systems() -> list[str]:
     """The systems whose manuals the catalogue quotes."""
-    names = {name for probe in catalogue().values() for name in probe.documented}
+    names = {name for probe in load_catalogue().values() for name in probe.documented}
     return sorted(name for name in names if "-" not in name and name != "posix")
 
 
@@ -371,7 +363,7 @@ def assemble(options: argparse.Namespace) -> Table:
     if names is None:
         # Of a system with a report its manuals add nothing, unless a cell of it has none.
         names = [n for n in documented_systems() if n not in systems or n in missing]
-    known = {name for probe in catalogue().values() for name in probe.documented}
+    known = {name for probe in load_catalogue().values() for name in probe.documented}
     for name in names:
         if name not in known:
             raise ReportError(

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
 from .differences import Difference, architecture, differences, gated_as, kernel
+from .errors import ReportError
 from .fact import (
     BLOCKED,
     CONFIGURED,
@@ -32,13 +33,11 @@ from .fact import (
     Fact,
     Platform,
     Report,
-    ReportError,
-    read_bounded,
-    read_json,
     show,
 )
 from .invocation import called
 from .probe import same
+from .report_json import read_bounded, read_json
 
 DRIFT = "drift"
 """It answers otherwise: another value, or the platform lost or gained the thing."""

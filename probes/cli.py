@@ -9,27 +9,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import json
 import os
-import signal
-import stat
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Optional
 
 from . import renderings
-from .command_line import Parser
-from .fact import FAULTS, Report, ReportError, printable, write_whole
+from .command_line import Parser, run_command
+from .errors import CommandError, ReportError
+from .fact import FAULTS, Report
 from .files import (
-    open_standard_descriptors,
     write_all,
     write_standard_error,
     write_standard_output,
+    write_whole,
 )
-from .invocation import called, is_interrupt
+from .invocation import called
 
 if TYPE_CHECKING:
     from .probe import Probe
@@ -38,119 +34,15 @@ USAGE, ENVIRONMENT, BROKE, INTERRUPTED = 2, 3, 4, 130
 SUMMARY_LIMIT = 1 << 20
 
 
-class _Stop(Exception):
-    """Ends the command with one line and a status."""
-
-    def __init__(self, status: int, line: str) -> None:
-        super().__init__(line)
-        self.status = status
-
-
 def main(arguments: Optional[list[str]] = None) -> int:
     """Run one command and return its exit status."""
-    try:
-        open_standard_descriptors()
+
+    def run() -> int:
         options = _parser().parse_args(arguments)
         status: int = options.run(options)
-        sys.stdout.flush()
         return status
-    except _Stop as stop:
-        return _said(stop.status, str(stop))
-    except ReportError as error:
-        return _said(USAGE, str(error))
-    except (KeyboardInterrupt, RuntimeError) as error:
-        if not is_interrupt(error):
-            raise
-        return _said(INTERRUPTED, "interrupted; nothing is left running")
-    except BrokenPipeError:
-        # Whoever read our output had enough: end as any program does, without a word.
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGPIPE)
-        return 128 + signal.SIGPIPE
-    except OSError as error:
-        where = f"{printable(os.fsdecode(error.filename))}: " if error.filename else ""
-        remedy = _REMEDIES.get(error.errno or 0, "")
-        return _said(ENVIRONMENT, f"{where}{_refusal(error) or error.strerror or error}{remedy}")
-    except MemoryError:
-        return _said(ENVIRONMENT, f"{os.strerror(errno.ENOMEM)}{_REMEDIES[errno.ENOMEM]}")
-    except ImportError as error:
-        return _said(ENVIRONMENT, _missing_module(error) or _internal_error(error))
-    except Exception as error:
-        # Python would exit with 1, which means drift.
-        return _said(ENVIRONMENT, _internal_error(error))
 
-
-def _refusal(error: OSError) -> str:
-    """Return what keeps the lab itself from running; empty if a file or another error does."""
-    from . import refusals
-
-    if error.filename or error.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EAGAIN):
-        return ""
-    why = refusals.PROCESSES if error.errno == errno.EAGAIN else refusals.unexpected(error)
-    return f"the lab cannot run here: {why}"
-
-
-# Written out: where these come up, another module may not be importable.
-_REMEDIES = {
-    errno.EMFILE: ": raise ulimit -n",
-    errno.ENFILE: ": close some files, or raise the system's limit",
-    errno.ENOMEM: ": raise ulimit -v, or end other programs",
-    errno.EFBIG: ": raise ulimit -f",
-}
-
-_USES = {
-    "ctypes": "calls the C library",
-    "fcntl": "sets up descriptors",
-    "resource": "reads and sets limits",
-    "select": "waits for several processes at once",
-    "signal": "handles signals",
-    "socket": "makes sockets",
-}
-
-
-def _missing_module(error: ImportError) -> str:
-    """Say which module this Python was built without; return "" if it is one of the lab's own."""
-    # Of a package such as ctypes the part in C is missing, _ctypes.
-    name = (error.name or "").partition(".")[0].lstrip("_")
-    if not name or name == "probes":
-        return ""
-    use = _USES.get(name, "works")
-    return (
-        f"this Python has no module {name}, with which the lab {use} ({error}); use another Python"
-    )
-
-
-def _internal_error(error: BaseException) -> str:
-    """Describe an exception that nothing expected, and the one it hid if cleaning up raised it."""
-    if os.environ.get("PROBES_DEBUG"):
-        import traceback
-
-        write_standard_error(traceback.format_exc())
-    line = f"internal error: {_describe(error)}"
-    first = error
-    while first.__context__ and not first.__suppress_context__:
-        first = first.__context__
-    if first is not error:
-        line += f", after {_describe(first)}"
-    return f"{line}; set PROBES_DEBUG=1 for the traceback"
-
-
-def _describe(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    where = ""
-    if trace:
-        where = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})"
-    return f"{type(error).__name__}: {error}{where}"
-
-
-def _said(status: int, line: str) -> int:
-    write_standard_error(f"probes: {printable(line)}\n")
-    # What could not be written once is not tried again at exit.
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return status
+    return run_command("probes", run)
 
 
 # The options -----------------------------------------------------------------------
@@ -358,7 +250,7 @@ def _report(options: argparse.Namespace) -> int:
     if any(counts[status] for status in FAULTS):
         return BROKE
     if not counts["measured"]:
-        return _said(ENVIRONMENT, "nothing could be measured; each fact says why")
+        raise CommandError("nothing could be measured; each fact says why", ENVIRONMENT)
     return 0
 
 
@@ -368,7 +260,7 @@ def _list(options: argparse.Namespace) -> int:
         found = _found(options.words)
         probes = {id: probe for id, probe in found.items() if id in probes}
         if not probes:
-            raise _Stop(USAGE, "nothing is left to list: --only and --skip leave out all found")
+            raise CommandError("nothing is left to list: --only and --skip leave out all found")
     _print_list(probes, options.json)
     return 0
 
@@ -414,40 +306,42 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _diff(options: argparse.Namespace) -> int:
     from . import comparison
-    from .probe import catalogue
+    from .load_catalogue import load_catalogue
 
     if len(options.reports) < 2:
-        raise _Stop(USAGE, "diff needs two reports or more")
+        raise CommandError("diff needs two reports or more")
     _check_read_once(options.reports)
     reports = [(path, _load(path)) for path in options.reports]
     rows = comparison.rows([report for _, report in reports])
     if options.json:
-        write(None, comparison.to_json(reports, rows, options.all, catalogue()))
+        write(None, comparison.to_json(reports, rows, options.all, load_catalogue()))
     else:
-        text = comparison.to_text(reports, rows, options.all, catalogue(), _style(options))
+        text = comparison.to_text(reports, rows, options.all, load_catalogue(), _style(options))
         write(None, text)
     if not any(len(row.answered) > 1 for row in rows):
-        return _said(ENVIRONMENT, "nothing to compare: no fact is measured in two of the reports")
+        raise CommandError(
+            "nothing to compare: no fact is measured in two of the reports", ENVIRONMENT
+        )
     return 1 if any(row.differs for row in rows) else 0
 
 
 def _gate(options: argparse.Namespace) -> int:
     from . import baseline as baselines
     from . import verdict
-    from .probe import catalogue
+    from .load_catalogue import load_catalogue
 
     if options.against and (options.only or options.skip):
-        raise _Stop(USAGE, "--only and --skip choose what is measured; --against measures nothing")
+        raise CommandError("--only and --skip choose what is measured; --against measures nothing")
     if bool(options.baseline) == bool(options.cell):
-        raise _Stop(USAGE, "gate takes a baseline, or --cell NAME in its place")
+        raise CommandError("gate takes a baseline, or --cell NAME in its place")
     if options.baselines and not options.cell:
-        raise _Stop(USAGE, "--baselines goes with --cell")
+        raise CommandError("--baselines goes with --cell")
     if options.update:
         if options.cell or options.baseline == STANDARD_INPUT:
-            raise _Stop(USAGE, "--update takes the file to write")
+            raise CommandError("--update takes the file to write")
         return _update(options)
     if options.reason:
-        raise _Stop(USAGE, "--reason goes with --update")
+        raise CommandError("--reason goes with --update")
     _check_read_once([options.baseline, options.against])
     report = _load(options.against) if options.against else None
     path = options.baseline or _of_cell(options, report)
@@ -470,10 +364,10 @@ def _gate(options: argparse.Namespace) -> int:
         require_all=options.require_all,
         path=os.path.relpath(path) if options.cell else path,
     )
-    text = verdict.render(options.format, found, catalogue(), _style(options))
+    text = verdict.render(options.format, found, load_catalogue(), _style(options))
     write(options.output, text)
     if options.format == "github":
-        summary = verdict.render("markdown", found, catalogue(), _style(options))
+        summary = verdict.render("markdown", found, load_catalogue(), _style(options))
         append_step_summary(summary)
     return found.status
 
@@ -496,24 +390,24 @@ def _update(options: argparse.Namespace) -> int:
 
     from . import baseline as baselines
     from . import verdict
-    from .probe import catalogue
+    from .load_catalogue import load_catalogue
 
     if _in_ci():
-        raise _Stop(USAGE, "--update never writes where CI is set: approve a baseline by hand")
+        raise CommandError("--update never writes where CI is set: approve a baseline by hand")
     if options.only or options.skip:
-        raise _Stop(USAGE, "--update records a whole report: leave --only and --skip out")
+        raise CommandError("--update records a whole report: leave --only and --skip out")
     old = Report.load(options.baseline) if os.path.lexists(options.baseline) else None
     report = _load(options.against) if options.against else _measured(_chosen(options), options)
     if old:
         found = baselines.judge(old, report)
-        write(None, verdict.changes(found, catalogue(), _style(options)))
+        write(None, verdict.changes(found, load_catalogue(), _style(options)))
     reason = (options.reason or "").strip()
     if not reason and sys.stdin.isatty() and sys.stderr.isatty():
         print("Why is this the behaviour to expect? ", end="", file=sys.stderr, flush=True)
         reason = sys.stdin.readline().strip()
     if not reason:
-        raise _Stop(USAGE, "--update needs --reason TEXT: it is kept in the baseline")
-    approved = baselines.approve(old, report, reason, datetime.date.today(), catalogue())
+        raise CommandError("--update needs --reason TEXT: it is kept in the baseline")
+    approved = baselines.approve(old, report, reason, datetime.date.today(), load_catalogue())
     approved.save(options.baseline)
     print(f"probes: wrote {options.baseline}", file=sys.stderr)
     return 0
@@ -537,15 +431,17 @@ def _pack(options: argparse.Namespace) -> int:
 
 def _debug(options: argparse.Namespace) -> int:
     if options.here and options.deadline:
-        raise _Stop(USAGE, "--deadline ends a process of the probe's own: leave --here out")
+        raise CommandError("--deadline ends a process of the probe's own: leave --here out")
     if options.output and not options.strace:
-        raise _Stop(USAGE, "--output takes the system calls: add --strace")
+        raise CommandError("--output takes the system calls: add --strace")
     options.only, options.skip = [options.id], []
     probes = _chosen(options)
     if len(probes) > 1:
-        raise _Stop(USAGE, f"{options.id!r} matches {len(probes)} probes: give one whole id")
+        raise CommandError(f"{options.id!r} matches {len(probes)} probes: give one whole id")
     (probe,) = probes.values()
-    _need_null_device()
+    from .measurement import check_null_device
+
+    check_null_device()
 
     from .commands import debug
 
@@ -556,7 +452,7 @@ def _debug(options: argparse.Namespace) -> int:
         try:
             status, calls = debug.trace(arguments)
         except debug.CannotTrace as why:
-            raise _Stop(ENVIRONMENT, str(why)) from None
+            raise CommandError(str(why), ENVIRONMENT) from None
         write(options.output, calls.decode("utf-8", "backslashreplace"))
         return status
     if options.here:
@@ -572,34 +468,37 @@ def _debug(options: argparse.Namespace) -> int:
 
 
 def _chosen(options: argparse.Namespace) -> Mapping[str, Probe]:
-    from .probe import catalogue, select
+    from .load_catalogue import load_catalogue
+    from .selection import select
 
     try:
-        return select(catalogue(), options.only, options.skip)
+        return select(load_catalogue(), options.only, options.skip)
     except LookupError as error:
-        raise _Stop(USAGE, str(error.args[0])) from None
+        raise CommandError(str(error.args[0])) from None
 
 
 def _found(patterns: Sequence[str]) -> Mapping[str, Probe]:
     """The probes of ids, globs, families and words, in the catalogue's order."""
-    from .probe import catalogue, matching, search
+    from .load_catalogue import load_catalogue
+    from .selection import match, search
 
-    probes = catalogue()
+    probes = load_catalogue()
     found: set[str] = set()
     try:
         for pattern in patterns:
-            found |= search(probes, pattern) or matching(probes, pattern)
+            found |= search(probes, pattern) or match(probes, pattern)
     except LookupError as error:
-        raise _Stop(USAGE, str(error.args[0])) from None
+        raise CommandError(str(error.args[0])) from None
     return {id: probe for id, probe in probes.items() if id in found}
 
 
 def _all_are_ids(patterns: Sequence[str]) -> bool:
     """Whether each names facts as ``--only`` takes them."""
-    from .probe import catalogue, matching
+    from .load_catalogue import load_catalogue
+    from .selection import match
 
     try:
-        return all(matching(catalogue(), pattern) for pattern in patterns)
+        return all(match(load_catalogue(), pattern) for pattern in patterns)
     except LookupError:
         return False
 
@@ -609,7 +508,7 @@ STANDARD_INPUT = "-"
 
 def _load(path: str) -> Report:
     """The report in the file ``path``, or on standard input."""
-    from .fact import read_bounded
+    from .report_json import read_bounded
 
     if path != STANDARD_INPUT:
         return Report.load(path)
@@ -623,41 +522,15 @@ def _load(path: str) -> Report:
 
 def _check_read_once(paths: Sequence[Optional[str]]) -> None:
     if paths.count(STANDARD_INPUT) > 1:
-        raise _Stop(USAGE, "standard input holds one report: give a file for the other")
+        raise CommandError("standard input holds one report: give a file for the other")
 
 
 def _measured(probes: Mapping[str, Probe], options: argparse.Namespace) -> Report:
-    from . import environment, runner
+    from .measurement import RunOptions, explain_refusals, measure_probes
 
-    _need_null_device()
-    started = time.monotonic()
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    with _progress() as progress:
-        facts = runner.run(
-            probes,
-            jobs=options.jobs,
-            deadline=options.deadline,
-            repeat=options.repeat,
-            progress=progress,
-        )
-    where = environment.describe(environment.probes_hash())
-    for id, probe in probes.items():
-        if setting := probe.setting(where):
-            facts[id] = replace(facts[id], hangs_on=setting)
-    return Report(where, facts, time.monotonic() - started, at)
-
-
-def _need_null_device() -> None:
-    """Stop if /dev/null is a file: probes would read what others wrote to it.
-
-    Without one the lab does.
-    """
-    if os.path.exists(os.devnull) and not stat.S_ISCHR(os.stat(os.devnull).st_mode):
-        raise _Stop(
-            ENVIRONMENT,
-            f"{os.devnull}: not a device; remove it, and mount /dev, "
-            f"or on Linux `mknod -m 666 {os.devnull} c 1 3`",
-        )
+    with explain_refusals(), _progress() as progress:
+        chosen = RunOptions(options.jobs, options.deadline, options.repeat)
+        return measure_probes(probes, chosen, progress)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ from probes.baseline import (
     load_allowances,
     of_cell,
 )
+from probes.errors import ReportError
 from probes.fact import (
     BLOCKED,
     BROKEN,
@@ -39,7 +40,6 @@ from probes.fact import (
     FAULTS,
     INFORMATIVE,
     INHERENT,
-    LARGEST_FILE,
     MEASURED,
     STATUSES,
     TIMED_OUT,
@@ -48,11 +48,11 @@ from probes.fact import (
     Fact,
     Platform,
     Report,
-    ReportError,
     Value,
 )
-from probes.probe import catalogue
+from probes.load_catalogue import load_catalogue
 from probes.renderings import Style
+from probes.report_json import LARGEST_FILE
 from probes.verdict import FORMATS, line, render
 from tests.renderings.junit_schema import faults_of
 
@@ -775,13 +775,13 @@ def test_the_lab_is_newer_if_it_asks_more_and_its_hash_is_another() -> None:
 def test_annotations_name_the_users_files_and_not_our_source() -> None:
     stale = [allowance(name="x.y")]
     drifted = judge(one(True), one(False), stale, TODAY, path="ci/here.json")
-    text = render("github", drifted, catalogue(), Style())
+    text = render("github", drifted, load_catalogue(), Style())
     assert "::error file=ci/here.json,line=1,title=a.b::" in text
     assert "::error file=ci/here.allowed.json,line=1,title=allowed differences::" in text
     assert "probes/catalogue" not in text
     # What came by standard input has no name.
     drifted = judge(one(True), one(False), stale, TODAY)
-    text = render("github", drifted, catalogue(), Style())
+    text = render("github", drifted, load_catalogue(), Style())
     assert "::error title=a.b::" in text
     assert "file=" not in text
 

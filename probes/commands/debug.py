@@ -16,9 +16,10 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from .. import harness, libc, runner, sandbox, strays
-from ..fact import UNSTABLE, Fact, printable, show
+from ..fact import UNSTABLE, Fact, show
 from ..files import write_standard_output
 from ..probe import Probe
+from ..text import printable
 
 _MARK = "probes debug"
 """In a trace, the calls between two that name this are the probe's."""

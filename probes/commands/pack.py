@@ -8,8 +8,7 @@ import pkgutil
 import sys
 import zipfile
 
-from ..fact import write_whole
-from ..files import write_standard_output
+from ..files import write_standard_output, write_whole
 
 # The same source gives the same bytes: no time of day, no order of a folder.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
