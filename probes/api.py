@@ -99,8 +99,10 @@ def _measure_in_fork(
     finally:
         _, status = os.waitpid(pid, 0)
     if not text:
-        code = os.waitstatus_to_exitcode(status)
-        raise ReportError(f"the lab could not measure this host (exit status {code})", 3)
+        how = f"exit status {os.WEXITSTATUS(status)}"
+        if os.WIFSIGNALED(status):
+            how = f"killed by signal {os.WTERMSIG(status)}"
+        raise ReportError(f"the lab could not measure this host ({how})", 3)
     kind, told = marshal.loads(text)
     if kind == "report":
         return Report.loads(told)

@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 import time
-from typing import Union
+from typing import Optional, Union
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -160,3 +160,17 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+def write_output(path: Optional[str], text: str) -> None:
+    """Write to the file ``path``, whole or not at all; to standard output if it is None or ``-``.
+
+    Raises OSError if not everything can be written.
+    """
+    # Escape what cannot be encoded: no locale must keep a fact from being printed.
+    data = text.encode("utf-8", "backslashreplace")
+    if path is None or path == "-":
+        sys.stdout.flush()
+        write_standard_output(data)
+    else:
+        write_whole(path, data)
