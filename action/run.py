@@ -15,11 +15,15 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import probes
 from probes import baseline as baselines
-from probes import verdict
-from probes.cli import append_step_summary
-from probes.fact import FAULTS, Report, ReportError, write_whole
-from probes.probe import catalogue, select
+from probes.allowances import allowed_path, load_allowances
+from probes.errors import ReportError
+from probes.fact import FAULTS, Report
+from probes.files import write_whole
+from probes.load_catalogue import load_catalogue
+from probes.render_verdict import render_verdict
 from probes.renderings import Style, github, render
+from probes.selection import select
+from probes.step_summary import append_step_summary
 
 USAGE, ENVIRONMENT, BROKE = 2, 3, 4
 
@@ -51,13 +55,15 @@ def _run(environment: Mapping[str, str]) -> int:
         )
     only = _words(environment.get("PROBES_ONLY", ""))
     output = environment.get("PROBES_OUTPUT") or "probes-output"
-    asked = list(select(catalogue(), only, []))
+    asked = list(select(load_catalogue(), only, []))
     report = probes.measure(only)
     os.makedirs(output, exist_ok=True)
     files = {"report": "report.json", "sarif": "probes.sarif"}
     report.save(os.path.join(output, files["report"]))
     if command == "report":
-        said = {name: render(name, report, catalogue()) for name in ("github", "markdown", "sarif")}
+        said = {
+            name: render(name, report, load_catalogue()) for name in ("github", "markdown", "sarif")
+        }
         status = _status(report)
     elif not os.path.lexists(path):
         files = {"report": "report.json", "baseline": "baseline.json"}
@@ -66,13 +72,13 @@ def _run(environment: Mapping[str, str]) -> int:
         found = baselines.judge(
             Report.load(path),
             report,
-            baselines.load_allowances(baselines.allowed_path(path)),
+            load_allowances(allowed_path(path)),
             asked=asked if only else None,
             allow=_words(environment.get("PROBES_ALLOW", "")),
             path=path,
         )
         said = {
-            name: verdict.render(name, found, catalogue(), Style())
+            name: render_verdict(name, found, load_catalogue(), Style())
             for name in ("github", "markdown", "sarif")
         }
         status = found.status

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from probes.baseline import SHIPPED, kind_of, own_folder
 from probes.differences import architecture
 from probes.environment import describe
 from probes.errors import CommandError
-from probes.fact import Platform, printable
+from probes.fact import Platform
+from probes.recorded import SHIPPED, find_own_folder, kind_of
+from probes.text import printable
 
 from . import providers
 
@@ -57,7 +58,7 @@ class Cell:
 
     def _recorded(self, name: str) -> str:
         own, shipped = self._file(name, self.baselines), self._file(name, BASELINES)
-        takes_shipped = self.baselines == own_folder() and not os.path.exists(own)
+        takes_shipped = self.baselines == find_own_folder() and not os.path.exists(own)
         return shipped if takes_shipped and os.path.exists(shipped) else own
 
     def _file(self, name: str, folder: str) -> str:
@@ -129,7 +130,7 @@ def load(path: str | None = None, baselines: str | None = None) -> dict[str, Cel
     for name in cells.keys() & own.keys():
         print(f"matrix: {path}: [cell.{_key(name)}] replaces the built-in cell", file=sys.stderr)
     cells |= own
-    folder = baselines or own_folder()
+    folder = baselines or find_own_folder()
     if os.path.lexists(folder) and not os.path.isdir(folder):
         raise CommandError(f"{folder}: not a folder of baselines; name one in --baselines")
     return {name: replace(cell, baselines=folder) for name, cell in cells.items()}

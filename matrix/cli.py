@@ -21,9 +21,9 @@ from probes import baseline as baselines
 from probes.command_line import Parser, run_command
 from probes.environment import probes_hash
 from probes.errors import CommandError
-from probes.fact import ReportError, printable
 from probes.invocation import called
-from probes.probe import catalogue
+from probes.load_catalogue import load_catalogue
+from probes.text import printable
 
 from . import boxes, providers, table
 from . import cell as cells
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         status: int = options.run(options)
         return status
 
-    return run_command("matrix", run, (ReportError,))
+    return run_command("matrix", run)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -250,7 +250,7 @@ def _baseline(options: argparse.Namespace) -> int:
             print(f"{change.kind}: {change.id}: {change.was} -> {change.now}")
     came = {"imported_from": printable(path)} if options.report else {}
     today = datetime.date.today()
-    asked = list(catalogue())
+    asked = list(load_catalogue())
     lacking = [id for id in asked if id not in report]
     if options.report and report.environment.probes_hash != probes_hash() and (
         len(lacking) <= _OLDER * len(asked)

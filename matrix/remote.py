@@ -11,8 +11,7 @@ from typing import Any
 import execnet
 
 from probes import Report
-from probes.errors import CommandError
-from probes.fact import ReportError
+from probes.errors import CommandError, ReportError
 
 from . import remote_agent, remote_bundle
 

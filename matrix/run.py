@@ -28,10 +28,12 @@ import papaya.engines
 from papaya import settings
 from probes import Report
 from probes import baseline as baselines
-from probes.errors import CommandError
-from probes.fact import FAULTS, ReportError
-from probes.probe import Probe, catalogue
-from probes.verdict import line
+from probes.allowances import allowed_path, load_allowances
+from probes.errors import CommandError, ReportError
+from probes.fact import FAULTS
+from probes.load_catalogue import load_catalogue
+from probes.probe import Probe
+from probes.render_verdict import describe_change
 
 from . import providers
 from .cell import Cell
@@ -410,14 +412,14 @@ def _gate(cell: Cell, plan: Plan, outcome: Outcome, report: Report) -> None:
         verdict = baselines.judge(
             baseline,
             report,
-            baselines.load_allowances(baselines.allowed_path(path)),
+            load_allowances(allowed_path(path)),
             allow=plan.allow,
             require_all=plan.require_all,
         )
     except ReportError as error:
         raise CommandError(str(error)) from None
     failing = verdict.failing(baselines.DRIFT, baselines.LOST, baselines.GONE, baselines.FAULT)
-    probes = catalogue() if failing else {}
+    probes = load_catalogue() if failing else {}
     outcome.changes = [*(_drifted(c, probes) for c in failing), *verdict.complaints]
     outcome.unasked = len(verdict.failing(baselines.UNASKED))
     outcome.status = verdict.status
@@ -441,7 +443,7 @@ def _drifted(change: baselines.Change, probes: Mapping[str, Probe]) -> str:
     """What changed, what to do about it, and what of papaya rests on it."""
     names = [s.name for s in settings.SETTINGS if change.id in s.facts]
     resting = f"; of papaya's settings it bears on {', '.join(names)}" if names else ""
-    return line(change, probes) + resting
+    return describe_change(change, probes) + resting
 
 
 def _selftest(plan: Plan, outcome: Outcome, platform: Platform, say: Say) -> None:

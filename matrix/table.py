@@ -19,23 +19,15 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from probes.baseline import own_folder
-from probes.cli import write
 from probes.comparison import UNKNOWN
 from probes.environment import describe
-from probes.fact import (
-    INFORMATIVE,
-    MEASURED,
-    UNSUPPORTED,
-    Fact,
-    Platform,
-    Report,
-    ReportError,
-    Value,
-    show,
-)
+from probes.errors import ReportError
+from probes.fact import INFORMATIVE, MEASURED, UNSUPPORTED, Fact, Platform, Report, Value, show
+from probes.files import write_output
 from probes.invocation import called
-from probes.probe import Probe, catalogue, same
+from probes.load_catalogue import load_catalogue
+from probes.probe import Probe, same
+from probes.recorded import find_own_folder
 from probes.renderings import Style, bold, safe
 from probes.renderings.markdown import escape
 from probes.renderings.markdown import row as markdown_row
@@ -205,7 +197,7 @@ def columns(
     ``here`` names the reports that were measured on this platform.  ``stands_for`` tells
     for a documented platform the titles of the systems that are not measured yet.
     """
-    probes = catalogue()
+    probes = load_catalogue()
     made = [_measured_column(name, report, name in here) for name, report in reports]
     made += [_documented_column(name, (stands_for or {}).get(name, ())) for name in documented]
     ids = {id for _, report in reports for id in report.facts}
@@ -323,7 +315,7 @@ def recorded(folder: str = "") -> Named:
     # Beside a baseline may lie the differences that are allowed, which are not a report.
     paths = {
         os.path.basename(path).removesuffix(".json"): path
-        for place in ([folder] if folder else [cells.BASELINES, own_folder()])
+        for place in ([folder] if folder else [cells.BASELINES, find_own_folder()])
         for path in glob.glob(os.path.join(glob.escape(place), "*.json"))
         if not path.endswith(".allowed.json")
     }
@@ -354,7 +346,7 @@ def unmeasured(reports: Named, path: str | None = None) -> dict[str, list[str]]:
 
 def documented_systems() -> list[str]:
     """The systems whose manuals the catalogue quotes."""
-    names = {name for probe in catalogue().values() for name in probe.documented}
+    names = {name for probe in load_catalogue().values() for name in probe.documented}
     return sorted(name for name in names if "-" not in name and name != "posix")
 
 
@@ -371,7 +363,7 @@ def assemble(options: argparse.Namespace) -> Table:
     if names is None:
         # Of a system with a report its manuals add nothing, unless a cell of it has none.
         names = [n for n in documented_systems() if n not in systems or n in missing]
-    known = {name for probe in catalogue().values() for name in probe.documented}
+    known = {name for probe in load_catalogue().values() for name in probe.documented}
     for name in names:
         if name not in known:
             raise ReportError(
@@ -389,7 +381,7 @@ def _present(results: str, folder: str) -> tuple[Named, list[str]]:
     reports = measured + [(name, report) for name, report in recorded(folder) if name not in taken]
     if not reports:
         raise ReportError(
-            f"no report in {results}, and no baseline in {folder or own_folder()}; "
+            f"no report in {results}, and no baseline in {folder or find_own_folder()}; "
             f"to measure one: {called('matrix')} run here"
         )
     return reports, here
@@ -633,7 +625,7 @@ def _add_reports(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """``table``: its exit status.  Raises ReportError for what cannot be read."""
     text = render(options.format, assemble(options), options.all, _style(options))
-    write(options.output, text)
+    write_output(options.output, text)
     return 0
 
 
@@ -641,7 +633,7 @@ def run_atlas(options: argparse.Namespace) -> int:
     """``atlas``: its exit status.  Raises ReportError for what cannot be read."""
     from matrix.report import atlas
 
-    write(options.output, atlas.page(assemble(options)))
+    write_output(options.output, atlas.page(assemble(options)))
     return 0
 
 

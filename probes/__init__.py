@@ -15,26 +15,23 @@ def _refuse(line: str) -> None:
     raise SystemExit(3)
 
 
-if sys.version_info < (3, 9):  # noqa: UP036 (said in one line to whoever comes with an older one)
+if sys.version_info < (3, 9):  # noqa: UP036 (tells users of an older one in one line)
     _refuse("needs Python 3.9 or newer; this is {}.{}".format(*sys.version_info))
 if os.name != "posix":
     _refuse(f"measures the system calls of a Unix; {sys.platform} is none")
 
-TYPE_CHECKING = False  # Known to type checkers by its name; `typing` takes a while to import.
+TYPE_CHECKING = False  # Type checkers know the name; to import `typing` takes a while.
 if TYPE_CHECKING:
-    from .fact import Fact, Platform, Report, ReportError
-    from .recorded import measure
+    from .api import Fact, Platform, Report, ReportError, measure
 
 __all__ = ["Fact", "Platform", "Report", "ReportError", "measure"]
 
 
 def __getattr__(name: str) -> object:
-    """Each of ``__all__``, imported when it is asked for: `__main__` has to begin before that."""
+    """Import what ``__all__`` names when it is used, because `__main__` must begin before that."""
     if name not in __all__:
         raise AttributeError(f"module 'probes' has no attribute {name!r}")
-    from . import fact, recorded
+    from . import api
 
-    globals().update(
-        {each: getattr(recorded if each == "measure" else fact, each) for each in __all__}
-    )
+    globals().update({each: getattr(api, each) for each in __all__})
     return globals()[name]

@@ -11,21 +11,18 @@ import importlib
 import sys
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, NoReturn, Optional
+from typing import Any, NoReturn
 
 from . import libc
-from .probe import Blocked, Unsupported
+from .probe import Blocked, Unsupported, absent_modules
 
 OPTIONAL = ("faulthandler", "fcntl", "mmap", "resource", "termios")
 """Modules of the standard library that a Unix Python may lack and only some probes use."""
 
-_blocked: list[str] = []
-"""The reasons of the modules that are absent here."""
-
 
 @contextlib.contextmanager
-def stand_ins() -> Iterator[None]:
-    """Have ``import`` give a stand-in for each module of OPTIONAL that is absent."""
+def use_stand_ins() -> Iterator[None]:
+    """Let ``import`` return a stand-in for each module of OPTIONAL that is absent."""
     absent = [name for name in OPTIONAL if not _is_there(name)]
     before = {name: sys.modules[name] for name in absent if name in sys.modules}
     for name in absent:
@@ -37,17 +34,6 @@ def stand_ins() -> Iterator[None]:
         for name in absent:
             del sys.modules[name]
         sys.modules.update(before)
-
-
-def blocked_by(error: BaseException) -> Optional[Blocked]:
-    """Return Blocked if the use of an absent module raised ``error``, perhaps at second hand.
-
-    ctypes, and a child that tells its parent of an exception, keep no more than the text.
-    """
-    for reason in _blocked:
-        if reason in str(error):
-            return Blocked(reason)
-    return None
 
 
 def constant(module: ModuleType, name: str) -> int:
@@ -78,7 +64,7 @@ class _Module(ModuleType):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.__reason = f"this Python has no module {name}: run the lab with one that has it"
-        _blocked.append(self.__reason)
+        absent_modules.append(self.__reason)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

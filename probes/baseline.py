@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import datetime
 import fnmatch
-import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Optional, Union
+from typing import Optional
 
-from .differences import Difference, architecture, differences, gated_as, kernel
+from .allowances import Allowance
+from .differences import Difference, differences, gated_as
+from .errors import ReportError
 from .fact import (
     BLOCKED,
     CONFIGURED,
@@ -30,14 +30,8 @@ from .fact import (
     SCOPES,
     UNSUPPORTED,
     Fact,
-    Platform,
     Report,
-    ReportError,
-    read_bounded,
-    read_json,
-    show,
 )
-from .invocation import called
 from .probe import same
 
 DRIFT = "drift"
@@ -89,22 +83,6 @@ class Change:
 def stricter(*facts: Optional[Fact]) -> str:
     """Return the stricter scope: a report must not declare a fact to be of less account."""
     return min((fact.scope for fact in facts if fact), key=SCOPES.index)
-
-
-@dataclass(frozen=True)
-class Allowance:
-    """A difference someone allowed, with a reason and a last day."""
-
-    name: str
-    """A fact's id, or with ``is_cause`` a setting."""
-    was: str
-    now: str
-    reason: str
-    expires: datetime.date
-    is_cause: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.was} -> {self.now} (until {self.expires}: {self.reason})"
 
 
 @dataclass(frozen=True)
@@ -309,161 +287,6 @@ def _matches(allowance: Allowance, change: Change) -> bool:
     # That a probe fails is nothing to get used to.
     same_answers = (allowance.was, allowance.now) == (change.was, change.now)
     return allowance.name == change.id and same_answers and change.kind != FAULT
-
-
-_TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SHIPPED = os.path.join(_TOP, "matrix", "baselines")
-"""The folder of the baselines that come with the lab."""
-
-
-def own_folder() -> str:
-    """Return the folder to which baselines are written: never one of an installed package.
-
-    In a clone of the repository it is ``matrix/baselines``, elsewhere the user's data folder.
-    """
-    for top in (_TOP, os.getcwd()):
-        if os.path.exists(os.path.join(top, "pyproject.toml")) and os.path.exists(
-            os.path.join(top, "matrix", "cells.toml")
-        ):
-            return os.path.join(top, "matrix", "baselines")
-    data = os.environ.get("XDG_DATA_HOME", "")
-    if not os.path.isabs(data):  # The specification has a relative one ignored.
-        data = os.path.expanduser("~/.local/share")
-    return os.path.join(data, "papaya-lab", "baselines")
-
-
-def of_cell(name: str, folder: str, here: Platform) -> str:
-    """The baseline of the cell ``name``; ``auto`` is the one of this platform.
-
-    ``folder`` is searched; without it, the user's own baselines and then those that come with
-    the lab.
-
-    Of several recorded with different Pythons, the one with this Python, or else the first.
-    Raises ReportError where there is none.
-    """
-    suffix = ".json"
-    paths: dict[str, str] = {}
-    # The user may have recorded none, and an archive made by `pack` holds none.
-    places = [folder] if folder else [p for p in (SHIPPED, own_folder()) if os.path.isdir(p)]
-    for place in places:
-        try:
-            found_here = os.listdir(place)
-        except OSError as error:
-            said = f"{place}: {error.strerror}; name a folder of reports in --baselines"
-            raise ReportError(said) from None
-        for file in found_here:
-            if file.endswith(suffix) and not file.endswith(f".allowed{suffix}"):
-                paths[file[: -len(suffix)]] = os.path.join(place, file)
-    folder = folder or " and ".join(dict.fromkeys(places)) or own_folder()
-    names = sorted(paths)
-    record = f"record one: {called()} gate --update --reason TEXT FILE, then gate FILE"
-    if not names:
-        raise ReportError(
-            f"{folder}: no baselines there; {record}; or name a folder of reports in --baselines"
-        )
-    if name != "auto":
-        if name in names:
-            return paths[name]
-        raise ReportError(f"{folder}: no baseline of {name!r}; there are {', '.join(names)}")
-    alike = []
-    for found in names:
-        path = paths[found]
-        then = Report.load(path).environment
-        if kind_of(then) == kind_of(here):
-            alike.append((then.python != here.python, _minor(then) != _minor(here), found, path))
-    if not alike:
-        raise ReportError(
-            f"{folder}: no baseline of this platform, {here}; there are {', '.join(names)}; "
-            f"{record}"
-        )
-    return min(alike)[-1]
-
-
-def kind_of(platform: Platform) -> tuple[object, ...]:
-    """What a baseline of the same platform has in common with it, whatever its patches."""
-    # A Linux distribution names its release, and may run on a kernel of another.
-    release = platform.distribution or platform.release.partition(".")[0]
-    machine = architecture(platform.machine, platform.pointer_bits)
-    return (platform.key, machine, platform.emulated_32_bit, release, kernel(platform))
-
-
-def _minor(platform: Platform) -> str:
-    return platform.python.rpartition(".")[0]
-
-
-def allowed_path(baseline: Union[str, os.PathLike[str]]) -> str:
-    """``freebsd.json`` has its allowed differences in ``freebsd.allowed.json``."""
-    return f"{os.path.splitext(os.fspath(baseline))[0]}.allowed.json"
-
-
-def load_allowances(path: Union[str, os.PathLike[str]]) -> list[Allowance]:
-    """The allowed differences in a file, none where there is no file.
-
-    Raises ReportError, one line, for anything else that is not such a file.
-    """
-    if not os.path.lexists(path):
-        return []
-    try:
-        document = read_json(read_bounded(path))
-    except OSError as error:
-        raise ReportError(f"{path}: {error.strerror}") from None
-    except ReportError as error:
-        raise ReportError(f"{path}: {error}") from None
-    entries = document.get("allowed") if isinstance(document, dict) else None
-    if not isinstance(entries, list):
-        raise ReportError(f'{path}: no list "allowed" at its top')
-    return [_allowance(path, number, entry) for number, entry in enumerate(entries, 1)]
-
-
-def _allowance(path: Union[str, os.PathLike[str]], number: int, entry: Any) -> Allowance:
-    if not isinstance(entry, Mapping):
-        raise ReportError(f"{path}: entry {number} is not an object")
-    if "fact" in entry and "cause" in entry:
-        raise ReportError(
-            f"{path}: entry {number} has both a fact and a cause; write an entry for each"
-        )
-    key = "cause" if "cause" in entry else "fact"
-    wanted = (key, "from", "to", "reason", "expires")
-    missing = [name for name in wanted if name not in entry]
-    if missing[:1] == ["fact"]:
-        missing[0] = "fact or cause"
-    unknown = sorted(set(entry) - set(wanted))
-    if missing or unknown:
-        raise ReportError(
-            f"{path}: entry {number} has "
-            + " and ".join(
-                f"{what} {', '.join(names)}"
-                for what, names in (("no", missing), ("the unknown", unknown))
-                if names
-            )
-        )
-    if not isinstance(entry[key], str):
-        raise ReportError(f"{path}: entry {number} has a {key} that is no text")
-    if not isinstance(entry["reason"], str) or not entry["reason"].strip():
-        raise ReportError(f"{path}: entry {number} gives no reason")
-    expires = _date(entry["expires"])
-    if expires is None:
-        raise ReportError(f"{path}: entry {number} expires on no date (2027-03-01)")
-    if key == "cause" and not all(type(entry[end]) in (int, str) for end in ("from", "to")):
-        raise ReportError(
-            f"{path}: entry {number} has a from or to that is no value of a setting; "
-            'write it as sysctl(8) shows it, such as "0"'
-        )
-    was, now = (
-        show(value) if isinstance(value, (bool, int, str, type(None))) else repr(value)
-        for value in (entry["from"], entry["to"])
-    )
-    return Allowance(entry[key], was, now, entry["reason"], expires, key == "cause")
-
-
-def _date(text: Any) -> Optional[datetime.date]:
-    """Return the day of ``YYYY-MM-DD``; newer Pythons would read ``20300101`` too."""
-    if not isinstance(text, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
-        return None
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        return None
 
 
 def approve(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, Optional
 
-from .errors import CommandError
+from .failures import describe_failure
 from .files import open_standard_descriptors, write_standard_error, write_standard_output
-from .invocation import called, is_interrupt
+from .invocation import called
+from .text import printable
 
 PROGRAMS = ("probes", "papaya", "matrix")
 
@@ -64,33 +66,21 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def run_command(
-    program: str, run: Callable[[], int], usage: tuple[type[Exception], ...] = ()
-) -> int:
-    """Return the exit status of ``run``, or that of the error that ended it.
+def run_command(program: str, run: Callable[[], int]) -> int:
+    """Return the exit status of ``run``, or that of the exception that ended it.
 
-    Print the error as one line, never as a traceback.
-
-    ``usage`` are exceptions whose text says what is wrong with the input: status 2.
+    Print the exception as one line, never as a traceback.
     """
     try:
         open_standard_descriptors()
         status = run()
         _flush()
         return status
-    except CommandError as refused:
-        return _print_and_return(program, refused.status, str(refused))
-    except usage as error:
-        return _print_and_return(program, 2, str(error))
-    except (KeyboardInterrupt, RuntimeError) as error:
-        if not is_interrupt(error):
-            raise
-        return _print_and_return(program, 130, "interrupted")
     except BrokenPipeError:
-        return _print_and_return(program, 141, "")
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _print_and_return(program, 3, f"{where}{error.strerror or error}")
+        # The reader of the output has closed it: end without a message, as other programs do.
+        return _print_and_return(program, 128 + signal.SIGPIPE, "")
+    except (KeyboardInterrupt, Exception) as error:
+        return _print_and_return(program, *describe_failure(error, program))
 
 
 def _flush() -> None:
@@ -103,10 +93,9 @@ def _flush() -> None:
 
 
 def _print_and_return(program: str, status: int, line: str) -> int:
-    with contextlib.suppress(OSError):
-        if line:
-            print(f"{program}: {line}", file=sys.stderr)
-    # What is left in the buffer goes nowhere: the other end may be gone.
+    if line:
+        write_standard_error(f"{program}: {printable(line)}\n")
+    # Discard what is left in the buffer, or Python would try to write it again at exit.
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return status

@@ -15,7 +15,7 @@ from typing import Any
 
 from . import compiler, lens, libc, run_program
 from .fact import Platform
-from .probe import settings
+from .probe import list_settings
 
 # Kernel settings that may explain a difference, as the platform's sysctl(8) names them, beside
 # those that probes say their facts hang on.
@@ -236,7 +236,7 @@ def _linked(entry: Any) -> Iterator[Any]:
 
 
 def _sysctls(system: str) -> dict[str, str]:
-    names = [*settings(), *_SYSCTLS.get(system, ())]
+    names = [*list_settings(), *_SYSCTLS.get(system, ())]
     found: dict[str, str] = {}
     if system == "Linux":
         for name in names:

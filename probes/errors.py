@@ -12,3 +12,7 @@ class CommandError(Exception):
     def __init__(self, line: str, status: int = 2) -> None:
         super().__init__(line)
         self.status = status
+
+
+class ReportError(CommandError, ValueError):
+    """A file that is not a readable report, or a report that could not be made."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import sys
 import time
+from typing import Optional, Union
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -97,3 +99,78 @@ def _wait_until_writable(descriptor: int) -> None:
         time.sleep(0.01)
         return
     select.select([], [descriptor], [])
+
+
+def open_at_once(path: str, flags: int) -> int:
+    """Open a file; a FIFO that nobody writes to is empty, not a reason to wait for ever."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+def write_whole(path: Union[str, os.PathLike[str]], text: Union[str, bytes]) -> None:
+    """Write ``text`` to ``path`` through a file beside it, so that no reader sees a part.
+
+    A symbolic link stays one: the file it leads to is written.  What is no plain
+    file (a terminal, a pipe, /dev/stdout) is written straight to.  Raises OSError
+    that names ``path``; what was there stays.
+    """
+    name = os.fspath(path)
+    data = text.encode() if isinstance(text, str) else text
+    try:
+        _write_whole(name, data)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from None
+
+
+def _write_whole(name: str, data: bytes) -> None:
+    mode, owner = 0o666 & ~_umask(), (-1, -1)
+    with contextlib.suppress(FileNotFoundError):
+        there = os.stat(name)
+        descriptor = os.path.abspath(name).startswith(("/dev/std", "/dev/fd/", "/proc/"))
+        if descriptor or not stat.S_ISREG(there.st_mode):
+            # Unbuffered: a buffer keeps what could not be written, and fails again when closed.
+            with open(name, "ab", buffering=0) as file:
+                write_all(file.fileno(), data)
+            return
+        if not os.access(name, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        mode, owner = stat.S_IMODE(there.st_mode), (there.st_uid, there.st_gid)
+    target = os.path.realpath(name)
+    folder, last = os.path.split(target)
+    beside = os.path.join(folder, f".{last[:100]}.{os.urandom(4).hex()}")
+    try:
+        with open(beside, "xb", opener=_open_private) as file:
+            file.write(data)
+        with contextlib.suppress(PermissionError):
+            os.chown(beside, *owner)
+        os.chmod(beside, mode)
+        os.replace(beside, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def write_output(path: Optional[str], text: str) -> None:
+    """Write to the file ``path``, whole or not at all; to standard output if it is None or ``-``.
+
+    Raises OSError if not everything can be written.
+    """
+    # Escape what cannot be encoded: no locale must keep a fact from being printed.
+    data = text.encode("utf-8", "backslashreplace")
+    if path is None or path == "-":
+        sys.stdout.flush()
+        write_standard_output(data)
+    else:
+        write_whole(path, data)

@@ -16,16 +16,12 @@ be listed, explained, measured, rendered and gated.
 
 from __future__ import annotations
 
-import fnmatch
-import importlib
-import pkgutil
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, TypeVar, Union
 
 from .fact import CONFIGURED, INHERENT, SCOPES, Fact, Platform, Value
-from .invocation import called
 from .source import read_docstring
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -38,6 +34,10 @@ class Unsupported(Exception):
 
 class Blocked(Exception):
     """A privilege or tool is missing here.  The message says which, and how to get it."""
+
+
+absent_modules: list[str] = []
+"""For each module that this Python lacks and a probe may use, why that probe is blocked."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,10 @@ class Probe:
         try:
             return self.function(*self.arguments)
         except Exception as error:
-            from .absent import blocked_by
-
-            blocked = blocked_by(error)
-            if blocked:
-                raise blocked from error
+            # ctypes, and a child that tells its parent of an exception, keep only its text.
+            for reason in absent_modules:
+                if reason in str(error):
+                    raise Blocked(reason) from error
             raise
 
     def documented_for(self, platform: Platform) -> Optional[tuple[str, Value]]:
@@ -121,8 +120,13 @@ def same(a: Value, b: Value) -> bool:
 _registered: dict[str, Probe] = {}
 
 
-def settings() -> list[str]:
-    """Return every setting that a probe known so far hangs on, by all its names."""
+def list_registered() -> list[Probe]:
+    """Return every probe whose module has been imported."""
+    return list(_registered.values())
+
+
+def list_settings() -> list[str]:
+    """Return every setting that a registered probe hangs on, by all its names."""
     named = (setting for probe in _registered.values() for setting in probe.hangs_on.values())
     return list(dict.fromkeys(named))
 
@@ -245,90 +249,3 @@ def _check_setting(id: str, by_system: Any, scope: str) -> None:
         raise ValueError(
             f"{id}: hangs on a setting, but its scope is {scope}; write scope=CONFIGURED"
         )
-
-
-def catalogue() -> dict[str, Probe]:
-    """Every probe there is, by id: families in alphabetical order, each in its file's order."""
-    from . import catalogue as package
-    from . import compiler, harness, runner  # noqa: F401 (they are to meet no stand-in)
-    from .absent import stand_ins
-
-    with stand_ins():
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{package.__name__}.{module.name}")
-    return {probe.id: probe for probe in sorted(_registered.values(), key=lambda p: p.family)}
-
-
-def select(
-    probes: Mapping[str, Probe], only: Iterable[str] = (), skip: Iterable[str] = ()
-) -> dict[str, Probe]:
-    """The probes whose id matches a glob of ``only`` (all, if none is given) and none of ``skip``.
-
-    A bare family is its whole family: ``signals`` is ``signals.*``.  Raises
-    LookupError with one line for a pattern that matches nothing.
-    """
-    only, skip = list(only), list(skip)
-    chosen: set[str] = set(probes)
-    if only:
-        chosen = set().union(*(matching(probes, pattern) for pattern in only))
-    chosen -= set().union(*(matching(probes, pattern) for pattern in skip))
-    if not chosen:
-        raise LookupError("nothing is left to measure: --skip leaves out all that --only chose")
-    return {id: probe for id, probe in probes.items() if id in chosen}
-
-
-def matching(probes: Iterable[str], pattern: str) -> set[str]:
-    """Return the ids of an id, a glob or a family.
-
-    Raises LookupError for a pattern that matches nothing: one line, which names what is near.
-    """
-    glob = pattern if any(c in pattern for c in ".*?[") else f"{pattern}.*"
-    found = set(fnmatch.filter(probes, glob))
-    if not found:
-        near = _nearest(list(probes), pattern)
-        meant = f"did you mean {' or '.join(near)}? " if near else ""
-        raise LookupError(f"no probe matches {pattern!r}: {meant}`{called()} list` names them all")
-    return found
-
-
-def _nearest(ids: Sequence[str], pattern: str) -> list[str]:
-    """Return at most three ids or families that may have been meant by ``pattern``."""
-    import difflib
-
-    wanted = pattern.lower()
-    named = [id for id in ids if wanted in (id, id.partition(".")[2])]
-    if named:
-        return named[:3]
-    families = dict.fromkeys(id.partition(".")[0] for id in ids)
-    written = {**{id.partition(".")[2]: id for id in ids}, **{name: name for name in families}}
-    written.update((id, id) for id in ids)
-    family = wanted[: -len(".*")] if wanted.endswith(".*") else wanted
-    close = difflib.get_close_matches(family, written, n=3, cutoff=0.75)
-    return list(dict.fromkeys(written[name] for name in close))
-
-
-_ALSO = {"tty": "terminal", "terminal": "tty"}
-"""Words that mean the same."""
-
-
-def search(probes: Mapping[str, Probe], words: str) -> set[str]:
-    """Return the ids of the probes that hold most of ``words`` in id, question, matters or advice.
-
-    A word is looked for where words begin, and only then within them.  Empty if no probe holds
-    one, and for what is an id, a glob or a family.
-    """
-    families = {probe.family for probe in probes.values()}
-    if any(c in words for c in "*?[") or words in probes or words in families:
-        return set()
-    texts = {
-        probe.id: "\n".join((probe.id, probe.question, probe.matters, probe.advice)).lower()
-        for probe in probes.values()
-    }
-    spellings = [{word, _ALSO.get(word, word)} for word in words.lower().split()]
-    for before in ("(?<![a-z0-9])", ""):
-        patterns = [re.compile(before + f"(?:{'|'.join(map(re.escape, s))})") for s in spellings]
-        held = {id: sum(bool(p.search(text)) for p in patterns) for id, text in texts.items()}
-        most = max(held.values(), default=0)
-        if most:
-            return {id for id, number in held.items() if number == most}
-    return set()

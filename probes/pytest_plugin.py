@@ -102,11 +102,12 @@ def _unmet(report: Report, id: str, value: Value) -> str:
     """Return why the fact is not ``value``; empty if it is."""
     from .fact import show
     from .invocation import called
-    from .probe import catalogue, same
+    from .load_catalogue import load_catalogue
+    from .probe import same
 
     fact = report.get(id)
     if fact is None:
-        if id not in catalogue():
+        if id not in load_catalogue():
             pytest.fail(
                 f"requires_fact: no fact {id!r}; `{called()} list` names them all", pytrace=False
             )
@@ -128,7 +129,8 @@ class _Session:
         self._failed = ""
         path = config.getoption("probes_report")
         if path and not hasattr(config, "workerinput"):
-            from .fact import Report, ReportError
+            from .errors import ReportError
+            from .fact import Report
 
             try:
                 self._report = Report.load(path)
@@ -138,7 +140,7 @@ class _Session:
 
     def report(self) -> Report:
         """Return the report; fail the test that asks if there cannot be one."""
-        from .fact import ReportError
+        from .errors import ReportError
 
         if self._report is None and not self._failed:
             try:

@@ -1,57 +1,89 @@
-"""measure(): the lab as a library."""
+"""Find which recorded report is the baseline of a platform."""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable
-from typing import Optional
 
-from .fact import Report, ReportError
+from .differences import architecture, kernel
+from .errors import ReportError
+from .fact import Platform, Report
+from .invocation import called
+
+_TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SHIPPED = os.path.join(_TOP, "matrix", "baselines")
+"""The folder of the baselines that come with the lab."""
 
 
-def measure(
-    only: Iterable[str] = (),
-    *,
-    skip: Iterable[str] = (),
-    jobs: Optional[int] = None,
-    deadline: Optional[float] = None,
-    repeat: int = 1,
-) -> Report:
-    """Measure this platform: the facts whose ids match a glob of ``only``, or all.
+def find_own_folder() -> str:
+    """Return the folder to which baselines are written: never one of an installed package.
 
-    The same as ``python3 -m probes report``, in a fresh interpreter: forking from a
-    process with threads, handlers and descriptors of its own would measure those.
-    ``jobs`` probes run at once, each for ``deadline`` seconds at most, ``repeat`` times.
-
-    Raises LookupError where a pattern matches nothing, ValueError for a number that
-    cannot be, ReportError where the lab itself failed.  A probe's failure is a fact with
-    that status, not an exception.
+    In a clone of the repository it is ``matrix/baselines``, elsewhere the user's data folder.
     """
-    if isinstance(only, str) or isinstance(skip, str):
-        raise TypeError("only and skip are lists of globs, such as ['signals.*']")
+    for top in (_TOP, os.getcwd()):
+        if os.path.exists(os.path.join(top, "pyproject.toml")) and os.path.exists(
+            os.path.join(top, "matrix", "cells.toml")
+        ):
+            return os.path.join(top, "matrix", "baselines")
+    data = os.environ.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(data):  # The specification has a relative one ignored.
+        data = os.path.expanduser("~/.local/share")
+    return os.path.join(data, "papaya-lab", "baselines")
 
-    import subprocess  # Dear to import, and of no use to the command line.
 
-    options = [f"--only={glob}" for glob in only] + [f"--skip={glob}" for glob in skip]
-    if jobs is not None:
-        options.append(f"--jobs={jobs}")
-    if deadline is not None:
-        options.append(f"--deadline={deadline}")
-    options.append(f"--repeat={repeat}")
-    # The folder, or the archive, that this package was imported from.
-    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH", "")]))
-    lab = subprocess.run(
-        [sys.executable, "-m", "probes", "report", "--format", "json", *options],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-        check=False,
-    )
-    if lab.returncode in (0, 3, 4) and lab.stdout:
-        return Report.loads(lab.stdout)
-    said = lab.stderr.strip().rpartition("\n")[2] or f"the lab exited with {lab.returncode}"
-    usage = LookupError if "matches" in said or "nothing is left" in said else ValueError
-    raise (usage if lab.returncode == 2 else ReportError)(said)
+def find_baseline(name: str, folder: str, here: Platform) -> str:
+    """The baseline of the cell ``name``; ``auto`` is the one of this platform.
+
+    ``folder`` is searched; without it, the user's own baselines and then those that come with
+    the lab.
+
+    Of several recorded with different Pythons, the one with this Python, or else the first.
+    Raises ReportError where there is none.
+    """
+    suffix = ".json"
+    paths: dict[str, str] = {}
+    # The user may have recorded none, and an archive made by `pack` holds none.
+    places = [folder] if folder else [p for p in (SHIPPED, find_own_folder()) if os.path.isdir(p)]
+    for place in places:
+        try:
+            found_here = os.listdir(place)
+        except OSError as error:
+            said = f"{place}: {error.strerror}; name a folder of reports in --baselines"
+            raise ReportError(said) from None
+        for file in found_here:
+            if file.endswith(suffix) and not file.endswith(f".allowed{suffix}"):
+                paths[file[: -len(suffix)]] = os.path.join(place, file)
+    folder = folder or " and ".join(dict.fromkeys(places)) or find_own_folder()
+    names = sorted(paths)
+    record = f"record one: {called()} gate --update --reason TEXT FILE, then gate FILE"
+    if not names:
+        raise ReportError(
+            f"{folder}: no baselines there; {record}; or name a folder of reports in --baselines"
+        )
+    if name != "auto":
+        if name in names:
+            return paths[name]
+        raise ReportError(f"{folder}: no baseline of {name!r}; there are {', '.join(names)}")
+    alike = []
+    for found in names:
+        path = paths[found]
+        then = Report.load(path).environment
+        if kind_of(then) == kind_of(here):
+            alike.append((then.python != here.python, _minor(then) != _minor(here), found, path))
+    if not alike:
+        raise ReportError(
+            f"{folder}: no baseline of this platform, {here}; there are {', '.join(names)}; "
+            f"{record}"
+        )
+    return min(alike)[-1]
+
+
+def kind_of(platform: Platform) -> tuple[object, ...]:
+    """What a baseline of the same platform has in common with it, whatever its patches."""
+    # A Linux distribution names its release, and may run on a kernel of another.
+    release = platform.distribution or platform.release.partition(".")[0]
+    machine = architecture(platform.machine, platform.pointer_bits)
+    return (platform.key, machine, platform.emulated_32_bit, release, kernel(platform))
+
+
+def _minor(platform: Platform) -> str:
+    return platform.python.rpartition(".")[0]

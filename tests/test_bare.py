@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from probes import Report, absent
-from probes.probe import Blocked, Unsupported, catalogue
+from probes.load_catalogue import load_catalogue
+from probes.probe import Blocked, Unsupported
 from probes.source import read_docstring
 from tests.needs import needs
 from tests.worlds import ROOT, needs_linux, needs_root, run_lab
@@ -96,7 +97,7 @@ def test_a_constant_that_python_lacks_says_something_of_the_platform_in_cpython_
 
 def test_stand_ins_are_for_the_catalogue_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "termios", None)
-    with absent.stand_ins():
+    with absent.use_stand_ins():
         import termios
 
         assert isinstance(termios, absent._Module)
@@ -120,7 +121,7 @@ def test_optimized_it_asks_the_same(level: str, tmp_path: Path) -> None:
 
 
 def test_every_question_is_found_in_the_source() -> None:
-    for probe in catalogue().values():
+    for probe in load_catalogue().values():
         question = read_docstring(probe.function).partition("\n")[0]
         assert probe.question in (question, question.replace("{row}", str(*probe.arguments[:1])))
 

@@ -15,23 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.baseline import (
-    DRIFT,
-    FAULT,
-    GONE,
-    LOST,
-    NEW,
-    UNASKED,
-    Allowance,
-    Verdict,
-    allowed_path,
-    approve,
-    compare,
-    judge,
-    kind_of,
-    load_allowances,
-    of_cell,
-)
+from probes.allowances import Allowance, allowed_path, load_allowances
+from probes.baseline import DRIFT, FAULT, GONE, LOST, NEW, UNASKED, Verdict, approve, compare, judge
+from probes.errors import ReportError
 from probes.fact import (
     BLOCKED,
     BROKEN,
@@ -39,7 +25,6 @@ from probes.fact import (
     FAULTS,
     INFORMATIVE,
     INHERENT,
-    LARGEST_FILE,
     MEASURED,
     STATUSES,
     TIMED_OUT,
@@ -48,12 +33,13 @@ from probes.fact import (
     Fact,
     Platform,
     Report,
-    ReportError,
     Value,
 )
-from probes.probe import catalogue
+from probes.load_catalogue import load_catalogue
+from probes.recorded import find_baseline, kind_of
+from probes.render_verdict import FORMATS, describe_change, render_verdict
 from probes.renderings import Style
-from probes.verdict import FORMATS, line, render
+from probes.report_json import LARGEST_FILE
 from tests.renderings.junit_schema import faults_of
 
 HERE = Platform("Linux", "6.1.0", "x86_64", "glibc", "2.36", 64)
@@ -247,15 +233,15 @@ def test_what_root_alone_may_ask_is_named_and_no_failure() -> None:
     mine = {**both, "a.b": fact}
     verdict = judge(Report(root, both), Report(user, mine), today=TODAY)
     assert (verdict.status, [change.kind for change in verdict.changes]) == (0, [UNASKED])
-    told = render("text", verdict, {}, Style())
+    told = render_verdict("text", verdict, {}, Style())
     assert told == (
         "environment: run as root: yes -> no\n"
         "not asked here: needs root, 1 fact: a.b\n"
         "gate passed: 2 facts, 1 not asked\n"
     )
-    assert "<skipped" in render("junit", verdict, {}, Style())
-    assert "::notice" in render("github", verdict, {}, Style())
-    assert json.loads(render("json", verdict, {}, Style()))["changes"][0]["kind"] == UNASKED
+    assert "<skipped" in render_verdict("junit", verdict, {}, Style())
+    assert "::notice" in render_verdict("github", verdict, {}, Style())
+    assert json.loads(render_verdict("json", verdict, {}, Style()))["changes"][0]["kind"] == UNASKED
     # Where all has to be asked, where root is asked, where another thing is missing: lost.
     assert judge(Report(root, both), Report(user, mine), require_all=True).status == 1
     assert judge(Report(root, both), Report(root, mine)).status == 1
@@ -378,7 +364,7 @@ ONE_CAUSE = f"{SETTING}: 2 facts changed (0 -> 1)"
 def test_every_format_groups_by_cause() -> None:
     drifted = replace(NOW_1, facts={**NOW_1.facts, "x.y": Fact("x.y", MEASURED, False, CONFIGURED)})
     verdict = judge(THEN_0, drifted, today=TODAY, path="ci/base.json")
-    text = render("text", verdict, {}, Style()).splitlines()
+    text = render_verdict("text", verdict, {}, Style()).splitlines()
     assert text[1:] == [
         "x.y: yes -> no (configured, drift)",
         ONE_CAUSE,
@@ -386,48 +372,50 @@ def test_every_format_groups_by_cause() -> None:
         "  a.c: no -> yes (configured, drift)",
         f"gate FAILED: 4 facts, 3 changed (2 by {SETTING})",
     ]
-    document = json.loads(render("json", verdict, {}, Style()))
+    document = json.loads(render_verdict("json", verdict, {}, Style()))
     assert document["causes"] == [
         {"setting": SETTING, "from": "0", "to": "1", "facts": ["a.b", "a.c"]}
     ]
     assert [each["cause"] for each in document["changes"]] == [SETTING, SETTING, None]
-    markdown = render("markdown", verdict, {}, Style())
+    markdown = render_verdict("markdown", verdict, {}, Style())
     assert markdown.index("| x.y |") < markdown.index(ONE_CAUSE) < markdown.index("| a.b |")
-    junit = render("junit", verdict, {}, Style())
+    junit = render_verdict("junit", verdict, {}, Style())
     assert faults_of(ElementTree.fromstring(junit)) == []
     gate, cause = ElementTree.fromstring(junit)
     assert (gate.get("failures"), cause.get("failures")) == ("1", "2")
     assert cause.get("name") == f"{SETTING}: 0 -> 1"
-    github = render("github", verdict, {}, Style()).splitlines()
+    github = render_verdict("github", verdict, {}, Style()).splitlines()
     assert [line for line in github if line.startswith("::error")] == [
         "::error file=ci/base.json,line=1,title=x.y::x.y: yes -> no (configured, drift)",
         f"::error file=ci/base.json,line=1,title={SETTING}::{ONE_CAUSE}; "
         "a.b: no -> yes; a.c: no -> yes",
     ]
-    (run,) = json.loads(render("sarif", verdict, {}, Style()))["runs"]
+    (run,) = json.loads(render_verdict("sarif", verdict, {}, Style()))["runs"]
     assert [result["ruleId"] for result in run["results"]] == ["x.y", SETTING]
     assert run["tool"]["driver"]["rules"][run["results"][1]["ruleIndex"]]["id"] == SETTING
 
 
 def test_a_group_that_is_allowed_says_why_once() -> None:
     verdict = judge(THEN_0, NOW_1, [by_cause()], TODAY, path="ci/base.json")
-    assert f"{ONE_CAUSE}; Allowed: known\n" in render("text", verdict, {}, Style())
-    assert render("text", verdict, {}, Style()).count("known") == 1
-    assert "::error" not in render("github", verdict, {}, Style())
-    assert "::notice file=ci/base.json,line=1,title=net" in render("github", verdict, {}, Style())
-    (result,) = json.loads(render("sarif", verdict, {}, Style()))["runs"][0]["results"]
+    assert f"{ONE_CAUSE}; Allowed: known\n" in render_verdict("text", verdict, {}, Style())
+    assert render_verdict("text", verdict, {}, Style()).count("known") == 1
+    assert "::error" not in render_verdict("github", verdict, {}, Style())
+    assert "::notice file=ci/base.json,line=1,title=net" in render_verdict(
+        "github", verdict, {}, Style()
+    )
+    (result,) = json.loads(render_verdict("sarif", verdict, {}, Style()))["runs"][0]["results"]
     assert result["suppressions"][0]["justification"] == "known"
     # Where a part is allowed, the other part is no less of a failure.
     verdict = judge(THEN_0, NOW_1, [allowance(was="no", now="yes")], TODAY, path="ci/base.json")
     assert verdict.status == 1
-    assert render("github", verdict, {}, Style()).count("1 fact changed") == 2
-    (result,) = json.loads(render("sarif", verdict, {}, Style()))["runs"][0]["results"]
+    assert render_verdict("github", verdict, {}, Style()).count("1 fact changed") == 2
+    (result,) = json.loads(render_verdict("sarif", verdict, {}, Style()))["runs"][0]["results"]
     assert (result["level"], "suppressions" in result) == ("error", False)
 
 
 def test_a_line_alone_names_the_cause() -> None:
     (change, _) = compare(THEN_0, NOW_1)
-    assert line(change, {}) == f"a.b: no -> yes (configured, drift by {SETTING}: 0 -> 1)"
+    assert describe_change(change, {}) == f"a.b: no -> yes (configured, drift by {SETTING}: 0 -> 1)"
 
 
 # Allowances --------------------------------------------------------------------------------
@@ -689,17 +677,17 @@ def test_a_cell_is_found_by_its_name(tmp_path: Path) -> None:
     path = recorded(tmp_path, "a.1", system="Plan9")
     (tmp_path / "a.1.allowed.json").write_text("{}")
     (tmp_path / "notes.txt").write_text("x")
-    assert of_cell("a.1", str(tmp_path), DEBIAN) == path
+    assert find_baseline("a.1", str(tmp_path), DEBIAN) == path
     for name in ("c", "a.1.allowed", "notes", "a.1.json", ""):
         with pytest.raises(ReportError, match=r"there are a\.1, b$"):
-            of_cell(name, str(tmp_path), DEBIAN)
+            find_baseline(name, str(tmp_path), DEBIAN)
     with pytest.raises(ReportError, match="No such file or directory; name a folder of reports"):
-        of_cell("b", str(tmp_path / "nowhere"), DEBIAN)
+        find_baseline("b", str(tmp_path / "nowhere"), DEBIAN)
 
 
 def test_of_several_the_one_with_this_python_is_it(tmp_path: Path) -> None:
     def found() -> str:
-        return Path(of_cell("auto", str(tmp_path), DEBIAN)).stem
+        return Path(find_baseline("auto", str(tmp_path), DEBIAN)).stem
 
     recorded(tmp_path, "a", libc="musl", python=DEBIAN.python)
     (tmp_path / "a.allowed.json").write_text("{}")
@@ -734,20 +722,20 @@ def of_a_newer_lab() -> Verdict:
 
 def test_how_the_environments_differ_comes_first() -> None:
     verdict = of_a_newer_lab()
-    lines = render("text", verdict, {}, Style()).splitlines()
+    lines = render_verdict("text", verdict, {}, Style()).splitlines()
     assert lines[:3] == [*(f"environment: {each}" for each in DIFFER), NEWER]
     assert lines[3].startswith("a.b: yes -> no")
-    document = json.loads(render("json", verdict, {}, Style()))
+    document = json.loads(render_verdict("json", verdict, {}, Style()))
     assert document["environment"][0] == {"what": "kernel release", "from": "6.1.0", "to": "7.0"}
     assert document["not_in_baseline"] == ["c.d"]
-    markdown = render("markdown", verdict, {}, Style())
+    markdown = render_verdict("markdown", verdict, {}, Style())
     assert "| kernel release | 6.1.0 | 7.0 |" in markdown
     assert markdown.index("kernel release") < markdown.index(NEWER) < markdown.index("| a.b |")
-    suite = ElementTree.fromstring(render("junit", verdict, {}, Style()))[0]
+    suite = ElementTree.fromstring(render_verdict("junit", verdict, {}, Style()))[0]
     assert {p.attrib["name"]: p.attrib["value"] for p in suite.iter("property")} == {
         "kernel release": "6.1.0 -> 7.0", "hash of the probes": "aa -> bb", "lab": NEWER,
     }  # fmt: skip
-    first = render("github", verdict, {}, Style()).splitlines()[0]
+    first = render_verdict("github", verdict, {}, Style()).splitlines()[0]
     assert first.startswith("::notice file=ci/base%2Cline.json,line=1,title=environment::")
     assert all(each in first for each in (*DIFFER, NEWER))
 
@@ -755,10 +743,10 @@ def test_how_the_environments_differ_comes_first() -> None:
 def test_where_nothing_differs_nothing_is_said_of_it() -> None:
     verdict = judge(one(True), one(True), today=TODAY)
     for name in FORMATS:
-        text = render(name, verdict, {}, Style())
+        text = render_verdict(name, verdict, {}, Style())
         assert "newer" not in text
         assert "->" not in text
-    assert "environment" not in render("markdown", verdict, {}, Style())
+    assert "environment" not in render_verdict("markdown", verdict, {}, Style())
 
 
 def test_the_lab_is_newer_if_it_asks_more_and_its_hash_is_another() -> None:
@@ -775,13 +763,13 @@ def test_the_lab_is_newer_if_it_asks_more_and_its_hash_is_another() -> None:
 def test_annotations_name_the_users_files_and_not_our_source() -> None:
     stale = [allowance(name="x.y")]
     drifted = judge(one(True), one(False), stale, TODAY, path="ci/here.json")
-    text = render("github", drifted, catalogue(), Style())
+    text = render_verdict("github", drifted, load_catalogue(), Style())
     assert "::error file=ci/here.json,line=1,title=a.b::" in text
     assert "::error file=ci/here.allowed.json,line=1,title=allowed differences::" in text
     assert "probes/catalogue" not in text
     # What came by standard input has no name.
     drifted = judge(one(True), one(False), stale, TODAY)
-    text = render("github", drifted, catalogue(), Style())
+    text = render_verdict("github", drifted, load_catalogue(), Style())
     assert "::error title=a.b::" in text
     assert "file=" not in text
 
@@ -797,7 +785,7 @@ def test_what_the_gate_says_is_valid_junit(case: str) -> None:
         "fine": lambda: judge(one(True), one(True), today=TODAY),
     }
     verdict = cases[case]()
-    root = ElementTree.fromstring(render("junit", verdict, {}, Style()))
+    root = ElementTree.fromstring(render_verdict("junit", verdict, {}, Style()))
     assert faults_of(root) == []
     suite = root[0]
     for count, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"),

@@ -8,7 +8,7 @@ from typing import Optional
 import pytest
 
 from probes import Fact, Platform, Report
-from probes.comparison import letter, rows, to_json, to_text
+from probes.comparison import compare_reports
 from probes.fact import (
     BLOCKED,
     BROKEN,
@@ -20,7 +20,8 @@ from probes.fact import (
     UNSUPPORTED,
     Value,
 )
-from probes.probe import catalogue
+from probes.load_catalogue import load_catalogue
+from probes.render_comparison import make_letter, render_json, render_text
 from probes.renderings import Style
 from probes.renderings.text import columns
 
@@ -64,12 +65,12 @@ NOTHING = Report(HERE, {})
     ],
 )
 def test_what_differs(reports: list[Report], differs: bool, compared: bool) -> None:
-    (row,) = rows(reports)
+    (row,) = compare_reports(reports)
     assert (row.differs, row.compared) == (differs, compared)
 
 
 ID, COMPILER = "sockets.v6only_default", "compilers.signal_flags"
-QUESTION = catalogue()[ID].question
+QUESTION = load_catalogue()[ID].question
 
 
 def of(v6only: bool, *more: Fact) -> Report:
@@ -85,9 +86,9 @@ BOTH = [
 
 
 def text(everything: bool = False, width: Optional[int] = None, colour: bool = False) -> list[str]:
-    table = rows([report for _, report in BOTH])
+    table = compare_reports([report for _, report in BOTH])
     style = Style(width=width, colour=colour)
-    return to_text(BOTH, table, everything, catalogue(), style).splitlines()
+    return render_text(BOTH, table, everything, load_catalogue(), style).splitlines()
 
 
 def test_a_pipe_gets_a_line_a_fact_with_its_question() -> None:
@@ -128,18 +129,18 @@ def test_a_wide_terminal_gets_the_table_with_what_differs_in_bold() -> None:
 
 
 def test_json_has_the_questions_and_what_is_not_compared() -> None:
-    table = rows([report for _, report in BOTH])
-    document = json.loads(to_json(BOTH, table, False, catalogue()))
+    table = compare_reports([report for _, report in BOTH])
+    document = json.loads(render_json(BOTH, table, False, load_catalogue()))
     assert [(row["id"], row["question"]) for row in document["rows"]] == [(ID, QUESTION)]
     assert [row["id"] for row in document["not_compared"]] == ["b.other", COMPILER]
     assert document["not_compared"][1]["facts"][1] == {
         "status": BLOCKED, "value": None, "reason": "needs a C compiler"
     }  # fmt: skip
-    everything = json.loads(to_json(BOTH, table, True, catalogue()))
+    everything = json.loads(render_json(BOTH, table, True, load_catalogue()))
     assert [row["id"] for row in everything["rows"]] == ["b.known", ID]
 
 
 def test_reports_have_letters() -> None:
-    assert [letter(number) for number in (0, 1, 25, 26, 27, 52, 702)] == [
+    assert [make_letter(number) for number in (0, 1, 25, 26, 27, 52, 702)] == [
         "A", "B", "Z", "AA", "AB", "BA", "AAA"
     ]  # fmt: skip

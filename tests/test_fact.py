@@ -18,8 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes import Fact, Platform, Report, ReportError
-from probes.fact import DEEPEST, LARGEST_FILE, STATUSES, printable, write_whole
-from probes.probe import Probe, catalogue, same, search, select
+from probes.fact import STATUSES
+from probes.files import write_whole
+from probes.load_catalogue import load_catalogue
+from probes.probe import Probe, same
+from probes.report_json import DEEPEST, LARGEST_FILE
+from probes.selection import search, select
+from probes.text import printable
 from tests.strategies import documents, lightly, reports, texts
 from tests.worlds import ROOT, needs_root
 
@@ -625,7 +630,7 @@ def test_a_name_of_two_families_suggests_both() -> None:
 
 def test_the_whole_catalogue_is_well_formed() -> None:
     """Each question is one, each id one the reader takes, each documented name a platform's."""
-    for id, probe in catalogue().items():
+    for id, probe in load_catalogue().items():
         assert Fact.from_json(id, {"status": "measured", "value": 1, "scope": probe.scope})
         assert probe.question.endswith("?"), id
         assert probe.question.isprintable(), id

@@ -176,16 +176,16 @@ if sys.version_info >= (3, 11):  # The oldest Python for the matrix.
 def test_what_is_measured_in_a_clone_is_recorded_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from probes import baseline
+    from probes import recorded
 
     clone = tmp_path / "clone"
     (clone / "matrix").mkdir(parents=True)
-    monkeypatch.setattr(baseline, "_TOP", sysconfig.get_path("purelib"))
+    monkeypatch.setattr(recorded, "_TOP", sysconfig.get_path("purelib"))
     monkeypatch.setenv("XDG_DATA_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(clone)
     elsewhere = str(tmp_path / ".local/share/papaya-lab/baselines")
-    assert baseline.own_folder() == elsewhere
+    assert recorded.find_own_folder() == elsewhere
     (clone / "pyproject.toml").touch()
     (clone / "matrix" / "cells.toml").touch()
-    assert baseline.own_folder() == str(clone / "matrix" / "baselines")
+    assert recorded.find_own_folder() == str(clone / "matrix" / "baselines")

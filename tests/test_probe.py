@@ -10,13 +10,14 @@ import pytest
 
 from probes import probe as module
 from probes.fact import CONFIGURED, INFORMATIVE, INHERENT, Platform, Value
-from probes.probe import Sample, catalogue, probe
+from probes.load_catalogue import load_catalogue
+from probes.probe import Sample, probe
 
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what a test registers, but not the catalogue, which is imported only once."""
-    module.catalogue()
+    load_catalogue()
     monkeypatch.setattr(module, "_registered", dict(module._registered))
 
 
@@ -159,7 +160,7 @@ def test_a_setting_is_that_of_the_platform_if_it_has_it() -> None:
     names = {"linux": "net.ipv6.bindv6only", "freebsd": "net.inet6.ip6.v6only"}
     register(asked_bool, {}, scope=CONFIGURED, hangs_on=names)
     asked = module._registered["test_probe.asked_bool"]
-    assert {*names.values()} <= {*module.settings()}
+    assert {*names.values()} <= {*module.list_settings()}
     linux = Platform("Linux", "", "", "glibc", "", 64, sysctls={"net.ipv6.bindv6only": "0"})
     freebsd = replace(linux, system="FreeBSD", sysctls={"net.inet6.ip6.v6only": "1"})
     assert asked.setting(linux) == "net.ipv6.bindv6only"
@@ -183,7 +184,7 @@ def test_each_row_of_a_table_is_checked() -> None:
 def test_the_catalogue_documents_what_it_measures() -> None:
     annotated = [
         probe
-        for probe in catalogue().values()
+        for probe in load_catalogue().values()
         if probe.documented and probe.function.__annotations__["return"] in ("bool", "int", "str")
     ]
     assert len(annotated) > 100

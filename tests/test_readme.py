@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from probes.catalogue import SURPRISES
-from probes.probe import catalogue
+from probes.load_catalogue import load_catalogue
 from tests.conftest import FAST
 from tests.manual import PAGES, list_headings, read_block
 from tests.worlds import ROOT, needs_linux, needs_root, network, run_lab
@@ -44,7 +44,7 @@ def test_the_main_command_runs_bare(checkout: Path) -> None:
 def test_the_excerpt_asks_what_the_lab_asks() -> None:
     excerpt = read_block("Measure this host", "text")
     rows = re.findall(r"^[* ] \S.*?  +(\S.*\?)  +(\w+\.\w+)", excerpt, re.MULTILINE)
-    asked = [(probe.question, probe.id) for probe in catalogue().values()]
+    asked = [(probe.question, probe.id) for probe in load_catalogue().values()]
     assert len(rows) > 5
     assert [row for row in rows if row not in asked] == []
 
@@ -53,7 +53,7 @@ def test_the_surprises_are_those_that_the_atlas_shows_first() -> None:
     page = (ROOT / "docs" / "surprises.md").read_text(encoding="utf-8")
     told = re.findall(r"^\| `(\w+\.\w+)` \|", page, re.MULTILINE)
     assert told == list(SURPRISES)
-    assert set(told) <= set(catalogue())
+    assert set(told) <= set(load_catalogue())
 
 
 def test_the_test_command_is_what_ci_runs() -> None:

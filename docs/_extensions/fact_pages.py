@@ -12,7 +12,8 @@ from sphinx.application import Sphinx
 
 from probes import Report
 from probes.fact import MEASURED, show
-from probes.probe import Probe, catalogue
+from probes.load_catalogue import load_catalogue
+from probes.probe import Probe
 
 BASELINES = Path(__file__).resolve().parents[2] / "matrix" / "baselines"
 
@@ -30,7 +31,7 @@ def write_pages(app: Sphinx) -> None:
     paths = sorted(BASELINES.glob("*.json"), key=by_version)
     reports = {path.stem: Report.load(str(path)) for path in paths}
     families: dict[str, list[Probe]] = {}
-    for probe in catalogue().values():
+    for probe in load_catalogue().values():
         families.setdefault(probe.family, []).append(probe)
     for family, probes in families.items():
         lines = [f"# {family}", "", f"{len(probes)} facts.", ""]

@@ -1,17 +1,17 @@
-"""pack(): the lab as one file that runs on any guest with Python (PEP 441)."""
+"""pack: make one file of the lab that runs on any guest with Python (PEP 441)."""
 
 from __future__ import annotations
 
-import io
+import argparse
 import os
-import pkgutil
 import sys
-import zipfile
+from dataclasses import dataclass
 
-from ..fact import write_whole
-from ..files import write_standard_output
+from ..command_line import Parser
+from . import options
+from .options import Commands
 
-# The same source gives the same bytes: no time of day, no order of a folder.
+# A constant, so that the same source gives the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MAIN = b"""\
 import sys
@@ -27,11 +27,51 @@ sys.exit(main())
 """
 
 
+@dataclass(frozen=True)
+class PackRequest:
+    """Which file to make."""
+
+    output: str
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    help = "make one file of the lab that runs on any guest"
+    options.add_command(commands, "pack", _run, help, _add_options)
+
+
+def _add_options(parser: Parser) -> None:
+    parser.add_argument(
+        "-o", "--output", default="lab.pyz", metavar="FILE", help="default: lab.pyz"
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    return write_archive(PackRequest(arguments.output))
+
+
+def write_archive(request: PackRequest) -> int:
+    """Write the archive and print how to run it."""
+    from ..files import write_standard_error
+
+    size = pack(request.output)
+    name = "lab.pyz" if request.output == "-" else os.path.basename(request.output)
+    write_standard_error(
+        f"probes: wrote {request.output}, {size // 1024} KiB; python3 {name} report\n"
+    )
+    return 0
+
+
 def pack(path: str) -> int:
     """Write the archive to ``path``, whole or not at all, and return its size in bytes.
 
     ``-`` is standard output.  Raises OSError if it cannot be written.
     """
+    import io
+    import zipfile
+
+    from ..files import write_standard_output, write_whole
+
     buffer = io.BytesIO()
     buffer.write(b"#!/usr/bin/env python3\n")
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -43,7 +83,7 @@ def pack(path: str) -> int:
             archive.writestr(entry, data)
 
         add("__main__.py", _MAIN)
-        for name, data in sorted(_sources()):
+        for name, data in sorted(_read_sources()):
             add(name, data)
     if path == "-":
         write_standard_output(buffer.getvalue())
@@ -54,8 +94,10 @@ def pack(path: str) -> int:
     return len(buffer.getvalue())
 
 
-def _sources() -> list[tuple[str, bytes]]:
-    """Every source file of the package, also when it runs from an archive itself."""
+def _read_sources() -> list[tuple[str, bytes]]:
+    """Return the name and contents of every source file, also if the lab runs from an archive."""
+    import pkgutil
+
     import probes
 
     found = []

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
 from .. import plugins
-from ..fact import BLOCKED, MEASURED, STATUSES, UNSTABLE, UNSUPPORTED, Fact, Report, printable, show
+from ..fact import BLOCKED, MEASURED, STATUSES, UNSTABLE, UNSUPPORTED, Fact, Report, show
+from ..text import printable
 
 if TYPE_CHECKING:
     from ..probe import Probe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from probes.fact import Platform, Value
-from probes.probe import catalogue
+from probes.load_catalogue import load_catalogue
 
 LINUX = Platform("Linux", "6.1", "x86_64", "glibc", "2.36", 64)
 FREEBSD = Platform("FreeBSD", "13.2-RELEASE", "amd64", "freebsd", "13.2-RELEASE", 64)
@@ -69,14 +69,14 @@ DOCUMENTED: list[tuple[str, Platform, Value]] = [
     ids=[f"{id}-{platform.system}" for id, platform, _ in DOCUMENTED],
 )
 def test_documented_is_what_the_platform_does(id: str, platform: Platform, value: Value) -> None:
-    found = catalogue()[id].documented_for(platform)
+    found = load_catalogue()[id].documented_for(platform)
     assert found
     assert found[1] == value
     assert type(found[1]) is type(value)
 
 
 def test_nothing_is_documented_of_functions_that_freebsd_does_not_have() -> None:
-    for id, probe in catalogue().items():
+    for id, probe in load_catalogue().items():
         if id.startswith(("signals.bsd_signal", "signals.sysv_signal")):
             assert not probe.documented_for(FREEBSD), id
 
@@ -84,13 +84,13 @@ def test_nothing_is_documented_of_functions_that_freebsd_does_not_have() -> None
 def test_no_advice_takes_eperm_of_killpg_for_an_answer() -> None:
     """EPERM says here that some, there that none was signalled, and of zombies on macOS."""
     for name in ("some_permitted", "none_permitted", "only_zombies"):
-        advice = catalogue()[f"groups.killpg_{name}"].advice
+        advice = load_catalogue()[f"groups.killpg_{name}"].advice
         assert "EPERM says" not in advice
         assert "as partial" not in advice
 
 
 def test_no_advice_gives_poll_a_terminal() -> None:
     # poll(2) BUGS of macOS: devices are not supported, so terminals neither.
-    advice = catalogue()["files.poll_dev_null"].advice
+    advice = load_catalogue()["files.poll_dev_null"].advice
     assert "only pipes and sockets" in advice
     assert "for a device or a terminal use select()" in advice

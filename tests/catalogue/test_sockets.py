@@ -12,7 +12,8 @@ import pytest
 
 from probes import Report
 from probes.catalogue import sockets
-from probes.probe import Sample, catalogue
+from probes.load_catalogue import load_catalogue
+from probes.probe import Sample
 from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, network, shim
 
 # System calls ----------------------------------------------------------------------
@@ -152,7 +153,7 @@ def test_facts_hang_on_the_settings_that_flip_them() -> None:
     for changed, facts in SYSCTLS.items():
         flip.setdefault(changed.partition("=")[0], set()).update(facts)
     named: dict[str, set[str]] = {}
-    for id, probe in catalogue().items():
+    for id, probe in load_catalogue().items():
         for name in {"linux", "posix"} & {*probe.hangs_on}:
             named.setdefault(probe.hangs_on[name], set()).add(id)
     assert named == {setting: facts for setting, facts in flip.items() if facts}
@@ -525,7 +526,7 @@ def test_what_fits_is_told_by_the_struct_python_was_compiled_with(
 
 
 def test_advice_on_a_full_backlog_names_every_error_it_may_give() -> None:
-    advice = catalogue()["sockets.backlog_overflow"].advice
+    advice = load_catalogue()["sockets.backlog_overflow"].advice
     assert "ECONNREFUSED" in advice
     assert "ECONNRESET" in advice
     assert "time-out" in advice

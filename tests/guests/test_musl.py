@@ -16,7 +16,7 @@ import pytest
 from matrix.boxes import musl
 from probes import Report
 from probes.fact import FAULTS
-from probes.probe import catalogue
+from probes.load_catalogue import load_catalogue
 from tests.matrix.workplace import Workplace
 
 pytestmark = pytest.mark.skipif(
@@ -73,7 +73,7 @@ def test_the_lab_and_the_chat_run_on_it(box: musl.Box, tmp_path: Path) -> None:
     assert report["signals.sysv_signal_flags"].status == "unsupported"
 
     # What is documented of it, or of any Linux, is so.
-    probes, names = catalogue(), report.environment.names
+    probes, names = load_catalogue(), report.environment.names
     ours = [name for name in names if name != "posix"]
     for fact in report:
         documented = probes[fact.id].documented

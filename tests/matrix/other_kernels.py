@@ -44,7 +44,9 @@ from matrix.boxes._cache import alone, building, made_by
 from matrix.providers import Unavailable
 from probes import Report
 from probes.commands.pack import pack
-from probes.fact import FAULTS, INHERENT, MEASURED, ReportError, Value, printable, show
+from probes.errors import ReportError
+from probes.fact import FAULTS, INHERENT, MEASURED, Value, show
+from probes.text import printable
 
 DEFAULT = ("s390x", "mips64el", "armhf13")
 AT_ONCE = 2

@@ -10,7 +10,7 @@ from typing import Any
 from probes import Report
 from probes.environment import describe
 from probes.fact import MEASURED, Value
-from probes.probe import catalogue
+from probes.load_catalogue import load_catalogue
 
 FREEBSD = {
     "system": "FreeBSD", "release": "14.1-RELEASE", "machine": "amd64", "libc": "freebsd",
@@ -23,7 +23,7 @@ ELSEWHERE = {"release": "6.1.0-made", "container": "", "hypervisor": ""}
 def host() -> Report:
     """What this host documents, every fact measured; only the environment is really this one's."""
     platform = describe("")
-    promises = {id: probe.documented_for(platform) for id, probe in catalogue().items()}
+    promises = {id: probe.documented_for(platform) for id, probe in load_catalogue().items()}
     facts = {
         id: {
             "status": MEASURED,
@@ -31,7 +31,7 @@ def host() -> Report:
             "scope": probe.scope,
             "milliseconds": 1.0,
         }
-        for id, probe in catalogue().items()
+        for id, probe in load_catalogue().items()
     }
     document = {
         "schema": 1,

@@ -24,8 +24,10 @@ from matrix.report.atlas.synonyms import SYNONYMS, find_synonyms
 from matrix.table import Table, columns
 from probes import Report
 from probes.catalogue import SURPRISES
-from probes.fact import ReportError, Value
-from probes.probe import catalogue, matching
+from probes.errors import ReportError
+from probes.fact import Value
+from probes.load_catalogue import load_catalogue
+from probes.selection import match
 from tests.browser import launched
 from tests.matrix.reports import ELSEWHERE, FREEBSD, changed, host
 from tests.worlds import ROOT
@@ -207,7 +209,7 @@ def test_a_reference_links_the_pages_it_names(reference: str) -> None:
 
 
 def test_every_page_that_the_catalogue_names_is_linked() -> None:
-    for reference in {probe.reference for probe in catalogue().values()}:
+    for reference in {probe.reference for probe in load_catalogue().values()}:
         pieces = link(reference)
         assert "".join(text for text, _ in pieces) == reference
         plain = "".join("\0" if to else text for text, to in pieces)
@@ -216,10 +218,10 @@ def test_every_page_that_the_catalogue_names_is_linked() -> None:
 
 @pytest.mark.parametrize("phrases", SYNONYMS)
 def test_synonyms_add_what_the_facts_do_not_say(phrases: str) -> None:
-    probes = catalogue()
+    probes = load_catalogue()
     also = find_synonyms(probes)
     for pattern in SYNONYMS[phrases]:
-        for id in matching(probes, pattern):
+        for id in match(probes, pattern):
             assert phrases in also[id]
     for phrase in phrases.split(", "):
         texts = (
@@ -379,7 +381,7 @@ def test_search(visit: Callable[..., Visit], table: Table) -> None:
     assert set(found) < {row.id for row in table.rows}
     page.fill("#search", ID)
     assert here.visible() == [ID]
-    probe = catalogue()[ID]
+    probe = load_catalogue()[ID]
     for words in (probe.question, probe.matters, probe.advice):
         page.fill("#search", words)
         assert ID in here.visible(), words
@@ -579,7 +581,11 @@ def test_a_click_opens_question_advice_and_links(visit: Callable[..., Visit]) ->
     here.expect(ID)
     assert here.fragment() == f"#{ID}"
     told = page.inner_text("#panel")
-    for words in (catalogue()[ID].question, catalogue()[ID].matters, catalogue()[ID].advice):
+    for words in (
+        load_catalogue()[ID].question,
+        load_catalogue()[ID].matters,
+        load_catalogue()[ID].advice,
+    ):
         assert words in told
     link = page.locator("#panel a", has_text="RFC 3493 5.3")
     assert link.get_attribute("href") == "https://www.rfc-editor.org/rfc/rfc3493.html#section-5.3"
@@ -646,7 +652,7 @@ def test_what_changed_between_two_platforms(visit: Callable[..., Visit], table: 
     assert page.inner_text("#count").startswith(f"2 of {len(table.rows)} facts known of both")
     row = page.locator(f"tr[data-fact='{ID}']")
     assert row.locator(".answer").all_inner_texts() == ["◆ no", "● yes"]
-    assert catalogue()[ID].advice in row.inner_text()
+    assert load_catalogue()[ID].advice in row.inner_text()
     page.select_option("#to", label="odd")
     assert sorted(here.visible()) == sorted(differing("here", "odd")) == [ID]
     assert here.fragment() == "#view=changes&from=here&to=odd"

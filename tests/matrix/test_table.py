@@ -28,7 +28,7 @@ from matrix.table import (
     render,
 )
 from probes import Report
-from probes.probe import catalogue
+from probes.load_catalogue import load_catalogue
 from probes.renderings import Style
 from tests import strategies
 from tests.matrix.reports import ELSEWHERE, FREEBSD, changed, host, saved
@@ -65,7 +65,7 @@ def test_rows_that_differ_are_just_those_that_were_changed(linux: Report) -> Non
     values = {ID: "changed", "locks.flock_second_open_conflicts": "changed"}
     table = columns([("a", linux), ("b", changed(linux, ELSEWHERE, values))], [])
     assert [row.id for row in table.differing().rows] == sorted(values)
-    assert len(table.rows) == len(catalogue())
+    assert len(table.rows) == len(load_catalogue())
 
 
 def test_true_is_not_one(linux: Report) -> None:
@@ -136,9 +136,11 @@ def test_a_report_lacking_a_fact_is_not_filled_from_the_manual(linux: Report) ->
 
 
 def test_posix_is_no_platforms_own_word() -> None:
-    probe = catalogue()["signals.unknown_sa_flags_accepted"]
+    probe = load_catalogue()["signals.unknown_sa_flags_accepted"]
     only_posix = next(
-        p for p in catalogue().values() if "posix" in p.documented and "openbsd" not in p.documented
+        p
+        for p in load_catalogue().values()
+        if "posix" in p.documented and "openbsd" not in p.documented
     )
     assert "openbsd" not in probe.documented
     table = columns([], ["openbsd", "posix"])
@@ -269,7 +271,7 @@ def test_json_tells_all(linux: Report, freebsd: Report) -> None:
         "status": "measured", "value": True, "documented": {"name": "freebsd", "value": True},
     }  # fmt: skip
     assert found["cells"][2]["status"] == "documented"
-    assert document["facts"] == len(catalogue())
+    assert document["facts"] == len(load_catalogue())
     assert [column["kind"] for column in document["columns"]] == [
         RECORDED, RECORDED, DOCUMENTED_ONLY,
     ]  # fmt: skip

@@ -615,9 +615,9 @@ def test_a_fact_nobody_measured_rules_nothing_out_and_is_said() -> None:
 
 
 def test_every_fact_that_settings_need_is_one_the_lab_asks() -> None:
-    from probes.probe import catalogue
+    from probes.load_catalogue import load_catalogue
 
-    assert set(NEEDED) <= set(catalogue())
+    assert set(NEEDED) <= set(load_catalogue())
     assert len({setting.name for setting in SETTINGS}) == len(SETTINGS)
 
 

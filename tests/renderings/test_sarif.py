@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 from hypothesis import given
 
-from probes import Fact, Report, verdict
+from probes import Fact, Report
 from probes.baseline import approve, judge
 from probes.fact import FAULTS
+from probes.render_verdict import render_verdict
 from probes.renderings import Style, differs, render
 from tests.renderings import PROBES, SAMPLE
 from tests.strategies import lightly, probes_for, reports
@@ -87,7 +88,7 @@ def test_the_gate_reports_what_fails_and_suppresses_what_is_allowed() -> None:
         found = judge(
             baseline, replace(report, facts=facts), allow=["sockets.order"], path="ci/a b.json"
         )
-        return check(verdict.render("sarif", found, PROBES, Style()))
+        return check(render_verdict("sarif", found, PROBES, Style()))
 
     assert run()["results"] == []
     allowed, failing = sorted(

@@ -286,17 +286,17 @@ def test_in_a_pipe_a_fact_is_a_line(report: Report) -> None:
 
 @pytest.mark.parametrize("width", [1, 10, 40, 80, 110, 120, 200])
 def test_the_real_report_fits(here: Report, width: int) -> None:
-    from probes.probe import catalogue
+    from probes.load_catalogue import load_catalogue
 
     for verbose in (False, True):
-        text = render("text", here, catalogue(), Style(width, verbose=verbose))
+        text = render("text", here, load_catalogue(), Style(width, verbose=verbose))
         assert max(map(takes, text.split("\n"))) <= max(width, 24)
 
 
 def test_the_real_report_is_a_line_a_fact(here: Report) -> None:
-    from probes.probe import catalogue
+    from probes.load_catalogue import load_catalogue
 
-    lines = render("text", here, catalogue()).splitlines()
+    lines = render("text", here, load_catalogue()).splitlines()
     for fact in here:
         # Why one was not measured is told further down, once more with its name.
         line, *_ = (line for line in lines if fact.id in line.split())

@@ -24,7 +24,8 @@ from matrix.report.atlas.grid import arrange, grid, groups, heading, sections, s
 from matrix.report.atlas.references import link
 from matrix.report.atlas.synonyms import find_synonyms
 from matrix.table import DOCUMENTED_ONLY, MEASURED_HERE, RECORDED, Cell, Column, Row, Table
-from probes.fact import ReportError, show
+from probes.errors import ReportError
+from probes.fact import show
 from probes.renderings import safe
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from probes.probe import matching
+from probes.selection import match
 
 SYNONYMS = {
     "fork lock, lock inherited by a child": ("locks.*fork*", "locks.*child*", "locks.*dup*"),
@@ -40,6 +40,6 @@ def find_synonyms(ids: Collection[str]) -> dict[str, str]:
 def _matching(ids: Collection[str], pattern: str) -> list[str]:
     # A report of another catalogue may have none of them.
     try:
-        return sorted(matching(ids, pattern))
+        return sorted(match(ids, pattern))
     except LookupError:
         return []

@@ -10,17 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Callable, Optional
 
-from .baseline import (
-    DRIFT,
-    FAULT,
-    GONE,
-    LOST,
-    NEW,
-    UNASKED,
-    Change,
-    Verdict,
-    allowed_path,
-)
+from .allowances import allowed_path
+from .baseline import DRIFT, FAULT, GONE, LOST, NEW, UNASKED, Change, Verdict
 from .differences import Difference
 from .probe import Probe
 
@@ -34,16 +25,16 @@ Probes = Mapping[str, Probe]
 Group = tuple[Optional[Difference], list[Change]]
 
 
-def headline(verdict: Verdict) -> str:
+def make_headline(verdict: Verdict) -> str:
     """One line: what came of it."""
     failing = verdict.failing(*FAILING)
     allowed = sum(bool(change.allowed_because) for change in verdict.changes)
     new, unasked = (len(verdict.failing(kind)) for kind in (NEW, UNASKED))
-    parts = [_facts(len(verdict.report))]
+    parts = [_count_facts(len(verdict.report))]
     for kind, words in _KINDS.items():
         these = [change for change in failing if change.kind == kind]
         if these:
-            by = [f"{len(of)} by {cause.what}" for cause, of in grouped(these) if cause]
+            by = [f"{len(of)} by {cause.what}" for cause, of in group_by_cause(these) if cause]
             parts.append(f"{len(these)} {words}" + (f" ({', '.join(by)})" if by else ""))
     if verdict.complaints:
         number = len(verdict.complaints)
@@ -70,7 +61,7 @@ _KINDS = {
 }
 
 
-def grouped(changes: Iterable[Change]) -> list[Group]:
+def group_by_cause(changes: Iterable[Change]) -> list[Group]:
     """Return the changes that no setting caused, then those of each setting that did.
 
     Those of one setting that are allowed and those that are not are two groups.
@@ -82,18 +73,20 @@ def grouped(changes: Iterable[Change]) -> list[Group]:
     return [(cause, found) for (cause, _), found in groups.items() if found]
 
 
-def heading(cause: Difference, changes: Sequence[Change]) -> str:
+def make_heading(cause: Difference, changes: Sequence[Change]) -> str:
     """Say which setting changed, how, and how many facts with it: one line above them."""
     reasons = list(dict.fromkeys(c.allowed_because for c in changes if c.allowed_because))
     allowed = f"; Allowed: {'; '.join(reasons)}" if reasons else ""
-    return f"{cause.what}: {_facts(len(changes))} changed ({cause.was} -> {cause.now}){allowed}"
+    return (
+        f"{cause.what}: {_count_facts(len(changes))} changed ({cause.was} -> {cause.now}){allowed}"
+    )
 
 
-def _facts(number: int) -> str:
+def _count_facts(number: int) -> str:
     return "1 fact" if number == 1 else f"{number} facts"
 
 
-def line(change: Change, probes: Probes) -> str:
+def describe_change(change: Change, probes: Probes) -> str:
     """Old and new answer, what to do about it, and where it is written."""
     by = f" by {change.cause}" if change.cause else ""
     says = f"{change.id}: {change.was} -> {change.now} ({change.scope}, {change.kind}{by})"
@@ -106,49 +99,55 @@ def line(change: Change, probes: Probes) -> str:
     return "; ".join(parts)
 
 
-def not_asked(verdict: Verdict) -> list[str]:
+def list_unasked(verdict: Verdict) -> list[str]:
     """What only root may ask, in one line; none where all was asked."""
     ids = [change.id for change in verdict.failing(UNASKED)]
-    return [f"not asked here: needs root, {_facts(len(ids))}: {', '.join(ids)}"] if ids else []
+    return (
+        [f"not asked here: needs root, {_count_facts(len(ids))}: {', '.join(ids)}"] if ids else []
+    )
 
 
-def newer_lab(verdict: Verdict) -> list[str]:
+def note_newer_lab(verdict: Verdict) -> list[str]:
     """One line if the lab asks what the baseline does not know yet; none otherwise."""
     number = len(verdict.not_in_baseline)
     if not number:
         return []
-    return [f"the lab is newer than the baseline, which lacks {_facts(number)}: approve it again"]
+    return [
+        f"the lab is newer than the baseline, which lacks {_count_facts(number)}: approve it again"
+    ]
 
 
-def changes(verdict: Verdict, probes: Probes, style: Style) -> str:
+def render_changes(verdict: Verdict, probes: Probes) -> str:
     """How the environments differ and a line a change, and nothing of what comes of them."""
     from .renderings import safe
 
     lines = [f"environment: {difference}" for difference in verdict.differences]
-    lines += newer_lab(verdict)
-    for cause, found in grouped(each for each in verdict.changes if each.kind != UNASKED):
-        lines += [heading(cause, found)] if cause else []
-        lines += [("  " if cause else "") + line(_alone(each), probes) for each in found]
-    lines += not_asked(verdict)
+    lines += note_newer_lab(verdict)
+    for cause, found in group_by_cause(each for each in verdict.changes if each.kind != UNASKED):
+        lines += [make_heading(cause, found)] if cause else []
+        lines += [
+            ("  " if cause else "") + describe_change(_drop_cause(each), probes) for each in found
+        ]
+    lines += list_unasked(verdict)
     lines += verdict.complaints
     return "".join(f"{safe(line)}\n" for line in lines)
 
 
-def _alone(change: Change) -> Change:
+def _drop_cause(change: Change) -> Change:
     """``change`` as it is said below the heading of its cause, which has what they share."""
     return replace(change, cause=None, allowed_because="") if change.cause else change
 
 
-def _text(verdict: Verdict, probes: Probes, style: Style) -> str:
+def _render_text(verdict: Verdict, probes: Probes, style: Style) -> str:
     from .renderings import bold
 
-    return changes(verdict, probes, style) + bold(headline(verdict), style) + "\n"
+    return render_changes(verdict, probes) + bold(make_headline(verdict), style) + "\n"
 
 
-def _json(verdict: Verdict, probes: Probes, style: Style) -> str:
+def _render_json(verdict: Verdict, probes: Probes, style: Style) -> str:
     document = {
         "status": verdict.status,
-        "headline": headline(verdict),
+        "headline": make_headline(verdict),
         "platform": str(verdict.report.environment),
         "environment": [
             {"what": difference.what, "from": difference.was, "to": difference.now}
@@ -184,17 +183,17 @@ def _json(verdict: Verdict, probes: Probes, style: Style) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
-def _markdown(verdict: Verdict, probes: Probes, style: Style) -> str:
+def _render_markdown(verdict: Verdict, probes: Probes, style: Style) -> str:
     from .renderings.markdown import escape, row
 
-    lines = [f"**{headline(verdict)}**", ""]
+    lines = [f"**{make_headline(verdict)}**", ""]
     if verdict.differences:
         lines += [row("environment", "was", "is"), row(*["---"] * 3)]
         lines += [row(each.what, each.was, each.now) for each in verdict.differences]
         lines.append("")
-    lines += [text for said in newer_lab(verdict) for text in (escape(said), "")]
-    for cause, found in grouped(verdict.changes):
-        lines += [escape(heading(cause, found)), ""] if cause else []
+    lines += [text for said in note_newer_lab(verdict) for text in (escape(said), "")]
+    for cause, found in group_by_cause(verdict.changes):
+        lines += [escape(make_heading(cause, found)), ""] if cause else []
         lines += [row("fact", "was", "is", "kind", "advice", "reference"), row(*["---"] * 6)]
         for change in found:
             probe = probes.get(change.id)
@@ -216,7 +215,7 @@ def _markdown(verdict: Verdict, probes: Probes, style: Style) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _junit(verdict: Verdict, probes: Probes, style: Style) -> str:
+def _render_junit(verdict: Verdict, probes: Probes, style: Style) -> str:
     from xml.etree.ElementTree import Element, SubElement
 
     from .renderings.junit import add_properties, counted, document, legal
@@ -224,7 +223,7 @@ def _junit(verdict: Verdict, probes: Probes, style: Style) -> str:
     changes = {change.id: change for change in verdict.changes}
     gate = Element("testsuite", name="probes gate")
     said = {each.what: f"{each.was} -> {each.now}" for each in verdict.differences}
-    said.update(("lab", text) for text in newer_lab(verdict))
+    said.update(("lab", text) for text in note_newer_lab(verdict))
     add_properties(gate, said.items())
     suites: dict[Optional[Difference], Element] = {None: gate}
     for id in sorted({*verdict.report.facts, *changes}):
@@ -240,23 +239,23 @@ def _junit(verdict: Verdict, probes: Probes, style: Style) -> str:
                 SubElement(case, "skipped", message=message)
             continue
         tag = "error" if change.kind == FAULT else "failure"
-        SubElement(case, tag, message=legal(line(change, probes)))
+        SubElement(case, tag, message=legal(describe_change(change, probes)))
     for complaint in verdict.complaints:
         case = SubElement(gate, "testcase", classname="allowed", name=legal(complaint))
         SubElement(case, "failure", message=legal(complaint))
     if verdict.unasked:
         case = SubElement(gate, "testcase", classname="gate", name="measured")
-        SubElement(case, "failure", message=headline(verdict))
+        SubElement(case, "failure", message=make_headline(verdict))
     return document(*map(counted, suites.values()))
 
 
-def _github(verdict: Verdict, probes: Probes, style: Style) -> str:
+def _render_github(verdict: Verdict, probes: Probes, style: Style) -> str:
     from .renderings.github import annotations, escape
 
-    return annotations(_findings(verdict, probes)) + escape(headline(verdict)) + "\n"
+    return annotations(_list_findings(verdict, probes)) + escape(make_headline(verdict)) + "\n"
 
 
-def _sarif(verdict: Verdict, probes: Probes, style: Style) -> str:
+def _render_sarif(verdict: Verdict, probes: Probes, style: Style) -> str:
     from .renderings.sarif import document
 
     allowed: dict[str, str] = {}
@@ -271,52 +270,52 @@ def _sarif(verdict: Verdict, probes: Probes, style: Style) -> str:
     allowed = {title: because for title, because in allowed.items() if title not in failing}
     # How the environments differ is no finding, and neither is what nobody could ask.
     found = [
-        each for each in _findings(verdict, probes) if each[0] == "error" or each[2] in allowed
+        each for each in _list_findings(verdict, probes) if each[0] == "error" or each[2] in allowed
     ]
     ids = list(verdict.report.facts)
     return document(verdict.report.environment, ids, found, probes, allowed)
 
 
-def _findings(verdict: Verdict, probes: Probes) -> list[Annotation]:
+def _list_findings(verdict: Verdict, probes: Probes) -> list[Annotation]:
     """What there is to say of the baseline's file, and of that of the allowed differences."""
     # A user's repository has the baseline, and not our source.
     baseline = (verdict.path, 1) if verdict.path else None
     allowed = (allowed_path(verdict.path), 1) if verdict.path else None
     found: list[Annotation] = []
-    environment = [*map(str, verdict.differences), *newer_lab(verdict)]
+    environment = [*map(str, verdict.differences), *note_newer_lab(verdict)]
     if environment:
         found.append(("notice", baseline, "environment", "; ".join(environment)))
-    for cause, changes in grouped(c for c in verdict.changes if c.kind != UNASKED):
+    for cause, changes in group_by_cause(c for c in verdict.changes if c.kind != UNASKED):
         if cause:
             kind = "notice" if changes[0].allowed_because else "error"
             answers = "; ".join(f"{c.id}: {c.was} -> {c.now}" for c in changes)
             advice = dict.fromkeys(probes[c.id].advice for c in changes if c.id in probes)
-            text = f"{heading(cause, changes)}; {answers}"
+            text = f"{make_heading(cause, changes)}; {answers}"
             text += f"; Advice: {' '.join(advice)}" if advice else ""
             found.append((kind, baseline, cause.what, text))
             continue
         for change in changes:
             quiet = change.allowed_because or change.kind == NEW
             kind = "notice" if quiet else "error"
-            found.append((kind, baseline, change.id, line(change, probes)))
+            found.append((kind, baseline, change.id, describe_change(change, probes)))
     found += [("error", allowed, "allowed differences", text) for text in verdict.complaints]
-    found += [("notice", baseline, "gate", text) for text in not_asked(verdict)]
+    found += [("notice", baseline, "gate", text) for text in list_unasked(verdict)]
     if verdict.unasked:
-        found.append(("error", baseline, "gate", headline(verdict)))
+        found.append(("error", baseline, "gate", make_headline(verdict)))
     return found
 
 
 _RENDERINGS: dict[str, Callable[[Verdict, Probes, Style], str]] = {
-    "text": _text,
-    "json": _json,
-    "markdown": _markdown,
-    "junit": _junit,
-    "github": _github,
-    "sarif": _sarif,
+    "text": _render_text,
+    "json": _render_json,
+    "markdown": _render_markdown,
+    "junit": _render_junit,
+    "github": _render_github,
+    "sarif": _render_sarif,
 }
 FORMATS = tuple(_RENDERINGS)
 
 
-def render(name: str, verdict: Verdict, probes: Probes, style: Style) -> str:
+def render_verdict(name: str, verdict: Verdict, probes: Probes, style: Style) -> str:
     """The verdict in one of the formats text, json, markdown, junit, github and sarif."""
     return _RENDERINGS[name](verdict, probes, style)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.commands import debug
+from probes import strace
 from tests.needs import needs, require
 from tests.worlds import ROOT, needs_linux, run_lab
 
@@ -283,5 +283,5 @@ def test_of_a_trace_the_lines_between_the_marks_are_kept() -> None:
 5 access("probes debug: begin", F_OK) = -1 ENOENT
 5 pause() = ?
 """
-    kept = debug._calls_of_probe(io.BytesIO(lines))
+    kept = strace._keep_calls_of_probe(io.BytesIO(lines))
     assert kept == b"3 getpid() = 3\n4 read(3) = 1\n5 pause() = ?\n"

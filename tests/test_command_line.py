@@ -1,4 +1,4 @@
-"""Parser: every command of every program takes any order, and answers for itself."""
+"""Every command of every program: arguments in any order, errors in one line."""
 
 from __future__ import annotations
 
@@ -6,18 +6,38 @@ import argparse
 import importlib
 import itertools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from probes import cli as probes
-from probes.command_line import Parser
+from probes.command_line import Parser, run_command
 from tests.worlds import ROOT
 
-# The others need a later Python.
+# The others need Python 3.11.
 PROGRAMS = ["probes", "papaya", "matrix"] if sys.version_info >= (3, 11) else ["probes"]
+
+
+class Caught(BaseException):
+    """Carries the parser of a program out of its main()."""
+
+
+def parser_of(program: str) -> argparse.ArgumentParser:
+    def catch(parser: Parser, arguments: object) -> None:
+        raise Caught(parser)
+
+    # By name: papaya and matrix cannot be imported by an older Python.
+    main = importlib.import_module(f"{program}.cli").main
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Parser, "parse_args", catch)
+        try:
+            main([])
+        except Caught as caught:
+            parser: argparse.ArgumentParser = caught.args[0]
+            return parser
+    raise AssertionError(f"{program} has no parser")
 
 
 def commands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[str]:
@@ -29,11 +49,7 @@ def commands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> It
                 yield from commands(inner, (*words, name))
 
 
-EVERY = [
-    (program, command)
-    for program in PROGRAMS
-    for command in commands(importlib.import_module(f"{program}.cli")._parser())
-]
+EVERY = [(program, command) for program in PROGRAMS for command in commands(parser_of(program))]
 
 
 def run(program: str, command: str, behind: str) -> subprocess.CompletedProcess[str]:
@@ -100,12 +116,6 @@ def test_a_wrong_option_points_to_the_help_of_its_command(
     assert capsys.readouterr() == ("", wanted)
 
 
-def parser_of(program: str) -> argparse.ArgumentParser:
-    # By name: papaya and matrix cannot be imported by an older Python.
-    made: argparse.ArgumentParser = importlib.import_module(f"{program}.cli")._parser()
-    return made
-
-
 def test_every_command_takes_any_order() -> None:
     """A command that is added has it too, also one below another command."""
     left = [parser_of(program) for program in PROGRAMS]
@@ -129,11 +139,11 @@ def test_every_command_takes_any_order() -> None:
 )
 def test_any_order_says_the_same(command: tuple[str, ...]) -> None:
     name, *words = command
-    wanted = vars(probes._parser().parse_args(command))
+    wanted = vars(parser_of("probes").parse_args(command))
     arguments = [word for word in words if not word.startswith("-")]
     for order in itertools.permutations(words):
         if [word for word in order if not word.startswith("-")] == arguments:
-            assert vars(probes._parser().parse_args([name, *order])) == wanted, order
+            assert vars(parser_of("probes").parse_args([name, *order])) == wanted, order
 
 
 if "matrix" in PROGRAMS:
@@ -181,6 +191,51 @@ def test_what_is_wrong_is_still_said(
     words: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        probes._parser().parse_args(words.split())
+        parser_of("probes").parse_args(words.split())
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+if "matrix" in PROGRAMS:
+
+    @pytest.mark.parametrize("command", ["papaya settings", "matrix table"])
+    @pytest.mark.parametrize(
+        ("output", "error"),
+        [("> /dev/full", "No space left on device"), (">&-", "Bad file descriptor")],
+    )
+    def test_output_that_cannot_be_written_is_one_line(
+        command: str, output: str, error: str
+    ) -> None:
+        if output == "> /dev/full" and not os.path.exists("/dev/full"):
+            pytest.skip("needs a /dev/full")
+        buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        done = subprocess.run(
+            ["sh", "-c", f"exec {sys.executable} -m {command} {output}"],
+            cwd=ROOT, env=buffered, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 3
+        assert done.stderr == f"{command.split()[0]}: standard output: {error}\n"
+
+
+def interrupted_import() -> int:
+    """Raise what an interrupt in the making of a class is before Python 3.12."""
+    raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+
+def fault() -> int:
+    raise RuntimeError("a fault of ours") from ValueError()
+
+
+def test_an_interrupt_amid_an_import_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("papaya", interrupted_import) == 130
+    assert capsys.readouterr().err == "papaya: interrupted\n"
+
+
+def test_another_runtime_error_is_not_taken_for_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("papaya", fault) == 3
+    assert re.fullmatch(
+        r"papaya: internal error: RuntimeError: a fault of ours \(test_\w+\.py:\d+\); "
+        r"set PAPAYA_DEBUG=1 for the traceback\n",
+        capsys.readouterr().err,
+    )
