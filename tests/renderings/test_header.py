@@ -239,8 +239,13 @@ def refused(folder: Path, platform: Platform, *options: str, compiler: str = "cc
     """Whether a header measured on ``platform`` is an #error, and for no other reason."""
     (folder / "probes.h").write_text(render("header", Report(platform, {}), {}))
     (folder / "program.c").write_text('#include "probes.h"\nint nothing;\n')
+    # Without __x86_64__, glibc's headers want this one, which only 32-bit development files have.
+    stubs = folder / "include" / "gnu" / "stubs-32.h"
+    stubs.parent.mkdir(parents=True, exist_ok=True)
+    stubs.touch()
     done = subprocess.run(
-        [compiler, *STRICT, "-std=c99", *options, "-fsyntax-only", "program.c"],
+        [compiler, *STRICT, "-std=c99", *options, "-isystem", "include", "-fsyntax-only",
+         "program.c"],
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     errors = [line for line in done.stderr.splitlines() if "error:" in line]
