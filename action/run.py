@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import probes
 from probes import baseline as baselines
-from probes.allowances import allowed_path, load_allowances
+from probes.allowances import find_allowances, load_allowances
 from probes.errors import ReportError
 from probes.fact import FAULTS, Report
 from probes.files import write_whole
@@ -40,7 +40,7 @@ def main(environment: Mapping[str, str]) -> int:
         said, status = str(error.args[0]), USAGE
     except OSError as error:
         said, status = f"{error.filename}: {error.strerror}", ENVIRONMENT
-    _print(github.annotations([("error", None, "probes", said)]))
+    _print(github.format_annotations([("error", None, "probes", said)]))
     return status
 
 
@@ -72,7 +72,7 @@ def _run(environment: Mapping[str, str]) -> int:
         found = baselines.judge(
             Report.load(path),
             report,
-            load_allowances(allowed_path(path)),
+            load_allowances(find_allowances(path)),
             asked=asked if only else None,
             allow=_words(environment.get("PROBES_ALLOW", "")),
             path=path,
@@ -98,7 +98,7 @@ def _first(report: Report, path: str, proposed: str, asked: list[str]) -> dict[s
         f"{path}: does not exist; download the artifact of this run, look at its baseline.json, "
         f"and commit it as {path}"
     )
-    annotation = github.annotations([("error", None, "probes gate: no baseline yet", said)])
+    annotation = github.format_annotations([("error", None, "probes gate: no baseline yet", said)])
     return {"github": annotation, "markdown": f"**No baseline yet.** {said}\n"}
 
 

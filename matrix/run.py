@@ -28,7 +28,7 @@ import papaya.engines
 from papaya import settings
 from probes import Report
 from probes import baseline as baselines
-from probes.allowances import allowed_path, load_allowances
+from probes.allowances import find_allowances, load_allowances
 from probes.errors import CommandError, ReportError
 from probes.fact import FAULTS
 from probes.load_catalogue import load_catalogue
@@ -412,7 +412,7 @@ def _gate(cell: Cell, plan: Plan, outcome: Outcome, report: Report) -> None:
         verdict = baselines.judge(
             baseline,
             report,
-            load_allowances(allowed_path(path)),
+            load_allowances(find_allowances(path)),
             allow=plan.allow,
             require_all=plan.require_all,
         )

@@ -26,7 +26,7 @@ from probes.fact import INFORMATIVE, MEASURED, UNSUPPORTED, Fact, Platform, Repo
 from probes.files import write_output
 from probes.invocation import called
 from probes.load_catalogue import load_catalogue
-from probes.probe import Probe, same
+from probes.probe import Probe, is_same
 from probes.recorded import find_own_folder
 from probes.renderings import Style, bold, safe
 from probes.renderings.markdown import escape
@@ -140,7 +140,7 @@ class Cell:
         """Measured, and not what the platform documents."""
         if self.status != MEASURED or self.promise is None:
             return False
-        return not same(self.promise[1], self.value)
+        return not is_same(self.promise[1], self.value)
 
 
 @dataclass(frozen=True)

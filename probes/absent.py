@@ -1,7 +1,7 @@
-"""Stand-ins for modules that this Python was built without, and names that one may lack.
+"""Stand-ins for modules that this Python was built without.
 
-A family of the catalogue imports them as it likes.  A probe that uses one is blocked,
-and the others of its family are measured.
+A family of the catalogue may import such a module.  Only the probes that use it are blocked; the
+others of the family are measured.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from . import libc
 from .probe import Blocked, Unsupported, absent_modules
 
 OPTIONAL = ("faulthandler", "fcntl", "mmap", "resource", "termios")
-"""Modules of the standard library that a Unix Python may lack and only some probes use."""
+"""Modules of the standard library that a Python on Unix may lack, and that few probes use."""
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def use_stand_ins() -> Iterator[None]:
     try:
         yield
     finally:
-        # Whoever imports it later, the standard library above all, asks whether it is there.
+        # The standard library checks later whether a module exists.
         for name in absent:
             del sys.modules[name]
         sys.modules.update(before)
@@ -39,8 +39,8 @@ def use_stand_ins() -> Iterator[None]:
 def constant(module: ModuleType, name: str) -> int:
     """Return a constant of ``module``.
 
-    CPython has every one that the headers have it was built with, so Unsupported is raised
-    for one it lacks; another Python says nothing of the platform, so Blocked is raised there.
+    CPython has every constant of the headers that it was built with, so a missing one is
+    Unsupported.  Another Python may lack one that the platform has, so there it is Blocked.
     """
     value = getattr(module, name, None)
     if value is None:
@@ -69,7 +69,7 @@ class _Module(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        if name == "error":  # An exception that is caught, and here never raised.
+        if name == "error":  # An exception that callers catch; it is never raised here.
             return _Error
         return _Name(f"{self.__name__}.{name}", self.__reason)
 
@@ -79,13 +79,13 @@ class _Error(Exception):
 
 
 class _Name:
-    """A constant, function or class of an absent module.  It can be kept, and not be used."""
+    """A constant, function or class of an absent module: any use of it raises Blocked."""
 
     def __init__(self, name: str, reason: str) -> None:
         self.__dict__.update(name=name, reason=reason)
 
     def __repr__(self) -> str:
-        # A table of probes names its rows at import.
+        # A table of probes names its rows when it is imported.
         return str(self.__dict__["name"])
 
 
@@ -100,5 +100,5 @@ _OPERATIONS = (
 )
 for _operation in _OPERATIONS.split():
     setattr(_Name, f"__{_operation}__", _refuse)
-# ctypes asks for it when one is passed to the C library.
+# ctypes reads this attribute of an argument that it passes to the C library.
 setattr(_Name, "_as_parameter_", property(_refuse))  # noqa: B010

@@ -25,10 +25,10 @@ from .report_json import read_bounded, read_json
 
 @dataclass(frozen=True)
 class Allowance:
-    """A difference someone allowed, with a reason and a last day."""
+    """A difference that someone allowed, with a reason and a last day."""
 
     name: str
-    """A fact's id, or with ``is_cause`` a setting."""
+    """A fact's id, or a setting if ``is_cause``."""
     was: str
     now: str
     reason: str
@@ -39,15 +39,15 @@ class Allowance:
         return f"{self.name}: {self.was} -> {self.now} (until {self.expires}: {self.reason})"
 
 
-def allowed_path(baseline: Union[str, os.PathLike[str]]) -> str:
-    """``freebsd.json`` has its allowed differences in ``freebsd.allowed.json``."""
+def find_allowances(baseline: Union[str, os.PathLike[str]]) -> str:
+    """Return the path of a baseline's allowed differences: ``freebsd.allowed.json``."""
     return f"{os.path.splitext(os.fspath(baseline))[0]}.allowed.json"
 
 
 def load_allowances(path: Union[str, os.PathLike[str]]) -> list[Allowance]:
-    """The allowed differences in a file, none where there is no file.
+    """Return the allowed differences in a file; none if the file does not exist.
 
-    Raises ReportError, one line, for anything else that is not such a file.
+    Raises ReportError with one line if the file cannot be read, or has another form.
     """
     if not os.path.lexists(path):
         return []
@@ -60,10 +60,10 @@ def load_allowances(path: Union[str, os.PathLike[str]]) -> list[Allowance]:
     entries = document.get("allowed") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise ReportError(f'{path}: no list "allowed" at its top')
-    return [_allowance(path, number, entry) for number, entry in enumerate(entries, 1)]
+    return [_read_entry(path, number, entry) for number, entry in enumerate(entries, 1)]
 
 
-def _allowance(path: Union[str, os.PathLike[str]], number: int, entry: Any) -> Allowance:
+def _read_entry(path: Union[str, os.PathLike[str]], number: int, entry: Any) -> Allowance:
     if not isinstance(entry, Mapping):
         raise ReportError(f"{path}: entry {number} is not an object")
     if "fact" in entry and "cause" in entry:
@@ -86,15 +86,15 @@ def _allowance(path: Union[str, os.PathLike[str]], number: int, entry: Any) -> A
             )
         )
     if not isinstance(entry[key], str):
-        raise ReportError(f"{path}: entry {number} has a {key} that is no text")
+        raise ReportError(f"{path}: entry {number} has a {key} that is not a string")
     if not isinstance(entry["reason"], str) or not entry["reason"].strip():
-        raise ReportError(f"{path}: entry {number} gives no reason")
-    expires = _date(entry["expires"])
+        raise ReportError(f"{path}: entry {number} has no reason")
+    expires = _read_date(entry["expires"])
     if expires is None:
-        raise ReportError(f"{path}: entry {number} expires on no date (2027-03-01)")
+        raise ReportError(f"{path}: entry {number} expires: not a date such as 2027-03-01")
     if key == "cause" and not all(type(entry[end]) in (int, str) for end in ("from", "to")):
         raise ReportError(
-            f"{path}: entry {number} has a from or to that is no value of a setting; "
+            f"{path}: entry {number} has a from or to that is not a value of a setting; "
             'write it as sysctl(8) shows it, such as "0"'
         )
     was, now = (
@@ -104,8 +104,8 @@ def _allowance(path: Union[str, os.PathLike[str]], number: int, entry: Any) -> A
     return Allowance(entry[key], was, now, entry["reason"], expires, key == "cause")
 
 
-def _date(text: Any) -> Optional[datetime.date]:
-    """Return the day of ``YYYY-MM-DD``; newer Pythons would read ``20300101`` too."""
+def _read_date(text: Any) -> Optional[datetime.date]:
+    """Return the day ``YYYY-MM-DD``, or None; newer versions of Python also read ``20300101``."""
     if not isinstance(text, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
         return None
     try:

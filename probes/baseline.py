@@ -1,13 +1,6 @@
-"""Hold a report against a recorded one: what changed, what of it was allowed, what now.
+"""The gate: compare a report with a baseline, judge what changed, and approve a new baseline.
 
-A baseline is a report someone approved.  Beside ``NAME.json`` may lie
-``NAME.allowed.json``, the differences someone allowed for a time, each of one fact or of all
-facts that hang on one setting:
-
-    {"allowed": [{"fact": "abi.time_t_bits", "from": 32, "to": 64,
-                  "reason": "the new image has it", "expires": "2027-03-01"},
-                 {"cause": "net.ipv6.bindv6only", "from": "0", "to": "1",
-                  "reason": "the router's image sets it", "expires": "2027-03-01"}]}
+A baseline is a report that someone approved.  `allowances` has the differences that are allowed.
 """
 
 from __future__ import annotations
@@ -32,27 +25,27 @@ from .fact import (
     Fact,
     Report,
 )
-from .probe import same
+from .probe import is_same
 
 DRIFT = "drift"
-"""It answers otherwise: another value, or the platform lost or gained the thing."""
+"""The answer changed: another value, or the platform now has or lacks the feature."""
 LOST = "lost"
-"""The baseline knows the answer; here it could not be asked."""
+"""The baseline has an answer, and this report has none."""
 FAULT = "fault"
-"""The probe itself failed: broken, timed out, or unstable."""
+"""The probe failed: broken, timed out, or unstable."""
 GONE = "gone"
-"""The baseline has a fact that this report does not have at all."""
+"""The report lacks a fact that the baseline has."""
 UNASKED = "not asked"
-"""Root measured it for the baseline, and this user may not: named, and by default no failure."""
+"""The probe needs root, who measured the baseline: shown, and by default not a failure."""
 NEW = "new"
-"""Known here for the first time: named, and no failure."""
+"""The baseline has no answer, and this report has one: shown, and not a failure."""
 UNKNOWN = "unknown"
-"""Shown for a setting that a report does not record."""
+"""Stands for a setting that a report does not record."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One fact that is not as the baseline has it."""
+    """One fact that differs from the baseline."""
 
     kind: str
     id: str
@@ -60,44 +53,47 @@ class Change:
     new: Optional[Fact]
     allowed_because: str = ""
     cause: Optional[Difference] = None
-    """The setting that it hangs on, if it answers otherwise and the setting is not as it was."""
+    """The setting that the fact hangs on, if both changed."""
 
     @property
     def was(self) -> str:
+        """The answer in the baseline."""
         return self.old.answer if self.old else "absent"
 
     @property
     def now(self) -> str:
+        """The answer in the report."""
         return self.new.answer if self.new else "absent"
 
     @property
     def scope(self) -> str:
-        return stricter(self.old, self.new)
+        """The stricter of both scopes."""
+        return find_stricter_scope(self.old, self.new)
 
     @property
     def why_not(self) -> str:
-        """The reason a fact that could not be asked, or failed, gives."""
+        """Why the fact has no answer, if the probe could not run or failed."""
         return self.new.reason if self.new and self.kind in (LOST, UNASKED, FAULT) else ""
 
 
-def stricter(*facts: Optional[Fact]) -> str:
-    """Return the stricter scope: a report must not declare a fact to be of less account."""
+def find_stricter_scope(*facts: Optional[Fact]) -> str:
+    """Return the stricter scope, because a report must not make a fact matter less."""
     return min((fact.scope for fact in facts if fact), key=SCOPES.index)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of holding a report against a baseline."""
+    """The result of comparing a report with a baseline."""
 
     baseline: Report
     report: Report
     changes: Sequence[Change]
     complaints: Sequence[str] = ()
-    """Allowances that expired or no longer match anything."""
+    """What is wrong with allowed differences: expired, or matching nothing any more."""
     unasked: bool = False
-    """Nothing the baseline knows was asked: that is no pass."""
+    """No fact of the baseline was measured, which is not a pass."""
     path: str = ""
-    """The file of the baseline, where it has one."""
+    """The file of the baseline, if it has one."""
 
     @property
     def differences(self) -> list[Difference]:
@@ -106,12 +102,13 @@ class Verdict:
 
     @property
     def not_in_baseline(self) -> list[str]:
-        """The ids that a newer lab asks and the baseline lacks; none if the lab is the same."""
+        """The ids that the baseline lacks because the lab is newer; none if the lab is the same."""
         if self.baseline.environment.probes_hash == self.report.environment.probes_hash:
             return []
         return [id for id in self.report.facts if id not in self.baseline]
 
     def failing(self, *kinds: str) -> list[Change]:
+        """Return the changes of these kinds that are not allowed."""
         return [c for c in self.changes if not c.allowed_because and c.kind in kinds]
 
     @property
@@ -125,56 +122,55 @@ class Verdict:
 
 
 def compare(baseline: Report, report: Report) -> list[Change]:
-    """Every fact of ``report`` that is not as ``baseline`` has it, in the order of the ids.
+    """Return every fact of ``report`` that differs from ``baseline``, in the order of the ids.
 
-    Facts that neither report calls more than informative are never compared.  That a probe
-    failed is told of any.
-    Unsupported is an answer: the platform lacks the thing.  Blocked, timed out, broken
-    and unstable are none.
+    Facts that both reports call informative are not compared, but a failed probe is returned
+    whatever its scope.  Unsupported is an answer: the platform lacks the feature.  Blocked, timed
+    out, broken and unstable are not answers.
     """
     changes = []
     for id in sorted({*baseline.facts, *report.facts}):
         old, new = baseline.get(id), report.get(id)
-        kind = _kind(old, new)
-        if kind and (kind == FAULT or stricter(old, new) != INFORMATIVE):
+        kind = _find_kind(old, new)
+        if kind and (kind == FAULT or find_stricter_scope(old, new) != INFORMATIVE):
             change = Change(kind, id, old, new)
-            changes.append(replace(change, cause=_cause(baseline, report, change)))
+            changes.append(replace(change, cause=_find_cause(baseline, report, change)))
     return changes
 
 
-def _cause(baseline: Report, report: Report, change: Change) -> Optional[Difference]:
+def _find_cause(baseline: Report, report: Report, change: Change) -> Optional[Difference]:
     if change.kind != DRIFT or change.scope != CONFIGURED:
         return None
-    # A report of an older lab does not say what its facts hang on.
+    # The report of an older lab does not record what its facts hang on.
     setting = next((f.hangs_on for f in (change.new, change.old) if f and f.hangs_on), "")
     was, now = (of.environment.sysctls.get(setting, UNKNOWN) for of in (baseline, report))
     return Difference(setting, was, now) if was != now else None
 
 
-def _kind(old: Optional[Fact], new: Optional[Fact]) -> str:
+def _find_kind(old: Optional[Fact], new: Optional[Fact]) -> str:
     if new is None:
         return GONE
     if new.status in FAULTS:
         return FAULT
     if old is None:
         return NEW
-    if not _answered(old):
-        return NEW if _answered(new) else ""
-    if not _answered(new):
+    if not _has_answer(old):
+        return NEW if _has_answer(new) else ""
+    if not _has_answer(new):
         return LOST
-    return "" if old.status == new.status and same(old.value, new.value) else DRIFT
+    return "" if old.status == new.status and is_same(old.value, new.value) else DRIFT
 
 
-def _answered(fact: Fact) -> bool:
+def _has_answer(fact: Fact) -> bool:
     return fact.status in (MEASURED, UNSUPPORTED)
 
 
-def _for_want_of_root(baseline: Report, report: Report, change: Change) -> bool:
-    """Whether it is `LOST` as its question needs root, who measured the baseline alone."""
+def _needs_root(baseline: Report, report: Report, change: Change) -> bool:
+    """Return whether the fact is `LOST` because only the baseline was measured by root."""
     if change.kind != LOST or not change.new or change.new.status != BLOCKED:
         return False
-    root_then_alone = baseline.environment.root and not report.environment.root
-    return root_then_alone and "needs root" in change.new.reason
+    root_only_then = baseline.environment.root and not report.environment.root
+    return root_only_then and "needs root" in change.new.reason
 
 
 def judge(
@@ -187,17 +183,16 @@ def judge(
     require_all: bool = False,
     path: str = "",
 ) -> Verdict:
-    """Compare, and take the allowances into account.
+    """Compare the reports, apply the allowed differences, and return the verdict.
 
-    ``asked``: the ids that were to be measured, where that is not all of them; what
-    was not asked is neither gone nor an allowance that no longer matches.  ``allow``:
-    globs of configured facts that may answer otherwise here, or of settings that facts hang on;
-    a fact that is lost or gone did not answer, and one whose setting is as it was has another
-    cause.  ``require_all``: what only root may ask has to be asked too.  ``path``: the
-    baseline's file.
+    ``asked``: the ids that were to be measured, if not all; other facts are not gone, and
+    allowed differences of other facts need not match.  ``allow``: globs of configured facts that
+    may change, or of settings that facts hang on.  They do not allow a fact that is lost or gone,
+    which has no answer, or a fact whose setting did not change, which has another cause.
+    ``require_all``: facts that need root must be measured too.  ``path``: the baseline's file.
 
-    Raises ReportError if the two are of different platforms (system, C library, width or
-    architecture), and for a glob that is of no configured fact.
+    Raises ReportError if the platforms differ in system, C library, width or architecture, and
+    for a glob of ``allow`` that matches no configured fact.
     """
     then, now = gated_as(baseline.environment), gated_as(report.environment)
     if then != now:
@@ -220,13 +215,13 @@ def judge(
         elif matched:
             for at in matched:
                 changes[at] = replace(changes[at], allowed_because=allowance.reason)
-        elif wanted is None or not wanted.isdisjoint(_about(allowance, baseline, report)):
-            why = _why_unmatched(allowance, baseline, report)
+        elif wanted is None or not wanted.isdisjoint(_list_ids(allowance, baseline, report)):
+            why = _explain_mismatch(allowance, baseline, report)
             complaints.append(f"an allowed difference no longer matches: {allowance}{why}")
     for glob in allow:
         _check_allowed(glob, baseline, report)
     for at, change in enumerate(changes):
-        if not require_all and _for_want_of_root(baseline, report, change):
+        if not require_all and _needs_root(baseline, report, change):
             changes[at] = replace(change, kind=UNASKED)
         names = [change.id, *([change.cause.what] if change.cause else [])]
         globs = [glob for glob in allow if fnmatch.filter(names, glob)]
@@ -234,7 +229,7 @@ def judge(
             because = change.allowed_because or f"--allow {globs[0]}"
             changes[at] = replace(change, allowed_because=because)
     unasked = not any(
-        _answered(old) and _answered(new) and stricter(old, new) != INFORMATIVE
+        _has_answer(old) and _has_answer(new) and find_stricter_scope(old, new) != INFORMATIVE
         for old in baseline
         if (new := report.get(old.id))
     )
@@ -242,39 +237,39 @@ def judge(
 
 
 def _check_allowed(glob: str, baseline: Report, report: Report) -> None:
-    """What a machine's settings decide may differ from machine to machine, and nothing else."""
-    if fnmatch.filter(_settings(baseline, report), glob):
+    """Raise ReportError unless the glob matches a setting, or facts that settings decide."""
+    if fnmatch.filter(_list_settings(baseline, report), glob):
         return
     ids = fnmatch.filter(sorted({*baseline.facts, *report.facts}), glob)
-    scopes = {id: stricter(baseline.get(id), report.get(id)) for id in ids}
+    scopes = {id: find_stricter_scope(baseline.get(id), report.get(id)) for id in ids}
     if CONFIGURED not in scopes.values():
         nothing = "it matches no fact and no setting"
         what = f"{ids[0]} is {scopes[ids[0]]}" if ids else nothing
         raise ReportError(
-            f"--allow {glob}: {what}, and only configured facts can be allowed so; "
-            "a difference that is meant goes into NAME.allowed.json"
+            f"--allow {glob}: {what}, and --allow is for configured facts; "
+            "write an intended difference into NAME.allowed.json"
         )
 
 
-def _settings(*reports: Report) -> list[str]:
+def _list_settings(*reports: Report) -> list[str]:
     """Return the settings that facts of the reports hang on."""
     return sorted({fact.hangs_on for report in reports for fact in report if fact.hangs_on})
 
 
-def _about(allowance: Allowance, *reports: Report) -> list[str]:
-    """Return the ids of the facts that ``allowance`` may be about."""
+def _list_ids(allowance: Allowance, *reports: Report) -> list[str]:
+    """Return the ids of the facts that ``allowance`` may concern."""
     if not allowance.is_cause:
         return [allowance.name]
     return [f.id for report in reports for f in report if f.hangs_on == allowance.name]
 
 
-def _why_unmatched(allowance: Allowance, baseline: Report, report: Report) -> str:
-    """Say what is wrong with the cause that ``allowance`` names; empty if it names a fact."""
+def _explain_mismatch(allowance: Allowance, baseline: Report, report: Report) -> str:
+    """Return what is wrong with the cause that ``allowance`` names; empty if it names a fact."""
     if not allowance.is_cause:
         return ""
-    settings = _settings(baseline, report)
+    settings = _list_settings(baseline, report)
     if allowance.name not in settings:
-        return f"; no fact hangs on it, but on {', '.join(settings) or 'no setting at all'}"
+        return f"; no fact hangs on it; facts hang on {', '.join(settings) or 'no setting at all'}"
     was, now = (of.environment.sysctls.get(allowance.name, UNKNOWN) for of in (baseline, report))
     if (was, now) != (allowance.was, allowance.now):
         return f"; the baseline has {was}, the report {now}"
@@ -284,7 +279,7 @@ def _why_unmatched(allowance: Allowance, baseline: Report, report: Report) -> st
 def _matches(allowance: Allowance, change: Change) -> bool:
     if allowance.is_cause:
         return change.cause == Difference(allowance.name, allowance.was, allowance.now)
-    # That a probe fails is nothing to get used to.
+    # The failure of a probe cannot be allowed.
     same_answers = (allowance.was, allowance.now) == (change.was, change.now)
     return allowance.name == change.id and same_answers and change.kind != FAULT
 
@@ -296,10 +291,10 @@ def approve(
     today: datetime.date,
     asked: Iterable[str] = (),
 ) -> Report:
-    """``report`` as the new baseline: with the reason, and those of the baselines before it.
+    """Return ``report`` as the new baseline, with the reason and those of earlier approvals.
 
-    Raises ReportError where a probe failed, where nothing was measured, and where one of
-    the facts ``asked`` for is missing: what was not measured is not recorded.
+    Raises ReportError if a probe failed, nothing was measured, or one of the facts ``asked`` for
+    is missing.
     """
     faults = [fact.id for fact in report if fact.status in FAULTS]
     if faults:
@@ -307,9 +302,9 @@ def approve(
     missing = [id for id in asked if id not in report.facts]
     if missing:
         raise ReportError(
-            f"not recorded: the report is a part, it lacks {len(missing)} facts, {missing[0]} first"
+            f"not recorded: incomplete report: {len(missing)} facts missing, {missing[0]} first"
         )
-    if not any(_answered(fact) for fact in report):
+    if not any(_has_answer(fact) for fact in report):
         raise ReportError("not recorded: nothing was measured")
     before = baseline.later.get("approvals", []) if baseline else []
     changed = [f"{c.id}: {c.was} -> {c.now}" for c in compare(baseline, report)] if baseline else []

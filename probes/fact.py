@@ -1,8 +1,7 @@
-"""Fact, Platform and Report: what was measured, where, and their JSON form.
+"""The model: Fact, Platform and Report, and their JSON form.
 
-A report is the only thing that passes between the parts of the project.  Its
-JSON form is described by ``report.schema.json`` beside this file; `Report.load`
-holds a file against the same rules with the standard library alone.
+A report is the only thing that passes between the parts of the project.  `report_json` has the
+rules of its JSON form.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from .report_json import (
     is_text,
     is_value,
     is_width,
+    make_whole,
     read_bounded,
     read_json,
-    whole,
 )
 from .text import printable
 
@@ -46,7 +45,7 @@ BROKEN = "broken"
 UNSTABLE = "unstable"
 STATUSES = (MEASURED, UNSUPPORTED, BLOCKED, TIMED_OUT, BROKEN, UNSTABLE)
 FAULTS = (TIMED_OUT, BROKEN, UNSTABLE)
-"""Statuses that are the lab's own failure: exit status 4."""
+"""Statuses of a probe that failed: exit status 4."""
 
 INHERENT = "inherent"
 CONFIGURED = "configured"
@@ -55,7 +54,7 @@ SCOPES = (INHERENT, CONFIGURED, INFORMATIVE)
 
 
 def show(value: Value) -> str:
-    """A value as people read it: ``yes``, ``no``, ``none``, or itself."""
+    """Return a value as text: ``yes``, ``no``, ``none``, or the value itself."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -67,9 +66,9 @@ def show(value: Value) -> str:
 class Fact:
     """One probe's answer on one platform.
 
-    ``value`` is canonical: the same on every run where the behaviour is the
-    same.  ``raw`` is a sample that may vary (a count, a remainder).  ``reason``
-    says why, whenever ``status`` is not ``measured``.
+    ``value`` is canonical: the same on every run while the behaviour is the same.  ``raw`` is a
+    sample that may vary, such as a count or a remainder.  ``reason`` is set whenever ``status``
+    is not ``measured``.
     """
 
     id: str
@@ -80,21 +79,23 @@ class Fact:
     reason: str = ""
     milliseconds: float = 0.0
     hangs_on: str = ""
-    """The setting of this platform that decides the answer, where one is known to."""
+    """The setting of this platform that decides the answer, if that is known."""
     later: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Fields this version does not know, kept as they came."""
+    """Fields that this version does not know, kept unchanged."""
 
     @property
     def measured(self) -> bool:
+        """Whether there is a value."""
         return self.status == MEASURED
 
     @property
     def family(self) -> str:
+        """The part of the id before the dot."""
         return self.id.partition(".")[0]
 
     @property
     def answer(self) -> str:
-        """The value as people read it, or the status where there is none."""
+        """The value as text, or the status if there is no value."""
         return show(self.value) if self.measured else self.status
 
     def to_json(self) -> dict[str, Any]:
@@ -115,7 +116,7 @@ class Fact:
 
     @classmethod
     def from_json(cls, id: str, document: Any) -> Fact:
-        check(is_id(id), f"{id!r:.60} is no fact id (family.name)")
+        check(is_id(id), f"{id!r:.60} is not a fact id (family.name)")
         check(isinstance(document, dict), f"fact {id} is not an object")
         check(is_plain(document, DEEPEST - 2), f"fact {id} {NOT_PLAIN}")
         fields = dict(document)
@@ -124,16 +125,16 @@ class Fact:
         scope = fields.pop("scope", None)
         check(scope in SCOPES, f"fact {id} has the unknown scope {scope!r:.60}")
         check("value" in fields, f"fact {id} has no value")
-        value = whole(fields.pop("value"))
-        check(is_value(value), f"fact {id} has a value that is no bool, integer, string or null")
-        check(status == MEASURED or value is None, f"fact {id} is {status} and yet has a value")
+        value = make_whole(fields.pop("value"))
+        check(is_value(value), f"fact {id} has a value that is not a bool, integer, string or null")
+        check(status == MEASURED or value is None, f"fact {id} is {status}, but has a value")
         reason = fields.pop("reason", "")
-        check(isinstance(reason, str), f"fact {id} has a reason that is no string")
-        check(status == MEASURED or reason, f"fact {id} is {status} and gives no reason")
+        check(isinstance(reason, str), f"fact {id} has a reason that is not a string")
+        check(status == MEASURED or reason, f"fact {id} is {status}, but has no reason")
         hangs_on = fields.pop("hangs_on", "")
-        check(is_text(hangs_on), f"fact {id} hangs on a setting whose name is no text")
+        check(is_text(hangs_on), f"fact {id} hangs on a setting whose name is not a string")
         milliseconds = fields.pop("milliseconds", 0.0)
-        check(is_duration(milliseconds), f"fact {id} has milliseconds that are no duration")
+        check(is_duration(milliseconds), f"fact {id} has milliseconds that are not a duration")
         return cls(
             id=id,
             status=status,
@@ -149,7 +150,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Platform:
-    """Where the facts were measured: all that could explain a difference."""
+    """Where the facts were measured: everything that could explain a difference."""
 
     system: str
     """Kernel's name as ``uname -s`` gives it: Linux, FreeBSD, Darwin, …"""
@@ -172,20 +173,20 @@ class Platform:
     interfaces: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Interface name to the address families it has: ``{"lo": ["inet", "inet6"]}``."""
     sysctls: Mapping[str, str] = field(default_factory=dict)
-    """The kernel settings that bear on facts, as text."""
+    """The kernel settings that may decide facts, as text."""
     lens: Mapping[str, str] = field(default_factory=dict)
-    """What the lab looked through, as it found it: layouts, widths, the way it sees processes."""
+    """What the lens found: layouts, widths, the way to see processes."""
     probes_hash: str = ""
     later: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def key(self) -> str:
-        """What makes two reports comparable, such as ``linux-glibc-64``."""
+        """System, C library and width, such as ``linux-glibc-64``."""
         return f"{self.system}-{self.libc}-{self.pointer_bits}".lower()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names a documented value may be filed under, the nearest first."""
+        """The names under which a documented value may be recorded, the most specific first."""
         system = {"darwin": "macos", "sunos": "illumos"}.get(
             self.system.lower(), self.system.lower()
         )
@@ -201,8 +202,8 @@ class Platform:
         )
 
     def __str__(self) -> str:
-        """One line: ``Debian GNU/Linux 12, Linux 6.1.0 x86_64, glibc 2.36, 64-bit``."""
-        # On the BSDs and macOS the C library is the system's own: naming it twice says nothing.
+        """Return ``Debian GNU/Linux 12, Linux 6.1.0 x86_64, glibc 2.36, 64-bit``."""
+        # On the BSDs and macOS the C library is part of the system, and has no version.
         own = self.libc == self.system.lower()
         parts = [
             self.distribution,
@@ -234,7 +235,7 @@ class Platform:
             if name not in fields:
                 check(name not in _PLATFORM_REQUIRED, f"the environment has no {name}")
                 continue
-            known[name] = whole(fields.pop(name))
+            known[name] = make_whole(fields.pop(name))
             fits = _PLATFORM_KINDS.get(name, is_text)
             check(fits(known[name]), f"the environment's {name} is of the wrong kind")
         return cls(later=fields, **known)
@@ -255,7 +256,7 @@ _PLATFORM_KINDS: Mapping[str, Callable[[Any], bool]] = {
 class Report:
     """The environment and its facts, sorted by id.
 
-    ``report["sockets.v6only_default"].value`` reads one; iteration gives facts.
+    ``report["sockets.v6only_default"].value`` is the value of one fact; iteration yields facts.
     """
 
     environment: Platform
@@ -281,17 +282,18 @@ class Report:
         return len(self.facts)
 
     def get(self, id: str) -> Optional[Fact]:
+        """Return the fact, or None if the report does not have it."""
         return self.facts.get(id)
 
     def counts(self) -> dict[str, int]:
-        """How many facts have each status, every status named."""
+        """Return how many facts have each status, zeros included."""
         found = dict.fromkeys(STATUSES, 0)
         for fact in self:
             found[fact.status] += 1
         return found
 
     def with_later(self, **fields: Any) -> Report:
-        """This report with top-level fields of a caller's own, such as an approval."""
+        """Return this report with top-level fields that the caller adds, such as an approval."""
         return replace(self, later={**self.later, **fields})
 
     def to_json(self) -> dict[str, Any]:
@@ -306,20 +308,20 @@ class Report:
         return document
 
     def dumps(self) -> str:
-        """The report as JSON text: sorted keys, final newline."""
-        # ASCII escapes keep a lone surrogate, as a hostile file name could give one, writable.
+        """Return the report as JSON text: sorted keys, final newline."""
+        # ASCII escapes, because a hostile file name may hold a lone surrogate.
         return json.dumps(self.to_json(), indent=1, sort_keys=True, allow_nan=False) + "\n"
 
     def save(self, path: Union[str, os.PathLike[str]]) -> None:
         """Write the report to ``path``, whole or not at all.
 
-        Raises OSError where the file cannot be written; what was there stays.
+        Raises OSError if the file cannot be written, and leaves the old one as it was.
         """
         write_whole(path, self.dumps())
 
     @classmethod
     def loads(cls, text: Union[str, bytes]) -> Report:
-        """The report in ``text``.  Raises ReportError, its message one line."""
+        """Return the report in ``text``.  Raises ReportError with a message of one line."""
         return cls.from_json(read_json(text))
 
     @classmethod
@@ -330,19 +332,19 @@ class Report:
         )
         check(is_plain(document, DEEPEST), f"it {NOT_PLAIN}")
         fields = dict(document)
-        schema = whole(fields.pop("schema"))
+        schema = make_whole(fields.pop("schema"))
         check(
             type(schema) is int and schema == SCHEMA,
-            f"its schema is {schema!r:.40}; this version reads schema {SCHEMA} alone",
+            f"its schema is {schema!r:.40}; this version reads only schema {SCHEMA}",
         )
         check("environment" in fields, "the environment is missing")
         environment = Platform.from_json(fields.pop("environment"))
         facts = fields.pop("facts", None)
         check(isinstance(facts, dict), "the facts are missing, or not an object")
         seconds = fields.pop("seconds", 0.0)
-        check(is_duration(seconds), "its seconds are no duration")
+        check(is_duration(seconds), "its seconds are not a duration")
         measured_at = fields.pop("measured_at", "")
-        check(isinstance(measured_at, str), "its measured_at is no text")
+        check(isinstance(measured_at, str), "its measured_at is not a string")
         return cls(
             environment=environment,
             facts={id: Fact.from_json(id, fact) for id, fact in facts.items()},
@@ -353,10 +355,10 @@ class Report:
 
     @classmethod
     def load(cls, path: Union[str, os.PathLike[str]]) -> Report:
-        """The report in the file ``path``; ``-`` is not special.
+        """Return the report in the file ``path``; ``-`` is not special.
 
-        Raises ReportError (one line that names the file) for a file that is
-        missing, truncated, foreign, too large or of another schema.
+        Raises ReportError with one line that names the file if the file is missing, truncated,
+        too large, not a report, or of another schema.
         """
         name = printable(os.fsdecode(path))
         try:

@@ -55,7 +55,7 @@ def measure_probes(
         repeat=options.repeat,
         progress=progress,
     )
-    platform = environment.describe(environment.probes_hash())
+    platform = environment.describe(environment.hash_probes())
     for id, probe in probes.items():
         if setting := probe.setting(platform):
             facts[id] = replace(facts[id], hangs_on=setting)

@@ -9,9 +9,9 @@
     def v6only_default() -> bool:
         \"\"\"Is IPV6_V6ONLY on by default?\"\"\"
 
-The fact's id is the file's name, a dot and the function's name; the question is
-the first line of the docstring.  Finding it in `catalogue/` is all it takes to
-be listed, explained, measured, rendered and gated.
+The fact's id is the file's name, a dot and the function's name; the question is the first line
+of the docstring.  A function in `catalogue/` needs nothing else to be listed, explained, measured,
+rendered and gated.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Documented = Mapping[str, Value]
 
 
 class Unsupported(Exception):
-    """This platform lacks the thing asked about.  The message says what is missing."""
+    """The platform lacks what the probe asks about.  The message says what is missing."""
 
 
 class Blocked(Exception):
-    """A privilege or tool is missing here.  The message says which, and how to get it."""
+    """A privilege or a tool is missing.  The message says which, and how to get it."""
 
 
 absent_modules: list[str] = []
@@ -42,7 +42,7 @@ absent_modules: list[str] = []
 
 @dataclass(frozen=True)
 class Sample:
-    """An answer with a raw sample beside it that may vary from run to run."""
+    """An answer, and a raw sample that may vary from run to run."""
 
     value: Value
     raw: Any
@@ -61,30 +61,32 @@ class Probe:
     documented: Documented
     """What each platform's own documentation promises, by `Platform.names`."""
     heading: str
-    """For a row of a table the question of the whole table, else empty."""
+    """The question of the whole table if this is a row of one, otherwise empty."""
     function: Callable[..., Any] = field(repr=False)
     arguments: tuple[Any, ...] = field(default=(), repr=False)
     hangs_on: Mapping[str, str] = field(default_factory=dict)
     """The setting that decides the answer, as sysctl(8) names it, by `Platform.names`."""
     light: bool = False
-    """It leaves no child, handler, lock, file or setting behind: it may share a process."""
+    """Whether probes may share its process: it leaves no child, handler, lock, file or setting."""
 
     @property
     def family(self) -> str:
+        """The part of the id before the dot: the file's name."""
         return self.id.partition(".")[0]
 
     @property
     def name(self) -> str:
+        """The part of the id after the dot."""
         return self.id.partition(".")[2]
 
     @property
     def source(self) -> tuple[str, int]:
-        """File (as ``probes/catalogue/sockets.py``) and line of the function."""
+        """File, such as ``probes/catalogue/sockets.py``, and line of the function."""
         line: int = self.function.__code__.co_firstlineno
         return f"probes/catalogue/{self.family}.py", line
 
     def __call__(self) -> Any:
-        """Answer, in this process: a Value, a Sample, or raises Unsupported or Blocked."""
+        """Ask in this process: return a Value or a Sample, or raise Unsupported or Blocked."""
         try:
             return self.function(*self.arguments)
         except Exception as error:
@@ -95,25 +97,25 @@ class Probe:
             raise
 
     def documented_for(self, platform: Platform) -> Optional[tuple[str, Value]]:
-        """The name it is documented under that is nearest to ``platform``, and the value."""
+        """Return the documented value for the most specific name of ``platform``, and that name."""
         for name in platform.names:
             if name in self.documented:
                 return name, self.documented[name]
         return None
 
     def setting(self, platform: Platform) -> str:
-        """Return the setting it hangs on; empty if there is none, or ``platform`` lacks it."""
+        """Return the setting that the fact hangs on; empty if ``platform`` has none."""
         named = (self.hangs_on[name] for name in platform.names if name in self.hangs_on)
         return next((setting for setting in named if setting in platform.sysctls), "")
 
     def differs(self, fact: Fact, platform: Platform) -> bool:
-        """Whether a measured ``fact`` is not what ``platform`` documents."""
+        """Return whether a measured ``fact`` differs from what ``platform`` documents."""
         documented = self.documented_for(platform)
-        return fact.measured and documented is not None and not same(documented[1], fact.value)
+        return fact.measured and documented is not None and not is_same(documented[1], fact.value)
 
 
-def same(a: Value, b: Value) -> bool:
-    """Equal and of one kind: Python calls ``True == 1``, a report must not."""
+def is_same(a: Value, b: Value) -> bool:
+    """Return whether values are equal and of one type; in Python, True equals 1."""
     return type(a) is type(b) and a == b
 
 
@@ -145,20 +147,18 @@ def probe(
     """Register a function as the probe ``<file>.<function>``.
 
     ``hangs_on`` names the setting that decides the answer, as sysctl(8) does, such as
-    ``net.core.somaxconn``; where systems have several names for it, it is a mapping
+    ``net.core.somaxconn``; if systems use different names, it is a mapping
     ``{"linux": ..., "freebsd": ...}``.  The scope must be `CONFIGURED`, and a test must change
     the setting and see the answer flip.  The gate then names the setting as the cause.
 
-    With ``light`` it promises to change nothing that another probe could meet.
+    A ``light`` probe changes nothing that another probe could notice.
 
-    With ``each``, a mapping of row names to arguments, the function is a table:
-    it becomes one fact a row, ``<file>.<row>``, and is called with that row's
-    argument.  ``{row}`` in the question stands for ``str(argument)``, and
-    ``documented`` may be a function of the argument.
+    With ``each``, a mapping of row names to arguments, the function is a table: it becomes one
+    fact per row, ``<file>.<row>``, and is called with the argument of that row.  ``{row}`` in the
+    question stands for ``str(argument)``, and ``documented`` may be a function of the argument.
 
-    Raises ValueError for an unknown scope, a missing question, an id that is taken, a setting
-    that cannot be one, and for what is documented of an unknown platform or in another type than
-    is measured.
+    Raises ValueError for an unknown scope, a missing question, an id that is taken, a malformed
+    setting, and a documented value of an unknown platform or of another type than the probe's.
     """
     if scope not in SCOPES:
         raise ValueError(f"scope is one of {', '.join(SCOPES)}, not {scope!r}")
@@ -177,7 +177,7 @@ def probe(
             _check_documented(id, promises or {}, function.__annotations__.get("return"))
             _check_setting(id, by_system, scope)
             known = _registered.get(id)
-            # A module imported again replaces its own.
+            # A module that is imported again replaces its own probes.
             if known and known.function.__qualname__ != function.__qualname__:
                 raise ValueError(f"two probes are called {id}")
             _registered[id] = Probe(
@@ -199,7 +199,7 @@ def probe(
     return register
 
 
-# What `Platform.names` can give: a system, on Linux perhaps its C library, perhaps a width.
+# What `Platform.names` may hold: a system, on Linux with or without its C library, and a width.
 _PLATFORM_NAME = re.compile(
     r"posix|gvisor"
     r"|(linux(-(glibc|musl))?|freebsd|dragonfly|netbsd|openbsd|macos|illumos)(-(32|64))?"
@@ -210,13 +210,13 @@ _TYPES = {"bool": bool, "int": int, "str": str}
 def _check_documented(id: str, promises: Documented, returned: Any) -> None:
     """Raise ValueError unless ``promises`` can be compared with what the probe returns.
 
-    A probe that returns Any or a Sample says nothing of its values' type: they must agree.
+    If the annotation is Any or a Sample, the documented values must be of one type.
     """
     expected = _TYPES.get(getattr(returned, "__name__", returned))
     for name, value in promises.items():
         if not _PLATFORM_NAME.fullmatch(name):
             raise ValueError(
-                f"{id}: documented for {name!r}, which is no platform's name; "
+                f"{id}: documented for {name!r}, which is not the name of a platform; "
                 "write posix, linux, freebsd, … as Platform.names does"
             )
         expected = expected or type(value)
@@ -237,12 +237,12 @@ def _check_setting(id: str, by_system: Any, scope: str) -> None:
     for system, setting in by_system.items():
         if not _PLATFORM_NAME.fullmatch(system):
             raise ValueError(
-                f"{id}: hangs on a setting of {system!r}, which is no platform's name; "
+                f"{id}: hangs on a setting of {system!r}, which is not the name of a platform; "
                 "write linux, freebsd, … as Platform.names does"
             )
         if not isinstance(setting, str) or not _SETTING.fullmatch(setting):
             raise ValueError(
-                f"{id}: hangs on {setting!r}, which is no setting's name; "
+                f"{id}: hangs on {setting!r}, which is not the name of a setting; "
                 "write it as sysctl(8) does, such as net.core.somaxconn"
             )
     if by_system and scope != CONFIGURED:

@@ -103,7 +103,7 @@ def _unmet(report: Report, id: str, value: Value) -> str:
     from .fact import show
     from .invocation import called
     from .load_catalogue import load_catalogue
-    from .probe import same
+    from .probe import is_same
 
     fact = report.get(id)
     if fact is None:
@@ -114,7 +114,7 @@ def _unmet(report: Report, id: str, value: Value) -> str:
         return f"{id}: not in the report; measure again"
     if not fact.measured:
         return f"{id}: {fact.status}: {fact.reason}"
-    return "" if same(value, fact.value) else f"{id} is {fact.answer} here, not {show(value)}"
+    return "" if is_same(value, fact.value) else f"{id} is {fact.answer} here, not {show(value)}"
 
 
 class _Session:

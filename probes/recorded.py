@@ -11,13 +11,13 @@ from .invocation import called
 
 _TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHIPPED = os.path.join(_TOP, "matrix", "baselines")
-"""The folder of the baselines that come with the lab."""
+"""The folder of the baselines that are part of the lab."""
 
 
 def find_own_folder() -> str:
-    """Return the folder to which baselines are written: never one of an installed package.
+    """Return the folder to which baselines are written, never one of an installed package.
 
-    In a clone of the repository it is ``matrix/baselines``, elsewhere the user's data folder.
+    It is ``matrix/baselines`` in a clone of the repository, otherwise the user's data folder.
     """
     for top in (_TOP, os.getcwd()):
         if os.path.exists(os.path.join(top, "pyproject.toml")) and os.path.exists(
@@ -25,30 +25,29 @@ def find_own_folder() -> str:
         ):
             return os.path.join(top, "matrix", "baselines")
     data = os.environ.get("XDG_DATA_HOME", "")
-    if not os.path.isabs(data):  # The specification has a relative one ignored.
+    if not os.path.isabs(data):  # XDG says to ignore a relative path.
         data = os.path.expanduser("~/.local/share")
     return os.path.join(data, "papaya-lab", "baselines")
 
 
 def find_baseline(name: str, folder: str, here: Platform) -> str:
-    """The baseline of the cell ``name``; ``auto`` is the one of this platform.
+    """Return the path of the baseline ``name``; ``auto`` means the one of this platform.
 
-    ``folder`` is searched; without it, the user's own baselines and then those that come with
-    the lab.
+    Look in ``folder``; if it is empty, among the user's own baselines, then among the lab's.
 
-    Of several recorded with different Pythons, the one with this Python, or else the first.
-    Raises ReportError where there is none.
+    If baselines were recorded with several versions of Python, choose this version, or the first.
+    Raises ReportError if there is no such baseline.
     """
     suffix = ".json"
     paths: dict[str, str] = {}
-    # The user may have recorded none, and an archive made by `pack` holds none.
+    # The user may have recorded no baseline, and an archive made by `pack` has none.
     places = [folder] if folder else [p for p in (SHIPPED, find_own_folder()) if os.path.isdir(p)]
     for place in places:
         try:
             found_here = os.listdir(place)
         except OSError as error:
-            said = f"{place}: {error.strerror}; name a folder of reports in --baselines"
-            raise ReportError(said) from None
+            line = f"{place}: {error.strerror}; name a folder of reports in --baselines"
+            raise ReportError(line) from None
         for file in found_here:
             if file.endswith(suffix) and not file.endswith(f".allowed{suffix}"):
                 paths[file[: -len(suffix)]] = os.path.join(place, file)
@@ -57,12 +56,12 @@ def find_baseline(name: str, folder: str, here: Platform) -> str:
     record = f"record one: {called()} gate --update --reason TEXT FILE, then gate FILE"
     if not names:
         raise ReportError(
-            f"{folder}: no baselines there; {record}; or name a folder of reports in --baselines"
+            f"{folder}: no baselines; {record}; or name a folder of reports in --baselines"
         )
     if name != "auto":
         if name in names:
             return paths[name]
-        raise ReportError(f"{folder}: no baseline of {name!r}; there are {', '.join(names)}")
+        raise ReportError(f"{folder}: no baseline {name!r}; there are {', '.join(names)}")
     alike = []
     for found in names:
         path = paths[found]
@@ -78,8 +77,8 @@ def find_baseline(name: str, folder: str, here: Platform) -> str:
 
 
 def kind_of(platform: Platform) -> tuple[object, ...]:
-    """What a baseline of the same platform has in common with it, whatever its patches."""
-    # A Linux distribution names its release, and may run on a kernel of another.
+    """Return what a platform has in common with its baseline, whatever patches it has."""
+    # A Linux distribution names its release, and may run on the kernel of another one.
     release = platform.distribution or platform.release.partition(".")[0]
     machine = architecture(platform.machine, platform.pointer_bits)
     return (platform.key, machine, platform.emulated_32_bit, release, kernel(platform))

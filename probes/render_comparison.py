@@ -60,7 +60,7 @@ def _table(rows: Sequence[Row], letters: Sequence[str], probes: Mapping[str, Pro
     from .renderings.text import columns, pad
 
     table = [["", *letters, ""]]
-    table += [[row.id, *map(safe, row.answers), _question(row, probes)] for row in rows]
+    table += [[row.id, *map(safe, row.answers), _find_question(row, probes)] for row in rows]
     widths = [max(columns(line[at]) for line in table) for at in range(len(table[0]))]
     return ["  ".join(map(pad, line, widths)).rstrip() for line in table] if rows else []
 
@@ -69,15 +69,15 @@ def _block(
     row: Row, letters: Sequence[str], probes: Mapping[str, Probe], style: Style, marked: bool
 ) -> list[str]:
     """Return the question, then which reports have which answer."""
-    from .renderings import FAINT, bold, painted, safe
+    from .renderings import FAINT, bold, paint, safe
     from .renderings.text import columns
 
-    question = _wrap(_question(row, probes), "", style)
+    question = _wrap(_find_question(row, probes), "", style)
     lines = [bold(text, style) if marked else text for text in question]
     if question and style.width and columns(question[-1]) + 2 + len(row.id) <= style.width:
-        lines[-1] += "  " + painted(row.id, FAINT, style)
+        lines[-1] += "  " + paint(row.id, FAINT, style)
     else:
-        lines += [painted(text, FAINT, style) for text in _wrap(row.id, "  ", style)]
+        lines += [paint(text, FAINT, style) for text in _wrap(row.id, "  ", style)]
     by_answer: dict[str, list[str]] = {}
     for name, answer in zip(letters, row.answers):
         by_answer.setdefault(answer, []).append(name)
@@ -86,7 +86,7 @@ def _block(
     return lines
 
 
-def _question(row: Row, probes: Mapping[str, Probe]) -> str:
+def _find_question(row: Row, probes: Mapping[str, Probe]) -> str:
     return probes[row.id].question if row.id in probes else ""
 
 

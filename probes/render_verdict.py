@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Callable, Optional
 
-from .allowances import allowed_path
+from .allowances import find_allowances
 from .baseline import DRIFT, FAULT, GONE, LOST, NEW, UNASKED, Change, Verdict
 from .differences import Difference
 from .probe import Probe
@@ -218,7 +218,7 @@ def _render_markdown(verdict: Verdict, probes: Probes, style: Style) -> str:
 def _render_junit(verdict: Verdict, probes: Probes, style: Style) -> str:
     from xml.etree.ElementTree import Element, SubElement
 
-    from .renderings.junit import add_properties, counted, document, legal
+    from .renderings.junit import add_counts, add_properties, document, make_legal
 
     changes = {change.id: change for change in verdict.changes}
     gate = Element("testsuite", name="probes gate")
@@ -230,29 +230,31 @@ def _render_junit(verdict: Verdict, probes: Probes, style: Style) -> str:
         change = changes.get(id)
         cause = change.cause if change else None
         if cause not in suites:
-            suites[cause] = Element("testsuite", name=legal(str(cause)))
+            suites[cause] = Element("testsuite", name=make_legal(str(cause)))
         case = SubElement(suites[cause], "testcase", classname=id.split(".")[0], name=id)
         if change is None or change.allowed_because or change.kind in (NEW, UNASKED):
             fact = verdict.report.get(id)
             if fact and not fact.measured:
-                message = legal(f"{fact.status}: {fact.reason}")
+                message = make_legal(f"{fact.status}: {fact.reason}")
                 SubElement(case, "skipped", message=message)
             continue
         tag = "error" if change.kind == FAULT else "failure"
-        SubElement(case, tag, message=legal(describe_change(change, probes)))
+        SubElement(case, tag, message=make_legal(describe_change(change, probes)))
     for complaint in verdict.complaints:
-        case = SubElement(gate, "testcase", classname="allowed", name=legal(complaint))
-        SubElement(case, "failure", message=legal(complaint))
+        case = SubElement(gate, "testcase", classname="allowed", name=make_legal(complaint))
+        SubElement(case, "failure", message=make_legal(complaint))
     if verdict.unasked:
         case = SubElement(gate, "testcase", classname="gate", name="measured")
         SubElement(case, "failure", message=make_headline(verdict))
-    return document(*map(counted, suites.values()))
+    return document(*map(add_counts, suites.values()))
 
 
 def _render_github(verdict: Verdict, probes: Probes, style: Style) -> str:
-    from .renderings.github import annotations, escape
+    from .renderings.github import escape, format_annotations
 
-    return annotations(_list_findings(verdict, probes)) + escape(make_headline(verdict)) + "\n"
+    return (
+        format_annotations(_list_findings(verdict, probes)) + escape(make_headline(verdict)) + "\n"
+    )
 
 
 def _render_sarif(verdict: Verdict, probes: Probes, style: Style) -> str:
@@ -280,7 +282,7 @@ def _list_findings(verdict: Verdict, probes: Probes) -> list[Annotation]:
     """What there is to say of the baseline's file, and of that of the allowed differences."""
     # A user's repository has the baseline, and not our source.
     baseline = (verdict.path, 1) if verdict.path else None
-    allowed = (allowed_path(verdict.path), 1) if verdict.path else None
+    allowed = (find_allowances(verdict.path), 1) if verdict.path else None
     found: list[Annotation] = []
     environment = [*map(str, verdict.differences), *note_newer_lab(verdict)]
     if environment:

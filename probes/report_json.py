@@ -15,35 +15,43 @@ from .files import open_at_once
 from .text import printable
 
 LARGEST_FILE = 16 * 1024 * 1024
-"""A report is some 50 KB; anything past this many bytes is no report."""
+"""Bytes of the largest file that is read; a report has some 50 KB."""
 DEEPEST = 64
-"""Objects and lists within one another, the report itself the first."""
+"""Levels of objects and lists within one another; the report itself is the first."""
 
 
 def is_text(value: Any) -> bool:
+    """Return whether the value is a string."""
     return isinstance(value, str)
 
 
 def is_flag(value: Any) -> bool:
+    """Return whether the value is true or false."""
     return isinstance(value, bool)
 
 
 def is_width(value: Any) -> bool:
+    """Return whether the value is a number of bits that a pointer may have."""
     return type(value) is int and value in (16, 32, 64, 128)
 
 
 def are_interfaces(value: Any) -> bool:
+    """Return whether the value maps names to lists of strings."""
     return isinstance(value, dict) and all(
         isinstance(families, list) and all(map(is_text, families)) for families in value.values()
     )
 
 
 def are_texts(value: Any) -> bool:
+    """Return whether the value maps names to strings."""
     return isinstance(value, dict) and all(map(is_text, value.values()))
 
 
 def read_bounded(file: Union[str, os.PathLike[str], BinaryIO]) -> bytes:
-    """Return what a file holds, by its path or open.  Raises ReportError if it is too large."""
+    """Return the contents of a file, given its path or open.
+
+    Raises ReportError if the file is too large.
+    """
     if isinstance(file, (str, os.PathLike)):
         with open(file, "rb", opener=open_at_once) as opened:
             return read_bounded(opened)
@@ -54,9 +62,9 @@ def read_bounded(file: Union[str, os.PathLike[str], BinaryIO]) -> bytes:
 
 
 def read_json(text: Union[str, bytes]) -> Any:
-    """Return what the JSON ``text`` holds, the same with every Python.
+    """Return the value of the JSON ``text``, the same with every version of Python.
 
-    Raises ReportError, its message one line, for anything that readers of JSON take differently.
+    Raises ReportError with a message of one line for anything that JSON readers disagree on.
     """
     try:
         if isinstance(text, bytes):
@@ -78,18 +86,19 @@ def read_json(text: Union[str, bytes]) -> Any:
 
 
 def check(holds: Any, message: str) -> None:
+    """Raise ReportError with the message unless the condition ``holds``."""
     if not holds:
         raise ReportError(printable(message))
 
 
 _TOO_DEEP = f"nested deeper than {DEEPEST}"
-NOT_PLAIN = f"holds what JSON has no word for, or is {_TOO_DEEP}"
+NOT_PLAIN = f"holds a value that JSON cannot express, or is {_TOO_DEEP}"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for name, value in pairs:
-        check(name not in document, f"it says {name!r:.60} twice")
+        check(name not in document, f"it has the key {name!r:.60} twice")
         document[name] = value
     return document
 
@@ -99,13 +108,13 @@ def _no_constant(name: str) -> Any:
 
 
 def _no_giant(digits: str) -> int:
-    # Python needs minutes for a number of millions of digits, or refuses it.
+    # Python needs minutes for a number of millions of digits, or refuses to read it.
     check(len(digits) < 400, "it holds a number of hundreds of digits")
     return int(digits)
 
 
 def is_plain(value: Any, levels: int) -> bool:
-    """Whether this is JSON that any reader reads alike: finite numbers, not nested deeply."""
+    """Return whether all JSON readers agree on the value: finite numbers, not nested deeply."""
     if isinstance(value, dict):
         names, values = list(value), list(value.values())
         return all(map(is_text, names)) and is_plain(values, levels)
@@ -116,12 +125,13 @@ def is_plain(value: Any, levels: int) -> bool:
     return value is None or is_text(value)
 
 
-def whole(value: Any) -> Any:
-    """A number as JSON means it: 1.0 is the integer 1."""
+def make_whole(value: Any) -> Any:
+    """Return 1.0 as the integer 1, because JSON does not distinguish them."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def is_id(id: str) -> bool:
+    """Return whether ``id`` is ``family.name``, in lower case."""
     family, dot, name = id.partition(".")
     return bool(
         dot
@@ -133,10 +143,12 @@ def is_id(id: str) -> bool:
 
 
 def is_value(value: Any) -> bool:
+    """Return whether a fact may have the value."""
     if type(value) is int:
         return bool(-(2**63) <= value < 2**63)
     return value is None or isinstance(value, (bool, str))
 
 
 def is_duration(value: Any) -> bool:
+    """Return whether the value is a number of seconds or milliseconds."""
     return type(value) in (int, float) and 0 <= value <= 1e12

@@ -13,10 +13,10 @@ from .probe import Probe
 def select(
     probes: Mapping[str, Probe], only: Iterable[str] = (), skip: Iterable[str] = ()
 ) -> dict[str, Probe]:
-    """The probes whose id matches a glob of ``only`` (all, if none is given) and none of ``skip``.
+    """Return the probes whose id matches ``only`` (default: all) but not ``skip``.
 
-    A bare family is its whole family: ``signals`` is ``signals.*``.  Raises
-    LookupError with one line for a pattern that matches nothing.
+    Both are lists of globs; a family is a glob, too: ``signals`` is ``signals.*``.  Raises
+    LookupError with one line for a glob that matches nothing, and if no probe is left.
     """
     only, skip = list(only), list(skip)
     chosen: set[str] = set(probes)
@@ -29,21 +29,21 @@ def select(
 
 
 def match(probes: Iterable[str], pattern: str) -> set[str]:
-    """Return the ids of an id, a glob or a family.
+    """Return the ids that match an id, a glob or a family.
 
-    Raises LookupError for a pattern that matches nothing: one line, which names what is near.
+    Raises LookupError for a pattern that matches nothing, with one line that names similar ids.
     """
     glob = pattern if any(c in pattern for c in ".*?[") else f"{pattern}.*"
     found = set(fnmatch.filter(probes, glob))
     if not found:
-        near = _nearest(list(probes), pattern)
+        near = _find_similar(list(probes), pattern)
         meant = f"did you mean {' or '.join(near)}? " if near else ""
         raise LookupError(f"no probe matches {pattern!r}: {meant}`{called()} list` names them all")
     return found
 
 
-def _nearest(ids: Sequence[str], pattern: str) -> list[str]:
-    """Return at most three ids or families that may have been meant by ``pattern``."""
+def _find_similar(ids: Sequence[str], pattern: str) -> list[str]:
+    """Return at most three ids or families that the user may have meant by ``pattern``."""
     import difflib
 
     wanted = pattern.lower()
@@ -63,10 +63,10 @@ _ALSO = {"tty": "terminal", "terminal": "tty"}
 
 
 def search(probes: Mapping[str, Probe], words: str) -> set[str]:
-    """Return the ids of the probes that hold most of ``words`` in id, question, matters or advice.
+    """Return the ids of the probes whose id, question, matters or advice has most of ``words``.
 
-    A word is looked for where words begin, and only then within them.  Empty if no probe holds
-    one, and for what is an id, a glob or a family.
+    Look at the beginnings of words first, and inside words only if nothing is found.  Return
+    nothing if no probe has a word, and if ``words`` is an id, a glob or a family.
     """
     families = {probe.family for probe in probes.values()}
     if any(c in words for c in "*?[") or words in probes or words in families:

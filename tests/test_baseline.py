@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.allowances import Allowance, allowed_path, load_allowances
+from probes.allowances import Allowance, find_allowances, load_allowances
 from probes.baseline import DRIFT, FAULT, GONE, LOST, NEW, UNASKED, Verdict, approve, compare, judge
 from probes.errors import ReportError
 from probes.fact import (
@@ -334,7 +334,7 @@ def test_an_entry_by_cause_excuses_no_other_fact() -> None:
     ("stale", "why"),
     [
         ({"now": "2"}, "the baseline has 0, the report 1"),
-        ({"name": "net.ipv6.bindv6onyl"}, f"no fact hangs on it, but on {SETTING}"),
+        ({"name": "net.ipv6.bindv6onyl"}, f"no fact hangs on it; facts hang on {SETTING}"),
     ],
 )
 def test_an_entry_by_cause_that_matches_nothing_says_why(stale: dict[str, str], why: str) -> None:
@@ -436,7 +436,7 @@ def cause_entry(**fields: object) -> dict[str, object]:
 
 
 def test_allowances_are_read_from_beside_the_baseline(tmp_path: Path) -> None:
-    path = Path(allowed_path(tmp_path / "freebsd.json"))
+    path = Path(find_allowances(tmp_path / "freebsd.json"))
     assert path == tmp_path / "freebsd.allowed.json"
     assert load_allowances(path) == []
     path.write_text(json.dumps({"allowed": [entry()]}))
@@ -457,20 +457,26 @@ def test_allowances_are_read_from_beside_the_baseline(tmp_path: Path) -> None:
             "entry 2 has no fact or cause, from, to, reason",
         ),
         (json.dumps({"allowed": [entry(until="x")]}), "unknown until"),
-        (json.dumps({"allowed": [entry(fact=["a.b"])]}), "entry 1 has a fact that is no text"),
-        (json.dumps({"allowed": [cause_entry(cause=1)]}), "entry 1 has a cause that is no text"),
+        (json.dumps({"allowed": [entry(fact=["a.b"])]}), "entry 1 has a fact that is not a string"),
+        (
+            json.dumps({"allowed": [cause_entry(cause=1)]}),
+            "has a cause that is not a string",
+        ),
         (json.dumps({"allowed": [entry(cause=SETTING)]}), "entry 1 has both a fact and a cause"),
         (
             json.dumps({"allowed": [cause_entry(to=True)]}),
             "no value of a setting; write",
         ),
         (json.dumps({"allowed": [{"cause": SETTING}]}), "entry 1 has no from, to, reason, expires"),
-        (json.dumps({"allowed": [entry(reason=" ")]}), "gives no reason"),
-        (json.dumps({"allowed": [entry(expires="never")]}), "expires on no date"),
-        (json.dumps({"allowed": [entry(expires=3)]}), "expires on no date"),
+        (json.dumps({"allowed": [entry(reason=" ")]}), "has no reason"),
+        (json.dumps({"allowed": [entry(expires="never")]}), "expires: not a date"),
+        (json.dumps({"allowed": [entry(expires=3)]}), "expires: not a date"),
         # Which of these are dates hangs on the version of Python.
         *(
-            (json.dumps({"allowed": [entry(expires=text)]}), "entry 1 expires on no date")
+            (
+                json.dumps({"allowed": [entry(expires=text)]}),
+                "entry 1 expires: not a date",
+            )
             for text in (
                 "20300101",
                 "2030-W01-1",
@@ -484,8 +490,8 @@ def test_allowances_are_read_from_beside_the_baseline(tmp_path: Path) -> None:
                 "\uff12\uff10\uff13\uff10-01-01",
             )
         ),
-        ('{"allowed": [], "allowed": []}', "it says 'allowed' twice"),
-        ('{"allowed": [{"fact": "a.b", "fact": "a.c"}]}', "it says 'fact' twice"),
+        ('{"allowed": [], "allowed": []}', "it has the key 'allowed' twice"),
+        ('{"allowed": [{"fact": "a.b", "fact": "a.c"}]}', "it has the key 'fact' twice"),
         ('{"allowed": [{"from": NaN}]}', "it holds NaN"),
         ('{"allowed": [' + "9" * 5000 + "]}", "hundreds of digits"),
         ("[" * 100_000, "nested deeper"),

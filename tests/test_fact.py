@@ -21,7 +21,7 @@ from probes import Fact, Platform, Report, ReportError
 from probes.fact import STATUSES
 from probes.files import write_whole
 from probes.load_catalogue import load_catalogue
-from probes.probe import Probe, same
+from probes.probe import Probe, is_same
 from probes.report_json import DEEPEST, LARGEST_FILE
 from probes.selection import search, select
 from probes.text import printable
@@ -77,7 +77,7 @@ def test_what_is_written_reads_the_same(document: dict[str, Any]) -> None:
     for fact in report:
         read = again[fact.id]
         assert (read.status, read.scope, read.reason) == (fact.status, fact.scope, fact.reason)
-        assert same(read.value, fact.value)
+        assert is_same(read.value, fact.value)
         assert ordered([read.raw, read.later]) == ordered([fact.raw, fact.later])
     assert again.later == report.later
     assert text.endswith("}\n")
@@ -128,23 +128,23 @@ def test_a_report_with_bytes_changed_is_read_or_refused(
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"status": "blocked", "reason": "x"}, "fact a.b is blocked and yet has a value"),
+        ({"status": "blocked", "reason": "x"}, "fact a.b is blocked, but has a value"),
         *(
-            ({"status": status, "value": None, "reason": ""}, "and gives no reason")
+            ({"status": status, "value": None, "reason": ""}, "but has no reason")
             for status in STATUSES
             if status != "measured"
         ),
         ({"status": "fine"}, "the unknown status 'fine'"),
         ({"status": None}, "the unknown status None"),
         ({"scope": "local"}, "the unknown scope 'local'"),
-        ({"value": 0.5}, "no bool, integer, string or null"),
-        ({"value": [1]}, "no bool, integer, string or null"),
-        ({"value": 2**63}, "no bool, integer, string or null"),
-        ({"value": -(2**63) - 1}, "no bool, integer, string or null"),
-        ({"milliseconds": -1}, "milliseconds that are no duration"),
-        ({"milliseconds": 1e12 + 1}, "milliseconds that are no duration"),
-        ({"milliseconds": True}, "milliseconds that are no duration"),
-        ({"reason": 1}, "a reason that is no string"),
+        ({"value": 0.5}, "not a bool, integer, string or null"),
+        ({"value": [1]}, "not a bool, integer, string or null"),
+        ({"value": 2**63}, "not a bool, integer, string or null"),
+        ({"value": -(2**63) - 1}, "not a bool, integer, string or null"),
+        ({"milliseconds": -1}, "milliseconds that are not a duration"),
+        ({"milliseconds": 1e12 + 1}, "milliseconds that are not a duration"),
+        ({"milliseconds": True}, "milliseconds that are not a duration"),
+        ({"reason": 1}, "a reason that is not a string"),
     ],
 )
 def test_what_is_no_fact(changed: dict[str, Any], said: str) -> None:
@@ -162,7 +162,7 @@ def test_what_a_fact_may_answer(value: Any) -> None:
 
 @pytest.mark.parametrize("id", ["a", "a.", ".b", "A.b", "a.B", "a.b.c", "a.b c", "\u00e9.b", "1.b"])
 def test_what_is_no_id(id: str) -> None:
-    with pytest.raises(ReportError, match="is no fact id"):
+    with pytest.raises(ReportError, match="is not a fact id"):
         Fact.from_json(id, {"status": "measured", "value": 1, "scope": "inherent"})
 
 
@@ -200,19 +200,19 @@ def nested(depth: int) -> str:
         ("{}", 'no "schema"'),
         ("[]", 'no "schema"'),
         ("<html>", "not JSON"),
-        ('{"schema": 2}', "its schema is 2; this version reads schema 1 alone"),
+        ('{"schema": 2}', "its schema is 2; this version reads only schema 1"),
         ('{"schema": "1\\n2"}', "its schema is"),
         ('{"schema": true}', "its schema is True"),
         ('{"schema": 1}', "environment is missing"),
         ('{"schema": NaN}', "NaN"),
         ('{"schema": 1, "x": -Infinity}', "-Infinity"),
-        ('{"schema": 1, "x": 1e999}', "no word for"),
+        ('{"schema": 1, "x": 1e999}', "JSON cannot express"),
         ('{"schema": 1, "x": ' + "9" * 5000 + "}", "hundreds of digits"),
-        ('{"schema": 1, "x": ' + "9" * 350 + "}", "no word for"),
+        ('{"schema": 1, "x": ' + "9" * 350 + "}", "JSON cannot express"),
         ('{"schema": 1, "x": ' + nested(DEEPEST) + "}", "nested deeper than"),
         (nested(100_000), "nested deeper than"),
         ('{"a":' * 100_000 + "1" + "}" * 100_000, "nested deeper than"),
-        ('{"schema": 1, "schema": 1}', "says 'schema' twice"),
+        ('{"schema": 1, "schema": 1}', "has the key 'schema' twice"),
         ('{"schema": 1, "x": {"a": 1, "\\n\\u001b": 2, "\\n\\u001b": 3}}', "twice"),
         (b"\xff\xfe{\x00}\x00", "not UTF-8"),
         (SMALL.dumps().encode("utf-16"), "not UTF-8"),

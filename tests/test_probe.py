@@ -135,12 +135,12 @@ def test_what_a_report_is_compared_by_may_be_documented() -> None:
 @pytest.mark.parametrize(
     ("hangs_on", "said"),
     [
-        ("bindv6only", "'bindv6only', which is no setting's name"),
+        ("bindv6only", "'bindv6only', which is not the name of a setting"),
         ("net.core somaxconn", "no setting's name"),
         ("net/core/somaxconn", "no setting's name"),
         ({"linux": ""}, "no setting's name"),
         ({"linux": 1}, "no setting's name"),
-        ({"Linux": "net.core.somaxconn"}, "'Linux', which is no platform's name"),
+        ({"Linux": "net.core.somaxconn"}, "'Linux', which is not the name of a platform"),
         (("net.core.somaxconn",), "write a name, or one for each system"),
     ],
 )

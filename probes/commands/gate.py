@@ -130,7 +130,7 @@ def _check(request: GateRequest) -> None:
 
 def gate(request: GateRequest) -> int:
     """Compare with the baseline, write the verdict, and return its exit status."""
-    from ..allowances import allowed_path, load_allowances
+    from ..allowances import find_allowances, load_allowances
     from ..baseline import judge
     from ..files import write_output
     from ..load_catalogue import load_catalogue
@@ -145,7 +145,7 @@ def gate(request: GateRequest) -> int:
     if path == STANDARD_INPUT:
         path, allowances = "", []
     else:
-        allowances = load_allowances(allowed_path(path))
+        allowances = load_allowances(find_allowances(path))
     asked = None
     if report is None:
         probes = select_probes(request.selection)

@@ -53,20 +53,20 @@ safe = printable
 """Text with every control character shown as its escape, so that no terminal obeys it."""
 
 
-def painted(text: str, colour: str, style: Style) -> str:
+def paint(text: str, colour: str, style: Style) -> str:
     """``text`` in a colour, where colours are wanted."""
     return f"\x1b[{colour}m{text}\x1b[0m" if style.colour and text else text
 
 
 def bold(text: str, style: Style) -> str:
     """``text`` in bold, where that is wanted."""
-    return painted(text, BOLD, style)
+    return paint(text, BOLD, style)
 
 
 # What there is to say ------------------------------------------------------------------
 
 
-def families(report: Report, probes: Mapping[str, Probe]) -> dict[str, list[Fact]]:
+def group_by_family(report: Report, probes: Mapping[str, Probe]) -> dict[str, list[Fact]]:
     """The facts by family, each family in the catalogue's order, strangers last."""
     order = {id: place for place, id in enumerate(probes)}
     found: dict[str, list[Fact]] = {}
@@ -77,7 +77,7 @@ def families(report: Report, probes: Mapping[str, Probe]) -> dict[str, list[Fact
     return found
 
 
-def question(fact: Fact, probes: Mapping[str, Probe]) -> str:
+def find_question(fact: Fact, probes: Mapping[str, Probe]) -> str:
     """What was asked; the id of a fact this catalogue does not know."""
     return probes[fact.id].question if fact.id in probes else fact.id
 
@@ -87,13 +87,13 @@ def differs(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> bool:
     return fact.id in probes and probes[fact.id].differs(fact, report.environment)
 
 
-def documented(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> str:
+def format_documented(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> str:
     """The answer the platform documents and who says so, ``no (linux)``; empty if none does."""
     promise = fact.id in probes and probes[fact.id].documented_for(report.environment)
     return f"{show(promise[1])} ({promise[0]})" if promise else ""
 
 
-def described(report: Report) -> list[tuple[str, str]]:
+def describe_platform(report: Report) -> list[tuple[str, str]]:
     """Where and when it was measured, as labels and texts: all that could explain an answer."""
     platform = report.environment
     width = f"{platform.pointer_bits}-bit"
@@ -128,7 +128,7 @@ def described(report: Report) -> list[tuple[str, str]]:
 _ADDRESSES = {"inet": "IPv4", "inet6": "IPv6"}
 
 
-def summary(report: Report) -> str:
+def summarize(report: Report) -> str:
     """``148 measured, 3 unsupported, 1 blocked, 0 timed out, 0 broken; 0.8 s``."""
     counts = report.counts()
     said = [
@@ -137,16 +137,16 @@ def summary(report: Report) -> str:
     return f"{', '.join(said)}; {report.seconds:.1f} s"
 
 
-def note(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> str:
+def make_note(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> str:
     """What must be said beside an answer: why there is none, or what it should have been."""
     if fact.status != MEASURED:
         return fact.reason
     if differs(fact, report, probes):
-        return f"documented: {documented(fact, report, probes)}"
+        return f"documented: {format_documented(fact, report, probes)}"
     return ""
 
 
-def shared_reasons(report: Report) -> dict[str, list[str]]:
+def group_shared_reasons(report: Report) -> dict[str, list[str]]:
     """The facts that are blocked or unsupported for one and the same reason, by the first's id.
 
     Each group is of two facts or more, in the order of the ids.
@@ -158,10 +158,10 @@ def shared_reasons(report: Report) -> dict[str, list[str]]:
     return {ids[0]: ids for ids in groups.values() if len(ids) > 1}
 
 
-def reasons(report: Report) -> dict[str, str]:
+def make_reasons(report: Report) -> dict[str, str]:
     """What a line says of a fact whose reason it shares: the reason once, then where it is."""
     said: dict[str, str] = {}
-    for first, ids in shared_reasons(report).items():
+    for first, ids in group_shared_reasons(report).items():
         said.update(dict.fromkeys(ids, f"for the same reason as {first}"))
         said[first] = f"{report[first].reason} ({len(ids)} facts)"
     return said

@@ -8,7 +8,16 @@ from typing import Optional
 
 from ..fact import FAULTS, Fact, Report
 from ..probe import Probe
-from . import Style, described, differs, documented, families, question, safe, summary
+from . import (
+    Style,
+    describe_platform,
+    differs,
+    find_question,
+    format_documented,
+    group_by_family,
+    safe,
+    summarize,
+)
 from .text import Layout
 
 MOST = 10
@@ -19,36 +28,36 @@ Annotation = tuple[str, Optional[tuple[str, int]], str, str]
 
 def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
     layout = Layout(report, probes, Style())
-    lines = _group("platform", (f"{label}: {text}" for label, text in described(report)))
-    for family, facts in families(report, probes).items():
+    lines = _group("platform", (f"{label}: {text}" for label, text in describe_platform(report)))
+    for family, facts in group_by_family(report, probes).items():
         lines += _group(f"{family} ({len(facts)})", layout.facts(facts))
     text = "\n".join(lines) + "\n"
-    return f"{text}{annotations(findings(report, probes))}{summary(report)}\n"
+    return f"{text}{format_annotations(list_findings(report, probes))}{summarize(report)}\n"
 
 
-def findings(report: Report, probes: Mapping[str, Probe]) -> Iterator[Annotation]:
+def list_findings(report: Report, probes: Mapping[str, Probe]) -> Iterator[Annotation]:
     """What is odd in the report."""
     for fact in report:
         yield from _annotation(fact, report, probes)
 
 
 def _group(title: str, lines: Iterable[str]) -> list[str]:
-    return [f"::group::{title}", *map(inert, lines), "::endgroup::"]
+    return [f"::group::{title}", *map(defuse, lines), "::endgroup::"]
 
 
 def _annotation(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> Iterable[Annotation]:
     probe = probes.get(fact.id)
     source = probe.source if probe else None
     if fact.status in FAULTS:
-        asked = question(fact, probes)
+        asked = find_question(fact, probes)
         yield "error", source, fact.id, f"{asked} {fact.status}: {fact.reason}"
     elif probe and differs(fact, report, probes):
-        promise = documented(fact, report, probes)
+        promise = format_documented(fact, report, probes)
         text = f"{probe.question} {fact.answer}; documented: {promise}. Advice: {probe.advice}"
         yield "warning", source, fact.id, text
 
 
-def annotations(found: Iterable[Annotation]) -> str:
+def format_annotations(found: Iterable[Annotation]) -> str:
     """The workflow commands for annotations, at most ten of a kind, the tenth naming the rest."""
     kinds: dict[str, list[Annotation]] = {}
     for annotation in found:
@@ -75,7 +84,7 @@ def _property(text: str) -> str:
     return escape(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def inert(line: str) -> str:
+def defuse(line: str) -> str:
     """A line of a log that the runner does not take for a command.
 
     It obeys ``::name::`` at the start of a line and, of old, ``##[name]`` anywhere in it.

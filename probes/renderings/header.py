@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ..differences import architecture
 from ..fact import Fact, Platform, Report, Value
 from ..probe import Probe
-from . import Style, described, families, question, safe, summary
+from . import Style, describe_platform, find_question, group_by_family, safe, summarize
 
 LONGEST_STRING = 509
 """Bytes of a string literal that every C compiler takes (C89 5.2.4.1)."""
@@ -31,18 +31,18 @@ LONGEST_SLUG = 40
 
 def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
     lines = ["/* How the system calls of one host behave, measured there by probes.", " *"]
-    lines += [f" * {label:9}  {comment(text)}" for label, text in _described(report)]
-    lines += [" *", f" * {comment(_summary(report))}", " *", _NOTICE, " */"]
+    lines += [f" * {label:9}  {format_comment(text)}" for label, text in _describe_platform(report)]
+    lines += [" *", f" * {format_comment(_summarize(report))}", " *", _NOTICE, " */"]
     lines += ["#ifndef PROBES_H", "#define PROBES_H"]
     lines += _refusals(report.environment)
     lines.append(_ACCESS)
-    if len(host := literal(str(report.environment))) <= LONGEST_STRING:
+    if len(host := format_literal(str(report.environment))) <= LONGEST_STRING:
         lines += ["", "/* The host that was measured. */", f"#define PROBES_HOST {host}"]
     macros = _Macros(report)
-    for family, facts in families(report, probes).items():
+    for family, facts in group_by_family(report, probes).items():
         lines += ["", f"/* {family} */"]
         for fact in facts:
-            lines += ["", f"/* {comment(question(fact, probes))} */"]
+            lines += ["", f"/* {format_comment(find_question(fact, probes))} */"]
             lines += _lines(fact, macros)
     lines += ["", "#endif /* PROBES_H */"]
     return "\n".join(lines) + "\n"
@@ -63,10 +63,10 @@ _ACCESS = """
 #define PROBE_MEASURED(fact) PROBES_##fact##_MEASURED()"""
 
 
-def _described(report: Report) -> Iterator[tuple[str, str]]:
+def _describe_platform(report: Report) -> Iterator[tuple[str, str]]:
     """What is known of the host; the time is SOURCE_DATE_EPOCH's if that is set."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    for label, text in described(report):
+    for label, text in describe_platform(report):
         if label == "measured" and epoch is not None:
             text = text.replace(report.measured_at, _date(epoch), 1).strip()
         if text:
@@ -81,9 +81,9 @@ def _date(epoch: str) -> str:
         return ""
 
 
-def _summary(report: Report) -> str:
+def _summarize(report: Report) -> str:
     """Return the counts, and how long it took if the same may not come out twice."""
-    text = summary(report)
+    text = summarize(report)
     return text.partition(";")[0] if "SOURCE_DATE_EPOCH" in os.environ else text
 
 
@@ -166,22 +166,22 @@ def _lines(fact: Fact, macros: _Macros) -> Iterator[str]:
     short = "PROBES_" + name[len("PROBE_") :].lower()
     yield f"#define {macros.free(f'{name}_MEASURED')} {int(fact.measured)}"
     yield f"#define {short}_MEASURED() {int(fact.measured)}"
-    text = literal(value) if fact.measured and isinstance(value, str) else ""
+    text = format_literal(value) if fact.measured and isinstance(value, str) else ""
     has_answer = fact.measured and value is not None and len(text) <= LONGEST_STRING
     yield f"#define {short}() {name if has_answer else 0}"
     if not fact.measured:
-        yield f"/* {name} is not defined: {fact.status}: {comment(fact.reason)} */"
+        yield f"/* {name} is not defined: {fact.status}: {format_comment(fact.reason)} */"
     elif value is None:
         yield f"/* {name} is not defined: none */"
     elif not isinstance(value, str):
-        yield f"#define {name} {number(value)}"
+        yield f"#define {name} {format_number(value)}"
     elif not has_answer:
         yield f"/* {name} is not defined: too long for a string in C */"
     else:
         yield f"#define {name} {text}"
         if len(value) <= LONGEST_SLUG:
-            yield f"#define {macros.free(f'{name}_IS_{slug(value)}')} 1"
-            yield f"#define {short}_IS_{slug(value)} 1"
+            yield f"#define {macros.free(f'{name}_IS_{make_slug(value)}')} 1"
+            yield f"#define {short}_IS_{make_slug(value)} 1"
 
 
 class _Macros:
@@ -189,7 +189,7 @@ class _Macros:
 
     def __init__(self, report: Report) -> None:
         self.taken = {"PROBE_IS", "PROBE_MEASURED"}
-        self.of = {fact.id: self.free("PROBE_" + slug(fact.id)) for fact in report}
+        self.of = {fact.id: self.free("PROBE_" + make_slug(fact.id)) for fact in report}
 
     def free(self, name: str) -> str:
         """``name``, or the first of ``name_2``, ``name_3``, … that is not taken; it is now."""
@@ -201,13 +201,13 @@ class _Macros:
         return found
 
 
-def slug(text: str) -> str:
+def make_slug(text: str) -> str:
     """``text`` as a part of a macro's name: EADDRINUSE, PARTIAL_THEN_EFBIG."""
     kept = "".join(c if c.isascii() and c.isalnum() else "_" for c in text)
     return kept.upper() or "EMPTY"
 
 
-def number(value: Value) -> str:
+def format_number(value: Value) -> str:
     """A bool or an integer as a constant expression, also for the preprocessor."""
     plain = int(value or 0)
     suffix = "" if -(2**31) <= plain < 2**31 else "LL"
@@ -217,7 +217,7 @@ def number(value: Value) -> str:
     return f"(-{-plain}{suffix})" if plain < 0 else f"{plain}{suffix}"
 
 
-def literal(text: str) -> str:
+def format_literal(text: str) -> str:
     """``text`` as a string literal: what is not printable ASCII as UTF-8, in octal."""
     return '"' + "".join(map(_escaped, text.encode("utf-8", "surrogatepass"))) + '"'
 
@@ -229,7 +229,7 @@ def _escaped(byte: int) -> str:
     return character if 32 <= byte < 127 else f"\\{byte:03o}"
 
 
-def comment(text: str) -> str:
+def format_comment(text: str) -> str:
     """``text`` for the inside of a comment that it neither ends nor nests."""
     text = safe(text).encode("ascii", "backslashreplace").decode()
     # ??/ is the trigraph of a backslash, which continues a line.

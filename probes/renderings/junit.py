@@ -12,22 +12,22 @@ from xml.etree.ElementTree import Element, SubElement
 
 from ..fact import FAULTS, Fact, Report, show
 from ..probe import Probe
-from . import Style, described, documented, families, question, safe
+from . import Style, describe_platform, find_question, format_documented, group_by_family, safe
 
 
 def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
     suites = []
-    for family, facts in families(report, probes).items():
+    for family, facts in group_by_family(report, probes).items():
         suite = Element(
             "testsuite",
             name=family,
             time=_seconds(sum(fact.milliseconds for fact in facts)),
-            timestamp=legal(report.measured_at),
+            timestamp=make_legal(report.measured_at),
         )
-        add_properties(suite, described(report))
+        add_properties(suite, describe_platform(report))
         for fact in facts:
             _add_case(suite, fact, report, probes)
-        suites.append(counted(suite))
+        suites.append(add_counts(suite))
     return document(*suites)
 
 
@@ -37,15 +37,15 @@ def _add_case(suite: Element, fact: Fact, report: Report, probes: Mapping[str, P
     )
     if not fact.measured:
         tag = "error" if fact.status in FAULTS else "skipped"
-        SubElement(case, tag, type=fact.status, message=legal(f"{fact.status}: {fact.reason}"))
+        SubElement(case, tag, type=fact.status, message=make_legal(f"{fact.status}: {fact.reason}"))
     said = {
-        "question": question(fact, probes),
+        "question": find_question(fact, probes),
         "scope": fact.scope,
         "value": show(fact.value) if fact.measured else "",
-        "documented": documented(fact, report, probes),
+        "documented": format_documented(fact, report, probes),
         "raw": "" if fact.raw is None else json.dumps(fact.raw),
     }
-    lines = [f"{name}: {legal(value)}" for name, value in said.items() if value]
+    lines = [f"{name}: {make_legal(value)}" for name, value in said.items() if value]
     SubElement(case, "system-out").text = "\n".join(lines)
 
 
@@ -53,10 +53,10 @@ def add_properties(suite: Element, said: Iterable[tuple[str, str]]) -> None:
     """Add what is said of a whole suite; of a case the schema knows none."""
     properties = SubElement(suite, "properties")
     for name, value in said:
-        SubElement(properties, "property", name=legal(name), value=legal(value))
+        SubElement(properties, "property", name=make_legal(name), value=make_legal(value))
 
 
-def counted(suite: Element) -> Element:
+def add_counts(suite: Element) -> Element:
     """Return ``suite`` with the counts of its cases."""
     suite.set("tests", str(len(suite.findall("testcase"))))
     for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
@@ -80,6 +80,6 @@ def document(*suites: Element) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
-def legal(text: str) -> str:
+def make_legal(text: str) -> str:
     """``text`` without what XML has no way to write, each such character shown as its escape."""
     return safe(text)

@@ -6,24 +6,34 @@ from collections.abc import Mapping
 
 from ..fact import Report
 from ..probe import Probe
-from . import Style, described, differs, documented, families, question, reasons, safe, summary
+from . import (
+    Style,
+    describe_platform,
+    differs,
+    find_question,
+    format_documented,
+    group_by_family,
+    make_reasons,
+    safe,
+    summarize,
+)
 
 
 def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
-    lines = [f"**{summary(report)}**", "", row("platform", ""), row("---", "---")]
-    lines += [row(label, text) for label, text in described(report)]
-    shared = reasons(report)
-    for family, facts in families(report, probes).items():
+    lines = [f"**{summarize(report)}**", "", row("platform", ""), row("---", "---")]
+    lines += [row(label, text) for label, text in describe_platform(report)]
+    shared = make_reasons(report)
+    for family, facts in group_by_family(report, probes).items():
         lines += ["", f"### {family}", ""]
         lines += [row("fact", "question", "answer", "documented", "note"), row(*["---"] * 5)]
         for fact in facts:
-            promise = documented(fact, report, probes)
+            promise = format_documented(fact, report, probes)
             beside = (
                 "**differs**"
                 if differs(fact, report, probes)
                 else escape(shared.get(fact.id, fact.reason))
             )
-            cells = (fact.id, question(fact, probes), fact.answer, promise)
+            cells = (fact.id, find_question(fact, probes), fact.answer, promise)
             lines.append(f"{row(*cells)} {beside} |".replace("|  |", "| |"))
     return "\n".join(lines) + "\n"
 

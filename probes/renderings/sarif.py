@@ -14,14 +14,14 @@ from typing import Any, Optional
 from ..fact import Platform, Report
 from ..probe import Probe
 from . import Style, safe
-from .github import Annotation, findings
+from .github import Annotation, list_findings
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 LEVELS = {"error": "error", "warning": "warning", "notice": "note"}
 
 
 def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
-    return document(report.environment, list(report.facts), findings(report, probes), probes)
+    return document(report.environment, list(report.facts), list_findings(report, probes), probes)
 
 
 def document(

@@ -20,16 +20,16 @@ from . import (
     YELLOW,
     Style,
     bold,
-    described,
+    describe_platform,
     differs,
-    families,
-    note,
-    painted,
-    question,
-    reasons,
+    find_question,
+    group_by_family,
+    group_shared_reasons,
+    make_note,
+    make_reasons,
+    paint,
     safe,
-    shared_reasons,
-    summary,
+    summarize,
 )  # fmt: skip
 
 LONGEST_ANSWER = 14
@@ -46,7 +46,7 @@ DIFFERS, FAULT = "*", "!"
 def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
     layout = Layout(report, probes, style)
     lines = [*layout.platform()]
-    for family, facts in families(report, probes).items():
+    for family, facts in group_by_family(report, probes).items():
         shown = [fact for fact in facts if fact.id not in layout.apart]
         if shown:
             lines += ["", *layout.title(family), *layout.facts(shown)]
@@ -60,8 +60,8 @@ class Layout:
     def __init__(self, report: Report, probes: Mapping[str, Probe], style: Style) -> None:
         self.report, self.probes, self.style = report, probes, style
         self.width = None if style.width is None else max(style.width, 24)
-        self.reasons = reasons(report)
-        groups = shared_reasons(report).values()
+        self.reasons = make_reasons(report)
+        groups = group_shared_reasons(report).values()
         in_groups = self.width is not None and not style.verbose
         self.groups = list(groups) if in_groups else []
         self.apart = {id for ids in self.groups for id in ids}
@@ -70,13 +70,13 @@ class Layout:
         answers = (columns(safe(fact.answer)) for fact in report)
         self.answer = max((width for width in answers if width <= most), default=0)
         self.indent = 2 + self.answer + 2
-        questions = (columns(safe(question(fact, probes))) for fact in report)
+        questions = (columns(safe(find_question(fact, probes))) for fact in report)
         longest = max((width for width in questions if width <= LONGEST_QUESTION), default=0)
         self.ids = self.indent + longest + 2
 
     def platform(self) -> Iterator[str]:
         """Where it was measured, in a few aligned lines."""
-        for label, text in described(self.report):
+        for label, text in describe_platform(self.report):
             first, *rest = self._wrapped(text, 11)
             yield f"{label:9}  {first}"
             yield from (" " * 11 + line for line in rest)
@@ -89,7 +89,7 @@ class Layout:
         """One family: a fact a line, and tables in as many columns as there is room for."""
         for heading, group in groupby(facts, self._heading):
             rows = list(group)
-            plain = [fact for fact in rows if not note(fact, self.report, self.probes)]
+            plain = [fact for fact in rows if not make_note(fact, self.report, self.probes)]
             table = list(self._table(heading, plain)) if heading else []
             yield from table
             for fact in rows:
@@ -104,7 +104,7 @@ class Layout:
             said = self._wrapped(f"{len(ids)} {first.status}: {safe(first.reason)}".rstrip(" "), 2)
             yield from ("  " + line for line in said)
             for line in self._wrapped(", ".join(ids), 4):
-                yield "    " + painted(line, FAINT, self.style)
+                yield "    " + paint(line, FAINT, self.style)
 
     def ending(self) -> Iterator[str]:
         """What the marks mean, how many of each status, and how to learn more."""
@@ -116,17 +116,17 @@ class Layout:
         for mark, colour, meaning in legends:
             if mark in marks:
                 first, *rest = self._wrapped(f"{meaning} ({marks.count(mark)})", 2)
-                yield f"{painted(mark, colour, self.style)} {first}"
+                yield f"{paint(mark, colour, self.style)} {first}"
                 yield from ("  " + line for line in rest)
-        yield from self.title(summary(self.report))
+        yield from self.title(summarize(self.report))
         more = f"more: {called()} list (every ID), explain ID, explain FAMILY"
         yield from self._wrapped(more, 0)
 
     # A fact ------------------------------------------------------------------------------
 
     def _fact(self, fact: Fact) -> Iterator[str]:
-        asked = safe(question(fact, self.probes))
-        beside = self.reasons.get(fact.id, note(fact, self.report, self.probes))
+        asked = safe(find_question(fact, self.probes))
+        beside = self.reasons.get(fact.id, make_note(fact, self.report, self.probes))
         beside = safe(beside).strip(" ")
         if self.width is None:
             head = f"{self._head(fact)}  {asked}"
@@ -145,12 +145,12 @@ class Layout:
             for line in wrap(safe(fact.answer), self.width - 2):
                 yield f"{self._marked(fact)} {self._coloured(fact, line)}"
             head, used = " " * (self.indent - 2), self.indent
-        lines, notes = wrap(asked, self.width - used), self._note(beside)
+        lines, notes = wrap(asked, self.width - used), self._make_note(beside)
         gap = self._gap(fact.id, columns(lines[-1]) + (self.indent if lines[1:] else used))
         if asked == fact.id:
             pass  # A stranger's question is its id.
         elif gap:
-            lines[-1] += " " * gap + painted(fact.id, FAINT, self.style)
+            lines[-1] += " " * gap + paint(fact.id, FAINT, self.style)
         elif notes and self.indent + columns(notes[-1]) + 2 + len(fact.id) <= self.width:
             notes[-1] += f"  {fact.id}"
         else:
@@ -165,7 +165,7 @@ class Layout:
         at = max(min(self.ids, self.width - len(id)), used + 2)
         return at - used if at + len(id) <= self.width else 0
 
-    def _note(self, beside: str) -> list[str]:
+    def _make_note(self, beside: str) -> list[str]:
         """What is said beside an answer, cut short where there is little room."""
         assert self.width is not None
         lines = self._wrapped(beside, self.indent) if beside else []
@@ -199,7 +199,7 @@ class Layout:
             return
         answers = [safe(fact.answer) for fact in rows]
         rest = max(map(columns, answers)) + 1 + 3
-        for names in ([row_text(probe) for probe in probes], [probe.name for probe in probes]):
+        for names in ([find_row_text(probe) for probe in probes], [probe.name for probe in probes]):
             names = [safe(name) for name in names]
             widest = max(map(columns, names))
             across = (self.width - 2) // (widest + rest)
@@ -210,14 +210,12 @@ class Layout:
         else:
             return
         heads = wrap(safe(heading.replace("…", "...")), self.width - 2)
-        glob = f"{rows[0].family}.{common([probe.name for probe in probes])}"
+        glob = f"{rows[0].family}.{find_common_glob([probe.name for probe in probes])}"
         gap = self._gap(glob, 2 + columns(heads[-1]))
-        heads[-1] += " " * gap + painted(glob, FAINT, self.style) if gap else ""
+        heads[-1] += " " * gap + paint(glob, FAINT, self.style) if gap else ""
         yield from ("  " + line for line in heads)
         if not gap:
-            yield from (
-                "    " + painted(line, FAINT, self.style) for line in self._wrapped(glob, 4)
-            )
+            yield from ("    " + paint(line, FAINT, self.style) for line in self._wrapped(glob, 4))
         cells = [f"{pad(n, widest)} {pad(a, rest - 4)}" for n, a in zip(names, answers)]
         down = -(-len(cells) // across)
         for line in range(down):
@@ -237,7 +235,7 @@ class Layout:
 
     def _coloured(self, fact: Fact, text: str) -> str:
         colour = self._colour(fact)
-        return painted(text, colour, self.style) if colour else text
+        return paint(text, colour, self.style) if colour else text
 
     def _marked(self, fact: Fact) -> str:
         return self._coloured(fact, self._mark(fact)) if self._mark(fact) != " " else " "
@@ -250,7 +248,7 @@ class Layout:
 
     def _aside(self, lines: Sequence[str] | Iterator[str]) -> Iterator[str]:
         """Lines below a question, in its column."""
-        return (" " * self.indent + painted(line, FAINT, self.style) for line in lines)
+        return (" " * self.indent + paint(line, FAINT, self.style) for line in lines)
 
     def _wrapped(self, text: str, indent: int) -> list[str]:
         return [text] if self.width is None else wrap(text, self.width - indent)
@@ -260,7 +258,7 @@ def _advice(probe: Probe) -> dict[str, str]:
     return {"matters": probe.matters, "advice": probe.advice, "see": probe.reference}
 
 
-def row_text(probe: Probe) -> str:
+def find_row_text(probe: Probe) -> str:
     """What a row of a table puts for the … of the table's question."""
     before, _, after = probe.heading.partition("…")
     asked = probe.question
@@ -269,7 +267,7 @@ def row_text(probe: Probe) -> str:
     return probe.name
 
 
-def common(names: Sequence[str]) -> str:
+def find_common_glob(names: Sequence[str]) -> str:
     """The glob of what all ``names`` have in common at their begin and end: ``has_*``."""
     before = names[0][: _alike(names)]
     ends = [name[len(before) :][::-1] for name in names]

@@ -145,7 +145,7 @@ def test_update_records_no_part_of_a_report(baseline: Path, tmp_path: Path) -> N
     path = tmp_path / "new.json"
     done = run_lab("gate", str(path), "--update", "--reason", "x", "--against", str(baseline))
     assert (done.returncode, path.exists()) == (2, False)
-    assert "the report is a part" in done.stderr
+    assert "incomplete report" in done.stderr
 
 
 def test_choosing_from_a_report_that_is_there_is_refused(baseline: Path) -> None:
@@ -179,7 +179,7 @@ def test_gate_of_a_cell(baseline: Path, drifted: Path, tmp_path: Path) -> None:
     for cell in ("auto", "a"):
         done = gate(cell, FEW)
         assert done.returncode == 2
-        assert f"{folder}: no baselines there; record one: " in done.stderr
+        assert f"{folder}: no baselines; record one: " in done.stderr
         assert done.stderr.count("\n") == 1
     document = json.loads(baseline.read_text())
     # Another system's, another Python's of this one, and this one's own.
@@ -200,7 +200,7 @@ def test_gate_of_a_cell(baseline: Path, drifted: Path, tmp_path: Path) -> None:
     assert gate("c", FEW).returncode == 1
     unknown = gate("d", FEW)
     assert unknown.returncode == 2
-    assert "no baseline of 'd'; there are a, b, c" in unknown.stderr
+    assert "no baseline 'd'; there are a, b, c" in unknown.stderr
 
 
 def test_gate_allows_what_is_configured_and_nothing_else(here: Report, tmp_path: Path) -> None:

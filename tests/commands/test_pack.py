@@ -53,7 +53,7 @@ def test_the_packed_lab_finds_the_baselines_of_its_user(baseline: Path, tmp_path
 
     done = gate()
     assert done.returncode == 2
-    assert done.stderr.startswith(f"probes: {own}: no baselines there; record one: ")
+    assert done.stderr.startswith(f"probes: {own}: no baselines; record one: ")
     assert f"{archive} gate --update --reason TEXT FILE, then gate FILE; or" in done.stderr
     assert done.stderr.count("\n") == 1
     own.mkdir(parents=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 from probes import Fact, Report
 from probes.fact import FAULTS
 from probes.renderings import differs, render, safe
-from probes.renderings.github import MOST, annotations
+from probes.renderings.github import MOST, format_annotations
 from tests.renderings import PROBES, SAMPLE
 from tests.strategies import lightly, probes_for, reports
 
@@ -100,7 +100,7 @@ def test_at_most_ten_of_a_kind_and_the_tenth_names_the_rest() -> None:
 
 def test_properties_and_data_come_through() -> None:
     def written(title: str, text: str) -> Iterable[tuple[str, dict[str, str], str]]:
-        return commands(annotations([("notice", ("a:b,c.py", 7), title, text)]))
+        return commands(format_annotations([("notice", ("a:b,c.py", 7), title, text)]))
 
     ((name, at, data),) = written("50%: a,b", "100%0A :: %25 x")
     assert (name, at, data) == (

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from probes import Fact, Platform, Report
 from probes.environment import describe
 from probes.renderings import render
-from probes.renderings.header import literal, number
+from probes.renderings.header import format_literal, format_number
 from tests.needs import needs
 from tests.renderings import PROBES, SAMPLE
 from tests.strategies import HARM, lightly, probes_for, reports
@@ -198,8 +198,10 @@ def test_values_mean_in_c_what_they_mean_here(tmp_path: Path) -> None:
     numbers = sorted({v for e in edges for d in (-1, 0, 1) for v in (e + d, -e + d)})
     numbers = [v for v in numbers if -(2**63) <= v < 2**63]
     strings = [*HARM, "".join(HARM[:20]), "%d\0?\\?=/", "end"]
-    printing = [f'printf("%lld\\n", (long long)({number(v)}));' for v in numbers]
-    printing += [f"fwrite({literal(s)}, 1, sizeof {literal(s)} - 1, stdout);" for s in strings]
+    printing = [f'printf("%lld\\n", (long long)({format_number(v)}));' for v in numbers]
+    printing += [
+        f"fwrite({format_literal(s)}, 1, sizeof {format_literal(s)} - 1, stdout);" for s in strings
+    ]
     program = "#include <stdio.h>\nint main(void) {\n" + "\n".join(printing) + "\nreturn 0;\n}\n"
     compile(tmp_path, "", program, "-std=c99", "-o", "program")
     said = subprocess.run([tmp_path / "program"], capture_output=True, check=True).stdout
@@ -239,8 +241,13 @@ def refused(folder: Path, platform: Platform, *options: str, compiler: str = "cc
     """Whether a header measured on ``platform`` is an #error, and for no other reason."""
     (folder / "probes.h").write_text(render("header", Report(platform, {}), {}))
     (folder / "program.c").write_text('#include "probes.h"\nint nothing;\n')
+    # Without __x86_64__, glibc's headers want this one, which only 32-bit development files have.
+    stubs = folder / "include" / "gnu" / "stubs-32.h"
+    stubs.parent.mkdir(parents=True, exist_ok=True)
+    stubs.touch()
     done = subprocess.run(
-        [compiler, *STRICT, "-std=c99", *options, "-fsyntax-only", "program.c"],
+        [compiler, *STRICT, "-std=c99", *options, "-isystem", "include", "-fsyntax-only",
+         "program.c"],
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     errors = [line for line in done.stderr.splitlines() if "error:" in line]

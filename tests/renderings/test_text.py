@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from probes import Fact, Report
 from probes.renderings import Style, render
-from probes.renderings.text import columns, common, wrap
+from probes.renderings.text import columns, find_common_glob, wrap
 from tests.renderings import PROBES, SAMPLE
 from tests.strategies import lightly, probes_for, reports, texts
 
@@ -159,7 +159,7 @@ def test_an_id_stands_where_there_is_room_for_it() -> None:
     ],
 )  # fmt: skip
 def test_the_glob_of_a_table(names: list[str], glob: str) -> None:
-    assert common(names) == glob
+    assert find_common_glob(names) == glob
     assert fnmatch.filter(names, glob) == names
 
 
