@@ -1,12 +1,12 @@
-"""The matrix: the lab and papaya on every platform there is a way to.
+"""The matrix: measure platforms with the lab, and try papaya on them.
 
-A *cell* is a platform (`cells.toml`); a *way* brings it up, names an execnet gateway
-and takes it down again (`matrix.providers`, a file each).  What comes back is a report.
+A *cell* is a platform of `cells.toml`.  A *provider* brings it up, names an execnet gateway to
+it, and takes it down again (`matrix.providers`, one file each).  The result is a report.
 """
 
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036 (said in one line to whoever comes with an older one)
+if sys.version_info < (3, 11):  # noqa: UP036 (an older Python gets one clear line)
     sys.stderr.write(
         "matrix: needs Python 3.11 or newer; this is {}.{}\n".format(*sys.version_info)
     )

@@ -8,10 +8,10 @@ except KeyboardInterrupt:
 
 
 def main() -> int:
-    """Run `matrix.cli.main`; an interrupt while it is loaded or left is status 130, no more."""
+    """Run `matrix.cli.main`; an interrupt while it starts or ends is only status 130."""
 
     def leave(signum: int, frame: object) -> None:
-        # Nothing has begun, or all has ended: nobody wants to know what was just imported.
+        # Nothing has started yet, or everything has ended: a traceback would only confuse.
         os._exit(130)
 
     before = signal.signal(signal.SIGINT, leave)

@@ -1,4 +1,4 @@
-"""Can a server be reached?  Asked before a box is fetched, so that the answer takes two seconds."""
+"""Can a server be reached?  Asked before a box is fetched, to answer within two seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 @functools.cache
-def unreachable(url: str) -> str:
+def explain_unreachable(url: str) -> str:
     """Return why the server of ``url``, or its proxy, cannot be reached; empty if it can."""
     try:
         server = urlsplit(url)
@@ -24,7 +24,7 @@ def unreachable(url: str) -> str:
             server = urlsplit(proxy if "//" in proxy else f"//{proxy}")
         host, port = server.hostname or "", server.port or _PORTS.get(server.scheme, 80)
     except ValueError as error:
-        return f"{url} is no address ({error})"
+        return f"{url} is not an address ({error})"
     said: list[str] = []
 
     def connect() -> None:
@@ -34,7 +34,7 @@ def unreachable(url: str) -> str:
         except OSError as error:
             said.append(error.strerror or str(error))
 
-    # In a thread, because looking a name up has no time limit.
+    # In a thread, because a name look-up has no time limit.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(_SECONDS)

@@ -1,8 +1,8 @@
-# The far end: sent to the platform as text, and run by what Python it has.
+# The far end: this file is sent to the platform as text, and its Python runs it.
 #
-# So: no import of ours, nothing newer than Python 3.9, no shell.  It takes the archive, runs
-# what it is asked to in a folder of its own, and leaves nothing behind, also when the near end
-# is gone: then its channel is closed.
+# Therefore it imports nothing of the project, uses nothing newer than Python 3.9, and needs no
+# shell. It unpacks the archive, runs what it is asked to in a folder of its own, and leaves
+# nothing behind, also if the near end is gone: then the channel is closed.
 from __future__ import annotations
 
 import contextlib
@@ -25,7 +25,7 @@ def serve(channel):  # type: ignore[no-untyped-def]
     try:
         folder = tempfile.mkdtemp(prefix="matrix-")
     except OSError as error:
-        line = "no room for temporary files, its disk is full or may not be written to: %s"
+        line = "cannot make a temporary folder: %s; make room on the disk, or make it writable"
         channel.send({"error": line % error.strerror})
         return
     try:
@@ -36,14 +36,14 @@ def serve(channel):  # type: ignore[no-untyped-def]
             except OSError as error:
                 channel.send({"error": "%s: %s" % (error.filename or folder, error.strerror)})
     finally:
-        # execnet sends SIGINT if this is not over five seconds after the near end is gone.
-        with contextlib.suppress(ValueError):  # Not the main thread, which alone is interrupted.
+        # execnet sends SIGINT if this has not ended five seconds after the near end is gone.
+        with contextlib.suppress(ValueError):  # Only the main thread can be interrupted.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def answer(channel, folder, request):  # type: ignore[no-untyped-def]
-    """What comes of one request."""
+    """Return the answer to one request."""
     if "archive" in request:
         with zipfile.ZipFile(io.BytesIO(request["archive"])) as archive:
             archive.extractall(folder)
@@ -53,9 +53,9 @@ def answer(channel, folder, request):  # type: ignore[no-untyped-def]
 
 
 def run(channel, folder, arguments, seconds, keep):  # type: ignore[no-untyped-def]
-    """Run a module of the archive; its status and what it said, which ``keep`` has after it."""
+    """Run a module of the archive, its output in the file ``keep``; return status and output."""
     out, errors = (os.path.join(folder, name) for name in (keep, "errors"))
-    # A file and not a pipe: what it leaves running cannot keep us waiting.
+    # Files, not pipes: a process that it leaves running cannot keep this one waiting.
     with open(out, "wb+") as said, open(errors, "wb+") as wrong:
         process = subprocess.Popen(
             [sys.executable, "-m", *arguments],
@@ -64,8 +64,8 @@ def run(channel, folder, arguments, seconds, keep):  # type: ignore[no-untyped-d
             stdout=said,
             stderr=wrong,
             start_new_session=True,
-            # Compiled modules are kept, in the folder: the next interpreter, and each server of
-            # a selftest, would else compile them anew, for seconds where the platform is slow.
+            # Keep compiled modules in the folder.  Without them the next interpreter, and each
+            # server of a selftest, would compile all modules again: seconds on a slow platform.
             env=dict(
                 os.environ,
                 TMPDIR=folder,

@@ -1,4 +1,4 @@
-"""What is sent to a platform: the lab and papaya, as one archive."""
+"""Pack the lab and papaya into one archive, which is sent to a platform."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import papaya
 import probes
 
 
-def packed() -> bytes:
-    """A zip with the sources of both packages; the same sources give the same bytes."""
+def pack_sources() -> bytes:
+    """Return a zip of the sources of both packages; the same sources give the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for package in (probes, papaya):
-            for name, path in sorted(_files(package.__path__[0])):
+            for name, path in sorted(_list_files(package.__path__[0])):
                 entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 with open(path, "rb") as file:
@@ -23,7 +23,7 @@ def packed() -> bytes:
     return buffer.getvalue()
 
 
-def _files(top: str) -> list[tuple[str, str]]:
+def _list_files(top: str) -> list[tuple[str, str]]:
     found = []
     for folder, below, names in os.walk(top):
         below[:] = [name for name in below if name != "__pycache__"]

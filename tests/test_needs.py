@@ -114,7 +114,7 @@ if sys.version_info >= (3, 11):  # The oldest Python for the matrix.
         musl = importlib.import_module("matrix.boxes.musl")
         monkeypatch.setattr("shutil.which", lambda name: None)
         monkeypatch.setattr("os.path.exists", lambda path: False)
-        _, packages = needs.missing_packages([musl.lacks()])
+        _, packages = needs.missing_packages([musl.explain_lack()])
         assert set(packages) == BUILDS_MUSL | {"apt"}
 
 

@@ -1,7 +1,8 @@
-"""Boxes that we build, as nobody publishes them, a file each.
+"""Boxes: guest images that no one publishes, built from Debian's packages, one file each.
 
-Each has ``lacks()``, why it cannot be built here; ``built()``, the one in the cache or None; and
-``build(say, force)``, which builds it where it is not there, and gives a dataclass of paths.
+Each module has ``explain_lack()``, which says why it cannot be built here; ``find_built()``,
+which returns the box in the cache, or None; and ``build(say, force)``, which builds it if it is
+not in the cache, and returns a dataclass of paths.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ def load_box(name: str) -> ModuleType:
     return plugins.load_plugin(sys.modules[__name__], "box", name)
 
 
-def cache(name: str) -> str:
-    """Where what is built is kept: below ``$MATRIX_CACHE``, or the user's cache folder."""
+def cache_path(name: str) -> str:
+    """Return the path of ``name`` in the cache: ``$MATRIX_CACHE``, or the user's cache folder."""
     users = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     ours = os.environ.get("MATRIX_CACHE") or os.path.join(users, "papaya-lab")
     return os.path.join(os.path.abspath(ours), name)

@@ -1,24 +1,24 @@
-"""What is built once and kept: locked while it is built, renamed into place when it is whole."""
+"""The cache of boxes: locked during a build, renamed into place when complete."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 
+from matrix.lock import hold_lock
 from matrix.providers import Unavailable
 
-from . import cache
+from . import cache_path
 
 _RECIPE = ".recipe"
 
 
-def made_by(folder: str) -> str:
-    """The recipe that the finished folder was made by; empty where there is none."""
+def read_recipe(folder: str) -> str:
+    """Return the recipe that a finished folder was built by; empty if there is none."""
     with (
         contextlib.suppress(OSError),
         open(os.path.join(folder, _RECIPE), encoding="ascii") as file,
@@ -28,28 +28,27 @@ def made_by(folder: str) -> str:
 
 
 @contextlib.contextmanager
-def alone(name: str) -> Iterator[None]:
-    """Who builds the same meanwhile is waited for.  Raises `Unavailable`."""
-    path = cache(name) + ".lock"
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        file = open(path, "w")
-    except OSError as error:
-        raise Unavailable(f"{path}: {error.strerror}; name a folder in MATRIX_CACHE") from None
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def lock_cache(name: str) -> Iterator[None]:
+    """Hold the lock of a box, after other builders; raise `Unavailable` if there can be none."""
+    path = cache_path(name) + ".lock"
+    with contextlib.ExitStack() as stack:
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            stack.enter_context(hold_lock(path, os.O_WRONLY | os.O_CREAT))
+        except OSError as error:
+            raise Unavailable(f"{path}: {error.strerror}; name a folder in MATRIX_CACHE") from None
         yield
 
 
 @contextlib.contextmanager
-def building(name: str, recipe: str) -> Iterator[str]:
-    """A folder that takes its place in the cache when all went well, and is gone otherwise.
+def replace_folder(name: str, recipe: str) -> Iterator[str]:
+    """Yield a folder that replaces the one in the cache if the build succeeds.
 
-    Only under `alone`.  Raises `Unavailable` for what OSError and CalledProcessError say.
+    The caller holds `lock_cache`.  OSError and CalledProcessError become `Unavailable`.
     """
-    path = cache(name)
+    path = cache_path(name)
     for left in os.scandir(os.path.dirname(path)):
-        # Of one that was killed: it is ours alone to be here.
+        # Left by a builder that was killed: only the holder of the lock has such a folder.
         if left.name.startswith(f".{name}-"):
             shutil.rmtree(left.path, ignore_errors=True)
     folder = tempfile.mkdtemp(prefix=f".{name}-", dir=os.path.dirname(path))
@@ -57,7 +56,7 @@ def building(name: str, recipe: str) -> Iterator[str]:
         yield folder
         with open(os.path.join(folder, _RECIPE), "w", encoding="ascii") as file:
             file.write(recipe)
-        # Others than its maker may use it.
+        # Other users may use the box too.
         os.chmod(folder, 0o755)
         if os.path.lexists(path):
             old = tempfile.mkdtemp(prefix=f".{name}-", dir=os.path.dirname(path))

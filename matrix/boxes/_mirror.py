@@ -13,21 +13,21 @@ from matrix import network
 DEFAULT = "http://deb.debian.org/debian"
 
 
-def lacks(hosts_own: bool = False) -> str:
-    """Return why nothing can be fetched, and what to type then; empty if it can.
+def explain_lack(hosts_own: bool = False) -> str:
+    """Return why nothing can be fetched, and what to type; empty if it can be.
 
-    ``hosts_own`` asks for the archive of the host's own apt, where MATRIX_MIRROR names none.
+    With ``hosts_own`` and without MATRIX_MIRROR, the archive is that of the host's apt.
     """
-    url = os.environ.get("MATRIX_MIRROR") or (_hosts() if hosts_own else "") or DEFAULT
-    if _apt_has_a_proxy():
-        return ""  # apt knows the way.
-    if why := network.unreachable(url):
+    url = os.environ.get("MATRIX_MIRROR") or (_find_hosts_archive() if hosts_own else "") or DEFAULT
+    if _has_apt_proxy():
+        return ""  # apt fetches through its proxy.
+    if why := network.explain_unreachable(url):
         return f"{why}; for another mirror: export MATRIX_MIRROR=URL"
     return ""
 
 
-def _hosts(folder: str = "/etc/apt") -> str:
-    """Return the first archive that apt's folder names; empty if there is none."""
+def _find_hosts_archive(folder: str = "/etc/apt") -> str:
+    """Return the first archive in apt's folder; empty if there is none."""
     for path in [f"{folder}/sources.list", *sorted(glob.glob(f"{folder}/sources.list.d/*"))]:
         with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
             for line in file:
@@ -36,7 +36,7 @@ def _hosts(folder: str = "/etc/apt") -> str:
     return ""
 
 
-def _apt_has_a_proxy() -> bool:
+def _has_apt_proxy() -> bool:
     command = ["apt-config", "dump", "--format", "%f=%v%n"]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         said = subprocess.run(command, capture_output=True, text=True, timeout=2, check=False)

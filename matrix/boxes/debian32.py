@@ -1,16 +1,15 @@
 """Debian 12 for i386: a disk with its own 32-bit kernel, a Vagrant box of it, a root folder.
 
-Nobody publishes a box of it that is kept, and Debian 13 has no i386 kernel.  It is made of
-Debian's own packages, with mmdebstrap(1), without a loop mount, and as an ordinary user where
-the host gives one subordinate ids (subuid(5)).
+No one publishes a maintained box of it, and Debian 13 has no i386 kernel.  It is built from
+Debian's own packages with mmdebstrap(1), without a loop mount, and by an ordinary user if the
+host has subordinate ids for that user (subuid(5)).
 
-Two builds of the same packages are the same, byte for byte: times are those of
-SOURCE_DATE_EPOCH, ids and hash seeds are fixed, what is drawn by lot (host keys, machine id) is
-drawn when a guest starts.  Not the same are builds of different packages: Debian's change with
-a point release of 12, every few months (its updates and security archives are left out for
-this).  ``packages`` in the folder says what is in it; ``MATRIX_MIRROR`` names another mirror,
-of a day that is kept for instance.  And the host's versions of GRUB, mke2fs and qemu-img write
-what they write.
+Two builds of the same packages are equal, byte for byte: times come from SOURCE_DATE_EPOCH, ids
+and hash seeds are fixed, and random values (host keys, machine id) are made when a guest starts.
+Builds of different packages differ: Debian 12's change with a point release, every few months
+(the updates and security archives are left out for this reason).  ``packages`` in the folder
+lists them; ``MATRIX_MIRROR`` names another mirror, such as a snapshot of one day.  The host's
+versions of GRUB, mke2fs and qemu-img also matter.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ from dataclasses import dataclass
 
 from matrix.providers import Unavailable
 
-from . import _ext4, _mirror, cache
-from ._cache import alone, building, made_by
+from . import _ext4, _mirror, cache_path
+from ._cache import lock_cache, read_recipe, replace_folder
 
 Say = Callable[[str], None]
 
 KEY = os.path.join(os.path.dirname(__file__), "insecure_key")
-"""Vagrant's well-known key, that gets into the guest: a secret of nobody's."""
+"""Vagrant's well-known key for the guest; it is not a secret."""
 
 PUBLIC_KEY = (
     "ssh-rsa AAAAB3NzaC1yc2EAAAABIwAAAQEA6NF8iallvQVp22WDkTkyrtvp9eWW6A8YVr+kz4TjGYe7gHzIw+niNltGE"
@@ -49,7 +48,7 @@ PUBLIC_KEY = (
 )
 
 AT_FIRST_USE = "is built at first use, in one to three minutes"
-"""What a user is told of a box, or a root folder, that is not in the cache."""
+"""What users are told of a box or a root folder that is not in the cache."""
 
 EPOCH = 1750000000
 UUID = "32323232-6c61-6220-706f-727461626c65"
@@ -186,46 +185,46 @@ _DISK_PROGRAMS = {
 _GRUB = "/usr/lib/grub/i386-pc"
 
 
-def lacks() -> str:
-    """What the host lacks to build the box, and the command that gives it; empty if nothing."""
-    return _lacks({**_PROGRAMS, **_DISK_PROGRAMS}, {f"{_GRUB}/boot.img": "grub-pc-bin"})
+def explain_lack() -> str:
+    """Return what the host lacks to build the box, and what to type; empty if nothing."""
+    return _explain_lack({**_PROGRAMS, **_DISK_PROGRAMS}, {f"{_GRUB}/boot.img": "grub-pc-bin"})
 
 
-def _lacks(programs: dict[str, str], files: dict[str, str]) -> str:
+def _explain_lack(programs: dict[str, str], files: dict[str, str]) -> str:
     keyring = {"/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring"}
     missing = {name: package for name, package in programs.items() if not _which(name)}
     missing |= {p: package for p, package in (files | keyring).items() if not os.path.exists(p)}
     if missing:
         packages = " ".join(sorted(set(missing.values())))
-        return f"no {', '.join(missing)}: apt-get install {packages}"
-    if why := _mirror.lacks():
+        return f"not installed: {', '.join(missing)}; apt-get install {packages}"
+    if why := _mirror.explain_lack():
         return f"it is built from Debian's packages, and {why}"
     if os.geteuid() and not _which("newuidmap"):
         return "an ordinary user needs newuidmap: apt-get install uidmap"
-    runs = subprocess.run(["arch-test", "i386"], capture_output=True, env=_environment())
+    runs = subprocess.run(["arch-test", "i386"], capture_output=True, env=_make_environment())
     if runs.returncode:
         return "this kernel runs no i386 programs: apt-get install qemu-user-static"
     return ""
 
 
-def lacks_for_rootfs() -> str:
-    """The same for the root folder alone; empty too where it is in the cache."""
-    return "" if rootfs_built() else _lacks(_PROGRAMS, {})
+def explain_rootfs_lack() -> str:
+    """Return what the host lacks to build the root folder; empty too if it is in the cache."""
+    return "" if is_rootfs_built() else _explain_lack(_PROGRAMS, {})
 
 
-def rootfs_built() -> bool:
-    """Whether the root folder is in the cache."""
-    return made_by(cache("debian32-root")) == _recipe()
+def is_rootfs_built() -> bool:
+    """Return whether the root folder is in the cache."""
+    return read_recipe(cache_path("debian32-root")) == _hash_recipe()
 
 
-def built() -> Box | None:
-    """The box in the cache, if it is whole and of this recipe."""
-    folder = cache("debian32")
+def find_built() -> Box | None:
+    """Return the box in the cache, if it is complete and of this recipe; otherwise None."""
+    folder = cache_path("debian32")
     paths = {field: os.path.join(folder, name) for field, name in _FILES.items()}
     try:
         with open(os.path.join(folder, _SUMS), encoding="ascii") as file:
             recorded = file.read()
-        if made_by(folder) != _recipe() or recorded != _sums(folder):
+        if read_recipe(folder) != _hash_recipe() or recorded != _compute_sums(folder):
             return None
     except OSError:
         return None
@@ -233,48 +232,48 @@ def built() -> Box | None:
 
 
 def build(say: Say, force: bool = False) -> Box:
-    """The box of the cache, built if it is not there; ``force`` builds it anew.
+    """Return the box, and build it if it is not in the cache; ``force`` always builds it.
 
-    Raises `Unavailable`.
+    Raise `Unavailable` if it cannot be built.
     """
-    with alone("debian32"):
-        if not force and (box := built()):
+    with lock_cache("debian32"):
+        if not force and (box := find_built()):
             return box
-        if reason := lacks():
+        if reason := explain_lack():
             raise Unavailable(f"the box debian32 cannot be built: {reason}")
-        with building("debian32", _recipe()) as folder:
+        with replace_folder("debian32", _hash_recipe()) as folder:
             _build(folder, say)
-    box = built()
+    box = find_built()
     if not box:
-        raise Unavailable(f"{cache('debian32')}: what was just built is not what it was")
+        raise Unavailable(f"{cache_path('debian32')}: changed right after it was built")
     return box
 
 
-def rootfs(say: Say) -> str:
-    """The path of an i386 root folder with Python, for chroot(8) and the like.
+def find_rootfs(say: Say) -> str:
+    """Return the path of an i386 root folder with Python; build it if it is not in the cache.
 
-    Of the cache, or unpacked there.  Raises `Unavailable`.
+    Raise `Unavailable` if it cannot be built.
     """
-    path = cache("debian32-root")
-    with alone("debian32-root"):
-        # It is renamed into place when it is whole.
-        if rootfs_built():
+    path = cache_path("debian32-root")
+    with lock_cache("debian32-root"):
+        # A folder in the cache is complete: it was renamed into place after the build.
+        if is_rootfs_built():
             return path
-        if reason := _lacks(_PROGRAMS, {}):
+        if reason := _explain_lack(_PROGRAMS, {}):
             raise Unavailable(f"the root folder debian32 cannot be built: {reason}")
-        with building("debian32-root", _recipe()) as folder:
+        with replace_folder("debian32-root", _hash_recipe()) as folder:
             packed = os.path.join(folder, "root.tar")
-            _mmdebstrap(packed, _MEASURED_BY, [], say)
-            # An ordinary user makes no devices; who enters the folder brings the host's.
+            _run_mmdebstrap(packed, _MEASURED_BY, [], say)
+            # An ordinary user cannot make devices; the provider mounts the host's.
             command = ["tar", "-x", "-f", packed, "-C", folder, "--exclude=./dev/*"]
             subprocess.run(command, check=True)
             os.unlink(packed)
     return path
 
 
-def _recipe() -> str:
-    """Changes when what is built would."""
-    parts = (PACKAGES, _LEFT_OUT, _BEFORE, _AFTER, _VAGRANTFILE, MEGABYTES, UUID, _epoch())
+def _hash_recipe() -> str:
+    """Return a hash that changes if the result of a build would change."""
+    parts = (PACKAGES, _LEFT_OUT, _BEFORE, _AFTER, _VAGRANTFILE, MEGABYTES, UUID, _find_epoch())
     mirror = os.environ.get("MATRIX_MIRROR", "")
     digest = hashlib.sha256(repr((parts, mirror)).encode())
     with open(_ext4.__file__, "rb") as file:
@@ -282,18 +281,18 @@ def _recipe() -> str:
     return digest.hexdigest()
 
 
-def _epoch() -> int:
+def _find_epoch() -> int:
     return int(os.environ.get("SOURCE_DATE_EPOCH", EPOCH))
 
 
-def _environment() -> dict[str, str]:
-    """For programs: in /usr/sbin as well, where an ordinary user's path does not lead."""
+def _make_environment() -> dict[str, str]:
+    """Return the environment for programs, with /usr/sbin, which an ordinary user's PATH lacks."""
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    return {**os.environ, "PATH": path, "LC_ALL": "C", "SOURCE_DATE_EPOCH": str(_epoch())}
+    return {**os.environ, "PATH": path, "LC_ALL": "C", "SOURCE_DATE_EPOCH": str(_find_epoch())}
 
 
 def _which(name: str) -> str | None:
-    return shutil.which(name, path=_environment()["PATH"])
+    return shutil.which(name, path=_make_environment()["PATH"])
 
 
 def _build(folder: str, say: Say) -> None:
@@ -303,7 +302,7 @@ def _build(folder: str, say: Say) -> None:
     packed, raw = path("root.tar"), path("disk.raw")
     options = [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
     options += ["--essential-hook=" + _BEFORE, "--customize-hook=" + _AFTER]
-    _mmdebstrap(packed, PACKAGES, options, say)
+    _run_mmdebstrap(packed, PACKAGES, options, say)
     with tarfile.open(packed) as archive:
         say("taking kernel, initial RAM disk and the list of packages out")
         wanted = {"./boot/vmlinuz-": _FILES["kernel"], "./boot/initrd.img-": _FILES["initrd"]}
@@ -320,7 +319,7 @@ def _build(folder: str, say: Say) -> None:
     with open(raw, "wb") as disk:
         disk.truncate(MEGABYTES << 20)
     with _search_path():
-        _ext4.make(packed, raw, folder, MEGABYTES, UUID, _epoch())
+        _ext4.make(packed, raw, folder, MEGABYTES, UUID, _find_epoch())
     os.unlink(packed)
     _make_bootable(raw, folder)
     say("compressing it")
@@ -332,13 +331,13 @@ def _build(folder: str, say: Say) -> None:
         if name not in _FILES.values() and name != "packages":
             os.unlink(path(name))
     with open(path(_SUMS), "w", encoding="ascii") as sums:
-        sums.write(_sums(folder))
+        sums.write(_compute_sums(folder))
 
 
 @contextlib.contextmanager
 def _search_path() -> Iterator[None]:
     before = os.environ.get("PATH", os.defpath)
-    os.environ["PATH"] = _environment()["PATH"]
+    os.environ["PATH"] = _make_environment()["PATH"]
     try:
         yield
     finally:
@@ -362,7 +361,7 @@ def _packages(status: Iterator[str]) -> Iterator[str]:
             yield f"{name} {line.split()[1]}\n"
 
 
-def _mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say) -> None:
+def _run_mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say) -> None:
     """Debian's packages, unpacked and configured, as the tar file ``packed``."""
     say("fetching and installing Debian's packages: one to two minutes")
     # The point release alone; the archives beside it change by the day.
@@ -377,16 +376,16 @@ def _mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say) ->
         command = ["unshare", "--mount", "--propagation", "private", *command]
     heard: list[str] = []
     with (
-        _folder() as folder,
+        _make_folder() as folder,
         subprocess.Popen(
             command,
-            env={**_environment(), "TMPDIR": folder},
+            env={**_make_environment(), "TMPDIR": folder},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            # Ctrl-C is for us, who let it clean up.
+            # Ctrl-C must reach only this process, which lets mmdebstrap clean up.
             start_new_session=True,
         ) as process,
     ):
@@ -400,22 +399,22 @@ def _mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say) ->
             _end(process)
             raise
     if process.returncode:
-        # The first error is the cause, the last says that there was one.
+        # The first error is the cause; the last only says that there was one.
         errors = [line for line in heard if line.startswith(("E: ", "Err:"))] or heard[-1:]
         raise subprocess.CalledProcessError(process.returncode, "mmdebstrap", "".join(errors[:1]))
 
 
 @contextlib.contextmanager
-def _folder() -> Iterator[str]:
-    """For temporary files, all of them gone afterwards."""
+def _make_folder() -> Iterator[str]:
+    """Yield a temporary folder, and remove it with its contents."""
     with tempfile.TemporaryDirectory(prefix="matrix-", ignore_cleanup_errors=True) as folder:
-        # An ordinary user's mmdebstrap goes there by a subordinate id.
+        # An ordinary user's mmdebstrap enters it with a subordinate id.
         os.chmod(folder, 0o711)
         yield folder
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End it with all it started: by the first signal they clean up."""
+    """End a process with everything it started; the first signal lets them clean up."""
     for signum, limit in ((signal.SIGINT, 30), (signal.SIGKILL, 10)):
         until = time.monotonic() + limit
         with contextlib.suppress(ProcessLookupError):
@@ -432,7 +431,7 @@ def _run(command: Sequence[str]) -> None:
     subprocess.run(
         command,
         check=True,
-        env=_environment(),
+        env=_make_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -442,10 +441,10 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _make_bootable(disk: str, folder: str) -> None:
-    """One partition, and GRUB before it: boot.img in the first sector, core.img from the next.
+    """Write the partition table and GRUB: boot.img in the first sector, core.img after it.
 
-    That is what grub-install(8) does, which wants the disk to be a device.  The partition
-    table's form is that of sfdisk(8) with ``start=2048, type=83, bootable``.
+    grub-install(8) does the same, but needs the disk to be a device.  The partition table is that
+    of sfdisk(8) with ``start=2048, type=83, bootable``.
     """
     core = os.path.join(folder, "core.img")
     modules = ["biosdisk", "part_msdos", "ext2", "normal", "linux", "configfile", "echo"]
@@ -467,7 +466,7 @@ def _make_bootable(disk: str, folder: str) -> None:
 
 
 def _pack(disk: str, box: str) -> None:
-    """A box as vagrant-libvirt wants it, sorted, of nobody's and of one time."""
+    """Pack a box for vagrant-libvirt: sorted, without owners, all of one time."""
     size = -(-MEGABYTES // 1024)
     metadata = {"provider": "libvirt", "format": "qcow2", "virtual_size": size}
     texts = {"Vagrantfile": _VAGRANTFILE, "metadata.json": json.dumps(metadata)}
@@ -480,12 +479,12 @@ def _pack(disk: str, box: str) -> None:
 
 def _add(archive: tarfile.TarFile, name: str, source: io.BufferedIOBase, size: int) -> None:
     member = tarfile.TarInfo(name)
-    member.size, member.mtime = size, _epoch()
+    member.size, member.mtime = size, _find_epoch()
     archive.addfile(member, source)
 
 
-def _sums(folder: str) -> str:
-    """As sha256sum(1) writes and checks them."""
+def _compute_sums(folder: str) -> str:
+    """Return the sums of the files as sha256sum(1) writes and checks them."""
     lines = []
     for name in [*_FILES.values(), "packages"]:
         with open(os.path.join(folder, name), "rb") as file:

@@ -1,14 +1,15 @@
 """CPython on the musl C library, for this host's kernel: a folder with Python and a C compiler.
 
-Distributions that are built on glibc have no such Python among their packages.  It is made of
-Debian 12's source packages of CPython, libffi and zlib with musl-gcc(1), as any user, in some two
-minutes.  The C library itself is the host's package musl: this Python loads it as it starts.
+Distributions based on glibc have no package of such a Python.  It is built from Debian 12's
+source packages of CPython, libffi and zlib with musl-gcc(1), by any user, in about two minutes.
+The C library itself is the host's package musl, which this Python loads when it starts.
 
-musl-gcc knows nothing of the kernel's own headers (<linux/…>, <asm/…>), as their folder has
-glibc's beside them: ``bin/musl-cc`` adds those alone, behind musl's.  It is the compiler of what
-is built here, and of the lab's C programs.
+musl-gcc does not search the kernel's own headers (<linux/…>, <asm/…>), because their folder also
+has glibc's.  ``bin/musl-cc`` adds only the former, after musl's.  It compiles what is built here,
+and the lab's C programs.
 
-``MATRIX_MIRROR`` names another mirror than those of the host's /etc/apt, which is only read.
+``MATRIX_MIRROR`` names a mirror to use in place of those in the host's /etc/apt, which is only
+read.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from dataclasses import dataclass
 
 from matrix.providers import Unavailable
 
-from . import _mirror, cache
-from ._cache import alone, building, made_by
+from . import _mirror, cache_path
+from ._cache import lock_cache, read_recipe, replace_folder
 
 Say = Callable[[str], None]
 
@@ -54,69 +55,70 @@ case $1 in *-print-multiarch) exec echo {machine}-linux-musl ;; esac
 exec musl-gcc "$@" -idirafter "${{0%/*}}/../kernel"
 """
 
-# Of what `make install` gives: what no program of ours imports.
+# Installed by `make install`, but imported by no program of this project.
 _LEFT_OUT = ("test", "idlelib", "lib2to3", "tkinter", "turtledemo", "ensurepip", "config-*")
 
 
 @dataclass(frozen=True)
 class Box:
-    """What was built."""
+    """The paths of what was built."""
 
     folder: str
     python: str
     compiler: str
 
 
-def lacks() -> str:
-    """What the host lacks to build it, and the command that gives it; empty if nothing."""
+def explain_lack() -> str:
+    """Return what the host lacks to build the box, and what to type; empty if nothing."""
     missing = {name: package for name, package in _PROGRAMS.items() if not shutil.which(name)}
     files = {_LOADER: "musl", _KERNEL_HEADERS: "linux-libc-dev", _KEYRING: "debian-archive-keyring"}
     missing |= {path: package for path, package in files.items() if not os.path.exists(path)}
     if missing:
-        return f"no {', '.join(missing)}: apt-get install {' '.join(sorted(missing.values()))}"
-    if _codename() != _RELEASE and not os.environ.get("MATRIX_MIRROR"):
+        packages = " ".join(sorted(missing.values()))
+        return f"not installed: {', '.join(missing)}; apt-get install {packages}"
+    if _find_codename() != _RELEASE and not os.environ.get("MATRIX_MIRROR"):
         return (
             f"the sources are those of Debian {_RELEASE}; "
             f"type: export MATRIX_MIRROR={_mirror.DEFAULT}"
         )
-    if why := _mirror.lacks(hosts_own=True):
+    if why := _mirror.explain_lack(hosts_own=True):
         return f"it is built from Debian's packages, and {why}"
     return ""
 
 
-def built() -> Box | None:
-    """The one in the cache, if it is whole and of this recipe, and the C library is there."""
-    folder = cache("musl")
-    if made_by(folder) != _recipe() or not os.path.exists(_LOADER):
+def find_built() -> Box | None:
+    """Return the box in the cache, if it is of this recipe and the C library exists; or None."""
+    folder = cache_path("musl")
+    if read_recipe(folder) != _hash_recipe() or not os.path.exists(_LOADER):
         return None
     return Box(folder, os.path.join(folder, "bin/python3"), os.path.join(folder, "bin/musl-cc"))
 
 
 def build(say: Say, force: bool = False) -> Box:
-    """The one of the cache, built if it is not there; ``force`` builds it anew.
+    """Return the box, and build it if it is not in the cache; ``force`` always builds it.
 
-    Raises `Unavailable`.
+    Raise `Unavailable` if it cannot be built.
     """
-    with alone("musl"):
-        if not force and (box := built()):
+    with lock_cache("musl"):
+        if not force and (box := find_built()):
             return box
-        if reason := lacks():
+        if reason := explain_lack():
             raise Unavailable(f"musl cannot be built: {reason}")
-        with building("musl", _recipe()) as folder:
+        with replace_folder("musl", _hash_recipe()) as folder:
             _build(folder, say)
-    box = built()
+    box = find_built()
     if not box:
-        raise Unavailable(f"{cache('musl')}: what was just built is not what it was")
+        raise Unavailable(f"{cache_path('musl')}: changed right after it was built")
     return box
 
 
-def _recipe() -> str:
-    """Changes when what is built would."""
-    parts = (_SOURCES, _RELEASE, _COMPILER, _LEFT_OUT, _steps("", ""), platform.machine())
+def _hash_recipe() -> str:
+    """Return a hash that changes if the result of a build would change."""
+    parts = (_SOURCES, _RELEASE, _COMPILER, _LEFT_OUT, _list_steps("", ""), platform.machine())
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _codename() -> str:
+def _find_codename() -> str:
     with contextlib.suppress(OSError):
         return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     return ""
@@ -132,11 +134,11 @@ class _Step:
     said: str = ""
 
 
-def _steps(folder: str, jobs: str) -> list[_Step]:
-    """How it is built to be in ``folder``; ``jobs`` is make's ``-j2``."""
+def _list_steps(folder: str, jobs: str) -> list[_Step]:
+    """Return the steps that build it for ``folder``; ``jobs`` is make's option, such as ``-j2``."""
     plain = (("CFLAGS", "-O1 -fPIC"),)
     libraries = ("--disable-shared", "--disable-docs", "--disable-multi-os-directory")
-    # No folder of the host's is searched for libraries: they are glibc's.
+    # The host's folders are not searched for libraries, which are built for glibc.
     found = (
         ("OPT", "-O1"),
         ("CPPFLAGS", f"-I{folder}/include"),
@@ -170,7 +172,7 @@ def _build(folder: str, say: Say) -> None:
     fixed = {**os.environ, "CC": _make_compiler(folder), "LC_ALL": "C"}
     for name in ("CFLAGS", "CPPFLAGS", "LDFLAGS"):
         fixed.pop(name, None)
-    for step in _steps(folder, f"-j{len(os.sched_getaffinity(0))}"):
+    for step in _list_steps(folder, f"-j{len(os.sched_getaffinity(0))}"):
         if step.said:
             say(step.said)
         (unpacked,) = glob.glob(f"{glob.escape(sources)}/{step.source}-*/")
@@ -185,9 +187,9 @@ def _build(folder: str, say: Say) -> None:
 
 
 def _fetch(folder: str) -> None:
-    """Debian's source packages, checked by apt and unpacked, each below ``folder``.
+    """Fetch Debian's source packages below ``folder``, checked by apt and unpacked.
 
-    By an apt with lists and sources of its own: /etc/apt's archives, asked for their sources.
+    apt gets lists and sources of its own: the archives of /etc/apt, but their source packages.
     """
     apt = os.path.join(folder, "apt")
     for name in ("sources.list.d", "lists/partial", "cache/archives/partial"):
@@ -208,7 +210,7 @@ def _fetch(folder: str) -> None:
             file.write(text)
     configuration = os.path.join(apt, "apt.conf")
     with open(configuration, "w", encoding="utf-8") as file:
-        # What the host's apt does after an update it does to the host's own lists.
+        # The host's hooks after an update would act on the host's own lists.
         file.write(
             f'Dir::Etc::SourceList "/dev/null"; Dir::Etc::SourceParts "{apt}/sources.list.d";\n'
             f'Dir::State::Lists "{apt}/lists"; Dir::Cache "{apt}/cache";\n'
@@ -216,13 +218,13 @@ def _fetch(folder: str) -> None:
         )
     command = ["apt-get", "-q", "-c", configuration]
     _run([*command, "update"], folder, dict(os.environ))
-    # The release itself: the archives beside it may be ahead of their mirrors.
+    # Only the release itself: the mirrors of the other archives may be out of date.
     wanted = ["--only-source", f"--target-release={_RELEASE}", *_SOURCES]
     _run([*command, "source", *wanted], folder, dict(os.environ))
 
 
 def _make_compiler(folder: str) -> str:
-    """The path of the C compiler, which is there then."""
+    """Write the C compiler, and return its path."""
     asked = subprocess.run(["gcc", "-print-multiarch"], capture_output=True, text=True, check=True)
     headers = {
         "linux": _KERNEL_HEADERS,
@@ -241,7 +243,7 @@ def _make_compiler(folder: str) -> str:
 
 
 def _run(command: Sequence[str], folder: str, environment: dict[str, str]) -> None:
-    """Run it in ``folder``; CalledProcessError, with the line that tells most, if it fails."""
+    """Run a command in ``folder``; if it fails, raise CalledProcessError with its main message."""
     log = os.path.join(folder, "run.log")
     with (
         open(log, "w+", encoding="utf-8", errors="replace") as said,
@@ -252,7 +254,7 @@ def _run(command: Sequence[str], folder: str, environment: dict[str, str]) -> No
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
-            # What it started ends with it when we are interrupted.
+            # A session of its own, so that an interrupt ends it with everything it started.
             start_new_session=True,
         ) as process,
     ):

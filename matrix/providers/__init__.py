@@ -1,7 +1,7 @@
-"""The ways to a platform, a file each, named after it.
+"""Providers bring platforms up, one file each.
 
-Each has a ``WAY``, a subclass of `Way`.  In `cells.toml` a way is written
-``name:argument``; what the argument is the way says.
+Each has a ``PROVIDER``, a subclass of `Provider`.  In `cells.toml` it is written
+``name:argument``; each provider says what its argument is.
 """
 
 from __future__ import annotations
@@ -13,58 +13,58 @@ from collections.abc import Callable
 from probes import plugins
 
 Say = Callable[[str], None]
-"""Says what is being done, a line each, while it is done."""
+"""Tells the user, in one line, what is being done."""
 
 
 class Unavailable(Exception):
-    """The platform cannot be brought up: the one reason, and what would make it possible."""
+    """The platform cannot be brought up: the reason, and what would make it possible."""
 
 
-class Way(ABC):
-    """One way to one platform.  Made anew for each run; only one thread uses it."""
+class Provider(ABC):
+    """Brings one platform up and down.  Each run makes a new one; only one thread uses it."""
 
     label = ""
-    """What a user reads, ``vagrant/libvirt``; the class's own name where it is empty."""
+    """Its name for users, such as ``vagrant/libvirt``; empty: the name of the class."""
     argument_is = ""
     """What its argument is, with an example; empty if it takes none."""
     needs_argument = True
     """Whether the argument, if it takes one, must be given."""
 
     def __init__(self, argument: str, folder: str, say: Say) -> None:
-        """``folder`` is there for the run, and its own; it is removed after `down`."""
+        """Take a folder that only this run uses; it is removed after `down`."""
         self.argument = argument
         self.folder = folder
         self.say = say
 
     @abstractmethod
-    def lacks(self) -> str:
-        """Why it cannot run here and what would make it possible, in a line; empty if it can.
+    def explain_lack(self) -> str:
+        """Return in one line why it cannot run here, and what to type; empty if it can.
 
-        It finds out, in a few seconds at most, and leaves nothing behind.
+        This takes a few seconds at most, and leaves nothing behind.
         """
 
-    def note(self) -> str:
-        """What a user should know before it runs here: what it takes, or how; may be empty.
+    def describe(self) -> str:
+        """Return what a user should know before it runs, such as the time it takes; may be empty.
 
-        Only after `lacks`, which found nothing.
+        Called only after `explain_lack` returned an empty string.
         """
         return ""
 
     @abstractmethod
     def up(self) -> str:
-        """Bring the platform up; the execnet gateway specification.
+        """Bring the platform up, and return the execnet gateway specification.
 
-        Raises `Unavailable`.  Whatever it began `down` ends, also when this raised or
-        was interrupted.
+        Raise `Unavailable` if it does not come up.  Whatever this has started, `down` ends, also
+        after an exception or an interrupt.
         """
 
-    def kept(self) -> str:
-        """How a user gets into what was left up, and takes it down; empty if nothing is up."""
+    def explain_kept(self) -> str:
+        """Return how to get into what was left up, and how to end it; empty if nothing is up."""
         return ""
 
     @abstractmethod
     def down(self) -> None:
-        """Take it down; nothing of it is left.  Harmless before `up`, and twice."""
+        """Take the platform down, and leave nothing behind; harmless before `up`, and twice."""
 
 
 def list_providers() -> list[str]:
@@ -72,7 +72,7 @@ def list_providers() -> list[str]:
     return plugins.list_plugins(sys.modules[__name__])
 
 
-def load_provider(name: str) -> type[Way]:
+def load_provider(name: str) -> type[Provider]:
     """Return the provider of that name; raise CommandError if there is none."""
-    provider: type[Way] = plugins.load_plugin(sys.modules[__name__], "way", name).WAY
+    provider: type[Provider] = plugins.load_plugin(sys.modules[__name__], "provider", name).PROVIDER
     return provider

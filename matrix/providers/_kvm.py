@@ -1,4 +1,4 @@
-"""Is KVM usable, not merely there?  /dev/kvm may be another's, broken, or hang every guest."""
+"""Does KVM work?  /dev/kvm may belong to another user, be broken, or hang every guest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 
 DEVICE = "/dev/kvm"
 _LIMIT = 5.0
-"""Seconds that the guest may take where it is emulated; a tenth of one is usual."""
+"""Seconds that the emulated guest may take; a tenth of a second is usual."""
 _STATUS = 0x31
 _ENDS = bytes((0xB0, _STATUS, 0xE6, 0xF4, 0xF4))
 """``mov al, 0x31; out 0xf4, al; hlt``: QEMU's isa-debug-exit ends with twice that and one."""
@@ -19,37 +19,37 @@ _ENDS = bytes((0xB0, _STATUS, 0xE6, 0xF4, 0xF4))
 _once = threading.Lock()
 
 
-def trouble() -> str:
-    """Why KVM is of no use here, in a few words; empty if it works.  Tried once."""
+def explain_trouble() -> str:
+    """Return why KVM does not work here, in a few words; empty if it works.  Tried once."""
     with _once:
-        return _tried()
+        return _try_once()
 
 
-def note() -> str:
-    """For who asks how a guest would run."""
-    why = trouble()
+def describe_kvm() -> str:
+    """Return how a guest would run: with KVM, or emulated and why."""
+    why = explain_trouble()
     return f"emulated, as {why}" if why else "with KVM"
 
 
 @functools.cache
-def _tried() -> str:
-    """A guest of five bytes that ends itself, emulated and then with KVM.
+def _try_once() -> str:
+    """Run a guest of five bytes that ends itself, emulated and then with KVM.
 
-    Where a machine is virtual itself, KVM may run this guest and no kernel; it is then a
-    hundred times slower than emulation, so that is what it is held against.
+    If the machine is virtual itself, KVM may run this guest but no kernel.  It is then a hundred
+    times slower than emulation, so the limit is ten times the emulated guest's time.
     """
     if not os.path.exists(DEVICE):
-        return f"there is no {DEVICE}"
+        return f"{DEVICE} does not exist"
     if not os.access(DEVICE, os.R_OK | os.W_OK):
-        return f"{DEVICE} may not be opened by this user"
+        return f"this user may not open {DEVICE}"
     started = time.monotonic()
-    if said := _fails("tcg", _LIMIT):
+    if said := _run_guest("tcg", _LIMIT):
         return said
     emulated = time.monotonic() - started
-    return _fails("kvm", max(1.0, 10 * emulated))
+    return _run_guest("kvm", max(1.0, 10 * emulated))
 
 
-def _fails(accelerator: str, limit: float) -> str:
+def _run_guest(accelerator: str, limit: float) -> str:
     with tempfile.NamedTemporaryFile() as sector:
         sector.write(_ENDS.ljust(510, b"\0") + b"\x55\xaa")
         sector.flush()
@@ -64,7 +64,7 @@ def _fails(accelerator: str, limit: float) -> str:
         except subprocess.TimeoutExpired:
             return f"a guest of five bytes does not end with {accelerator} within {limit:.1f} s"
         except OSError:
-            return "no qemu-system-i386 to try it with"
+            return "qemu-system-i386 is not installed"
     if ended.returncode != _STATUS << 1 | 1:
         said = ended.stderr.decode(errors="replace").strip().splitlines()
         return said[-1] if said else f"QEMU ended with {ended.returncode}"

@@ -1,7 +1,7 @@
 """Another userland on this host's kernel: ``chroot:debian32``, or ``chroot:/a/folder``.
 
-The kernel stays the host's: a 32-bit userland on a 64-bit kernel is no 32-bit system,
-and the report says so (``emulated_32_bit``).
+The kernel is the host's.  A 32-bit userland on a 64-bit kernel is not a 32-bit system, and the
+report says so (``emulated_32_bit``).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import subprocess
 
 from matrix.boxes import debian32
 
-from . import Unavailable, Way
+from . import Provider, Unavailable
 
 _PERSONALITY = {"debian32": ["setarch", "i386"]}
-"""What makes ``uname -m`` say what the userland is."""
+"""The command that makes ``uname -m`` name the userland's architecture."""
 
 
-class Chroot(Way):
-    """As root by chroot in a mount namespace of its own, as another user by bubblewrap."""
+class Chroot(Provider):
+    """Root uses chroot in a new mount namespace, other users bubblewrap."""
 
     argument_is = 'debian32, or a folder: "chroot:/srv/root"'
 
@@ -28,20 +28,24 @@ class Chroot(Way):
         super().__init__(*arguments)  # type: ignore[arg-type]
         self.label = f"{'chroot' if os.geteuid() == 0 else 'bubblewrap'}"
 
-    def lacks(self) -> str:
+    def explain_lack(self) -> str:
         if os.geteuid() != 0 and not shutil.which("bwrap"):
             return "only root can chroot: apt-get install bubblewrap, or run it with sudo"
         if self.argument.startswith("/"):
-            return "" if os.path.isdir(self.argument) else f"{self.argument}: no such folder"
-        return debian32.lacks_for_rootfs()
+            return "" if os.path.isdir(self.argument) else f"{self.argument}: not a folder"
+        return debian32.explain_rootfs_lack()
 
-    def note(self) -> str:
-        built = self.argument.startswith("/") or debian32.rootfs_built()
+    def describe(self) -> str:
+        built = self.argument.startswith("/") or debian32.is_rootfs_built()
         return "" if built else debian32.AT_FIRST_USE
 
     def up(self) -> str:
-        folder = self.argument if self.argument.startswith("/") else debian32.rootfs(self.say)
-        command = [*_PERSONALITY.get(self.argument, []), *_entered(folder), "/usr/bin/python3"]
+        folder = self.argument if self.argument.startswith("/") else debian32.find_rootfs(self.say)
+        command = [
+            *_PERSONALITY.get(self.argument, []),
+            *_enter_command(folder),
+            "/usr/bin/python3",
+        ]
         tried = subprocess.run(
             [*command, "-c", ""], stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=60, check=False,
@@ -55,14 +59,14 @@ class Chroot(Way):
         pass  # Its mounts go with the namespace.
 
 
-def _entered(folder: str) -> list[str]:
-    """A command's beginning that runs it in ``folder``, with /proc, /dev and a /tmp of its own."""
+def _enter_command(folder: str) -> list[str]:
+    """Return the words before a command in ``folder``, with /proc, /dev and its own /tmp."""
     if os.geteuid() != 0:
         return [
             "bwrap", "--bind", folder, "/", "--proc", "/proc", "--dev-bind", "/dev", "/dev",
             "--ro-bind", "/sys", "/sys", "--tmpfs", "/tmp", "--die-with-parent", "--chdir", "/",
         ]  # fmt: skip
-    # What is mounted is seen by nobody else, and is gone with the last process in there.
+    # No other process sees these mounts, and they end with the last process in the folder.
     script = (
         'mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" && '
         'mount --rbind /sys "$1/sys" && mount -t tmpfs tmpfs "$1/tmp" && '
@@ -74,4 +78,4 @@ def _entered(folder: str) -> list[str]:
     ]  # fmt: skip
 
 
-WAY = Chroot
+PROVIDER = Chroot

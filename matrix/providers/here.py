@@ -1,6 +1,6 @@
-"""This host, with the Python that runs the matrix, or another of it: ``here``, ``here:PYTHON``.
+"""This host, with the Python that runs the matrix or another one: ``here``, ``here:PYTHON``.
 
-Pythons are looked for on the path and where pyenv keeps them.
+Pythons are searched on the PATH and in pyenv's folder.
 """
 
 from __future__ import annotations
@@ -14,46 +14,47 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from . import Unavailable, Way
+from . import Provider, Unavailable
 
 
-class Here(Way):
-    """``PYTHON`` is a program, ``python3.9``; ``oldest`` is the oldest that the lab runs on."""
+class Here(Provider):
+    """``PYTHON`` is a program such as ``python3.9``; ``oldest`` is the oldest supported one."""
 
     label = "here"
     argument_is = 'a Python: "here:python3.9"'
     needs_argument = False
 
-    def lacks(self) -> str:
+    def explain_lack(self) -> str:
         try:
-            self._python()
+            self._find_python()
         except Unavailable as error:
             return str(error)
         return ""
 
     def up(self) -> str:
-        return f"popen//python={shlex.quote(self._python())}"
+        return f"popen//python={shlex.quote(self._find_python())}"
 
     def down(self) -> None:
         pass
 
-    def _python(self) -> str:
+    def _find_python(self) -> str:
         if not self.argument:
             return sys.executable
         names = [f"python3.{n}" for n in range(9, 12)]
         for name in names if self.argument == "oldest" else [self.argument]:
-            # What is on the path may be a stub of a version manager that runs nothing.
-            for path in _found(name):
-                if _runs(path):
+            # A program on the PATH may be a version manager's stub for a Python that is not
+            # installed.
+            for path in _find_programs(name):
+                if _is_working(path):
                     return path
         wanted = names[0] if self.argument == "oldest" else self.argument
         version = wanted.removeprefix("python")
         how = f"pyenv install {version}" if re.fullmatch(r"3\.\d+", version) else "install it"
-        raise Unavailable(f"no {wanted} that runs on the path: {how}")
+        raise Unavailable(f"no working {wanted} on the PATH: {how}")
 
 
-def _found(name: str) -> Iterator[str]:
-    """The programs of that name, the likeliest first."""
+def _find_programs(name: str) -> Iterator[str]:
+    """Yield the programs of that name, the most likely first."""
     if path := shutil.which(name):
         yield path
     if re.fullmatch(r"python3\.\d+", name):
@@ -62,8 +63,8 @@ def _found(name: str) -> Iterator[str]:
         yield from sorted(glob.glob(version), reverse=True)
 
 
-def _runs(path: str) -> bool:
+def _is_working(path: str) -> bool:
     return not subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode
 
 
-WAY = Here
+PROVIDER = Here

@@ -1,4 +1,4 @@
-"""CPython on the musl C library, on this host's kernel; it is built at first use."""
+"""CPython on the musl C library, on this host's kernel; built at first use."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import shlex
 
 from matrix.boxes import musl
 
-from . import Way
+from . import Provider
 
 
-class Musl(Way):
-    """No argument.  The lab's C programs are built for musl too."""
+class Musl(Provider):
+    """Takes no argument.  The lab's C programs are built for musl too."""
 
     label = "musl"
 
-    def lacks(self) -> str:
-        return "" if musl.built() else musl.lacks()
+    def explain_lack(self) -> str:
+        return "" if musl.find_built() else musl.explain_lack()
 
-    def note(self) -> str:
-        return "" if musl.built() else "is built at first use, in two to three minutes"
+    def describe(self) -> str:
+        return "" if musl.find_built() else "is built at first use, in two to three minutes"
 
     def up(self) -> str:
         box = musl.build(self.say)
         return f"popen//python={shlex.join(['env', f'CC={shlex.quote(box.compiler)}', box.python])}"
 
     def down(self) -> None:
-        pass  # It ends with the process it runs.
+        pass  # It ends with its process.
 
 
-WAY = Musl
+PROVIDER = Musl

@@ -1,46 +1,46 @@
-"""A host one reaches by ssh: ``ssh:me@box``, or any name of ``~/.ssh/config``."""
+"""A host that ssh reaches: ``ssh:me@box``, or any name in ``~/.ssh/config``."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 
-from . import Unavailable, Way
+from . import Provider, Unavailable
 
 _OPTIONS = (
-    # No question that nobody would answer, and an end where nobody answers.
+    # Never ask for a password, and give up if the host does not answer.
     "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=15",
 )  # fmt: skip
 
-# FreeBSD's package gives python3.11, and python3 only with another package.
+# FreeBSD's package installs python3.11, and python3 only with another package.
 _NAMES = ["python3", *(f"python3.{minor}" for minor in range(15, 8, -1))]
-# One word for whatever shell a user has, csh(1) too, and the rest is for sh(1).
+# A single word for the login shell, which may be csh(1); /bin/sh runs the rest.
 SCRIPT = f"/bin/sh -c '{' || '.join(f'command -v {name}' for name in _NAMES)} || exit 44'"
 
 
-class Ssh(Way):
-    """The argument is what ssh takes, options and all: ``-p 2222 me@box``."""
+class Ssh(Provider):
+    """The argument is what ssh takes, with options: ``-p 2222 me@box``."""
 
     argument_is = 'a host that ssh reaches: "ssh:me@box"'
 
-    def lacks(self) -> str:
+    def explain_lack(self) -> str:
         if not shutil.which("ssh"):
-            return "no ssh: apt-get install openssh-client"
+            return "ssh is not installed: apt-get install openssh-client"
         try:
-            self._python()
+            self._find_python()
         except Unavailable as error:
             return str(error)
         return ""
 
     def up(self) -> str:
-        # What ssh says of its own is not to be among our lines.
+        # ssh's own messages must not appear among the user's lines.
         options = f"{' '.join(_OPTIONS)} -E /dev/null {self.argument}"
-        return f"ssh={options}//python={self._python()}"
+        return f"ssh={options}//python={self._find_python()}"
 
     def down(self) -> None:
-        pass  # The host is not ours.
+        pass  # Another machine's owner keeps it up.
 
-    def _python(self) -> str:
+    def _find_python(self) -> str:
         command = ["ssh", "-T", *_OPTIONS, *self.argument.split(), SCRIPT]
         try:
             asked = subprocess.run(
@@ -51,7 +51,7 @@ class Ssh(Way):
             raise Unavailable(f"ssh {self.argument}: no answer within 60 s") from None
         if asked.returncode == 44:
             raise Unavailable(
-                f"{self.argument}: no Python 3 there: install it, 3.9 or newer, "
+                f"{self.argument}: has no Python 3; install 3.9 or newer "
                 "with apt-get install python3 or pkg install python3"
             )
         if asked.returncode:
@@ -60,4 +60,4 @@ class Ssh(Way):
         return asked.stdout.split()[0]
 
 
-WAY = Ssh
+PROVIDER = Ssh

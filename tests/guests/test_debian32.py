@@ -13,7 +13,7 @@ from matrix.boxes import debian32
 from tests.matrix.workplace import ROOT, Workplace
 from tests.papaya.conftest import descendants, runs, until
 
-pytestmark = pytest.mark.skipif(bool(debian32.lacks_for_rootfs()), reason="cannot be built here")
+pytestmark = pytest.mark.skipif(bool(debian32.explain_rootfs_lack()), reason="cannot be built here")
 
 
 @pytest.mark.parametrize(

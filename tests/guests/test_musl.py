@@ -20,7 +20,7 @@ from probes.load_catalogue import load_catalogue
 from tests.matrix.workplace import Workplace
 
 pytestmark = pytest.mark.skipif(
-    not musl.built() and not os.environ.get("REQUIRE_ALL"),
+    not musl.find_built() and not os.environ.get("REQUIRE_ALL"),
     reason="musl is not in the cache: python3 -m matrix box musl",
 )
 

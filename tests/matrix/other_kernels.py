@@ -39,8 +39,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO
 
-from matrix.boxes import _mirror, cache
-from matrix.boxes._cache import alone, building, made_by
+from matrix.boxes import _mirror, cache_path
+from matrix.boxes._cache import lock_cache, read_recipe, replace_folder
 from matrix.providers import Unavailable
 from probes import Report
 from probes.commands.pack import pack
@@ -165,13 +165,13 @@ def build(name: str) -> Path:
     command += [kernel.release, "-", f"deb {mirror} {kernel.release} main"]
     code = [inspect.getsource(part) for part in (_convert, Archive)]
     recipe = hashlib.sha256(repr((command, _LEFT_OUT, code)).encode()).hexdigest()
-    with alone(box):
-        if made_by(cache(box)) != recipe:
+    with lock_cache(box):
+        if read_recipe(cache_path(box)) != recipe:
             if not shutil.which("mmdebstrap"):
                 raise Unavailable("mmdebstrap is not installed; apt-get install mmdebstrap")
-            with building(box, recipe) as folder:
+            with replace_folder(box, recipe) as folder:
                 _unpack(command, Path(folder))
-    return Path(cache(box))
+    return Path(cache_path(box))
 
 
 def _unpack(command: Sequence[str], folder: Path) -> None:

@@ -18,10 +18,17 @@ import pytest
 
 from matrix.cell import BASELINES
 from matrix.report import atlas
-from matrix.report.atlas.grid import FULL, HOLLOW, arrange, groups, sections, system
+from matrix.report.atlas.grid import (
+    FULL,
+    HOLLOW,
+    arrange,
+    find_system,
+    group_answers,
+    list_sections,
+)
 from matrix.report.atlas.references import link
 from matrix.report.atlas.synonyms import SYNONYMS, find_synonyms
-from matrix.table import Table, columns
+from matrix.table import Table, make_table
 from probes import Report
 from probes.catalogue import SURPRISES
 from probes.errors import ReportError
@@ -47,7 +54,7 @@ def made() -> Table:
         ("bsd", changed(here, FREEBSD, bsd, way="vagrant/libvirt")),
         ("odd", changed(here, ELSEWHERE, {ID: HARM}, {NEXT: failed})),
     ]
-    return columns(reports, ["openbsd", "freebsd"], here=["here"])
+    return make_table(reports, ["openbsd", "freebsd"], here=["here"])
 
 
 NAMES = ["here", "odd", "bsd", "freebsd", "openbsd"]
@@ -62,19 +69,19 @@ def fifteen() -> Table:
     ][:10]
     bsds = [(f"freebsd-{release}", {**FREEBSD, "release": release}) for release in ("15", "14")]
     reports += [(name, changed(host(), told, {ID: True})) for name, told in bsds]
-    return columns(reports, ["netbsd", "openbsd", "macos"], here=["musl"])
+    return make_table(reports, ["netbsd", "openbsd", "macos"], here=["musl"])
 
 
 def in_order(table: Table) -> list[str]:
     """The ids of the differing facts, in the page's order: the surprises first."""
-    found = [row.id for title, family, rows in sections(table) for row in rows]
+    found = [row.id for title, family, rows in list_sections(table) for row in rows]
     differing = {row.id for row in table.rows if row.differs} | set(SURPRISES)
     return [id for id in found if id in differing]
 
 
 def written(table: Table, folder: Path) -> str:
     path = folder / "atlas.html"
-    path.write_text(atlas.page(table))
+    path.write_text(atlas.render_page(table))
     return path.as_uri()
 
 
@@ -100,12 +107,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_groups_put_what_is_measured_most_first(table: Table) -> None:
     row = next(row for row in arrange(table).rows if row.id == ID)
     # here: no, odd: HARM, bsd: yes, freebsd: (yes), openbsd: (yes)
-    assert groups(row) == [1, 2, 0, 0, 0]
+    assert group_answers(row) == [1, 2, 0, 0, 0]
 
 
 def test_platforms_are_ordered_by_system(table: Table) -> None:
     assert [column.name for column in arrange(table).columns] == NAMES
-    names = [(system(column), column.name) for column in arrange(fifteen()).columns]
+    names = [(find_system(column), column.name) for column in arrange(fifteen()).columns]
     assert names == [
         ("linux", "debian12-amd64"),
         ("linux", "debian32"),
@@ -129,22 +136,22 @@ def test_what_is_ordered_keeps_its_cells(table: Table) -> None:
     told = {
         (row.id, column.name): cell
         for row in table.rows
-        for column, cell in zip(table.columns, row.cells, strict=True)
+        for column, cell in zip(table.columns, row.entries, strict=True)
     }
     again = arrange(table)
     for row in again.rows:
-        for column, cell in zip(again.columns, row.cells, strict=True):
+        for column, cell in zip(again.columns, row.entries, strict=True):
             assert cell is told[row.id, column.name]
 
 
 def test_each_fact_is_in_one_section_and_surprises_come_first(table: Table) -> None:
-    found = [row.id for _, _, rows in sections(table) for row in rows]
+    found = [row.id for _, _, rows in list_sections(table) for row in rows]
     assert found[: len(SURPRISES)] == list(SURPRISES)
     assert sorted(found) == sorted(row.id for row in table.rows)
 
 
 def test_an_answer_is_told_without_colour(table: Table) -> None:
-    row = re.search(rf'<tr[^>]* id="{ID}".*?</tr>', atlas.page(table), re.S)
+    row = re.search(rf'<tr[^>]* id="{ID}".*?</tr>', atlas.render_page(table), re.S)
     assert row
     cells = re.findall(r"<td.*?</td>", row[0], re.S)
     shapes = [re.findall(f"[{FULL}{HOLLOW}]", cell) for cell in cells]
@@ -153,7 +160,7 @@ def test_an_answer_is_told_without_colour(table: Table) -> None:
     assert told == [False, False, False, True, True]
 
 
-@pytest.mark.parametrize("make", [atlas.page, lambda table: atlas.plain(table, 7)])
+@pytest.mark.parametrize("make", [atlas.render_page, lambda table: atlas.render_plain(table, 7)])
 def test_nothing_in_the_page_loads_from_a_network(
     table: Table, make: Callable[[Table], str]
 ) -> None:
@@ -166,7 +173,7 @@ def test_nothing_in_the_page_loads_from_a_network(
 
 
 def test_a_value_is_data_and_never_a_script(table: Table) -> None:
-    text = atlas.page(table)
+    text = atlas.render_page(table)
     assert text.count("</script>") == 2
     assert "<img" not in text
     embedded = re.search(r'id="data">(.*?)</script>', text, re.S)
@@ -235,12 +242,12 @@ def test_the_footer_tells_date_version_and_licence(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
-    assert atlas.page(table) == atlas.page(table)
-    for text in (atlas.page(table), atlas.plain(table, 7)):
+    assert atlas.render_page(table) == atlas.render_page(table)
+    for text in (atlas.render_page(table), atlas.render_plain(table, 7)):
         footer = text[text.index("<footer>") :]
-        assert f"Made 1970-01-02 by papaya-lab {atlas.version()}." in footer
+        assert f"Made 1970-01-02 by papaya-lab {atlas.find_version()}." in footer
         assert "AGPL-3.0-or-later" in footer
-    assert re.fullmatch(r"\d+\.\d+\.\d+.*", atlas.version())
+    assert re.fullmatch(r"\d+\.\d+\.\d+.*", atlas.find_version())
 
 
 @pytest.mark.parametrize("epoch", ["yesterday", "9" * 30])
@@ -249,11 +256,11 @@ def test_a_wrong_date_is_said_in_one_line(
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
     with pytest.raises(ReportError, match=r"^SOURCE_DATE_EPOCH: .* is not a time; set it to .*$"):
-        atlas.page(table)
+        atlas.render_page(table)
 
 
 def test_the_footer_tells_how_to_add_a_platform(table: Table, tmp_path: Path) -> None:
-    footer = atlas.page(table).partition("<footer>")[2]
+    footer = atlas.render_page(table).partition("<footer>")[2]
     blocks = [unescape(text) for text in re.findall(r"<pre>(.*?)</pre>", footer, re.S)]
     measure, cell, record = blocks
     assert measure == "python3 lab.pyz report --format json -o mybox.json"
@@ -637,7 +644,7 @@ def test_what_changed_between_two_platforms(visit: Callable[..., Visit], table: 
         at = [NAMES.index(name) for name in names]
         found = []
         for row in arrange(table).rows:
-            says = [row.cells[each].says for each in at]
+            says = [row.entries[each].says for each in at]
             if None not in says and says[0] != says[1] and row.scope != "informative":
                 found.append(row.id)
         return found
@@ -806,7 +813,7 @@ def test_rows_have_whole_lines(visit: Callable[..., Visit], many: str, width: in
     lines = page.eval_on_selector_all(
         "tr.fact",
         "rows => rows.filter(row => row.checkVisibility()).slice(0, 40).map(row => "
-        "[...row.cells].map(cell => [cell.getBoundingClientRect().bottom, "
+        "[...row.entries].map(cell => [cell.getBoundingClientRect().bottom, "
         "getComputedStyle(cell).borderBottomWidth, getComputedStyle(cell).borderBottomColor]"
         ".join(' ')))",
     )
@@ -890,7 +897,9 @@ def test_axe_finds_nothing(visit: Callable[..., Visit], few: str, look: str) -> 
     check("panel")
 
 
-@pytest.mark.parametrize("make", [atlas.page, lambda table: atlas.plain(table, len(table.rows))])
+@pytest.mark.parametrize(
+    "make", [atlas.render_page, lambda table: atlas.render_plain(table, len(table.rows))]
+)
 def test_without_a_script_the_table_is_there(
     browser: Any, table: Table, tmp_path: Path, make: Callable[[Table], str]
 ) -> None:

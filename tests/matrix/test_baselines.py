@@ -11,7 +11,7 @@ from probes import Report
 
 from .reports import WIDTHS
 
-CELLS = {name: cell for name, cell in cells.load().items() if name != "here"}
+CELLS = {name: cell for name, cell in cells.load_cells().items() if name != "here"}
 RECORDED = {
     name: Report.load(cell.baseline) for name, cell in CELLS.items() if Path(cell.baseline).exists()
 }
@@ -27,7 +27,7 @@ def test_what_was_never_measured_is_not_recorded() -> None:
 def test_a_baseline_is_of_its_cell(name: str) -> None:
     report = RECORDED[name]
     if not CELLS[name].is_here:  # Whatever this host is, it need not be that one.
-        assert CELLS[name].mismatch(report.environment) == ""
+        assert CELLS[name].explain_mismatch(report.environment) == ""
     assert report.later["cell"] == name
     assert report.later["way"]
     assert report.later["approvals"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from matrix import providers
-from matrix.cell import BASELINES, Cell, chosen, load, recorded_as
+from matrix.cell import BASELINES, Cell, choose_cells, load_cells, name_baseline
 from probes.environment import describe
 from probes.errors import CommandError
 from probes.fact import Platform
@@ -31,12 +31,12 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_the_users_cells_win_over_ours(mine: Path) -> None:
-    ours = load()
+    ours = load_cells()
     mine.write_text(
         '[cell.freebsd]\nways = ["ssh:me@box"]\n'
         '[cell.mybox]\ntitle = "My box"\nways = ["ssh:mybox", "here:/opt/python"]\nbits = 32\n'
     )
-    found = load(str(mine))
+    found = load_cells(str(mine))
     # The whole cell is the user's: nothing of ours is left in it.
     assert found["freebsd"] == Cell("freebsd", (("ssh", "me@box"),), title="freebsd")
     assert ours["freebsd"] != found["freebsd"]
@@ -52,10 +52,10 @@ def test_the_users_cells_win_over_ours(mine: Path) -> None:
 def test_baselines_are_in_the_users_folder_for_all(mine: Path) -> None:
     mine.write_text('[cell.mybox]\nways = ["here"]\n')
     for folder in (None, "/mine"):
-        found = load(str(mine), folder)
+        found = load_cells(str(mine), folder)
         assert {cell.baselines for cell in found.values()} == {folder or BASELINES}
-    assert load(str(mine), "/mine")["mybox"].baseline == "/mine/mybox.json"
-    assert Path(load()["musl"].baseline) == Path(BASELINES) / "musl.json"
+    assert load_cells(str(mine), "/mine")["mybox"].baseline == "/mine/mybox.json"
+    assert Path(load_cells()["musl"].baseline) == Path(BASELINES) / "musl.json"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_baselines_are_in_the_users_folder_for_all(mine: Path) -> None:
 def test_what_is_no_cell(mine: Path, text: str, said: str) -> None:
     mine.write_text(text)
     with pytest.raises(CommandError, match=said) as raised:
-        load(str(mine))
+        load_cells(str(mine))
     assert str(raised.value).startswith(f"{mine}: ")
 
 
@@ -106,19 +106,19 @@ def test_a_cell_that_replaces_a_built_in_one_is_said(
         '[cell.here]\nways = ["ssh:box"]\n[cell."python3.9"]\nways = ["here"]\n'
         '[cell.mybox]\nways = ["here"]\n'
     )
-    load(str(mine))
+    load_cells(str(mine))
     assert sorted(capsys.readouterr().err.splitlines()) == [
         f'matrix: {mine}: [cell."python3.9"] replaces the built-in cell',
         f"matrix: {mine}: [cell.here] replaces the built-in cell",
     ]
-    load()
+    load_cells()
     assert capsys.readouterr().err == ""
 
 
 def test_baselines_that_are_no_folder(mine: Path) -> None:
     mine.touch()
     with pytest.raises(CommandError, match="not a folder of baselines; name one in --baselines"):
-        load(None, str(mine))
+        load_cells(None, str(mine))
 
 
 def test_every_way_says_what_its_argument_is() -> None:
@@ -130,19 +130,19 @@ def test_every_way_says_what_its_argument_is() -> None:
 @pytest.mark.parametrize("name", ["a", "a-b", "a_b", "a.b", "a.", "-a", "7"])
 def test_names_that_name_files(mine: Path, name: str) -> None:
     mine.write_text(f'[cell."{name}"]\nways = ["here"]\n')
-    assert name in load(str(mine))
+    assert name in load_cells(str(mine))
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=f"{tmp_path}/none: No such file or directory"):
-        load(f"{tmp_path}/none")
+        load_cells(f"{tmp_path}/none")
 
 
 def test_those_asked_for_each_once() -> None:
-    ours = load()
-    assert [cell.name for cell in chosen(ours, ["musl", "here", "musl"])] == ["musl", "here"]
+    ours = load_cells()
+    assert [cell.name for cell in choose_cells(ours, ["musl", "here", "musl"])] == ["musl", "here"]
     with pytest.raises(CommandError, match="no cell 'moon': there are here, python-oldest, "):
-        chosen(ours, ["musl", "moon"])
+        choose_cells(ours, ["musl", "moon"])
 
 
 # Where its baseline is ---------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def test_those_asked_for_each_once() -> None:
         ("Darwin", "23.1.0", "arm64", None, "darwin23-arm64"),
     ],
 )
-def test_what_this_host_is_recorded_as(
+def test_what_this_host_is_name_baseline(
     monkeypatch: pytest.MonkeyPatch, system: str, release: str, machine: str,
     distribution: dict[str, str] | None, name: str,
 ) -> None:  # fmt: skip
@@ -172,8 +172,8 @@ def test_what_this_host_is_recorded_as(
         monkeypatch.setattr(host, asked, lambda answer=answer: answer)
     monkeypatch.setattr(host, "freedesktop_os_release", told)
     monkeypatch.setattr(struct, "calcsize", lambda code: 8)
-    assert recorded_as("here") == name
-    assert recorded_as("musl") == "musl"
+    assert name_baseline("here") == name
+    assert name_baseline("musl") == "musl"
     assert Cell("here", (("here", ""),), baselines="/b").baseline == f"/b/{name}.json"
 
 
@@ -182,17 +182,17 @@ def test_a_32_bit_python_is_not_recorded_as_its_64_bit_kernel(
 ) -> None:
     monkeypatch.setattr(host, "machine", lambda: "x86_64")
     monkeypatch.setattr(struct, "calcsize", lambda code: 4)
-    assert recorded_as("here").endswith("-i386")
+    assert name_baseline("here").endswith("-i386")
 
 
 def test_the_oldest_python_has_the_baseline_of_its_version(tmp_path: Path) -> None:
     oldest = Cell("python-oldest", (("here", "oldest"),), baselines=str(tmp_path))
-    assert oldest.recorded_for(DEBIAN) == str(tmp_path / "python3.11.json")
-    assert oldest.recorded_for(FREEBSD) == str(tmp_path / "python3.10.json")
+    assert oldest.find_baseline(DEBIAN) == str(tmp_path / "python3.11.json")
+    assert oldest.find_baseline(FREEBSD) == str(tmp_path / "python3.10.json")
     other = replace(oldest, ways=(("here", "python3.9"),))
-    assert other.recorded_for(DEBIAN) == other.baseline
+    assert other.find_baseline(DEBIAN) == other.baseline
     Path(oldest.baseline).touch()
-    assert oldest.recorded_for(DEBIAN) == oldest.baseline == str(tmp_path / "python-oldest.json")
+    assert oldest.find_baseline(DEBIAN) == oldest.baseline == str(tmp_path / "python-oldest.json")
 
 
 @pytest.mark.parametrize(
@@ -245,13 +245,15 @@ THERE = (("ssh", "box"),)
 )  # fmt: skip
 def test_whether_a_report_is_of_it(told: dict[str, object], platform: Platform, said: str) -> None:
     cell = replace(Cell("x", THERE, title="box"), **told)  # type: ignore[arg-type]
-    assert cell.mismatch(platform) == (f"{platform}, which is no box: {said}" if said else "")
+    assert cell.explain_mismatch(platform) == (
+        f"{platform}, which is no box: {said}" if said else ""
+    )
 
 
 def test_a_cell_that_is_here_is_of_this_host() -> None:
     here = describe("")
     cell = Cell("x", (("here", ""),), title="this host")
-    assert cell.mismatch(replace(here, python="CPython 3.0.1", container="docker")) == ""
+    assert cell.explain_mismatch(replace(here, python="CPython 3.0.1", container="docker")) == ""
     other = replace(here, libc="another")
-    assert cell.mismatch(other).endswith("which is no this host: it is not of this host")
-    assert replace(cell, ways=THERE).mismatch(other) == ""
+    assert cell.explain_mismatch(other).endswith("which is no this host: it is not of this host")
+    assert replace(cell, ways=THERE).explain_mismatch(other) == ""

@@ -25,7 +25,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
         program.write_text(f'#!/bin/sh\ncase "$*" in *"-accel kvm"*) {does} ;; esac\nexit 99\n')
         program.chmod(0o755)
         _kvm._tried.cache_clear()
-        return _kvm.trouble()
+        return _kvm.explain_trouble()
 
     yield tried
     _kvm._tried.cache_clear()

@@ -13,7 +13,9 @@ from matrix.boxes import musl
 
 from .workplace import ROOT, Workplace
 
-needs_what_it_is_built_with = pytest.mark.skipif(bool(musl.lacks()), reason=musl.lacks())
+needs_what_it_is_built_with = pytest.mark.skipif(
+    bool(musl.explain_lack()), reason=musl.explain_lack()
+)
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from matrix.boxes import _mirror
 def asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    network.unreachable.cache_clear()
+    network.explain_unreachable.cache_clear()
     yield
-    network.unreachable.cache_clear()
+    network.explain_unreachable.cache_clear()
 
 
 @pytest.fixture
@@ -29,20 +29,20 @@ def port() -> Iterator[int]:
 
 
 def test_a_server_that_listens(port: int) -> None:
-    assert network.unreachable(f"http://127.0.0.1:{port}/debian") == ""
+    assert network.explain_unreachable(f"http://127.0.0.1:{port}/debian") == ""
 
 
 def test_a_server_that_does_not() -> None:
-    said = network.unreachable("http://127.0.0.1:1/")
+    said = network.explain_unreachable("http://127.0.0.1:1/")
     assert said == "127.0.0.1 cannot be reached (Connection refused)"
 
 
 def test_the_proxy_is_asked_in_its_place(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
-    assert network.unreachable("http://no-such-host.invalid/") == ""
-    network.unreachable.cache_clear()
+    assert network.explain_unreachable("http://no-such-host.invalid/") == ""
+    network.explain_unreachable.cache_clear()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert "Connection refused" in network.unreachable("http://127.0.0.1:1/")
+    assert "Connection refused" in network.explain_unreachable("http://127.0.0.1:1/")
 
 
 def test_what_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,19 +56,19 @@ def test_what_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "_SECONDS", 0.01)
     monkeypatch.setattr(socket, "create_connection", connect)
     try:
-        assert "no answer within" in network.unreachable("http://10.0.0.1/")
+        assert "no answer within" in network.explain_unreachable("http://10.0.0.1/")
     finally:
         over.set()
 
 
 @pytest.mark.parametrize("url", ["http://host:port/", "http://[::1/debian"])
 def test_what_is_no_address(url: str) -> None:
-    assert network.unreachable(url).startswith(f"{url} is no address (")
+    assert network.explain_unreachable(url).startswith(f"{url} is no address (")
 
 
 @pytest.mark.parametrize("url", ["file:///srv/debian", "cdrom:/", "/srv/debian"])
 def test_what_needs_no_network(url: str) -> None:
-    assert network.unreachable(url) == ""
+    assert network.explain_unreachable(url) == ""
 
 
 # Debian's archive ------------------------------------------------------------------------------
@@ -108,4 +108,4 @@ def test_a_mirror_that_cannot_be_reached(
         "127.0.0.1 cannot be reached (Connection refused); "
         "for another mirror: export MATRIX_MIRROR=URL"
     )
-    assert _mirror.lacks() == ("" if proxy else wanted)
+    assert _mirror.explain_lack() == ("" if proxy else wanted)

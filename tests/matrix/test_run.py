@@ -20,14 +20,15 @@ import pytest
 
 from matrix import remote_agent
 from matrix.cell import BASELINES as FOLDER
-from matrix.cell import Cell, load
+from matrix.cell import Cell, load_cells
+from matrix.outcome import CellOutcome
 from matrix.providers import here as pythons
 from matrix.providers import vagrant
-from matrix.run import Outcome, Plan, _gate
 from probes import Report
 from probes.environment import describe
 from probes.errors import CommandError
 from probes.fact import BLOCKED, Platform
+from tests.manual import read_block
 from tests.needs import needs
 from tests.papaya.conftest import descendants, runs, state, until
 from tests.worlds import needs_linux
@@ -49,7 +50,7 @@ def test_a_host_is_measured_recorded_and_gated(work: Workplace) -> None:
     assert "no baseline, selftest 3/3" in done.stdout
     found = re.search(r"to record one: (.*) --reason TEXT\n", done.stdout)
     assert found, done.stdout
-    assert "box: measures" in done.stderr
+    assert "box: measuring" in done.stderr
     report = Report.load(work.results("box") / "report.json")
     assert (report.later["cell"], report.later["way"]) == ("box", "here")
     selftest = json.loads((work.results("box") / "selftest.json").read_text())
@@ -67,7 +68,7 @@ def test_a_host_is_measured_recorded_and_gated(work: Workplace) -> None:
     changed = work.run("--no-selftest", "box")
     assert changed.returncode == 1
     assert "locks.flock_shared_by_fork: no -> yes (inherent, drift)" in changed.stdout
-    assert "papaya's settings it bears on log" in changed.stdout
+    assert "papaya's settings that depend on it: log" in changed.stdout
 
 
 def test_what_is_missing_is_said_and_never_passes(work: Workplace) -> None:
@@ -222,16 +223,16 @@ FREEBSD = Platform("FreeBSD", "14.3-RELEASE-p1", "amd64", "freebsd", "14.3", 64)
 def test_a_report_of_another_platform(
     name: str, right: Platform, wrong: Platform, said: str
 ) -> None:
-    cell = load()[name]
-    assert cell.mismatch(right) == ""
-    assert said in cell.mismatch(wrong)
+    cell = load_cells()[name]
+    assert cell.explain_mismatch(right) == ""
+    assert said in cell.explain_mismatch(wrong)
 
 
 def test_every_baseline_is_of_its_cell() -> None:
-    cells = load()
+    cells = load_cells()
     for path in BASELINES.glob("*.json"):
         if path.stem in cells and not cells[path.stem].is_here:
-            assert cells[path.stem].mismatch(Report.load(path).environment) == ""
+            assert cells[path.stem].explain_mismatch(Report.load(path).environment) == ""
 
 
 def test_a_platform_that_is_not_what_it_is_called(work: Workplace) -> None:
@@ -326,11 +327,11 @@ def test_the_doctor_says_what_it_takes(work: Workplace) -> None:
 
 def test_a_box_that_vagrant_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAGRANT_HOME", str(tmp_path))
-    assert not vagrant._there("freebsd", "libvirt")
+    assert not vagrant._has_box("freebsd", "libvirt")
     (tmp_path / "boxes/roboxes-VAGRANTSLASH-freebsd14/4.3.12/amd64/libvirt").mkdir(parents=True)
-    assert vagrant._there("freebsd", "libvirt")
-    assert not vagrant._there("freebsd", "virtualbox")
-    assert not vagrant._there("freebsd13", "libvirt")
+    assert vagrant._has_box("freebsd", "libvirt")
+    assert not vagrant._has_box("freebsd", "virtualbox")
+    assert not vagrant._has_box("freebsd13", "libvirt")
 
 
 @pytest.fixture
@@ -358,8 +359,8 @@ def test_gvisor_and_a_temporary_folder_with_a_blank(blank: Workplace) -> None:
 
 
 def test_on_an_old_python_it_says_so() -> None:
-    paths = [path for name in ("python3.9", "python3.10") for path in pythons._found(name)]
-    old = [path for path in paths if pythons._runs(path)]
+    paths = [path for name in ("python3.9", "python3.10") for path in pythons._find_programs(name)]
+    old = [path for path in paths if pythons._is_working(path)]
     if not old:
         pytest.skip("needs a Python 3.9 or 3.10 on the PATH or of pyenv: install one")
     command = [old[0], "-m", "matrix", "doctor"]
@@ -421,7 +422,9 @@ def test_nothing_measured_is_no_pass(here: Report) -> None:
     facts = {fact.id: replace(fact, status=BLOCKED, value=None, reason="-") for fact in here}
     cell = Cell("box", (("here", ""),), baselines="/nowhere")
     with pytest.raises(CommandError, match="nothing was measured") as raised:
-        _gate(cell, Plan("/nowhere"), Outcome("box"), Report(here.environment, facts))
+        compare_with_baseline(
+            cell, Report(here.environment, facts), CellOutcome("box"), (), require_all=False
+        )
     assert raised.value.status == 3
 
 
@@ -593,10 +596,9 @@ def test_what_a_guest_runs_is_plain() -> None:
         assert word not in text
 
 
-def test_the_readme_commands_run(tmp_path: Path) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = text.partition("## Other platforms: matrix")[2].partition("```sh\n")[2]
-    commands = block.partition("```")[0].splitlines()[1:]  # The first makes the environment.
+def test_the_manuals_commands_run(tmp_path: Path) -> None:
+    block = read_block("Other platforms: matrix", "sh")
+    commands = block.splitlines()[1:]  # The first makes the environment.
     assert len(commands) == 4
     for line in commands:
         command = line.partition("#")[0].replace(".matrix/bin/python", sys.executable).strip()

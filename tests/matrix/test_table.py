@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrix import cli
-from matrix import table as tables
-from matrix.cell import recorded_as
+from matrix import assemble, cli
+from matrix.cell import name_baseline
+from matrix.report import FORMATS, render_table
 from matrix.table import (
     DOCUMENTED,
     DOCUMENTED_ONLY,
@@ -24,8 +24,7 @@ from matrix.table import (
     NOT_KNOWN,
     RECORDED,
     Table,
-    columns,
-    render,
+    make_table,
 )
 from probes import Report
 from probes.load_catalogue import load_catalogue
@@ -36,7 +35,6 @@ from tests.matrix.workplace import ROOT
 from tests.strategies import lightly
 
 ID = "sockets.v6only_default"
-FORMATS = ["text", *tables.FORMATS]
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +61,20 @@ def row(table: Table, id: str) -> tables.Row:
 
 def test_rows_that_differ_are_just_those_that_were_changed(linux: Report) -> None:
     values = {ID: "changed", "locks.flock_second_open_conflicts": "changed"}
-    table = columns([("a", linux), ("b", changed(linux, ELSEWHERE, values))], [])
-    assert [row.id for row in table.differing().rows] == sorted(values)
+    table = make_table([("a", linux), ("b", changed(linux, ELSEWHERE, values))], [])
+    assert [row.id for row in table.select_differing().rows] == sorted(values)
     assert len(table.rows) == len(load_catalogue())
 
 
 def test_true_is_not_one(linux: Report) -> None:
     ones = changed(linux, ELSEWHERE, {ID: 1}), changed(linux, ELSEWHERE, {ID: True})
-    assert row(columns([("a", ones[0]), ("b", ones[1])], []), ID).differs
+    assert row(make_table([("a", ones[0]), ("b", ones[1])], []), ID).differs
 
 
 def test_informative_facts_differ_freely(linux: Report) -> None:
     other = changed(linux, ELSEWHERE, {"abi.page_size": 16384})
     assert linux["abi.page_size"].scope == "informative"
-    assert not columns([("a", linux), ("b", other)], []).differing().rows
+    assert not make_table([("a", linux), ("b", other)], []).select_differing().rows
 
 
 @pytest.mark.parametrize(
@@ -86,22 +84,22 @@ def test_informative_facts_differ_freely(linux: Report) -> None:
 def test_only_what_tells_of_the_platform_differs(linux: Report, status: str, differs: bool) -> None:
     fact = {"status": status, "value": None, "scope": "inherent", "reason": "said so"}
     other = changed(linux, ELSEWHERE, facts={ID: fact})
-    found = row(columns([("a", linux), ("b", other)], []), ID)
+    found = row(make_table([("a", linux), ("b", other)], []), ID)
     assert found.differs == differs
-    assert found.cells[1].answer == status
+    assert found.entries[1].answer == status
 
 
 def test_a_fact_that_a_report_lacks_is_unknown_and_differs_from_nothing(linux: Report) -> None:
     few = Report(linux.environment, {id: f for id, f in linux.facts.items() if id != ID})
-    found = row(columns([("a", linux), ("b", few)], []), ID)
-    assert found.cells[1].status == NOT_KNOWN
-    assert found.cells[1].answer == "?"
+    found = row(make_table([("a", linux), ("b", few)], []), ID)
+    assert found.entries[1].status == NOT_KNOWN
+    assert found.entries[1].answer == "?"
     assert not found.differs
 
 
 def test_a_fact_of_another_catalogue_is_shown_last_in_its_family(linux: Report) -> None:
     fact = {"status": "measured", "value": 7, "scope": "inherent"}
-    table = columns([("a", changed(linux, ELSEWHERE, facts={"sockets.aaa": fact}))], [])
+    table = make_table([("a", changed(linux, ELSEWHERE, facts={"sockets.aaa": fact}))], [])
     assert [row.id for row in table.rows if row.family == "sockets"][-1] == "sockets.aaa"
     assert row(table, "sockets.aaa").question == "sockets.aaa"
 
@@ -110,29 +108,32 @@ def test_a_fact_of_another_catalogue_is_shown_last_in_its_family(linux: Report) 
 
 
 def test_a_documented_value_is_never_shown_as_measured(linux: Report) -> None:
-    table = columns([("here", linux)], ["freebsd", "openbsd"], here=["here"])
+    table = make_table([("here", linux)], ["freebsd", "openbsd"], here=["here"])
     assert [column.kind for column in table.columns] == [
         MEASURED_HERE, DOCUMENTED_ONLY, DOCUMENTED_ONLY,
     ]  # fmt: skip
     for found in table.rows:
-        assert found.cells[0].status == "measured"
-        assert {cell.status for cell in found.cells[1:]} <= {DOCUMENTED, NOT_KNOWN}
-        assert all(cell.fact is None for cell in found.cells[1:])
-    assert row(table, ID).cells[1].status == DOCUMENTED
-    document = json.loads(render("json", table, everything=True))
+        assert found.entries[0].status == "measured"
+        assert {cell.status for cell in found.entries[1:]} <= {DOCUMENTED, NOT_KNOWN}
+        assert all(cell.fact is None for cell in found.entries[1:])
+    assert row(table, ID).entries[1].status == DOCUMENTED
+    document = json.loads(render_table("json", table, everything=True))
     statuses = {
         (cell or {}).get("status") for found in document["rows"] for cell in found["cells"][1:]
     }
     assert statuses == {DOCUMENTED, None}
-    text = render("markdown", table, everything=True)
+    text = render_table("markdown", table, everything=True)
     line = next(line for line in text.splitlines() if line.startswith(f"| {ID}"))
     assert line.count("(yes)") == 2, line
-    assert answers(render("text", table, everything=True), ID)["yes"] == ["(freebsd)", "(openbsd)"]
+    assert answers(render_table("text", table, everything=True), ID)["yes"] == [
+        "(freebsd)",
+        "(openbsd)",
+    ]
 
 
 def test_a_report_lacking_a_fact_is_not_filled_from_the_manual(linux: Report) -> None:
     few = Report(linux.environment, {})
-    assert {c.status for r in columns([("few", few)], []).rows for c in r.cells} == {NOT_KNOWN}
+    assert {c.status for r in make_table([("few", few)], []).rows for c in r.entries} == {NOT_KNOWN}
 
 
 def test_posix_is_no_platforms_own_word() -> None:
@@ -143,7 +144,7 @@ def test_posix_is_no_platforms_own_word() -> None:
         if "posix" in p.documented and "openbsd" not in p.documented
     )
     assert "openbsd" not in probe.documented
-    table = columns([], ["openbsd", "posix"])
+    table = make_table([], ["openbsd", "posix"])
     assert [cell.status for cell in row(table, only_posix.id).cells] == [NOT_KNOWN, DOCUMENTED]
 
 
@@ -152,19 +153,19 @@ def test_posix_is_no_platforms_own_word() -> None:
     [("freebsd", "abi.long_bits", 64), ("freebsd-32", "abi.long_bits", 32)],
 )
 def test_documented_width(name: str, id: str, value: int) -> None:
-    assert row(columns([], [name]), id).cells[0].value == value
+    assert row(make_table([], [name]), id).entries[0].value == value
 
 
 def test_what_breaks_its_promise_is_marked(freebsd: Report) -> None:
     wrong = changed(freebsd, {}, {ID: False})
-    assert row(columns([("bsd", wrong)], []), ID).cells[0].breaks_promise
-    assert not row(columns([("bsd", freebsd)], []), ID).cells[0].breaks_promise
-    assert answers(render("text", columns([("b", wrong)], []), True), ID) == {"no": ["b!"]}
+    assert row(make_table([("bsd", wrong)], []), ID).entries[0].breaks_promise
+    assert not row(make_table([("bsd", freebsd)], []), ID).entries[0].breaks_promise
+    assert answers(render_table("text", make_table([("b", wrong)], []), True), ID) == {"no": ["b!"]}
     # It is named though many others, which promise otherwise, answer the same.
     others = [(name, host()) for name in "cdefg"]
-    table = columns([("b", wrong), *others], ["freebsd"])
-    assert row(table, ID).cells[1].answer == "no"
-    assert answers(render("text", table, True), ID) == {
+    table = make_table([("b", wrong), *others], ["freebsd"])
+    assert row(table, ID).entries[1].answer == "no"
+    assert answers(render_table("text", table, True), ID) == {
         "yes": ["(freebsd)"], "no": ["the other 5 measured", "b!"],
     }  # fmt: skip
 
@@ -187,9 +188,9 @@ def answers(text: str, id: str) -> dict[str, list[str]]:
 
 def test_text_tells_where_each_column_is_from(linux: Report, freebsd: Report) -> None:
     recorded = changed(freebsd, {"release": "13.4"}, approvals=[{"reason": "first"}])
-    text = render(
+    text = render_table(
         "text",
-        columns(
+        make_table(
             [("here", linux), ("bsd", freebsd), ("bsd13", recorded)], ["netbsd"], here=["here"]
         ),
     )
@@ -208,7 +209,9 @@ def test_text_of_fifteen_platforms_groups_those_that_agree(linux: Report) -> Non
         (name, changed(linux, ELSEWHERE, {ID: name in FIFTEEN[:3]}))
         for name in FIFTEEN
     ]  # fmt: skip
-    text = render("text", columns(reports, ["freebsd", "macos", "netbsd", "openbsd"]), True)
+    text = render_table(
+        "text", make_table(reports, ["freebsd", "macos", "netbsd", "openbsd"]), True
+    )
     assert max(map(len, text.splitlines())) <= 100
     assert answers(text, ID) == {
         "yes": [*(f"{name}!" for name in FIFTEEN[:3]), "(freebsd)", "(netbsd)", "(openbsd)"],
@@ -218,18 +221,18 @@ def test_text_of_fifteen_platforms_groups_those_that_agree(linux: Report) -> Non
 
 
 def test_a_platform_whose_manuals_are_silent_is_not_named(linux: Report) -> None:
-    table = columns([("a", linux)], ["openbsd"])
-    id = next(each.id for each in table.rows if each.cells[1].status == NOT_KNOWN)
-    assert list(answers(render("text", table, True), id).values()) == [["a"]]
+    table = make_table([("a", linux)], ["openbsd"])
+    id = next(each.id for each in table.rows if each.entries[1].status == NOT_KNOWN)
+    assert list(answers(render_table("text", table, True), id).values()) == [["a"]]
     few = Report(linux.environment, {})
-    told = answers(render("text", columns([("a", linux), ("few", few)], []), True), ID)
+    told = answers(render_table("text", make_table([("a", linux), ("few", few)], []), True), ID)
     assert told == {"no": ["a"], "?": ["few"]}
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_text_keeps_to_the_terminal(linux: Report, freebsd: Report, width: int) -> None:
-    table = columns([("here", linux), ("bsd", freebsd)], ["macos", "netbsd"], here=["here"])
-    text = render("text", table, style=Style(width=width))
+    table = make_table([("here", linux), ("bsd", freebsd)], ["macos", "netbsd"], here=["here"])
+    text = render_table("text", table, style=Style(width=width))
     ids = max(len(row.id) for row in table.rows)
     assert max(map(len, text.splitlines())) <= max(width, ids)
 
@@ -247,16 +250,16 @@ def test_text_keeps_to_the_terminal(linux: Report, freebsd: Report, width: int) 
 def test_the_age_of_what_was_measured(seconds: int, said: str) -> None:
     now = datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC)
     at = (now - datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    assert tables.Column("here", MEASURED_HERE, "-", measured_at=at).aged(now) == said
+    assert tables.Column("here", MEASURED_HERE, "-", measured_at=at).describe_origin(now) == said
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01T00:00:00Z"])
 def test_a_report_without_a_time_has_no_age(text: str) -> None:
-    assert tables.Column("a", RECORDED, "-", measured_at=text).aged() == "report"
+    assert tables.Column("a", RECORDED, "-", measured_at=text).describe_origin() == "report"
 
 
 def test_markdown_has_as_many_cells_in_each_line(linux: Report, freebsd: Report) -> None:
-    text = render("markdown", columns([("a|b", linux), ("bsd", freebsd)], ["macos"]), True)
+    text = render_table("markdown", make_table([("a|b", linux), ("bsd", freebsd)], ["macos"]), True)
     for block in text.split("\n\n"):
         lines = [line for line in block.splitlines() if line.startswith("|")]
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) <= 1
@@ -264,7 +267,9 @@ def test_markdown_has_as_many_cells_in_each_line(linux: Report, freebsd: Report)
 
 
 def test_json_tells_all(linux: Report, freebsd: Report) -> None:
-    document = json.loads(render("json", columns([("a", linux), ("b", freebsd)], ["netbsd"])))
+    document = json.loads(
+        render_table("json", make_table([("a", linux), ("b", freebsd)], ["netbsd"]))
+    )
     found = next(each for each in document["rows"] if each["id"] == ID)
     assert found["differs"]
     assert found["cells"][1] == {
@@ -281,7 +286,7 @@ def test_json_tells_all(linux: Report, freebsd: Report) -> None:
 def test_words_of_a_report_mean_nothing_to_who_shows_them(linux: Report, name: str) -> None:
     harm = "\x1b[2J</td></script><script>alert(1)</script>\u202e\ud800"
     bad = changed(linux, {"distribution": harm}, {ID: harm}, way=harm)
-    text = render(name, columns([(harm, bad)], ["freebsd"]), everything=True)
+    text = render_table(name, make_table([(harm, bad)], ["freebsd"]), everything=True)
     text.encode()
     assert "\x1b" not in text
     assert "\u202e" not in text
@@ -294,14 +299,14 @@ def test_words_of_a_report_mean_nothing_to_who_shows_them(linux: Report, name: s
 def test_any_report_can_be_shown(reports: list[Report], name: str, everything: bool) -> None:
     named = [(f"{at}\udcff<b>", report) for at, report in enumerate(reports)]
     for style in (Style(), Style(width=60)):
-        text = render(name, columns(named, ["freebsd"]), everything, style)
+        text = render_table(name, make_table(named, ["freebsd"]), everything, style)
         text.encode()
         assert text.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_no_rows_is_no_fault(linux: Report, name: str) -> None:
-    assert render(name, columns([("a", linux)], []))
+    assert render_table(name, make_table([("a", linux)], []))
 
 
 # The command ---------------------------------------------------------------------------
@@ -360,27 +365,31 @@ def test_whatever_the_locale(command: str, locale: dict[str, str]) -> None:
 def test_a_report_that_was_run_here_is_named_after_its_cell(tmp_path: Path, linux: Report) -> None:
     i386 = {"distribution": "Debian GNU/Linux 12", "libc": "glibc", "pointer_bits": 32}
     report = changed(linux, {**i386, "emulated_32_bit": False}, cell="debian32")
-    ((name, loaded),) = tables.load([saved(report, tmp_path / "report.json")])
+    ((name, loaded),) = assemble.load_reports([saved(report, tmp_path / "report.json")])
     assert name == "debian32"
-    titles = [each for those in tables.unmeasured([(name, loaded)]).values() for each in those]
+    titles = [
+        each for those in assemble.find_unmeasured([(name, loaded)]).values() for each in those
+    ]
     assert "Debian 12 i386 on its own kernel" not in titles
     assert "Debian 12 i386 on this host's kernel" in titles
     # What only says so is not it.
     false = changed(report, {"pointer_bits": 64})
-    titles = [each for those in tables.unmeasured([(name, false)]).values() for each in those]
+    titles = [
+        each for those in assemble.find_unmeasured([(name, false)]).values() for each in those
+    ]
     assert "Debian 12 i386 on its own kernel" in titles
 
 
 def test_columns_of_one_file_name_are_told_apart(tmp_path: Path, linux: Report) -> None:
     (tmp_path / "a").mkdir()
     paths = [saved(linux, tmp_path / "x.json"), saved(linux, tmp_path / "a" / "x.json")]
-    assert len({name for name, _ in tables.load(paths)}) == 2
+    assert len({name for name, _ in assemble.load_reports(paths)}) == 2
 
 
 def test_without_a_report_it_takes_the_baselines(tmp_path: Path, linux: Report) -> None:
     saved(linux, tmp_path / "debian12.json")
     (tmp_path / "debian12.allowed.json").write_text('{"allowed": []}')
-    assert [name for name, _ in tables.recorded(str(tmp_path))] == ["debian12"]
+    assert [name for name, _ in assemble.load_baselines(str(tmp_path))] == ["debian12"]
 
 
 def test_what_was_just_measured_comes_first(
@@ -390,7 +399,7 @@ def test_what_was_just_measured_comes_first(
     results, baselines = tmp_path / "results", tmp_path / "baselines"
     baselines.mkdir()
     old = changed(linux, {}, approvals=[{"reason": "first"}], measured_at="2026-11-20T12:00:00Z")
-    for name in ("musl", "gvisor", recorded_as("here")):
+    for name in ("musl", "gvisor", name_baseline("here")):
         saved(old, baselines / f"{name}.json")
     for name, at in (("musl", "2026-11-26T11:00:00Z"), ("here", "2026-11-26T12:00:00Z")):
         (results / name).mkdir(parents=True)

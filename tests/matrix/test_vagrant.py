@@ -27,8 +27,8 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program
         path.write_text(f"#!{shell}\n{script}\n")
         path.chmod(0o755)
 
-    cached = vagrant._lacks_libvirt, vagrant._lacks_plugin, vagrant._lacks_virtualbox
-    functions = [*cached, network.unreachable]
+    cached = vagrant._explain_libvirt, vagrant._explain_plugin, vagrant._explain_virtualbox
+    functions = [*cached, network.explain_unreachable]
     for function in functions:
         function.cache_clear()
     monkeypatch.setenv("PATH", str(folder))
@@ -47,7 +47,7 @@ NO_BOX = (
 
 
 def lacks(tmp_path: Path, machine: str = "freebsd") -> str:
-    return vagrant.Vagrant(machine, str(tmp_path), lambda line: None).lacks()
+    return vagrant.Vagrant(machine, str(tmp_path), lambda line: None).explain_lack()
 
 
 def have_box(tmp_path: Path, provider: str = "libvirt", name: str = "roboxes/freebsd14") -> None:
@@ -93,7 +93,7 @@ def test_with_all_of_it(program: Program, tmp_path: Path, virtualbox: bool) -> N
     provider = "virtualbox" if virtualbox else "libvirt"
     have_box(tmp_path, provider, "bento/freebsd-14.3" if virtualbox else "roboxes/freebsd14")
     way = vagrant.Vagrant("freebsd", str(tmp_path), lambda line: None)
-    assert (way.lacks(), way.label) == ("", f"vagrant/{provider}")
+    assert (way.explain_lack(), way.label) == ("", f"vagrant/{provider}")
 
 
 def test_a_machine_that_is_not_in_the_vagrantfile(program: Program, tmp_path: Path) -> None:

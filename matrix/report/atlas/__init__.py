@@ -1,8 +1,8 @@
 """atlas: every fact on every platform, as one web page that needs no network.
 
-``page.html``, ``page.css`` and ``page.js`` become one file.  The table is in the page as
-HTML; what a fact's panel says lies beside it as JSON.  The page's own policy lets nothing
-run but the script that is in it, and nothing be fetched; a reference is a link to follow.
+``page.html``, ``page.css`` and ``page.js`` become one file.  The page contains the table as HTML,
+and the contents of each fact's panel as JSON.  Its own policy allows only its own script to run,
+and nothing to be fetched; a reference is a link to follow.
 """
 
 from __future__ import annotations
@@ -20,56 +20,66 @@ from collections import Counter
 from collections.abc import Mapping
 from html import escape
 
-from matrix.report.atlas.grid import arrange, grid, groups, heading, sections, system
-from matrix.report.atlas.references import link
-from matrix.report.atlas.synonyms import find_synonyms
-from matrix.table import DOCUMENTED_ONLY, MEASURED_HERE, RECORDED, Cell, Column, Row, Table
 from probes.errors import ReportError
 from probes.fact import show
 from probes.renderings import safe
 
+from ...table import DOCUMENTED_ONLY, MEASURED_HERE, RECORDED, Column, Entry, Row, Table
+from .grid import (
+    arrange,
+    find_system,
+    group_answers,
+    list_sections,
+    render_grid,
+    render_heading,
+)
+from .references import link
+from .synonyms import find_synonyms
+
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
-def page(table: Table) -> str:
-    """The page: all facts, to search and filter, and what changes between two platforms."""
+def render_page(table: Table) -> str:
+    """Return the page: all facts, to search and filter, and what differs between two platforms."""
     table = arrange(table)
-    script, style = _file("page.js"), _file("page.css")
-    return _filled(
+    script, style = _read_file("page.js"), _read_file("page.css")
+    return _fill_template(
         "page.html",
-        policy=_policy(script, style),
+        policy=_make_policy(script, style),
         style=style,
         script=script,
-        summary=escape(summary(table)),
-        families=_families(table),
-        platforms=_platforms(table),
+        summary=escape(summarize(table)),
+        families=_list_families(table),
+        platforms=_list_platforms(table),
         choices="".join(
             f'<option value="{at}">{escape(safe(column.name))}</option>'
             for at, column in enumerate(table.columns)
         ),
-        grid=grid(table),
-        origin=escape(origin()),
-        data=_data(table),
+        grid=render_grid(table),
+        origin=escape(describe_origin()),
+        data=_encode_facts(table),
     )
 
 
-def plain(table: Table, total: int) -> str:
-    """The table as a page without a script: ``table --format html``."""
+def render_plain(table: Table, total: int) -> str:
+    """Return the table as a page without a script: ``table --format html``."""
     table = arrange(table)
-    style = _file("page.css")
+    style = _read_file("page.css")
     differing = sum(row.differs for row in table.rows)
-    return _filled(
+    return _fill_template(
         "plain.html",
-        policy=_policy("", style),
+        policy=_make_policy("", style),
         style=style,
-        summary=escape(f"{summary(table)}; {differing} of {total} facts differ"),
-        platforms="".join(f"<li>{heading(c)}: {_where(c)}</li>" for c in table.columns),
-        grid=grid(table),
-        origin=escape(origin()),
+        summary=escape(f"{summarize(table)}; {differing} of {total} facts differ"),
+        platforms="".join(
+            f"<li>{render_heading(c)}: {_describe_place(c)}</li>" for c in table.columns
+        ),
+        grid=render_grid(table),
+        origin=escape(describe_origin()),
     )
 
 
-def origin() -> str:
+def describe_origin() -> str:
     """Return ``Made 2026-11-26 by papaya-lab 0.1.0``; SOURCE_DATE_EPOCH sets the date."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     try:
@@ -79,10 +89,10 @@ def origin() -> str:
         raise ReportError(
             f"SOURCE_DATE_EPOCH: {epoch!r} is not a time; set it to seconds since 1970, or unset it"
         ) from error
-    return f"Made {at.date()} by papaya-lab {version()}"
+    return f"Made {at.date()} by papaya-lab {find_version()}"
 
 
-def version() -> str:
+def find_version() -> str:
     """Return the lab's version: from pyproject.toml in a clone, otherwise from the package."""
     path = os.path.join(os.path.dirname(os.path.dirname(FOLDER)), "pyproject.toml")
     try:
@@ -98,25 +108,25 @@ def version() -> str:
         return "(version unknown)"
 
 
-def summary(table: Table) -> str:
-    """``278 facts; platforms: 1 measured here, 5 documented only``."""
+def summarize(table: Table) -> str:
+    """Return, for example, ``278 facts; platforms: 1 measured here, 5 documented only``."""
     kinds = Counter(column.kind for column in table.columns)
     named = (f"{kinds[k]} {k}" for k in (MEASURED_HERE, RECORDED, DOCUMENTED_ONLY) if kinds[k])
     return f"{len(table.rows)} facts; platforms: {', '.join(named)}"
 
 
-def _file(name: str) -> str:
+def _read_file(name: str) -> str:
     with open(os.path.join(FOLDER, name), encoding="utf-8") as file:
         return file.read()
 
 
-def _filled(template: str, **parts: str) -> str:
-    """A template with its ``{{parts}}``; what a part holds is not looked at again."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _file(template))
+def _fill_template(template: str, **parts: str) -> str:
+    """Return a template with its ``{{parts}}`` filled in; parts are not searched for others."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _read_file(template))
 
 
-def _policy(script: str, style: str) -> str:
-    """The Content-Security-Policy: these two, by their hashes, and no network."""
+def _make_policy(script: str, style: str) -> str:
+    """Return the Content-Security-Policy: only this script and style, by hash; no network."""
     allowed = _hash(script) if script else "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; img-src data:; "
@@ -129,37 +139,35 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _where(column: Column) -> str:
+def _describe_place(column: Column) -> str:
     return escape(safe(column.description))
 
 
-def _families(table: Table) -> str:
+def _list_families(table: Table) -> str:
     return "".join(
         f'<option value="{escape(family)}">{escape(family)} ({len(rows)})</option>'
         for family, rows in table.families()
     )
 
 
-def _platforms(table: Table) -> str:
+def _list_platforms(table: Table) -> str:
     return "".join(
-        f'<li><label><input type="checkbox" checked data-column="{at}"> {heading(column)}</label>'
-        f"<p>{_where(column)}</p></li>"
+        f'<li><label><input type="checkbox" checked data-column="{at}"> '
+        f"{render_heading(column)}</label>"
+        f"<p>{_describe_place(column)}</p></li>"
         for at, column in enumerate(table.columns)
     )
 
 
-# What a fact's panel says --------------------------------------------------------------
-
-
-def _data(table: Table) -> str:
-    """All of it as JSON that an HTML parser finds nothing in."""
-    rows = [row for _, _, rows in sections(table) for row in rows]
+def _encode_facts(table: Table) -> str:
+    """Return the facts as JSON in which an HTML parser finds no markup."""
+    rows = [row for _, _, rows in list_sections(table) for row in rows]
     also = find_synonyms([row.id for row in rows])
     document = {
         "columns": [
             {
                 "name": column.name,
-                "system": system(column),
+                "system": find_system(column),
                 "kind": column.kind,
                 "description": column.description,
                 "measured_at": column.measured_at,
@@ -168,15 +176,15 @@ def _data(table: Table) -> str:
             }
             for column in table.columns
         ],
-        "facts": [_fact(row, also.get(row.id, "")) for row in rows],
+        "facts": [_describe_fact(row, also.get(row.id, "")) for row in rows],
     }
-    text = json.dumps(_safe(document), separators=(",", ":"))
+    text = json.dumps(_escape_controls(document), separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
 
-def _fact(row: Row, also: str) -> dict[str, object]:
+def _describe_fact(row: Row, also: str) -> dict[str, object]:
     probe = row.probe
     return {
         "id": row.id,
@@ -187,29 +195,32 @@ def _fact(row: Row, also: str) -> dict[str, object]:
         "advice": probe.advice if probe else "",
         "reference": link(probe.reference) if probe else [],
         "documented": [[k, show(v)] for k, v in probe.documented.items()] if probe else [],
-        "cells": [_cell(cell, group) for cell, group in zip(row.cells, groups(row), strict=True)],
+        "cells": [
+            _describe_entry(entry, group)
+            for entry, group in zip(row.entries, group_answers(row), strict=True)
+        ],
     }
 
 
-def _cell(cell: Cell, group: int | None) -> dict[str, object]:
-    fact = cell.fact
+def _describe_entry(entry: Entry, group: int | None) -> dict[str, object]:
+    fact = entry.fact
     told: Mapping[str, object] = {
-        "status": cell.status,
-        "answer": cell.answer,
+        "status": entry.status,
+        "answer": entry.answer,
         "group": group,
-        "promise": [cell.promise[0], show(cell.promise[1])] if cell.promise else None,
-        "breaks": cell.breaks_promise,
+        "promise": [entry.promise[0], show(entry.promise[1])] if entry.promise else None,
+        "breaks": entry.breaks_promise,
         "reason": fact.reason if fact else "",
         "raw": "" if fact is None or fact.raw is None else json.dumps(fact.raw),
     }
-    # What is empty is left out; group 0 is not.
+    # Leave out what is empty; group 0 is not.
     return {name: value for name, value in told.items() if value or name == "group"}
 
 
-def _safe(value: object) -> object:
-    """The same, every text shown as it is and obeyed by nobody."""
+def _escape_controls(value: object) -> object:
+    """Return the value with the control characters of its texts escaped."""
     if isinstance(value, str):
         return safe(value)
     if isinstance(value, dict):
-        return {name: _safe(each) for name, each in value.items()}
-    return [_safe(each) for each in value] if isinstance(value, (list, tuple)) else value
+        return {name: _escape_controls(each) for name, each in value.items()}
+    return [_escape_controls(each) for each in value] if isinstance(value, (list, tuple)) else value

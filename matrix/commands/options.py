@@ -1,0 +1,75 @@
+"""Options that several commands have, and the parts of requests that are made from them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from probes.command_line import Parser
+
+Commands = Any
+"""What `argparse.ArgumentParser.add_subparsers` returns; its class has no public name."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where cells and baselines are read from; None is the built-in place."""
+
+    cells: str | None = None
+    baselines: str | None = None
+
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace) -> Places:
+        """Return what the options of `add_place_options` named."""
+        return cls(arguments.cells, arguments.baselines)
+
+
+def add_place_options(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Add --cells and --baselines."""
+    parser.add_argument(
+        "--cells", metavar="FILE", default=default, help="your own cells, beside the built-in ones"
+    )
+    parser.add_argument(
+        "--baselines", metavar="DIR", default=default,
+        help="recorded reports, in place of the shipped ones",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """Which reports, and which documented platforms, a table shows."""
+
+    places: Places
+    reports: Sequence[str]
+    results: str
+    documented: Sequence[str] | None
+    """Names of platforms whose documented values are shown; None: every system without a report."""
+
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace) -> TableRequest:
+        """Return what the options of `add_table_options` asked for."""
+        places = Places.from_arguments(arguments)
+        return cls(places, arguments.reports, arguments.results, arguments.documented)
+
+
+def add_table_options(parser: Parser) -> None:
+    """Add the options that choose what a table shows."""
+    parser.add_argument(
+        "reports", metavar="REPORT", nargs="*",
+        help="default: those in --results, and the baselines of the platforms without one there",
+    )  # fmt: skip
+    parser.add_argument(
+        "--results", default="results", metavar="DIR",
+        help="where `run` left its reports (default: results)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--documented", metavar="NAME", action="append",
+        help="add a column of what this platform documents, such as freebsd; may be repeated "
+        "(default: every system without a report)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--measured", action="store_const", const=[], dest="documented",
+        help="show no platform that is only documented",
+    )  # fmt: skip

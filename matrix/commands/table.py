@@ -1,0 +1,56 @@
+"""table: show facts by platform."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+
+from probes.files import write_output
+from probes.renderings import Style
+
+from ..assemble import assemble_table
+from ..report import FORMATS, render_table
+from .options import Commands, TableRequest, add_table_options
+
+
+@dataclass(frozen=True)
+class ShowRequest:
+    """What the table shows, in which format, and where it goes."""
+
+    table: TableRequest
+    format: str
+    show_all: bool
+    output: str | None
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("table", help="show facts by platform: the rows that differ")
+    parser.set_defaults(run=_run)
+    add_table_options(parser)
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    parser.add_argument("--all", action="store_true", help="also show the rows that agree")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write there, whole or not at all")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    table = TableRequest.from_arguments(arguments)
+    return show(ShowRequest(table, arguments.format, arguments.all, arguments.output))
+
+
+def show(request: ShowRequest) -> int:
+    """Write the table."""
+    style = Style() if request.output else _choose_style()
+    table = assemble_table(request.table)
+    write_output(request.output, render_table(request.format, table, request.show_all, style))
+    return 0
+
+
+def _choose_style() -> Style:
+    if not sys.stdout.isatty():
+        return Style()
+    width = shutil.get_terminal_size().columns
+    return Style(width=max(width, 24), colour=not os.environ.get("NO_COLOR"))

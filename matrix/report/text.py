@@ -1,0 +1,103 @@
+"""The table as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from probes.renderings import Style, bold, safe
+from probes.renderings.text import LONGEST_ANSWER, pad, wrap
+from probes.renderings.text import columns as width_of
+
+from ..table import DOCUMENTED, DOCUMENTED_ONLY, MEASURED_HERE, NOT_KNOWN, Column, Row, Table
+from ._remarks import list_remarks
+
+WIDTH = 100
+"""Columns of the text if no terminal says how wide it is."""
+FEW = 3
+"""If more platforms than this give the most common answer, only their number is shown."""
+
+
+def render(table: Table, total: int, style: Style) -> str:
+    """Return the table as text: each fact's answers, each with the platforms that give it."""
+    width = style.width or WIDTH
+    names = [_mark_name(column) for column in table.columns]
+    lines = list(_list_platforms(table, names, width))
+    for family, group in table.families():
+        lines += ["", bold(family, style)]
+        for row in group:
+            lines += _describe_row(row, table.columns, width)
+    lines.append("")
+    for each in list_remarks(table, total):
+        lines += wrap(each, width)
+    return "\n".join(lines) + "\n"
+
+
+def _mark_name(column: Column) -> str:
+    """Return a platform's name: ``here*`` if measured here, ``(freebsd)`` if only documented."""
+    name = safe(column.name)
+    if column.kind == DOCUMENTED_ONLY:
+        return f"({name})"
+    return f"{name}*" if column.kind == MEASURED_HERE else name
+
+
+def _list_platforms(table: Table, names: Sequence[str], width: int) -> Iterator[str]:
+    """Yield the platforms, each with the origin of its answers."""
+    longest = max(map(width_of, names), default=0)
+    indent = longest + 2 if longest + 40 <= width else 4
+    for name, column in zip(names, table.columns, strict=True):
+        lines = wrap(safe(f"{column.describe_origin()}: {column.description}"), width - indent)
+        if indent > longest:
+            yield f"{pad(name, longest)}  {lines.pop(0)}"
+        else:
+            yield from wrap(name, width)
+        yield from (" " * indent + line for line in lines)
+
+
+def _describe_row(row: Row, platforms: Sequence[Column], width: int) -> Iterator[str]:
+    """Yield the fact, its question, and one line per answer."""
+    question = safe(row.question) if row.probe else ""
+    if width_of(f"{row.id}  {question}") <= width:
+        yield f"{row.id}  {question}".rstrip()
+    else:
+        yield row.id
+        yield from _indent(question, 4, width)
+    answers = _group_answers(row, platforms)
+    longest = max((width_of(a) for a in answers if width_of(a) <= LONGEST_ANSWER), default=0)
+    for answer, those in answers.items():
+        text = ", ".join(those)
+        lines = wrap(text, width - longest - 8)
+        if width_of(answer) <= longest:
+            yield f"      {pad(answer, longest)}  {lines.pop(0)}"
+        else:
+            yield from _indent(answer, 6, width)
+        yield from (" " * (longest + 8) + line for line in lines)
+
+
+def _group_answers(row: Row, platforms: Sequence[Column]) -> dict[str, list[str]]:
+    """Return each answer with the platforms that give it, the most common answer last."""
+    given: dict[str, list[str]] = {}
+    measured: dict[str, list[str]] = {}
+    """The names of the platforms that were measured and answer as documented."""
+    for column, entry in zip(platforms, row.entries, strict=True):
+        if column.report is None and entry.status == NOT_KNOWN:
+            continue  # Most manuals do not mention most facts.
+        answer, name = safe(entry.answer), _mark_name(column)
+        if entry.breaks_promise:
+            name += "!"
+        elif entry.says and entry.status != DOCUMENTED:
+            measured.setdefault(answer, []).append(name)
+        given.setdefault(answer, []).append(name)
+    most = max(measured, key=lambda answer: len(measured[answer]), default="")
+    if len(measured.get(most, ())) > FEW:
+        those = given.pop(most)
+        rest = [name for name in those if name not in measured[most]]
+        others = any(entry.fact and safe(entry.answer) != most for entry in row.entries) or any(
+            name.endswith("!") for name in rest
+        )
+        count = f"{'the other' if others else 'all'} {len(measured[most])} measured"
+        given[most] = [count, *rest]
+    return given
+
+
+def _indent(text: str, indent: int, width: int) -> list[str]:
+    return [" " * indent + line for line in wrap(text, width - indent)]
