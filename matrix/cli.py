@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from probes.command_line import Parser, run_command
 from probes.invocation import called
+from probes.version import VERSION
 
 from .commands import atlas, baseline, box, doctor, run, table
 from .commands.options import add_place_options
@@ -38,6 +39,7 @@ def _make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=called("matrix"), description="Measure platforms, and compare them with baselines."
     )
+    parser.add_argument("--version", action="version", version=f"matrix {VERSION}")
     add_place_options(parser, None)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:

@@ -106,7 +106,7 @@ def test_no_python(guest: Guest, work: Workplace) -> None:
     finally:
         guest("cd /usr/bin && mv aside/* . && rmdir aside")
     assert done.returncode == 3
-    assert "no Python 3 there: install it" in done.stdout
+    assert "has no Python 3; install" in done.stdout
 
 
 def test_a_clock_that_is_wrong(guest: Guest, work: Workplace) -> None:

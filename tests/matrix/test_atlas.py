@@ -35,6 +35,7 @@ from probes.errors import ReportError
 from probes.fact import Value
 from probes.load_catalogue import load_catalogue
 from probes.selection import match
+from probes.version import VERSION
 from tests.browser import launched
 from tests.matrix.reports import ELSEWHERE, FREEBSD, changed, host
 from tests.worlds import ROOT
@@ -245,9 +246,8 @@ def test_the_footer_tells_date_version_and_licence(
     assert atlas.render_page(table) == atlas.render_page(table)
     for text in (atlas.render_page(table), atlas.render_plain(table, 7)):
         footer = text[text.index("<footer>") :]
-        assert f"Made 1970-01-02 by papaya-lab {atlas.find_version()}." in footer
+        assert f"Made 1970-01-02 by papaya-lab {VERSION}." in footer
         assert "AGPL-3.0-or-later" in footer
-    assert re.fullmatch(r"\d+\.\d+\.\d+.*", atlas.find_version())
 
 
 @pytest.mark.parametrize("epoch", ["yesterday", "9" * 30])
@@ -813,7 +813,7 @@ def test_rows_have_whole_lines(visit: Callable[..., Visit], many: str, width: in
     lines = page.eval_on_selector_all(
         "tr.fact",
         "rows => rows.filter(row => row.checkVisibility()).slice(0, 40).map(row => "
-        "[...row.entries].map(cell => [cell.getBoundingClientRect().bottom, "
+        "[...row.cells].map(cell => [cell.getBoundingClientRect().bottom, "
         "getComputedStyle(cell).borderBottomWidth, getComputedStyle(cell).borderBottomColor]"
         ".join(' ')))",
     )

@@ -76,19 +76,25 @@ def test_baselines_are_in_the_users_folder_for_all(mine: Path) -> None:
         ('[cell.x]\nways = ["here"]\npython = "new"\n', "python is 'new', and must be one such as"),
         ('[cell.x]\nways = ["here"]\ntitle = 3\n', "title is a number, and must be a string"),
         ('[cell.x]\nways = ["here"]\nname = "x"\n', "unknown entry name; there are ways, title"),
-        ('[cell.x]\nways = ["ssh"]\n', 'cell x: the way ssh needs a host that .*: "ssh:me@box"'),
-        ('[cell.x]\nways = ["ssh: "]\n', "the way ssh needs a host"),
-        ('[cell.x]\nways = ["here", "vagrant"]\n', "the way vagrant needs a machine of the Vag"),
-        ('[cell.x]\nways = ["chroot:"]\n', "the way chroot needs debian32, or a folder"),
-        ('[cell.x]\nways = ["qemu"]\n', "the way qemu needs a box"),
-        ('[cell.x]\nways = ["musl:1.2"]\n', "the way musl takes no argument; write: .musl."),
-        ('[cell.x]\nways = ["runsc:x"]\n', "the way runsc takes no argument"),
+        (
+            '[cell.x]\nways = ["ssh"]\n',
+            'cell x: the provider ssh needs a host that .*: "ssh:me@box"',
+        ),
+        ('[cell.x]\nways = ["ssh: "]\n', "the provider ssh needs a host"),
+        (
+            '[cell.x]\nways = ["here", "vagrant"]\n',
+            "the provider vagrant needs a machine of the Vag",
+        ),
+        ('[cell.x]\nways = ["chroot:"]\n', "the provider chroot needs debian32, or a folder"),
+        ('[cell.x]\nways = ["qemu"]\n', "the provider qemu needs a box"),
+        ('[cell.x]\nways = ["musl:1.2"]\n', "the provider musl takes no argument; write: .musl."),
+        ('[cell.x]\nways = ["runsc:x"]\n', "the provider runsc takes no argument"),
         ('[cell.python3.14]\nways = ["here"]\n', '.cell."python3.14".'),
         ("x = " + "[" * 3000, "nested too deeply|not TOML"),
         ('[cell.".x"]\nways = ["here"]\n', "names files"),
         ('[cell."x y"]\nways = ["here"]\n', "names files"),
         ('[cells.x]\nways = ["here"]\n', "unknown entry cells; a cell is written: .cell.NAME."),
-        ('[cell.x]\nways = ["here", "moon:a"]\n', "no way 'moon'; there are "),
+        ('[cell.x]\nways = ["here", "moon:a"]\n', "no provider 'moon'; there are "),
         ("[cell.x", "Expected"),
     ],
 )
@@ -220,7 +226,7 @@ THERE = (("ssh", "box"),)
     [
         ({}, DEBIAN, ""),
         ({}, FREEBSD, ""),
-        ({"platform": "linux"}, FREEBSD, "it is no linux"),
+        ({"platform": "linux"}, FREEBSD, "it is not linux"),
         ({"platform": "linux"}, replace(DEBIAN, libc="musl"), "its C library is musl"),
         ({"platform": "linux-musl"}, replace(DEBIAN, libc="musl"), ""),
         ({"platform": "linux"}, replace(DEBIAN, hypervisor="gvisor"), "its kernel is gVisor"),
@@ -231,13 +237,13 @@ THERE = (("ssh", "box"),)
         ({"release": "Debian"}, DEBIAN, ""),
         ({"release": "Linux 6.1.0"}, DEBIAN, "its release is not Linux 6.1.0"),
         ({"bits": 64}, DEBIAN, ""),
-        ({"bits": 32}, DEBIAN, "its programs are of 64 bits"),
+        ({"bits": 32}, DEBIAN, "its programs have 64 bits"),
         ({"kernel_bits": 64}, DEBIAN, ""),
-        ({"kernel_bits": 32}, DEBIAN, "its kernel is of 64 bits"),
+        ({"kernel_bits": 32}, DEBIAN, "its kernel has 64 bits"),
         ({"bits": 32, "kernel_bits": 64},
          replace(DEBIAN, pointer_bits=32, emulated_32_bit=True), ""),
         ({"bits": 32, "kernel_bits": 64}, replace(DEBIAN, pointer_bits=32),
-         "its kernel is of 32 bits"),
+         "its kernel has 32 bits"),
         ({"python": "3.11"}, DEBIAN, ""),
         ({"python": "3.1"}, DEBIAN, "its Python is CPython 3.11.2"),
         ({"python": "3.10"}, FREEBSD, ""),
@@ -246,7 +252,7 @@ THERE = (("ssh", "box"),)
 def test_whether_a_report_is_of_it(told: dict[str, object], platform: Platform, said: str) -> None:
     cell = replace(Cell("x", THERE, title="box"), **told)  # type: ignore[arg-type]
     assert cell.explain_mismatch(platform) == (
-        f"{platform}, which is no box: {said}" if said else ""
+        f"{platform}, which is not box: {said}" if said else ""
     )
 
 
@@ -255,5 +261,5 @@ def test_a_cell_that_is_here_is_of_this_host() -> None:
     cell = Cell("x", (("here", ""),), title="this host")
     assert cell.explain_mismatch(replace(here, python="CPython 3.0.1", container="docker")) == ""
     other = replace(here, libc="another")
-    assert cell.explain_mismatch(other).endswith("which is no this host: it is not of this host")
+    assert cell.explain_mismatch(other).endswith("which is not this host: it is not this host")
     assert replace(cell, ways=THERE).explain_mismatch(other) == ""

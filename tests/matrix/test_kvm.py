@@ -24,11 +24,11 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
         program = tmp_path / "qemu-system-i386"
         program.write_text(f'#!/bin/sh\ncase "$*" in *"-accel kvm"*) {does} ;; esac\nexit 99\n')
         program.chmod(0o755)
-        _kvm._tried.cache_clear()
+        _kvm._try_once.cache_clear()
         return _kvm.explain_trouble()
 
     yield tried
-    _kvm._tried.cache_clear()
+    _kvm._try_once.cache_clear()
 
 
 def test_kvm_that_works(trial: Trial) -> None:
@@ -47,4 +47,4 @@ def test_kvm_that_fails(trial: Trial) -> None:
 
 def test_kvm_that_is_not_there(trial: Trial) -> None:
     Path(_kvm.DEVICE).unlink()
-    assert trial("exit 99") == f"there is no {_kvm.DEVICE}"
+    assert trial("exit 99") == f"{_kvm.DEVICE} does not exist"

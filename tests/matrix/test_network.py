@@ -63,7 +63,7 @@ def test_what_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("url", ["http://host:port/", "http://[::1/debian"])
 def test_what_is_no_address(url: str) -> None:
-    assert network.explain_unreachable(url).startswith(f"{url} is no address (")
+    assert network.explain_unreachable(url).startswith(f"{url} is not an address (")
 
 
 @pytest.mark.parametrize("url", ["file:///srv/debian", "cdrom:/", "/srv/debian"])
@@ -90,7 +90,7 @@ def test_what_needs_no_network(url: str) -> None:
 def test_the_archive_of_the_hosts_own_apt(tmp_path: Path, name: str, text: str, url: str) -> None:
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / name).write_text(text)
-    assert _mirror._hosts(str(tmp_path)) == url
+    assert _mirror._find_hosts_archive(str(tmp_path)) == url
 
 
 @pytest.mark.parametrize("proxy", [False, True])

@@ -21,6 +21,7 @@ import pytest
 from matrix import remote_agent
 from matrix.cell import BASELINES as FOLDER
 from matrix.cell import Cell, load_cells
+from matrix.gate import compare_with_baseline
 from matrix.outcome import CellOutcome
 from matrix.providers import here as pythons
 from matrix.providers import vagrant
@@ -116,7 +117,7 @@ def test_the_second_way_is_taken_where_the_first_lacks_something(work: Workplace
         ("#!/bin/sh\nexit 7\n", "no python-bad that runs"),
         (
             "#!/bin/sh\n[ \"$2\" = '' ] && exit 0\necho 'cannot start' >&2\nexit 7\n",
-            "no Python answered there: cannot start",
+            "no Python answered: cannot start",
         ),
     ],
 )
@@ -189,7 +190,7 @@ def test_a_baseline_brought_from_elsewhere(work: Workplace) -> None:
     work.cells.write_text('[cell.bsd]\nways = ["here"]\nplatform = "freebsd"\n')
     refused = work("baseline", "bsd", "--import", str(report), "--reason", "x")
     assert refused.returncode == 2
-    assert "which is no bsd" in refused.stderr
+    assert "which is not bsd" in refused.stderr
 
 
 DEBIAN, UBUNTU = "Debian GNU/Linux 12 (bookworm)", "Ubuntu 24.04.3 LTS"
@@ -208,8 +209,8 @@ FREEBSD = Platform("FreeBSD", "14.3-RELEASE-p1", "amd64", "freebsd", "14.3", 64)
          "its release is not Ubuntu 24.04"),
         ("ubuntu", replace(LINUX, distribution=UBUNTU),
          replace(LINUX, distribution=UBUNTU, hypervisor="gvisor"), "its kernel is gVisor"),
-        ("gvisor", replace(LINUX, hypervisor="gvisor"), LINUX, "it is no gvisor"),
-        ("musl", replace(LINUX, libc="musl"), LINUX, "it is no linux-musl"),
+        ("gvisor", replace(LINUX, hypervisor="gvisor"), LINUX, "it is not gvisor"),
+        ("musl", replace(LINUX, libc="musl"), LINUX, "it is not linux-musl"),
         ("ubuntu", replace(LINUX, distribution=UBUNTU),
          replace(LINUX, distribution=UBUNTU, libc="musl"), "its C library is musl"),
         ("freebsd", FREEBSD, replace(FREEBSD, release="13.4-RELEASE"), "not FreeBSD 14"),
@@ -239,7 +240,7 @@ def test_a_platform_that_is_not_what_it_is_called(work: Workplace) -> None:
     work.cells.write_text('[cell.bsd]\nways = ["here"]\nplatform = "freebsd"\n')
     done = work.run("--allow-missing", "bsd")
     assert done.returncode == 3
-    assert "which is no bsd: it is no freebsd" in done.stdout
+    assert "which is not bsd: it is not freebsd" in done.stdout
 
 
 def test_the_oldest_python_is_held_against_its_own_baseline(work: Workplace) -> None:
@@ -395,7 +396,7 @@ def test_only_what_cannot_be_had_is_skipped(work: Workplace) -> None:
     work.cell("box", "here:python-bad")
     done = work.run("--allow-missing", "box")
     assert done.returncode == 3
-    assert "box  here  FAILED no Python answered there" in done.stdout
+    assert "box  here  FAILED no Python answered" in done.stdout
 
 
 def test_results_that_cannot_be_written(work: Workplace) -> None:

@@ -162,4 +162,4 @@ def test_a_host_without_python(work: Workplace) -> None:
         work.cell("box", sshd.way)
         done = work.run("box")
     assert done.returncode == 3
-    assert "no Python 3 there: install it" in done.stdout, done.stdout
+    assert "has no Python 3; install" in done.stdout, done.stdout

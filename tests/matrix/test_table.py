@@ -23,6 +23,8 @@ from matrix.table import (
     MEASURED_HERE,
     NOT_KNOWN,
     RECORDED,
+    Column,
+    Row,
     Table,
     make_table,
 )
@@ -52,7 +54,7 @@ def run(*arguments: str) -> int:
     return cli.main(list(arguments))
 
 
-def row(table: Table, id: str) -> tables.Row:
+def row(table: Table, id: str) -> Row:
     return next(row for row in table.rows if row.id == id)
 
 
@@ -117,15 +119,15 @@ def test_a_documented_value_is_never_shown_as_measured(linux: Report) -> None:
         assert {cell.status for cell in found.entries[1:]} <= {DOCUMENTED, NOT_KNOWN}
         assert all(cell.fact is None for cell in found.entries[1:])
     assert row(table, ID).entries[1].status == DOCUMENTED
-    document = json.loads(render_table("json", table, everything=True))
+    document = json.loads(render_table("json", table, show_all=True))
     statuses = {
         (cell or {}).get("status") for found in document["rows"] for cell in found["cells"][1:]
     }
     assert statuses == {DOCUMENTED, None}
-    text = render_table("markdown", table, everything=True)
+    text = render_table("markdown", table, show_all=True)
     line = next(line for line in text.splitlines() if line.startswith(f"| {ID}"))
     assert line.count("(yes)") == 2, line
-    assert answers(render_table("text", table, everything=True), ID)["yes"] == [
+    assert answers(render_table("text", table, show_all=True), ID)["yes"] == [
         "(freebsd)",
         "(openbsd)",
     ]
@@ -250,12 +252,12 @@ def test_text_keeps_to_the_terminal(linux: Report, freebsd: Report, width: int) 
 def test_the_age_of_what_was_measured(seconds: int, said: str) -> None:
     now = datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC)
     at = (now - datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    assert tables.Column("here", MEASURED_HERE, "-", measured_at=at).describe_origin(now) == said
+    assert Column("here", MEASURED_HERE, "-", measured_at=at).describe_origin(now) == said
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01T00:00:00Z"])
 def test_a_report_without_a_time_has_no_age(text: str) -> None:
-    assert tables.Column("a", RECORDED, "-", measured_at=text).describe_origin() == "report"
+    assert Column("a", RECORDED, "-", measured_at=text).describe_origin() == "report"
 
 
 def test_markdown_has_as_many_cells_in_each_line(linux: Report, freebsd: Report) -> None:
@@ -286,7 +288,7 @@ def test_json_tells_all(linux: Report, freebsd: Report) -> None:
 def test_words_of_a_report_mean_nothing_to_who_shows_them(linux: Report, name: str) -> None:
     harm = "\x1b[2J</td></script><script>alert(1)</script>\u202e\ud800"
     bad = changed(linux, {"distribution": harm}, {ID: harm}, way=harm)
-    text = render_table(name, make_table([(harm, bad)], ["freebsd"]), everything=True)
+    text = render_table(name, make_table([(harm, bad)], ["freebsd"]), show_all=True)
     text.encode()
     assert "\x1b" not in text
     assert "\u202e" not in text

@@ -10,12 +10,10 @@ from __future__ import annotations
 import base64
 import datetime
 import hashlib
-import importlib.metadata
 import json
 import os
 import re
 import time
-import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from html import escape
@@ -23,6 +21,7 @@ from html import escape
 from probes.errors import ReportError
 from probes.fact import show
 from probes.renderings import safe
+from probes.version import VERSION
 
 from ...table import DOCUMENTED_ONLY, MEASURED_HERE, RECORDED, Column, Entry, Row, Table
 from .grid import (
@@ -89,23 +88,7 @@ def describe_origin() -> str:
         raise ReportError(
             f"SOURCE_DATE_EPOCH: {epoch!r} is not a time; set it to seconds since 1970, or unset it"
         ) from error
-    return f"Made {at.date()} by papaya-lab {find_version()}"
-
-
-def find_version() -> str:
-    """Return the lab's version: from pyproject.toml in a clone, otherwise from the package."""
-    path = os.path.join(os.path.dirname(os.path.dirname(FOLDER)), "pyproject.toml")
-    try:
-        with open(path, "rb") as file:
-            project = tomllib.load(file)["project"]
-        if project["name"] == "papaya-lab":
-            return str(project["version"])
-    except (OSError, tomllib.TOMLDecodeError, KeyError):
-        pass
-    try:
-        return importlib.metadata.version("papaya-lab")
-    except importlib.metadata.PackageNotFoundError:
-        return "(version unknown)"
+    return f"Made {at.date()} by papaya-lab {VERSION}"
 
 
 def summarize(table: Table) -> str:

@@ -1,0 +1,3 @@
+"""The version of papaya-lab, which pyproject.toml reads too."""
+
+VERSION = "0.1.0"
