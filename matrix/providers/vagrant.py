@@ -74,7 +74,7 @@ class Vagrant(Provider):
             return ""
         if why := network.explain_unreachable(os.environ.get("VAGRANT_SERVER_URL") or _SERVER):
             return (
-                f"its box is not on this machine, and {why}; on a network: vagrant box add {name}"
+                f"the box is missing, and {why}; on a network: vagrant box add {name}"
             )
         return ""
 

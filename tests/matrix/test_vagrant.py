@@ -41,7 +41,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program
 
 
 NO_BOX = (
-    "the box is not here, and 127.0.0.1 cannot be reached (Connection refused); "
+    "the box is missing, and 127.0.0.1 cannot be reached (Connection refused); "
     "on a network: vagrant box add roboxes/freebsd14"
 )
 
