@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Optional
 
 from .allowances import Allowance
-from .differences import Difference, make_gate_key
+from .differences import Difference, list_differences, make_gate_key
 from .errors import ReportError
 from .fact import (
     BLOCKED,

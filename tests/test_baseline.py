@@ -616,7 +616,7 @@ def test_a_fault_is_one_though_the_baseline_does_not_know_the_fact() -> None:
 
 
 def test_a_part_of_a_report_is_not_approved() -> None:
-    with pytest.raises(ReportError, match="incomplete report, without c.d$"):
+    with pytest.raises(ReportError, match=r"incomplete report, without c\.d$"):
         approve(None, one(True), "because", TODAY, asked=["a.b", "c.d"])
     with pytest.raises(ReportError, match="nothing was measured"):
         approve(None, one(status=BLOCKED), "because", TODAY)
