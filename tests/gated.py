@@ -19,7 +19,7 @@ def one(value: Value = None, status: str = MEASURED, scope: str = INHERENT) -> R
 
 
 def beside(report: Report) -> Report:
-    """The report with another fact, which is the same in all."""
+    """Return the report with another fact, which never changes."""
     return replace(report, facts={**report.facts, "c.d": Fact("c.d", MEASURED, True)})
 
 
