@@ -1,6 +1,6 @@
-"""tox's plugin for this folder: `tox -e freebsd,ubuntu,debian32` ends with one table of all three.
+"""A plugin of tox: `tox -e freebsd,ubuntu,debian32` ends with one table of all three.
 
-tox runs each environment by itself.  `matrix run` adds what came of its cells to the file that
+tox runs environments separately.  `matrix run` appends the outcomes of its cells to the file that
 MATRIX_SUMMARY names; tox.ini passes that variable on.
 """
 
@@ -24,40 +24,40 @@ SUMMARY = "MATRIX_SUMMARY"
 
 @impl
 def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
-    """Have the outcomes collected, and told when tox ends."""
+    """Collect the outcomes, and print them when tox ends."""
     if SUMMARY not in os.environ:
         descriptor, path = tempfile.mkstemp(prefix="matrix-summary-")
         os.close(descriptor)
         os.environ[SUMMARY] = path
-        atexit.register(_tell, path, state)
+        atexit.register(_print_table, path, state)
 
 
-def _tell(path: str, state: State) -> None:
+def _print_table(path: str, state: State) -> None:
     with open(path, encoding="utf-8") as file:
-        outcomes = {told["cell"]: told for told in map(json.loads, file)}
+        outcomes = {outcome["cell"]: outcome for outcome in map(json.loads, file)}
     os.unlink(path)
-    platforms = _asked_for(state)
-    if not platforms:  # Tests ran the matrix, on cells of their own.
+    platforms = _list_platforms(state)
+    if not platforms:  # Tests ran the matrix with test cells.
         return
     for name in platforms:
         did_not_run = {"cell": name, "mark": "FAILED", "line": "it did not run; see above"}
         outcomes.setdefault(name, did_not_run)
-    if len(outcomes) < 2:  # Of one, its own line was the last.
+    if len(outcomes) < 2:  # The line of a single one was printed last.
         return
     width = max(map(len, outcomes))
     print("\nplatforms")
-    for name, told in outcomes.items():
-        print(f"  {name.ljust(width)}  {told['mark']:7}  {told['line']}")
+    for name, outcome in outcomes.items():
+        print(f"  {name.ljust(width)}  {outcome['mark']:7}  {outcome['line']}")
     sys.stdout.flush()
 
 
-def _asked_for(state: State) -> list[str]:
-    """Return the environments of this call of tox that are platforms."""
+def _list_platforms(state: State) -> list[str]:
+    """Return the chosen environments of tox that are platforms."""
     try:
         return [
             name
             for name in state.envs.iter(only_active=True)
             if any("matrix run" in " ".join(c.args) for c in state.envs[name].conf["commands"])
         ]
-    except Exception:  # tox itself has said what is wrong with its configuration.
+    except Exception:  # tox has already reported what is wrong with its configuration.
         return []

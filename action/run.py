@@ -1,4 +1,4 @@
-"""What action.yml runs: measure, annotate, write the step summary, a report and SARIF.
+"""The program of action.yml: measure, annotate, write the step summary, a report and SARIF.
 
 Inputs are the environment variables PROBES_COMMAND, PROBES_BASELINE, PROBES_ALLOW, PROBES_ONLY and
 PROBES_OUTPUT.  The exit status is that of ``probes report`` or ``probes gate``.

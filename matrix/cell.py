@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from probes.differences import architecture
+from probes.differences import find_architecture
 from probes.environment import describe
 from probes.errors import CommandError
 from probes.fact import Platform
@@ -109,7 +109,7 @@ def name_baseline(name: str) -> str:
     """Return the name of a cell's baseline: ``here`` is a different platform on each host."""
     if name != "here":
         return name
-    machine = architecture(host.machine(), 8 * struct.calcsize("P"))
+    machine = find_architecture(host.machine(), 8 * struct.calcsize("P"))
     if host.system() != "Linux":
         return f"{host.system().lower()}{host.release().partition('.')[0]}-{machine}"
     try:

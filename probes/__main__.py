@@ -3,13 +3,13 @@
 import gc
 import sys
 
-# A short life, that makes little to collect: while it imports, looking for it takes a tenth of
-# the time, and in the probes' processes it would copy the memory they share.
+# The process is short-lived and makes little garbage.  During imports, collections take a tenth of
+# the time, and in the probes' processes they would copy shared memory.
 gc.disable()
 
 
 def _leave(signum: int, frame: object) -> None:
-    """Exit with 130 at once: an exception amid an import may come out as another (3.11)."""
+    """Exit with 130 at once, because during an import KeyboardInterrupt may become RuntimeError."""
     os._exit(130)
 
 
@@ -34,8 +34,8 @@ except ImportError as error:
         )
     raise SystemExit(3) from None
 except (MemoryError, OSError, SystemError) as error:
-    # As above.  A Python that may open no file, or have no more memory, reads no module.  Without
-    # memory CPython also raises SystemError, "error return without exception set".
+    # As above: without descriptors or memory, Python cannot import modules.  Without memory,
+    # CPython also raises SystemError, "error return without exception set".
     if sys.stderr:
         said = getattr(error, "strerror", None) or "Cannot allocate memory"
         sys.stderr.write(f"probes: {said} while the lab is read: raise ulimit -n or -v\n")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Optional
 
 from .allowances import Allowance
-from .differences import Difference, differences, gated_as
+from .differences import Difference, list_differences, make_gate_key
 from .errors import ReportError
 from .fact import (
     BLOCKED,
@@ -97,8 +97,8 @@ class Verdict:
 
     @property
     def differences(self) -> list[Difference]:
-        """How the environment of the report differs from that of the baseline."""
-        return differences(self.baseline.environment, self.report.environment)
+        """The differences between the environments of the baseline and the report."""
+        return list_differences(self.baseline.environment, self.report.environment)
 
     @property
     def not_in_baseline(self) -> list[str]:
@@ -194,7 +194,7 @@ def judge(
     Raises ReportError if the platforms differ in system, C library, width or architecture, and
     for a glob of ``allow`` that matches no configured fact.
     """
-    then, now = gated_as(baseline.environment), gated_as(report.environment)
+    then, now = make_gate_key(baseline.environment), make_gate_key(report.environment)
     if then != now:
         raise ReportError(
             f"the baseline is of {then}, the report of {now}: "
@@ -301,9 +301,8 @@ def approve(
         raise ReportError(f"not recorded: {', '.join(faults)} could not be measured reliably")
     missing = [id for id in asked if id not in report.facts]
     if missing:
-        raise ReportError(
-            f"not recorded: incomplete report: {len(missing)} facts missing, {missing[0]} first"
-        )
+        more = f" and {len(missing) - 1} other facts" if missing[1:] else ""
+        raise ReportError(f"not recorded: incomplete report, without {missing[0]}{more}")
     if not any(_has_answer(fact) for fact in report):
         raise ReportError("not recorded: nothing was measured")
     before = baseline.later.get("approvals", []) if baseline else []

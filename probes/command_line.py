@@ -19,10 +19,10 @@ PROGRAMS = ("probes", "papaya", "matrix")
 
 
 class Parser(argparse.ArgumentParser):
-    """Take a command's arguments and options in any order, as users type them.
+    """Accept a command's arguments and options in any order.
 
-    Say in one line what is wrong with them, and exit with status 2.  ``options`` adds a command's
-    own options when the command is used.
+    Report a mistake in one line, and exit with status 2.  ``options`` adds a command's options
+    when the command is used, so that other commands start faster.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         self._takes_any_order = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse what this command does not know; argparse would leave that to its parent."""
+        """Report unknown options for this command; argparse leaves that to its parent."""
         add, self.options = self.options, None
         if add:
             add(self)
@@ -43,8 +43,8 @@ class Parser(argparse.ArgumentParser):
             # The name of a command comes before the command's options.
             found, unknown = super().parse_known_args(args, namespace)
         else:
-            # argparse by itself refuses arguments after an option, as in `run CELL --json CELL`.
-            self._takes_any_order = True  # What follows calls this method again.
+            # By default argparse refuses arguments after an option, as in `run CELL --json CELL`.
+            self._takes_any_order = True  # The next call calls this method again.
             try:
                 found, unknown = self.parse_known_intermixed_args(args, namespace)
             finally:
@@ -54,11 +54,11 @@ class Parser(argparse.ArgumentParser):
         return found, unknown
 
     def print_help(self, file: Any = None) -> None:
-        """Print the help, or raise OSError; argparse would ignore a full disk."""
+        """Print the help, or raise OSError; argparse ignores a full disk."""
         write_standard_output(self.format_help().encode("utf-8", "backslashreplace"))
 
     def error(self, message: str) -> NoReturn:
-        """See `argparse.ArgumentParser.error`."""
+        """Print the mistake and exit; see `argparse.ArgumentParser.error`."""
         name = self.prog
         for program in PROGRAMS:
             name = name.replace(called(program), program, 1)

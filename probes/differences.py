@@ -1,4 +1,4 @@
-"""How the platforms of two reports differ, and whether a gate may compare them at all."""
+"""Compare the platforms of two reports, and name what a gate needs to be the same."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _ALIKE = {
     "x86_64": "amd64", "x64": "amd64", "x86": "i386", "i86pc": "i386",
     "aarch64": "arm64", "aarch64_be": "arm64_be",
 }  # fmt: skip
-"""Machines as uname(2) names them, and the one name used here for each."""
+"""Machines as uname(2) names them, and the one name that the lab uses."""
 _NARROW = {
     "amd64": "i386", "arm64": "arm", "arm64_be": "armeb", "ppc64": "ppc", "ppc64le": "ppcle",
     "powerpc64": "powerpc", "mips64": "mips", "riscv64": "riscv32", "s390x": "s390",
     "sparc64": "sparc", "parisc64": "parisc", "loongarch64": "loongarch32",
 }  # fmt: skip
-"""What programs of 32 bits run as where the kernel names its machine as one of 64."""
+"""The architecture of 32-bit programs, by that of a 64-bit kernel."""
 _WIDE = {"i386": "amd64"}
-"""What programs of 64 bits run as where the machine's name says nothing of the width."""
+"""The architecture of 64-bit programs, if the machine's name is the same for both widths."""
 
 
-def architecture(machine: str, pointer_bits: int) -> str:
+def find_architecture(machine: str, pointer_bits: int) -> str:
     """Return one name for all spellings of a machine: ``amd64``, ``i386``, ``arm64``, ``arm``.
 
-    ``pointer_bits`` decides where one kernel runs programs of two widths: with setarch(8), or
-    without, uname(2) names the machine of a 32-bit program on a 64-bit kernel either way.
+    ``pointer_bits`` decides if one kernel runs programs of two widths, because what uname(2)
+    returns to a 32-bit program on a 64-bit kernel depends on setarch(8).
     """
     name = machine.lower()
     if re.fullmatch(r"i[3-6]86", name):
@@ -41,21 +41,21 @@ def architecture(machine: str, pointer_bits: int) -> str:
     return by_width.get(name, name)
 
 
-def kernel(platform: Platform) -> str:
-    """Return the kernel's name: gVisor answers as Linux, but is a kernel of its own."""
+def name_kernel(platform: Platform) -> str:
+    """Return the kernel's name; gVisor identifies as Linux, but is another kernel."""
     return "gvisor" if platform.hypervisor == "gvisor" else platform.system.lower()
 
 
-def gated_as(platform: Platform) -> str:
-    """Return what two platforms must have in common to be gated: ``linux-glibc-64 on amd64``."""
-    own = kernel(platform)
+def make_gate_key(platform: Platform) -> str:
+    """Return what a gate needs to be the same in both reports: ``linux-glibc-64 on amd64``."""
+    own = name_kernel(platform)
     by = "" if own == platform.system.lower() else f", kernel {own}"
-    return f"{platform.key} on {architecture(platform.machine, platform.pointer_bits)}{by}"
+    return f"{platform.key} on {find_architecture(platform.machine, platform.pointer_bits)}{by}"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that the environments of two reports have not in common."""
+    """One difference between the environments of two reports."""
 
     what: str
     was: str
@@ -81,53 +81,53 @@ _LABELS = {
 }
 
 
-def differences(then: Platform, now: Platform) -> list[Difference]:
-    """Return all that the environments have not in common, in the order of their fields.
+def list_differences(then: Platform, now: Platform) -> list[Difference]:
+    """Return all differences between the environments, in the order of their fields.
 
     Fields that this version does not know are compared too.
     """
     found: list[Difference] = []
     for name in dict.fromkeys((*Platform._fields(), *sorted({*then.later, *now.later}))):
-        old, new = _value(then, name), _value(now, name)
-        # Another release is another build: saying so twice tells nothing more.
+        old, new = _get_value(then, name), _get_value(now, name)
+        # The build differs whenever the release does: one of them is enough.
         if old != new and not (name == "version" and then.release != now.release):
-            found += _compared(_LABELS.get(name, name), old, new)
+            found += _compare(_LABELS.get(name, name), old, new)
     return found
 
 
-def _value(platform: Platform, name: str) -> Any:
+def _get_value(platform: Platform, name: str) -> Any:
     if name == "interfaces":
-        return _network(platform.interfaces)
+        return _describe_network(platform.interfaces)
     if name in Platform._fields():
         return getattr(platform, name)
     return platform.later.get(name)
 
 
-def _network(interfaces: Mapping[str, Any]) -> str:
-    """Return which addresses there are; the names of interfaces change at every boot."""
+def _describe_network(interfaces: Mapping[str, Any]) -> str:
+    """Return which families have addresses; the names of interfaces change at every boot."""
     own = {family for name in interfaces if name.startswith("lo") for family in interfaces[name]}
     others = {
         family for name in interfaces if not name.startswith("lo") for family in interfaces[name]
     }
     if not interfaces:
         return ""
-    return f"loopback {_listed(own)}; others {_listed(others)}"
+    return f"loopback {_join(own)}; others {_join(others)}"
 
 
-def _listed(families: set[str]) -> str:
+def _join(families: set[str]) -> str:
     return " and ".join(sorted(families)) or "none"
 
 
-def _compared(label: str, old: Any, new: Any) -> Iterator[Difference]:
+def _compare(label: str, old: Any, new: Any) -> Iterator[Difference]:
     if not (isinstance(old, Mapping) and isinstance(new, Mapping)) or not (old and new):
-        yield Difference(label, _shown(old), _shown(new))
+        yield Difference(label, _show(old), _show(new))
         return
     for name in sorted({*old, *new}):
         if old.get(name) != new.get(name):
-            yield from _compared(f"{label} {name}", old.get(name), new.get(name))
+            yield from _compare(f"{label} {name}", old.get(name), new.get(name))
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     if isinstance(value, Mapping) and value:
         return f"{len(value)} recorded"
     if value in (None, "", {}, []):

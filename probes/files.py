@@ -1,4 +1,4 @@
-"""Write to a descriptor, standard output or standard error, until everything is written."""
+"""Open files, and write to files and descriptors until everything is written."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Optional, Union
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write ``data`` to the descriptor, whole.  Raise OSError if not all of it can be written.
+    """Write all of ``data`` to the descriptor, or raise OSError.
 
-    One write(2) may take a part: of what fits on a disk, or into a pipe that does not
-    block.  A descriptor that would block is waited for, because O_NONBLOCK belongs to
-    the pipe or terminal, and perhaps another program set it.
+    One write(2) may write only a part, such as what fits on the disk or into a pipe.  If the
+    descriptor would block, wait, because another program may have set O_NONBLOCK: it belongs to
+    the pipe or terminal.
     """
     left = memoryview(data)
     while left:
@@ -31,16 +31,16 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def write_standard_output(data: bytes) -> None:
-    """Write ``data`` to standard output, whole.  Raise OSError that names it.
+    """Write all of ``data`` to standard output, or raise OSError that names it.
 
-    Not by `sys.stdout`: with ``python -u`` its write may take a part and not say so.
+    `sys.stdout.write` is not used, because with ``python -u`` it may write only a part.
     """
     if sys.stdout is None:  # It was closed when Python started.
         raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard output")
     try:
         descriptor = sys.stdout.fileno()
     except (OSError, ValueError):
-        # The caller put something else in its place, in memory.
+        # The caller replaced it with an object in memory.
         sys.stdout.buffer.write(data)
         return
     try:
@@ -52,7 +52,7 @@ def write_standard_output(data: bytes) -> None:
 
 
 def write_standard_error(text: str) -> None:
-    """Write to standard error; if that fails, only the exit status tells."""
+    """Write to standard error, and ignore errors: the exit status still tells of a failure."""
     stderr = sys.stderr
     if stderr is None:
         return
@@ -62,7 +62,7 @@ def write_standard_error(text: str) -> None:
         own = False
     with contextlib.suppress(OSError, ValueError):
         if not own:
-            stderr.write(text)  # A caller, such as papaya, collects it.
+            stderr.write(text)  # A caller has replaced it.
         stderr.flush()
     if own:
         with contextlib.suppress(OSError):
@@ -70,22 +70,22 @@ def write_standard_error(text: str) -> None:
 
 
 def open_standard_descriptors() -> None:
-    """Open descriptors 0, 1 and 2 if they are closed, or another file would get the number."""
+    """Open descriptors 0, 1 and 2 if they are closed, or other files would get their numbers."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
-            descriptor = _open_in_place_of(number)
+            descriptor = _open_replacement(number)
             if descriptor != number:
                 os.dup2(descriptor, number)
                 os.close(descriptor)
             setattr(sys, name, open(number, mode, closefd=False))
 
 
-def _open_in_place_of(number: int) -> int:
-    """Open a descriptor that reads nothing; output to it fails if it is standard output."""
+def _open_replacement(number: int) -> int:
+    """Open a descriptor that has no input; if it is standard output, writing to it fails."""
     with contextlib.suppress(OSError):
-        # Read-only in place of standard output: a program that writes to it is told.
+        # Read-only for standard output, so that a program that writes to it gets an error.
         return os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
-    # Not even a null device: a pipe without its other end reads nothing and takes nothing.
+    # Without a null device, use a pipe whose other end is closed.
     reading, writing = os.pipe()
     kept, other = (writing, reading) if number == 2 else (reading, writing)
     os.close(other)
@@ -102,18 +102,18 @@ def _wait_until_writable(descriptor: int) -> None:
 
 
 def open_at_once(path: str, flags: int) -> int:
-    """Open a file; a FIFO that nobody writes to is empty, not a reason to wait for ever."""
+    """Open a file without waiting for the writer of a FIFO; without one the FIFO is empty."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
     os.set_blocking(descriptor, True)
     return descriptor
 
 
 def write_whole(path: Union[str, os.PathLike[str]], text: Union[str, bytes]) -> None:
-    """Write ``text`` to ``path`` through a file beside it, so that no reader sees a part.
+    """Write ``text`` to ``path`` through a temporary file, so that no reader sees a part.
 
-    A symbolic link stays one: the file it leads to is written.  What is no plain
-    file (a terminal, a pipe, /dev/stdout) is written straight to.  Raises OSError
-    that names ``path``; what was there stays.
+    If ``path`` is a symbolic link, write the file that it leads to.  If it is not a regular file
+    (a terminal, a pipe, /dev/stdout), write to it directly.  Raises OSError that names ``path``,
+    and leaves the old file as it was.
     """
     name = os.fspath(path)
     data = text.encode() if isinstance(text, str) else text
@@ -124,12 +124,12 @@ def write_whole(path: Union[str, os.PathLike[str]], text: Union[str, bytes]) -> 
 
 
 def _write_whole(name: str, data: bytes) -> None:
-    mode, owner = 0o666 & ~_umask(), (-1, -1)
+    mode, owner = 0o666 & ~_get_umask(), (-1, -1)
     with contextlib.suppress(FileNotFoundError):
         there = os.stat(name)
         descriptor = os.path.abspath(name).startswith(("/dev/std", "/dev/fd/", "/proc/"))
         if descriptor or not stat.S_ISREG(there.st_mode):
-            # Unbuffered: a buffer keeps what could not be written, and fails again when closed.
+            # Unbuffered, because a buffer fails again on close if it could not be written.
             with open(name, "ab", buffering=0) as file:
                 write_all(file.fileno(), data)
             return
@@ -156,7 +156,7 @@ def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _umask() -> int:
+def _get_umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

@@ -12,7 +12,7 @@ except ImportError:  # A Python that was built without it.
 
 
 def descriptors(otherwise: int) -> int:
-    """Return how many descriptors are allowed; ``otherwise`` if that is unlimited or unknown."""
+    """Return how many descriptors are allowed; ``otherwise`` if unlimited or unknown."""
     if resource is None:
         return otherwise
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -21,7 +21,7 @@ def descriptors(otherwise: int) -> int:
 
 @contextlib.contextmanager
 def no_core_files() -> Iterator[None]:
-    """Have what crashes leave no core file: a trial of the lens or a probe may."""
+    """Write no core files, because tests of the lens and probes may crash."""
     if resource is None:
         yield
         return

@@ -97,7 +97,7 @@ class Probe:
             raise
 
     def documented_for(self, platform: Platform) -> Optional[tuple[str, Value]]:
-        """Return the documented value for the most specific name of ``platform``, and that name."""
+        """Return the most specific name of ``platform`` with a documented value, and the value."""
         for name in platform.names:
             if name in self.documented:
                 return name, self.documented[name]

@@ -1,4 +1,4 @@
-"""A pytest plugin: tests that need a fact of this platform, and the facts as a fixture.
+"""A pytest plugin: skip tests by facts of this platform, and use the facts as a fixture.
 
     @pytest.mark.requires_fact("sockets.v6only_default", False)
     def test_both_families(): ...
@@ -6,9 +6,9 @@
     def test_backlog(facts):
         assert facts["sockets.backlog_limit"].value >= 128
 
-Nothing is measured before a test asks, and then once per session; under pytest-xdist the first
-worker that asks measures, and the others on the same machine read what it wrote into a folder of
-the controller.  ``--probes-report FILE`` takes a recorded report instead.
+The first test that needs a fact measures, once per session.  With pytest-xdist, the first worker
+measures, and other workers on the same machine read its report from a folder of the controller.
+``--probes-report FILE`` takes a recorded report instead.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MARKER = (
     "that value; with strict, fail it"
 )
 TEXT, FOLDER = "probes_report_text", "probes_report_folder"
-"""What the controller of pytest-xdist gives its workers: a report, or a folder to share one in."""
+"""Keys of what the controller of pytest-xdist gives its workers: a report, or a folder for one."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove the folder that workers shared."""
+    """Remove the folder that the workers shared."""
     session = config.stash.get(_SESSION, None)
     if session and session.shared:
         shutil.rmtree(session.shared, ignore_errors=True)
@@ -56,7 +56,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a worker of pytest-xdist the report, or the folder in which it is shared."""
+    """Give a worker of pytest-xdist the report, or the folder for it."""
     session = node.config.stash[_SESSION]
     if session.text is not None:
         node.workerinput[TEXT] = session.text
@@ -73,32 +73,34 @@ def facts(pytestconfig: pytest.Config) -> Report:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test whose platform is not the required one, before its fixtures are set up."""
-    for why in _all_unmet(item, strict=False):
+    """Skip a test whose required fact differs, before its fixtures are set up."""
+    for why in _explain_all(item, strict=False):
         pytest.skip(why)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
-    """Fail such a test if its marker is strict; in its setup that would be an error."""
-    for why in _all_unmet(item, strict=True):
+    """Fail such a test if its marker is strict; during setup that would be an error."""
+    for why in _explain_all(item, strict=True):
         pytest.fail(why, pytrace=False)
 
 
-def _all_unmet(item: pytest.Item, strict: bool) -> Iterator[str]:
-    """Why each marker's fact is not what it requires, of those that are ``strict`` or not."""
+def _explain_all(item: pytest.Item, strict: bool) -> Iterator[str]:
+    """Yield why facts are not as markers require, for the markers that are ``strict`` or not."""
     for mark in item.iter_markers("requires_fact"):
-        id, value, is_strict = _arguments(*mark.args, **mark.kwargs)
-        if is_strict == strict and (why := _unmet(item.config.stash[_SESSION].report(), id, value)):
+        id, value, is_strict = _read_marker(*mark.args, **mark.kwargs)
+        if is_strict == strict and (
+            why := _explain(item.config.stash[_SESSION].report(), id, value)
+        ):
             yield why
 
 
-def _arguments(id: str, value: Value = True, *, strict: bool = False) -> tuple[str, Value, bool]:
-    """Return the marker's arguments.  Raises TypeError for others."""
+def _read_marker(id: str, value: Value = True, *, strict: bool = False) -> tuple[str, Value, bool]:
+    """Return the arguments of a marker.  Raises TypeError if they are wrong."""
     return id, value, strict
 
 
-def _unmet(report: Report, id: str, value: Value) -> str:
+def _explain(report: Report, id: str, value: Value) -> str:
     """Return why the fact is not ``value``; empty if it is."""
     from .fact import show
     from .invocation import called
@@ -118,7 +120,7 @@ def _unmet(report: Report, id: str, value: Value) -> str:
 
 
 class _Session:
-    """Where this session's report comes from, and the report once it is known."""
+    """Where the report of this session comes from, and the report once it is known."""
 
     def __init__(self, config: pytest.Config) -> None:
         given: dict[str, Any] = getattr(config, "workerinput", {})
@@ -139,26 +141,26 @@ class _Session:
             self.text = self._report.dumps()
 
     def report(self) -> Report:
-        """Return the report; fail the test that asks if there cannot be one."""
+        """Return the report; fail the test if there cannot be one."""
         from .errors import ReportError
 
         if self._report is None and not self._failed:
             try:
-                self._report = self._found()
+                self._report = self._find()
             except ReportError as error:
                 self._failed = f"probes: {error}"
         if self._report is None:
             pytest.fail(self._failed, pytrace=False)
         return self._report
 
-    def _found(self) -> Report:
+    def _find(self) -> Report:
         import probes
 
         from .fact import Report
 
         if self.text is not None:
             return Report.loads(self.text)
-        # A worker on another machine, where there is no such folder, is another platform.
+        # A worker without the folder is on another machine, and measures that platform.
         if not self.folder or not os.path.isdir(self.folder):
             return probes.measure()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .differences import architecture, kernel
+from .differences import find_architecture, name_kernel
 from .errors import ReportError
 from .fact import Platform, Report
 from .invocation import called
@@ -80,8 +80,8 @@ def kind_of(platform: Platform) -> tuple[object, ...]:
     """Return what a platform has in common with its baseline, whatever patches it has."""
     # A Linux distribution names its release, and may run on the kernel of another one.
     release = platform.distribution or platform.release.partition(".")[0]
-    machine = architecture(platform.machine, platform.pointer_bits)
-    return (platform.key, machine, platform.emulated_32_bit, release, kernel(platform))
+    machine = find_architecture(platform.machine, platform.pointer_bits)
+    return (platform.key, machine, platform.emulated_32_bit, release, name_kernel(platform))
 
 
 def _minor(platform: Platform) -> str:

@@ -1,6 +1,6 @@
-"""What the gate says: text · json · markdown · junit · github · sarif, of one Verdict.
+"""Print the verdict of the gate: text · json · markdown · junit · github · sarif.
 
-First comes how the environments differ, as that may explain what changed.
+The differences of the environments come first, because they may explain what changed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Group = tuple[Optional[Difference], list[Change]]
 
 
 def make_headline(verdict: Verdict) -> str:
-    """One line: what came of it."""
+    """Return the result in one line."""
     failing = verdict.failing(*FAILING)
     allowed = sum(bool(change.allowed_because) for change in verdict.changes)
     new, unasked = (len(verdict.failing(kind)) for kind in (NEW, UNASKED))
@@ -46,7 +46,7 @@ def make_headline(verdict: Verdict) -> str:
     if unasked:
         parts.append(f"{unasked} not asked")
     if verdict.unasked:
-        parts.append("nothing the baseline knows could be measured")
+        parts.append("no fact of the baseline could be measured")
     elif not (failing or verdict.complaints or allowed or new or unasked):
         parts.append("unchanged")
     passed = "gate passed" if verdict.status == 0 else "gate FAILED"
@@ -62,9 +62,9 @@ _KINDS = {
 
 
 def group_by_cause(changes: Iterable[Change]) -> list[Group]:
-    """Return the changes that no setting caused, then those of each setting that did.
+    """Return the changes without a cause, then a group for each setting that caused some.
 
-    Those of one setting that are allowed and those that are not are two groups.
+    If only some of a setting's changes are allowed, they are two groups.
     """
     groups: dict[tuple[Optional[Difference], bool], list[Change]] = {(None, False): []}
     for change in changes:
@@ -74,7 +74,7 @@ def group_by_cause(changes: Iterable[Change]) -> list[Group]:
 
 
 def make_heading(cause: Difference, changes: Sequence[Change]) -> str:
-    """Say which setting changed, how, and how many facts with it: one line above them."""
+    """Return the line above a group: the setting, its change, and how many facts changed."""
     reasons = list(dict.fromkeys(c.allowed_because for c in changes if c.allowed_because))
     allowed = f"; Allowed: {'; '.join(reasons)}" if reasons else ""
     return (
@@ -87,7 +87,7 @@ def _count_facts(number: int) -> str:
 
 
 def describe_change(change: Change, probes: Probes) -> str:
-    """Old and new answer, what to do about it, and where it is written."""
+    """Return the old and the new answer, the advice and the reference, in one line."""
     by = f" by {change.cause}" if change.cause else ""
     says = f"{change.id}: {change.was} -> {change.now} ({change.scope}, {change.kind}{by})"
     parts = [f"{says}: {change.why_not}" if change.why_not else says]
@@ -100,7 +100,7 @@ def describe_change(change: Change, probes: Probes) -> str:
 
 
 def list_unasked(verdict: Verdict) -> list[str]:
-    """What only root may ask, in one line; none where all was asked."""
+    """Return one line with the facts that need root; none if all were asked."""
     ids = [change.id for change in verdict.failing(UNASKED)]
     return (
         [f"not asked here: needs root, {_count_facts(len(ids))}: {', '.join(ids)}"] if ids else []
@@ -108,7 +108,7 @@ def list_unasked(verdict: Verdict) -> list[str]:
 
 
 def note_newer_lab(verdict: Verdict) -> list[str]:
-    """One line if the lab asks what the baseline does not know yet; none otherwise."""
+    """Return one line if the baseline lacks facts because the lab is newer; otherwise none."""
     number = len(verdict.not_in_baseline)
     if not number:
         return []
@@ -118,7 +118,7 @@ def note_newer_lab(verdict: Verdict) -> list[str]:
 
 
 def render_changes(verdict: Verdict, probes: Probes) -> str:
-    """How the environments differ and a line a change, and nothing of what comes of them."""
+    """Return the differences of the environments, and a line per change, without the result."""
     from .renderings import safe
 
     lines = [f"environment: {difference}" for difference in verdict.differences]
@@ -134,7 +134,7 @@ def render_changes(verdict: Verdict, probes: Probes) -> str:
 
 
 def _drop_cause(change: Change) -> Change:
-    """``change`` as it is said below the heading of its cause, which has what they share."""
+    """Return ``change`` without what the heading of its group already has."""
     return replace(change, cause=None, allowed_because="") if change.cause else change
 
 
@@ -218,7 +218,7 @@ def _render_markdown(verdict: Verdict, probes: Probes, style: Style) -> str:
 def _render_junit(verdict: Verdict, probes: Probes, style: Style) -> str:
     from xml.etree.ElementTree import Element, SubElement
 
-    from .renderings.junit import add_counts, add_properties, document, make_legal
+    from .renderings.junit import add_counts, add_properties, escape, make_document
 
     changes = {change.id: change for change in verdict.changes}
     gate = Element("testsuite", name="probes gate")
@@ -230,23 +230,23 @@ def _render_junit(verdict: Verdict, probes: Probes, style: Style) -> str:
         change = changes.get(id)
         cause = change.cause if change else None
         if cause not in suites:
-            suites[cause] = Element("testsuite", name=make_legal(str(cause)))
+            suites[cause] = Element("testsuite", name=escape(str(cause)))
         case = SubElement(suites[cause], "testcase", classname=id.split(".")[0], name=id)
         if change is None or change.allowed_because or change.kind in (NEW, UNASKED):
             fact = verdict.report.get(id)
             if fact and not fact.measured:
-                message = make_legal(f"{fact.status}: {fact.reason}")
+                message = escape(f"{fact.status}: {fact.reason}")
                 SubElement(case, "skipped", message=message)
             continue
         tag = "error" if change.kind == FAULT else "failure"
-        SubElement(case, tag, message=make_legal(describe_change(change, probes)))
+        SubElement(case, tag, message=escape(describe_change(change, probes)))
     for complaint in verdict.complaints:
-        case = SubElement(gate, "testcase", classname="allowed", name=make_legal(complaint))
-        SubElement(case, "failure", message=make_legal(complaint))
+        case = SubElement(gate, "testcase", classname="allowed", name=escape(complaint))
+        SubElement(case, "failure", message=escape(complaint))
     if verdict.unasked:
         case = SubElement(gate, "testcase", classname="gate", name="measured")
         SubElement(case, "failure", message=make_headline(verdict))
-    return document(*map(add_counts, suites.values()))
+    return make_document(*map(add_counts, suites.values()))
 
 
 def _render_github(verdict: Verdict, probes: Probes, style: Style) -> str:
@@ -258,7 +258,7 @@ def _render_github(verdict: Verdict, probes: Probes, style: Style) -> str:
 
 
 def _render_sarif(verdict: Verdict, probes: Probes, style: Style) -> str:
-    from .renderings.sarif import document
+    from .renderings.sarif import make_document
 
     allowed: dict[str, str] = {}
     failing = set()
@@ -268,19 +268,19 @@ def _render_sarif(verdict: Verdict, probes: Probes, style: Style) -> str:
             allowed[title] = change.allowed_because
         else:
             failing.add(title)
-    # Of a setting only a part of whose facts is allowed, the result is of the other part.
+    # If only some facts of a setting are allowed, its result is a finding.
     allowed = {title: because for title, because in allowed.items() if title not in failing}
-    # How the environments differ is no finding, and neither is what nobody could ask.
+    # Differences of the environments, and facts that were not asked, are not findings.
     found = [
         each for each in _list_findings(verdict, probes) if each[0] == "error" or each[2] in allowed
     ]
     ids = list(verdict.report.facts)
-    return document(verdict.report.environment, ids, found, probes, allowed)
+    return make_document(verdict.report.environment, ids, found, probes, allowed)
 
 
 def _list_findings(verdict: Verdict, probes: Probes) -> list[Annotation]:
-    """What there is to say of the baseline's file, and of that of the allowed differences."""
-    # A user's repository has the baseline, and not our source.
+    """Return annotations of the baseline and of the allowed differences."""
+    # A user's repository has the baseline, but not the lab's source.
     baseline = (verdict.path, 1) if verdict.path else None
     allowed = (find_allowances(verdict.path), 1) if verdict.path else None
     found: list[Annotation] = []
@@ -319,5 +319,5 @@ FORMATS = tuple(_RENDERINGS)
 
 
 def render_verdict(name: str, verdict: Verdict, probes: Probes, style: Style) -> str:
-    """The verdict in one of the formats text, json, markdown, junit, github and sarif."""
+    """Return the verdict in the format ``name``, one of `FORMATS`."""
     return _RENDERINGS[name](verdict, probes, style)

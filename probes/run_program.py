@@ -1,7 +1,7 @@
 """Run another program and read its output.
 
-Not by `subprocess`: that and what it imports do work in every process that is
-forked afterwards, and the lab forks some six hundred.
+`subprocess` is not used, because after its import every forked process has more work, and the lab
+forks some six hundred.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def run(
 ) -> tuple[int, str]:
     """Run a program with empty input; return its wait status and its output as text.
 
-    What it writes to standard error is part of the output if ``errors_too``, else
-    thrown away.  Raises OSError if it cannot be run, and TimeoutError if it has not
-    ended after ``seconds``; it is killed then, with what it started.
+    With ``errors_too``, its standard error is part of the output; otherwise it is discarded.
+    Raises OSError if the program cannot be run, and TimeoutError if it has not ended after
+    ``seconds``; then it is killed together with the processes that it started.
     """
     nothing = open_nothing()
     try:
@@ -50,11 +50,11 @@ def run(
 
 
 def open_nothing() -> int:
-    """Open a descriptor that reads nothing and forgets what is written to it."""
+    """Open a descriptor that has no input and discards output."""
     try:
         return os.open(os.devnull, os.O_RDWR)
     except OSError:
-        # A root folder without /dev: a file that has no name any more does as well.
+        # There is no /dev: use a file that has been unlinked.
         folder = os.environ.get("TMPDIR") or "/tmp"
         path = os.path.join(folder, f"nothing-{os.getpid()}")
         nothing = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
@@ -94,9 +94,9 @@ def _spawn(
             (os.POSIX_SPAWN_DUP2, descriptor, number)
             for number, descriptor in enumerate(descriptors)
         ],
-        # Python ignores them; other programs expect the default.
+        # Python ignores these signals; other programs expect the default.
         setsigdef=_PYTHON_IGNORES,
-        # A group of its own, so that what it started is killed with it.
+        # In a new group, so that the processes that it starts can be killed with it.
         setpgroup=0,
     )
 
@@ -104,7 +104,7 @@ def _spawn(
 def _fork(
     command: Sequence[str], descriptors: Sequence[int], environment: Mapping[str, str]
 ) -> int:
-    """Do the same where Python has no posix_spawnp(), as PyPy has none."""
+    """Start a program with fork() on a Python without posix_spawnp(), such as PyPy."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -121,7 +121,7 @@ def _fork(
             os._exit(127)
     os.close(writing)
     with open(reading, "rb") as failure:
-        # Empty once the program runs: it does not inherit the other end.
+        # Empty once the program runs, because it does not inherit the other end.
         said = failure.read()
     if said:
         os.waitpid(pid, 0)

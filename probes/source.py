@@ -1,4 +1,4 @@
-"""Docstrings read from the source, because ``python -OO`` drops them from the code."""
+"""Read docstrings from the source, because ``python -OO`` drops them from the code."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from typing import Any, Callable
 
 
 def read_docstring(function: Callable[..., Any]) -> str:
-    """Return the docstring of a function as its module's source has it, "" if there is none.
+    """Return the docstring of a function from the source of its module, "" if it has none.
 
-    The source is the importer's: a file, or an entry of an archive.
+    The module's loader reads the source: a file, or an entry of an archive.
     """
-    # `ast` takes a while to import, and is needed under -OO alone.
     code = function.__code__
     loader = function.__globals__.get("__loader__")
     if not hasattr(loader, "get_source"):
         return ""
-    return _docstrings(loader, function.__module__).get((code.co_name, code.co_firstlineno), "")
+    return _read_docstrings(loader, function.__module__).get(
+        (code.co_name, code.co_firstlineno), ""
+    )
 
 
 @functools.cache
-def _docstrings(loader: Any, module: str) -> dict[tuple[str, int], str]:
-    import ast
+def _read_docstrings(loader: Any, module: str) -> dict[tuple[str, int], str]:
+    import ast  # Slow to import, and needed only with -OO.
 
     found = {}
     for node in ast.walk(ast.parse(loader.get_source(module) or "")):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from probes import Platform
-from probes.differences import architecture, differences, gated_as, kernel
+from probes.differences import find_architecture, list_differences, make_gate_key, name_kernel
 
 HERE = Platform("Linux", "6.1.0", "x86_64", "glibc", "2.36", 64)
 
@@ -31,15 +31,15 @@ HERE = Platform("Linux", "6.1.0", "x86_64", "glibc", "2.36", 64)
     ],
 )  # fmt: skip
 def test_one_name_for_all_spellings_of_a_machine(machine: str, bits: int, name: str) -> None:
-    assert architecture(machine, bits) == name
+    assert find_architecture(machine, bits) == name
 
 
 def test_gvisor_is_a_kernel_of_its_own() -> None:
-    assert kernel(HERE) == "linux"
-    assert kernel(replace(HERE, hypervisor="kvm")) == "linux"
-    assert kernel(replace(HERE, hypervisor="gvisor")) == "gvisor"
-    assert gated_as(HERE) == "linux-glibc-64 on amd64"
-    assert gated_as(replace(HERE, hypervisor="gvisor")) == (
+    assert name_kernel(HERE) == "linux"
+    assert name_kernel(replace(HERE, hypervisor="kvm")) == "linux"
+    assert name_kernel(replace(HERE, hypervisor="gvisor")) == "gvisor"
+    assert make_gate_key(HERE) == "linux-glibc-64 on amd64"
+    assert make_gate_key(replace(HERE, hypervisor="gvisor")) == (
         "linux-glibc-64 on amd64, kernel gvisor"
     )
 
@@ -67,19 +67,19 @@ def test_gvisor_is_a_kernel_of_its_own() -> None:
     ],
 )  # fmt: skip
 def test_what_differs_is_said(changed: dict[str, Any], said: str) -> None:
-    assert [str(each) for each in differences(HERE, replace(HERE, **changed))] == [said]
-    assert differences(replace(HERE, **changed), replace(HERE, **changed)) == []
+    assert [str(each) for each in list_differences(HERE, replace(HERE, **changed))] == [said]
+    assert list_differences(replace(HERE, **changed), replace(HERE, **changed)) == []
 
 
 def test_another_release_is_another_build() -> None:
     then, now = replace(HERE, version="#1"), replace(HERE, version="#2", release="7.0")
-    assert [each.what for each in differences(then, now)] == ["kernel release"]
+    assert [each.what for each in list_differences(then, now)] == ["kernel release"]
 
 
 def test_of_settings_those_that_differ_are_said() -> None:
     then = replace(HERE, sysctls={"a": "1", "b": "2", "c": "3"})
     now = replace(HERE, sysctls={"a": "1", "b": "4", "d": "5"})
-    assert [str(each) for each in differences(then, now)] == [
+    assert [str(each) for each in list_differences(then, now)] == [
         "sysctl b: 2 -> 4", "sysctl c: 3 -> none", "sysctl d: none -> 5"
     ]  # fmt: skip
 
@@ -87,9 +87,9 @@ def test_of_settings_those_that_differ_are_said() -> None:
 def test_the_names_of_interfaces_are_of_no_account() -> None:
     then = replace(HERE, interfaces={"lo": ["inet"], "veth1": ["inet"]})
     now = replace(HERE, interfaces={"lo": ["inet"], "eth0": ["inet"]})
-    assert differences(then, now) == []
+    assert list_differences(then, now) == []
     now = replace(now, interfaces={"lo": ["inet"], "eth0": ["inet6"]})
-    (found,) = differences(then, now)
+    (found,) = list_differences(then, now)
     assert (found.was, found.now) == (
         "loopback inet; others inet", "loopback inet; others inet6"
     )  # fmt: skip
@@ -98,7 +98,7 @@ def test_the_names_of_interfaces_are_of_no_account() -> None:
 def test_fields_of_a_later_version_are_compared_too() -> None:
     then = {"later": {"offset": 8, "width": 4, "in": {"a": 1, "b": 2}}, "note": [1], "x": {"y": 1}}
     now = {"later": {"offset": 12, "width": 4, "in": {"a": 1, "b": 3}}, "other": False, "x": 0.5}
-    found = differences(replace(HERE, later=then), replace(HERE, later=now))
+    found = list_differences(replace(HERE, later=then), replace(HERE, later=now))
     assert [str(each) for each in found] == [
         "later in b: 2 -> 3", "later offset: 8 -> 12", "note: [1] -> none", "other: none -> no",
         "x: 1 recorded -> 0.5",

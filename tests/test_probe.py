@@ -110,7 +110,7 @@ def test_a_value_of_the_type_that_is_measured_is_taken(
     ],
 )
 def test_a_platform_nobody_has_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="no platform's name"):
+    with pytest.raises(ValueError, match="not the name of a platform"):
         register(asked_bool, {name: True})
 
 
@@ -136,10 +136,10 @@ def test_what_a_report_is_compared_by_may_be_documented() -> None:
     ("hangs_on", "said"),
     [
         ("bindv6only", "'bindv6only', which is not the name of a setting"),
-        ("net.core somaxconn", "no setting's name"),
-        ("net/core/somaxconn", "no setting's name"),
-        ({"linux": ""}, "no setting's name"),
-        ({"linux": 1}, "no setting's name"),
+        ("net.core somaxconn", "not the name of a setting"),
+        ("net/core/somaxconn", "not the name of a setting"),
+        ({"linux": ""}, "not the name of a setting"),
+        ({"linux": 1}, "not the name of a setting"),
         ({"Linux": "net.core.somaxconn"}, "'Linux', which is not the name of a platform"),
         (("net.core.somaxconn",), "write a name, or one for each system"),
     ],

@@ -1,11 +1,10 @@
-"""A report in one of several forms: a format is a module of this package with a `render`.
+"""Formats of a report: a format is a module of this package with a `render`.
 
     def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str: ...
 
-A new format is one new file.  What formats share is here: what they say of a
-platform and of a fact, and `safe`, through which every word of a report goes.  A
-report may come from elsewhere, so a fact may have no `Probe`, and its strings
-may hold anything.
+A new format is one new file.  This module has what formats share: texts about the platform and
+the facts, and `safe`, which every string of a report must pass.  A report may come from another
+host, so a fact may have no `Probe`, and its strings may hold anything.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ BOLD, FAINT, RED, YELLOW = "1", "2", "31", "33"
 
 @dataclass(frozen=True)
 class Style:
-    """How a report is laid out where the format leaves it open."""
+    """The layout of a report, as far as the format leaves it open."""
 
     width: Optional[int] = None
-    """Columns of the terminal; None in a pipe or a file: no wrapping."""
+    """Columns of the terminal; None, without wrapping, in a pipe or a file."""
     colour: bool = False
     verbose: bool = False
 
@@ -50,24 +49,21 @@ def render(
 
 
 safe = printable
-"""Text with every control character shown as its escape, so that no terminal obeys it."""
+"""Escape control characters, so that no terminal obeys them."""
 
 
 def paint(text: str, colour: str, style: Style) -> str:
-    """``text`` in a colour, where colours are wanted."""
+    """Return ``text`` in a colour, if the style has colours."""
     return f"\x1b[{colour}m{text}\x1b[0m" if style.colour and text else text
 
 
 def bold(text: str, style: Style) -> str:
-    """``text`` in bold, where that is wanted."""
+    """Return ``text`` in bold, if the style has colours."""
     return paint(text, BOLD, style)
 
 
-# What there is to say ------------------------------------------------------------------
-
-
 def group_by_family(report: Report, probes: Mapping[str, Probe]) -> dict[str, list[Fact]]:
-    """The facts by family, each family in the catalogue's order, strangers last."""
+    """Return the facts by family, in the catalogue's order, with unknown facts last."""
     order = {id: place for place, id in enumerate(probes)}
     found: dict[str, list[Fact]] = {}
     for fact in report:
@@ -78,23 +74,23 @@ def group_by_family(report: Report, probes: Mapping[str, Probe]) -> dict[str, li
 
 
 def find_question(fact: Fact, probes: Mapping[str, Probe]) -> str:
-    """What was asked; the id of a fact this catalogue does not know."""
+    """Return the question, or the id of a fact that this catalogue does not know."""
     return probes[fact.id].question if fact.id in probes else fact.id
 
 
 def differs(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> bool:
-    """Whether the answer is not the one the platform documents."""
+    """Return whether the answer differs from what the platform documents."""
     return fact.id in probes and probes[fact.id].differs(fact, report.environment)
 
 
 def format_documented(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> str:
-    """The answer the platform documents and who says so, ``no (linux)``; empty if none does."""
+    """Return the documented answer and its platform, ``no (linux)``; empty if there is none."""
     promise = fact.id in probes and probes[fact.id].documented_for(report.environment)
     return f"{show(promise[1])} ({promise[0]})" if promise else ""
 
 
 def describe_platform(report: Report) -> list[tuple[str, str]]:
-    """Where and when it was measured, as labels and texts: all that could explain an answer."""
+    """Return labels and texts that say where and when the report was measured."""
     platform = report.environment
     width = f"{platform.pointer_bits}-bit"
     if platform.emulated_32_bit:
@@ -121,24 +117,24 @@ def describe_platform(report: Report) -> list[tuple[str, str]]:
         ("sysctls", ", ".join(f"{name}={value}" for name, value in platform.sysctls.items())),
         ("measured", f"{report.measured_at} {with_probes}"),
     ]
-    told = ((label, " ".join(filter(None, text.split(" ")))) for label, text in lines)
-    return [(label, safe(text)) for label, text in told if text]
+    shown = ((label, " ".join(filter(None, text.split(" ")))) for label, text in lines)
+    return [(label, safe(text)) for label, text in shown if text]
 
 
 _ADDRESSES = {"inet": "IPv4", "inet6": "IPv6"}
 
 
 def summarize(report: Report) -> str:
-    """``148 measured, 3 unsupported, 1 blocked, 0 timed out, 0 broken; 0.8 s``."""
+    """Return ``148 measured, 3 unsupported, 1 blocked, 0 timed out, 0 broken; 0.8 s``."""
     counts = report.counts()
-    said = [
+    parts = [
         f"{counts[status]} {status}" for status in STATUSES if status != UNSTABLE or counts[status]
     ]
-    return f"{', '.join(said)}; {report.seconds:.1f} s"
+    return f"{', '.join(parts)}; {report.seconds:.1f} s"
 
 
 def make_note(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> str:
-    """What must be said beside an answer: why there is none, or what it should have been."""
+    """Return the note beside an answer: why there is none, or the documented answer."""
     if fact.status != MEASURED:
         return fact.reason
     if differs(fact, report, probes):
@@ -147,9 +143,9 @@ def make_note(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> str:
 
 
 def group_shared_reasons(report: Report) -> dict[str, list[str]]:
-    """The facts that are blocked or unsupported for one and the same reason, by the first's id.
+    """Return groups of facts that are blocked or unsupported for the same reason, by first id.
 
-    Each group is of two facts or more, in the order of the ids.
+    A group has two facts or more, in the order of the ids.
     """
     groups: dict[tuple[str, str], list[str]] = {}
     for fact in report:
@@ -159,9 +155,9 @@ def group_shared_reasons(report: Report) -> dict[str, list[str]]:
 
 
 def make_reasons(report: Report) -> dict[str, str]:
-    """What a line says of a fact whose reason it shares: the reason once, then where it is."""
-    said: dict[str, str] = {}
+    """Return notes for facts that share a reason: the first has it, the others refer to it."""
+    notes: dict[str, str] = {}
     for first, ids in group_shared_reasons(report).items():
-        said.update(dict.fromkeys(ids, f"for the same reason as {first}"))
-        said[first] = f"{report[first].reason} ({len(ids)} facts)"
-    return said
+        notes.update(dict.fromkeys(ids, f"for the same reason as {first}"))
+        notes[first] = f"{report[first].reason} ({len(ids)} facts)"
+    return notes

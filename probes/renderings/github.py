@@ -1,6 +1,6 @@
-"""github: workflow commands of GitHub Actions: the facts in groups, annotations for what is odd.
+"""github: workflow commands of GitHub Actions: facts in groups, and annotations.
 
-GitHub shows ten annotations of a kind for a step; what is past that goes into the tenth.
+GitHub shows ten annotations of a kind per step; the tenth names all further ones.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,10 +23,11 @@ from .text import Layout
 MOST = 10
 
 Annotation = tuple[str, Optional[tuple[str, int]], str, str]
-"""Kind (error, warning or notice), the file and line it is about, title, text."""
+"""Kind (error, warning or notice), file and line, title, text."""
 
 
 def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
+    """Return the report as workflow commands."""
     layout = Layout(report, probes, Style())
     lines = _group("platform", (f"{label}: {text}" for label, text in describe_platform(report)))
     for family, facts in group_by_family(report, probes).items():
@@ -36,7 +37,7 @@ def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
 
 
 def list_findings(report: Report, probes: Mapping[str, Probe]) -> Iterator[Annotation]:
-    """What is odd in the report."""
+    """Yield an annotation for each fact that failed or differs from the documented answer."""
     for fact in report:
         yield from _annotation(fact, report, probes)
 
@@ -58,7 +59,7 @@ def _annotation(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> Iter
 
 
 def format_annotations(found: Iterable[Annotation]) -> str:
-    """The workflow commands for annotations, at most ten of a kind, the tenth naming the rest."""
+    """Return the workflow commands: at most ten of a kind, of which the tenth names the rest."""
     kinds: dict[str, list[Annotation]] = {}
     for annotation in found:
         kinds.setdefault(annotation[0], []).append(annotation)
@@ -76,7 +77,7 @@ def format_annotations(found: Iterable[Annotation]) -> str:
 
 
 def escape(text: str) -> str:
-    """``text`` as the data of a workflow command, which is one line."""
+    """Return ``text`` as the data of a workflow command, which is one line."""
     return safe(text).replace("%", "%25")
 
 
@@ -85,9 +86,9 @@ def _property(text: str) -> str:
 
 
 def defuse(line: str) -> str:
-    """A line of a log that the runner does not take for a command.
+    """Return a line of a log so that the runner does not take it for a command.
 
-    It obeys ``::name::`` at the start of a line and, of old, ``##[name]`` anywhere in it.
+    Commands are ``::name::`` at the start of a line and, in the old form, ``##[name]`` anywhere.
     """
     line = line.replace("##[", "# #[")
     start = len(line) - len(line.lstrip())

@@ -4,12 +4,12 @@
     #if PROBE_IS(accepting_accept_after_reset, ACCEPTED)
     #if !PROBE_MEASURED(locks_ofd_exists)
 
-A name that no fact has is a syntax error there, and not a silent 0 as it would be in
+The name of a fact that does not exist is a syntax error in these, but a silent 0 in
 PROBE_SIGNALS_LIBC_SIGNAL_RESTARTS, which is defined too.
 
-Whatever a report holds, the header compiles as C99 without a warning on the platform that
-the report is of.  On another it is an #error, unless PROBES_ANY_PLATFORM is defined; what the
-compiler does not tell of its target is never an error.
+On the platform of the report, the header compiles as C99 without a warning, whatever the report
+holds.  On another platform it is an #error unless PROBES_ANY_PLATFORM is defined.  If the compiler
+does not reveal its target, that is not an error.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..differences import architecture
+from ..differences import find_architecture
 from ..fact import Fact, Platform, Report, Value
 from ..probe import Probe
 from . import Style, describe_platform, find_question, group_by_family, safe, summarize
 
 LONGEST_STRING = 509
-"""Bytes of a string literal that every C compiler takes (C89 5.2.4.1)."""
+"""Bytes of the longest string literal that every C compiler accepts (C89 5.2.4.1)."""
 LONGEST_SLUG = 40
-"""A string longer than this is a text, not a word to ask the preprocessor for."""
+"""Characters of the longest string for which the preprocessor gets a macro."""
 
 
 def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
+    """Return the report as a C header."""
     lines = ["/* How the system calls of one host behave, measured there by probes.", " *"]
-    lines += [f" * {label:9}  {format_comment(text)}" for label, text in _describe_platform(report)]
+    lines += [f" * {label:9}  {format_comment(text)}" for label, text in _describe_host(report)]
     lines += [" *", f" * {format_comment(_summarize(report))}", " *", _NOTICE, " */"]
     lines += ["#ifndef PROBES_H", "#define PROBES_H"]
-    lines += _refusals(report.environment)
+    lines += _make_refusals(report.environment)
     lines.append(_ACCESS)
     if len(host := format_literal(str(report.environment))) <= LONGEST_STRING:
         lines += ["", "/* The host that was measured. */", f"#define PROBES_HOST {host}"]
@@ -43,7 +44,7 @@ def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
         lines += ["", f"/* {family} */"]
         for fact in facts:
             lines += ["", f"/* {format_comment(find_question(fact, probes))} */"]
-            lines += _lines(fact, macros)
+            lines += _make_lines(fact, macros)
     lines += ["", "#endif /* PROBES_H */"]
     return "\n".join(lines) + "\n"
 
@@ -63,18 +64,18 @@ _ACCESS = """
 #define PROBE_MEASURED(fact) PROBES_##fact##_MEASURED()"""
 
 
-def _describe_platform(report: Report) -> Iterator[tuple[str, str]]:
-    """What is known of the host; the time is SOURCE_DATE_EPOCH's if that is set."""
+def _describe_host(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield what is known about the host, with the time of SOURCE_DATE_EPOCH if that is set."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     for label, text in describe_platform(report):
         if label == "measured" and epoch is not None:
-            text = text.replace(report.measured_at, _date(epoch), 1).strip()
+            text = text.replace(report.measured_at, _format_date(epoch), 1).strip()
         if text:
             yield label, text
 
 
-def _date(epoch: str) -> str:
-    """Return the time of a reproducible build; nothing if there is none in ``epoch``."""
+def _format_date(epoch: str) -> str:
+    """Return the time of a reproducible build; "" if ``epoch`` is not a time."""
     try:
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(epoch)))
     except (ValueError, OverflowError, OSError):
@@ -82,7 +83,7 @@ def _date(epoch: str) -> str:
 
 
 def _summarize(report: Report) -> str:
-    """Return the counts, and how long it took if the same may not come out twice."""
+    """Return the counts, and the duration unless the build is reproducible."""
     text = summarize(report)
     return text.partition(";")[0] if "SOURCE_DATE_EPOCH" in os.environ else text
 
@@ -92,7 +93,7 @@ _SYSTEMS = {
     "openbsd": "__OpenBSD__", "dragonfly": "__DragonFly__", "darwin": "__APPLE__",
     "sunos": "__sun", "aix": "_AIX", "gnu": "__GNU__", "haiku": "__HAIKU__",
 }  # fmt: skip
-"""Systems as uname(2) names them, in lower case, and what compilers define for each."""
+"""Systems as uname(2) names them, in lower case, and the macro of each in compilers."""
 _FAMILIES = (
     ({"amd64", "i386"}, ("__x86_64__", "__x86_64", "__i386__", "__i386")),
     ({"arm64", "arm64_be", "arm", "armeb"}, ("__aarch64__", "__arm__")),
@@ -109,27 +110,31 @@ _FAMILIES = (
     ({"parisc64", "parisc", "hppa"}, ("__hppa__",)),
     ({"m68k"}, ("__m68k__",)),
 )
-"""Architectures that differ in width or byte order alone, and what compilers define for them."""
+"""Architectures that differ only in width or byte order, and their macros in compilers."""
 
 
-def _refusals(platform: Platform) -> Iterator[str]:
-    """An #error where the compiler's target is known to be another platform."""
+def _make_refusals(platform: Platform) -> Iterator[str]:
+    """Yield an #error for each way in which the compiler's target is another platform."""
     system = platform.system.lower()
-    machine = architecture(platform.machine, platform.pointer_bits)
+    machine = find_architecture(platform.machine, platform.pointer_bits)
     bits = platform.pointer_bits
     conditions = [
-        _other([macro], _SYSTEMS.values()) for name, macro in _SYSTEMS.items() if name == system
+        _make_condition([macro], _SYSTEMS.values())
+        for name, macro in _SYSTEMS.items()
+        if name == system
     ]
     every = [macro for _, macros in _FAMILIES for macro in macros]
-    conditions += [_other(macros, every) for names, macros in _FAMILIES if machine in names]
+    conditions += [
+        _make_condition(macros, every) for names, macros in _FAMILIES if machine in names
+    ]
     conditions.append(f"defined __SIZEOF_POINTER__ && __SIZEOF_POINTER__ * 8 != {bits}")
     yield from ("", "#ifndef PROBES_ANY_PLATFORM")
     for condition in conditions:
-        yield from _refusal(condition, platform)
+        yield from _make_refusal(condition, platform)
     if platform.libc in _C_LIBRARIES:
-        # Only a header of the C library says which that is, and every hosted one has this.
+        # Only a header of the C library identifies it, and every hosted one has <limits.h>.
         yield "#include <limits.h>"
-        yield from _refusal(_C_LIBRARIES[platform.libc], platform)
+        yield from _make_refusal(_C_LIBRARIES[platform.libc], platform)
     yield "#endif /* PROBES_ANY_PLATFORM */"
 
 
@@ -138,17 +143,17 @@ _C_LIBRARIES = {
     "glibc": f"{_HOSTED} && (!defined __GLIBC__ || defined __UCLIBC__)",
     "musl": f"{_HOSTED} && defined __GLIBC__",
 }
-"""By C library, when the program is built with another; musl defines nothing to be known by."""
+"""By C library, the condition that the program is built with another; musl has no macro."""
 
 
-def _other(own: Iterable[str], every: Iterable[str]) -> str:
-    """The condition that one of ``every`` macro is defined, and none of our ``own``."""
+def _make_condition(own: Iterable[str], every: Iterable[str]) -> str:
+    """Return the condition that one of ``every`` macro is defined, but none of ``own``."""
     others = " || ".join(f"defined {macro}" for macro in every if macro not in own)
     return f"{' && '.join(f'!defined {macro}' for macro in own)} && ({others})"
 
 
-def _refusal(condition: str, platform: Platform) -> Iterator[str]:
-    where = _word(
+def _make_refusal(condition: str, platform: Platform) -> Iterator[str]:
+    where = _make_word(
         f"{platform.system} {platform.machine}, {platform.libc}, {platform.pointer_bits}-bit"
     )
     yield f"#if {condition}"
@@ -156,15 +161,15 @@ def _refusal(condition: str, platform: Platform) -> Iterator[str]:
     yield "#endif"
 
 
-def _word(text: str) -> str:
-    """``text`` for the inside of a string that no compiler decodes."""
+def _make_word(text: str) -> str:
+    """Return ``text`` for the inside of a string that no compiler decodes."""
     return "".join(c if c.isascii() and (c.isalnum() or c in " .,-_") else "_" for c in text)
 
 
-def _lines(fact: Fact, macros: _Macros) -> Iterator[str]:
+def _make_lines(fact: Fact, macros: _Macros) -> Iterator[str]:
     name, value = macros.of[fact.id], fact.value
     short = "PROBES_" + name[len("PROBE_") :].lower()
-    yield f"#define {macros.free(f'{name}_MEASURED')} {int(fact.measured)}"
+    yield f"#define {macros.take(f'{name}_MEASURED')} {int(fact.measured)}"
     yield f"#define {short}_MEASURED() {int(fact.measured)}"
     text = format_literal(value) if fact.measured and isinstance(value, str) else ""
     has_answer = fact.measured and value is not None and len(text) <= LONGEST_STRING
@@ -180,19 +185,19 @@ def _lines(fact: Fact, macros: _Macros) -> Iterator[str]:
     else:
         yield f"#define {name} {text}"
         if len(value) <= LONGEST_SLUG:
-            yield f"#define {macros.free(f'{name}_IS_{make_slug(value)}')} 1"
+            yield f"#define {macros.take(f'{name}_IS_{make_slug(value)}')} 1"
             yield f"#define {short}_IS_{make_slug(value)} 1"
 
 
 class _Macros:
-    """The names of macros, no two alike: ``a.b_c`` and ``a_b.c`` would both be PROBE_A_B_C."""
+    """Unique names of macros; ``a.b_c`` and ``a_b.c`` would both be PROBE_A_B_C."""
 
     def __init__(self, report: Report) -> None:
         self.taken = {"PROBE_IS", "PROBE_MEASURED"}
-        self.of = {fact.id: self.free("PROBE_" + make_slug(fact.id)) for fact in report}
+        self.of = {fact.id: self.take("PROBE_" + make_slug(fact.id)) for fact in report}
 
-    def free(self, name: str) -> str:
-        """``name``, or the first of ``name_2``, ``name_3``, … that is not taken; it is now."""
+    def take(self, name: str) -> str:
+        """Take ``name``, or the first of ``name_2``, ``name_3``, … that is free, and return it."""
         found, number = name, 1
         while found in self.taken:
             number += 1
@@ -202,27 +207,27 @@ class _Macros:
 
 
 def make_slug(text: str) -> str:
-    """``text`` as a part of a macro's name: EADDRINUSE, PARTIAL_THEN_EFBIG."""
+    """Return ``text`` as a part of a macro's name: EADDRINUSE, PARTIAL_THEN_EFBIG."""
     kept = "".join(c if c.isascii() and c.isalnum() else "_" for c in text)
     return kept.upper() or "EMPTY"
 
 
 def format_number(value: Value) -> str:
-    """A bool or an integer as a constant expression, also for the preprocessor."""
+    """Return a bool or an integer as a constant expression that the preprocessor accepts, too."""
     plain = int(value or 0)
     suffix = "" if -(2**31) <= plain < 2**31 else "LL"
     if plain in (-(2**31), -(2**63)):
-        # C has no negative constants: the minus is applied to a number one too large.
+        # C has no negative constants: the minus would be applied to a number that is too large.
         return f"(-{-plain - 1}{suffix} - 1)"
     return f"(-{-plain}{suffix})" if plain < 0 else f"{plain}{suffix}"
 
 
 def format_literal(text: str) -> str:
-    """``text`` as a string literal: what is not printable ASCII as UTF-8, in octal."""
-    return '"' + "".join(map(_escaped, text.encode("utf-8", "surrogatepass"))) + '"'
+    """Return ``text`` as a string literal, with octal UTF-8 for what is not printable ASCII."""
+    return '"' + "".join(map(_escape_byte, text.encode("utf-8", "surrogatepass"))) + '"'
 
 
-def _escaped(byte: int) -> str:
+def _escape_byte(byte: int) -> str:
     character = chr(byte)
     if character in '"\\?':  # "??=" would be a trigraph.
         return "\\" + character
@@ -230,7 +235,7 @@ def _escaped(byte: int) -> str:
 
 
 def format_comment(text: str) -> str:
-    """``text`` for the inside of a comment that it neither ends nor nests."""
+    """Return ``text`` for the inside of a comment, which it must not end or nest."""
     text = safe(text).encode("ascii", "backslashreplace").decode()
-    # ??/ is the trigraph of a backslash, which continues a line.
+    # ??/ is the trigraph for a backslash, which continues a line.
     return text.replace("*/", "* /").replace("/*", "/ *").replace("??/", "? ?/")

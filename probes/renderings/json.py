@@ -1,4 +1,4 @@
-"""json: the report itself, as `Report.load` and report.schema.json have it."""
+"""json: the report itself; report.schema.json describes it."""
 
 from __future__ import annotations
 
@@ -10,4 +10,5 @@ from . import Style
 
 
 def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
+    """Return the report as JSON."""
     return report.dumps()

@@ -1,6 +1,6 @@
-"""junit: XML that CI services show: a suite a family, a case a fact.
+"""junit: XML that CI services show: a suite per family, a case per fact.
 
-It is valid against junit-10.xsd of Jenkins' xunit plugin, the strictest that readers use.
+It is valid against junit-10.xsd of Jenkins' xunit plugin, the strictest schema in use.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from . import Style, describe_platform, find_question, format_documented, group_
 
 
 def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
+    """Return the report as JUnit XML."""
     suites = []
     for family, facts in group_by_family(report, probes).items():
         suite = Element(
             "testsuite",
             name=family,
             time=_seconds(sum(fact.milliseconds for fact in facts)),
-            timestamp=make_legal(report.measured_at),
+            timestamp=escape(report.measured_at),
         )
         add_properties(suite, describe_platform(report))
         for fact in facts:
             _add_case(suite, fact, report, probes)
         suites.append(add_counts(suite))
-    return document(*suites)
+    return make_document(*suites)
 
 
 def _add_case(suite: Element, fact: Fact, report: Report, probes: Mapping[str, Probe]) -> None:
@@ -37,7 +38,7 @@ def _add_case(suite: Element, fact: Fact, report: Report, probes: Mapping[str, P
     )
     if not fact.measured:
         tag = "error" if fact.status in FAULTS else "skipped"
-        SubElement(case, tag, type=fact.status, message=make_legal(f"{fact.status}: {fact.reason}"))
+        SubElement(case, tag, type=fact.status, message=escape(f"{fact.status}: {fact.reason}"))
     said = {
         "question": find_question(fact, probes),
         "scope": fact.scope,
@@ -45,19 +46,19 @@ def _add_case(suite: Element, fact: Fact, report: Report, probes: Mapping[str, P
         "documented": format_documented(fact, report, probes),
         "raw": "" if fact.raw is None else json.dumps(fact.raw),
     }
-    lines = [f"{name}: {make_legal(value)}" for name, value in said.items() if value]
+    lines = [f"{name}: {escape(value)}" for name, value in said.items() if value]
     SubElement(case, "system-out").text = "\n".join(lines)
 
 
 def add_properties(suite: Element, said: Iterable[tuple[str, str]]) -> None:
-    """Add what is said of a whole suite; of a case the schema knows none."""
+    """Add properties to a suite; the schema has none for a case."""
     properties = SubElement(suite, "properties")
     for name, value in said:
-        SubElement(properties, "property", name=make_legal(name), value=make_legal(value))
+        SubElement(properties, "property", name=escape(name), value=escape(value))
 
 
 def add_counts(suite: Element) -> Element:
-    """Return ``suite`` with the counts of its cases."""
+    """Set the counts of a suite's cases, and return the suite."""
     suite.set("tests", str(len(suite.findall("testcase"))))
     for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(name, str(len(suite.findall(f"testcase/{tag}"))))
@@ -68,10 +69,10 @@ def _seconds(milliseconds: float) -> str:
     return f"{milliseconds / 1000:.3f}"
 
 
-def document(*suites: Element) -> str:
-    """A whole JUnit document of ``suites``, each with its counts."""
+def make_document(*suites: Element) -> str:
+    """Return a JUnit document of suites that have their counts."""
     root = Element("testsuites", name="probes")
-    # The schema knows ``skipped`` of a suite alone.
+    # In the schema, only a suite has ``skipped``.
     for count in ("tests", "failures", "errors"):
         root.set(count, str(sum(int(suite.get(count, 0)) for suite in suites)))
     root.extend(suites)
@@ -80,6 +81,6 @@ def document(*suites: Element) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
-def make_legal(text: str) -> str:
-    """``text`` without what XML has no way to write, each such character shown as its escape."""
+def escape(text: str) -> str:
+    """Return ``text`` with escapes for the characters that XML cannot express."""
     return safe(text)

@@ -1,4 +1,4 @@
-"""markdown: for an issue, a wiki, a pull request; also the step summary of GitHub Actions."""
+"""markdown: for issues, wikis, pull requests, and the step summary of GitHub Actions."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from . import (
 
 
 def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
+    """Return the report as Markdown."""
     lines = [f"**{summarize(report)}**", "", row("platform", ""), row("---", "---")]
     lines += [row(label, text) for label, text in describe_platform(report)]
     shared = make_reasons(report)
@@ -39,16 +40,16 @@ def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
 
 
 def row(*cells: str) -> str:
-    """A row of a table, whatever the cells hold."""
+    """Return a row of a table, with any text in its cells."""
     return f"| {' | '.join(map(escape, cells))} |".replace("|  |", "| |")
 
 
 def escape(text: str) -> str:
-    """``text`` as Markdown shows it: as it stands."""
+    """Return ``text`` so that Markdown shows it unchanged."""
     text = safe(text).replace("&", "&amp;").replace("<", "&lt;")
     escaped = ""
     for at, character in enumerate(text):
-        # An underscore within a word, as in SO_REUSEADDR, means nothing.
+        # An underscore inside a word, as in SO_REUSEADDR, has no meaning in Markdown.
         within = text[at - 1 : at].isalnum() and text[at + 1 : at + 2].isalnum()
         special = character in "\\`*[]~|$" or (character == "_" and not within)
         escaped += "\\" + character if special else character

@@ -1,7 +1,7 @@
-"""sarif: SARIF 2.1.0, as code scanning services take it: a rule per fact, a result per finding.
+"""sarif: SARIF 2.1.0 for code scanning services: a rule per fact, a result per finding.
 
-The fingerprint is made of the fact and the kind of platform, so that the same finding on another
-day, by another lab or in a file that was moved is the same alert.
+The fingerprint consists of the fact and the kind of platform, so that the same finding is the
+same alert on another day, with another version of the lab, or after a file was moved.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ LEVELS = {"error": "error", "warning": "warning", "notice": "note"}
 
 
 def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
-    return document(report.environment, list(report.facts), list_findings(report, probes), probes)
+    """Return the report as SARIF."""
+    return make_document(
+        report.environment, list(report.facts), list_findings(report, probes), probes
+    )
 
 
-def document(
+def make_document(
     platform: Platform,
     ids: Iterable[str],
     found: Iterable[Annotation],
     probes: Mapping[str, Probe],
     allowed: Optional[Mapping[str, str]] = None,
 ) -> str:
-    """Return a log of one run: the findings are annotations whose title is their rule.
+    """Return the log of one run, whose findings are annotations with the rule as their title.
 
-    ``allowed`` gives the reason why a fact's finding is suppressed.
+    ``allowed`` has the reasons for which findings of a rule are suppressed.
     """
     from urllib.parse import quote
 
@@ -57,14 +60,14 @@ def document(
                     }
                 }
             ],
-            "partialFingerprints": {"probesFact/v1": _fingerprint(title, platform)},
+            "partialFingerprints": {"probesFact/v1": _make_fingerprint(title, platform)},
         }
         if allowed and title in allowed:
             justification = safe(allowed[title])
             result["suppressions"] = [{"kind": "external", "justification": justification}]
         results.append(result)
     run = {
-        "tool": {"driver": {"name": "probes", "rules": [_rule(id, probes) for id in rules]}},
+        "tool": {"driver": {"name": "probes", "rules": [_make_rule(id, probes) for id in rules]}},
         "columnKind": "unicodeCodePoints",
         "properties": {"platform": safe(str(platform))},
         "results": results,
@@ -73,7 +76,7 @@ def document(
     return json.dumps(log, indent=1) + "\n"
 
 
-def _rule(id: str, probes: Mapping[str, Probe]) -> dict[str, Any]:
+def _make_rule(id: str, probes: Mapping[str, Probe]) -> dict[str, Any]:
     rule: dict[str, Any] = {"id": safe(id)}
     if id in probes:
         probe = probes[id]
@@ -85,7 +88,7 @@ def _rule(id: str, probes: Mapping[str, Probe]) -> dict[str, Any]:
     return rule
 
 
-def _fingerprint(title: str, platform: Platform) -> str:
+def _make_fingerprint(title: str, platform: Platform) -> str:
     kind = (platform.system, platform.libc, platform.machine, str(platform.pointer_bits))
     told = "\0".join((title, *kind)).encode("utf-8", "surrogatepass")
     return hashlib.sha256(told).hexdigest()

@@ -775,7 +775,7 @@ def test_an_interrupt_while_facts_are_measured_is_one_line(tmp_path: Path) -> No
         def interrupted():
             os.killpg(0, signal.SIGINT)  # As the terminal does.
             signal.pause()
-        probes.cli._parser = interrupted
+        probes.cli._make_parser = interrupted
         from papaya.cli import main
         raise SystemExit(main(["settings"]))
     """

@@ -1,0 +1,95 @@
+"""Which recorded report is the baseline of a platform."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from probes.errors import ReportError
+from probes.fact import (
+    Platform,
+)
+from probes.recorded import find_baseline, kind_of
+from tests.gated import HERE, one
+
+DEBIAN = replace(HERE, distribution="Debian GNU/Linux 12", python="CPython 3.11.2")
+FREEBSD = Platform("FreeBSD", "14.1-RELEASE", "amd64", "freebsd", "14.1", 64)
+
+
+@pytest.mark.parametrize(
+    ("platform", "other"),
+    [
+        (DEBIAN, {"release": "6.12.9", "version": "#2"}),  # A distribution on another kernel.
+        (DEBIAN, {"libc_version": "2.37"}),
+        (DEBIAN, {"python": "CPython 3.9.1", "compiler": "clang", "root": True}),
+        (DEBIAN, {"container": "docker", "hypervisor": "kvm", "scratch_filesystem": "zfs"}),
+        (DEBIAN, {"machine": "amd64"}),
+        (DEBIAN, {"probes_hash": "ab", "sysctls": {"a": "1"}, "interfaces": {"lo": []}}),
+        (replace(DEBIAN, pointer_bits=32, machine="i686"), {"machine": "i386"}),
+        (FREEBSD, {"release": "14.3-RELEASE-p1"}),
+    ],
+)
+def test_what_a_platform_is_whatever_its_patches(platform: Platform, other: dict[str, Any]) -> None:
+    assert kind_of(platform) == kind_of(replace(platform, **other))
+
+
+@pytest.mark.parametrize(
+    ("platform", "other"),
+    [
+        (DEBIAN, {"distribution": "Debian GNU/Linux 13"}),
+        (DEBIAN, {"distribution": ""}),
+        (DEBIAN, {"libc": "musl"}),
+        (DEBIAN, {"pointer_bits": 32}),
+        (DEBIAN, {"machine": "aarch64"}),
+        (DEBIAN, {"hypervisor": "gvisor"}),
+        (replace(DEBIAN, pointer_bits=32), {"emulated_32_bit": True}),
+        (FREEBSD, {"system": "NetBSD"}),
+        (FREEBSD, {"release": "15.0-RELEASE"}),
+        (FREEBSD, {"release": "140.1"}),
+    ],
+)
+def test_what_another_platform_is(platform: Platform, other: dict[str, Any]) -> None:
+    assert kind_of(platform) != kind_of(replace(platform, **other))
+
+
+def recorded(folder: Path, name: str, **other: Any) -> str:
+    """The file of a baseline of Debian, with another environment if one is given."""
+    path = folder / f"{name}.json"
+    replace(one(True), environment=replace(DEBIAN, **other)).save(path)
+    return str(path)
+
+
+def test_a_cell_is_found_by_its_name(tmp_path: Path) -> None:
+    recorded(tmp_path, "b")
+    path = recorded(tmp_path, "a.1", system="Plan9")
+    (tmp_path / "a.1.allowed.json").write_text("{}")
+    (tmp_path / "notes.txt").write_text("x")
+    assert find_baseline("a.1", str(tmp_path), DEBIAN) == path
+    for name in ("c", "a.1.allowed", "notes", "a.1.json", ""):
+        with pytest.raises(ReportError, match=r"there are a\.1, b$"):
+            find_baseline(name, str(tmp_path), DEBIAN)
+    with pytest.raises(ReportError, match="No such file or directory; name a folder of reports"):
+        find_baseline("b", str(tmp_path / "nowhere"), DEBIAN)
+
+
+def test_of_several_the_one_with_this_python_is_it(tmp_path: Path) -> None:
+    def found() -> str:
+        return Path(find_baseline("auto", str(tmp_path), DEBIAN)).stem
+
+    recorded(tmp_path, "a", libc="musl", python=DEBIAN.python)
+    (tmp_path / "a.allowed.json").write_text("{}")
+    with pytest.raises(ReportError, match=r"no baseline of this platform, Debian.*there are a; "):
+        found()
+    recorded(tmp_path, "d", python="CPython 3.13.0")
+    assert found() == "d"
+    recorded(tmp_path, "c", python="CPython 3.9.18")
+    assert found() == "c"  # Neither is of this Python: the first by its name.
+    recorded(tmp_path, "z", python="CPython 3.11.7")
+    assert found() == "z"  # The same minor version.
+    recorded(tmp_path, "y", python="CPython 3.1.2")
+    assert found() == "z"
+    recorded(tmp_path, "zz", python=DEBIAN.python)
+    assert found() == "zz"  # The very same.
