@@ -147,7 +147,7 @@ def test_posix_is_no_platforms_own_word() -> None:
     )
     assert "openbsd" not in probe.documented
     table = make_table([], ["openbsd", "posix"])
-    assert [cell.status for cell in row(table, only_posix.id).cells] == [NOT_KNOWN, DOCUMENTED]
+    assert [cell.status for cell in row(table, only_posix.id).entries] == [NOT_KNOWN, DOCUMENTED]
 
 
 @pytest.mark.parametrize(
