@@ -24,7 +24,7 @@ _blocked: list[str] = []
 
 
 @contextlib.contextmanager
-def stand_ins() -> Iterator[None]:
+def install_stand_ins() -> Iterator[None]:
     """Have ``import`` give a stand-in for each module of OPTIONAL that is absent."""
     absent = [name for name in OPTIONAL if not _is_there(name)]
     before = {name: sys.modules[name] for name in absent if name in sys.modules}
@@ -39,7 +39,7 @@ def stand_ins() -> Iterator[None]:
         sys.modules.update(before)
 
 
-def blocked_by(error: BaseException) -> Optional[Blocked]:
+def find_absent_module(error: BaseException) -> Optional[Blocked]:
     """Return Blocked if the use of an absent module raised ``error``, perhaps at second hand.
 
     ctypes, and a child that tells its parent of an exception, keep no more than the text.
@@ -50,7 +50,7 @@ def blocked_by(error: BaseException) -> Optional[Blocked]:
     return None
 
 
-def constant(module: ModuleType, name: str) -> int:
+def get_constant(module: ModuleType, name: str) -> int:
     """Return a constant of ``module``.
 
     CPython has every one that the headers have it was built with, so Unsupported is raised

@@ -86,7 +86,7 @@ def _refusal(error: OSError) -> str:
 
     if error.filename or error.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EAGAIN):
         return ""
-    why = refusals.PROCESSES if error.errno == errno.EAGAIN else refusals.unexpected(error)
+    why = refusals.PROCESSES if error.errno == errno.EAGAIN else refusals.explain(error)
     return f"the lab cannot run here: {why}"
 
 
@@ -640,7 +640,7 @@ def _measured(probes: Mapping[str, Probe], options: argparse.Namespace) -> Repor
             repeat=options.repeat,
             progress=progress,
         )
-    where = environment.describe(environment.probes_hash())
+    where = environment.describe(environment.hash_probes())
     for id, probe in probes.items():
         if setting := probe.setting(where):
             facts[id] = replace(facts[id], hangs_on=setting)

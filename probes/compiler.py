@@ -9,7 +9,7 @@ import shlex
 import signal
 
 from . import refusals
-from .harness import ending
+from .harness.children import describe_ending
 from .probe import Blocked, Unsupported
 from .run_program import run as run_command
 
@@ -29,13 +29,13 @@ _STARTED_IN = _working_folder()
 _INSTALL = "needs a C compiler: install cc, gcc or clang, or set CC"
 
 
-def command() -> tuple[str, ...]:
+def find_command() -> tuple[str, ...]:
     """Return ``$CC`` if it is set, else the first of cc, gcc and clang; empty if there is none."""
-    return _found()[0]
+    return _find()[0]
 
 
 @functools.cache
-def _found() -> tuple[tuple[str, ...], str]:
+def _find() -> tuple[tuple[str, ...], str]:
     """Return the compiler's command, or an empty one and the reason why there is none."""
     asked = os.environ.get("CC", "")
     if not asked.strip():
@@ -67,12 +67,12 @@ def _is_program(path: str) -> bool:
     return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
-def version() -> str:
+def get_version() -> str:
     """Return the first line of ``cc --version``, empty if there is no compiler."""
-    if not command():
+    if not find_command():
         return ""
     try:
-        _, said = run_command([*command(), "--version"], seconds=5)
+        _, said = run_command([*find_command(), "--version"], seconds=5)
     except OSError:
         return ""
     return said.partition("\n")[0].strip()
@@ -89,11 +89,11 @@ def run(source: str, *flags: str) -> str:
     except PermissionError:
         raise Blocked("the scratch file system runs no programs: set TMPDIR elsewhere") from None
     if status:
-        raise RuntimeError(f"the compiled program {ending(status)}")
+        raise RuntimeError(f"the compiled program {describe_ending(status)}")
     return said
 
 
-def constant(expression: str, header: str, *flags: str) -> int:
+def read_constant(expression: str, header: str, *flags: str) -> int:
     """A constant from 0 to 999 as the compiler sees it after ``#include <header>``.
 
     Read from the object file: a third of the time it takes to link a program and run it.
@@ -114,18 +114,18 @@ def constant(expression: str, header: str, *flags: str) -> int:
 
 
 def _build(source: str, *arguments: str) -> None:
-    words, missing = _found()
+    words, missing = _find()
     if not words:
         raise Blocked(missing)
-    status, said = _compiled(source, *arguments)
+    status, said = _compile(source, *arguments)
     if not status and os.path.exists(arguments[-1]):
         return
     why = next((line for line in said.splitlines() if "error" in line), "it said nothing")
     # Does it refuse this program, or any?
     if not os.WIFSIGNALED(status):
-        status, _ = _compiled("#include <stdio.h>\nint main(void) { return 0; }\n", "-o", "any")
+        status, _ = _compile("#include <stdio.h>\nint main(void) { return 0; }\n", "-o", "any")
     if os.WIFSIGNALED(status):
-        why = ending(status)
+        why = describe_ending(status)
     if status or not os.path.exists("any"):
         raise Blocked(f"the C compiler {words[0]} does not work here: {why}")
     flags = " ".join(arguments[: arguments.index("-o")])
@@ -135,11 +135,11 @@ def _build(source: str, *arguments: str) -> None:
 _CANNOT_RUN = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP)
 
 
-def _compiled(source: str, *arguments: str) -> tuple[int, str]:
+def _compile(source: str, *arguments: str) -> tuple[int, str]:
     """Return the wait status of the compiler for ``source``, and what it said."""
     with open("asked.c", "w", encoding="ascii") as file:
         file.write(source)
-    words = command()
+    words = find_command()
     try:
         status, said = run_command(
             [*words, *arguments, "asked.c"], errors_too=True, seconds=patience

@@ -62,7 +62,7 @@ def describe(probes_hash: str) -> Platform:
         libc_version=version,
         pointer_bits=pointer_bits,
         emulated_32_bit=pointer_bits == 32 and _kernel_is_64_bit(uname.machine),
-        compiler=compiler.version(),
+        compiler=compiler.get_version(),
         python=_python(),
         root=os.geteuid() == 0,
         container=_container(),
@@ -75,10 +75,10 @@ def describe(probes_hash: str) -> Platform:
     )
 
 
-def probes_hash() -> str:
+def hash_probes() -> str:
     """A hash of the lab's own source: two reports with one hash asked the same questions."""
     digest = hashlib.sha256()
-    for package in ("probes", "probes.lens", "probes.catalogue"):
+    for package in ("probes", "probes.lens", "probes.harness", "probes.catalogue"):
         path = sys.modules[package].__path__
         for module in pkgutil.iter_modules(path):
             source = pkgutil.get_data(package, f"{module.name}.py") if not module.ispkg else None

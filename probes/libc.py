@@ -37,7 +37,7 @@ from ctypes import (
 from typing import Any, Callable, Optional
 
 from .probe import Blocked, Unsupported
-from .refusals import LIMITS, refusal, unexpected
+from .refusals import LIMITS, explain, explain_errno
 
 LINUX = sys.platform.startswith("linux")
 # gVisor's kernel says so of itself in pkg/sentry/kernel/version.go: this very date.
@@ -220,7 +220,7 @@ TIME_T_BITS = 64 if _time_t_is_64_bit() else 32
 """The width of time_t in programs built as the interpreter was."""
 
 
-def _symbols(name: str) -> list[str]:
+def _list_symbols(name: str) -> list[str]:
     """The symbols that a program's call of ``name`` may be linked to, the first there is counts."""
     if NETBSD and name in _NETBSD_NAMES:
         return [_NETBSD_NAMES[name]]
@@ -237,14 +237,14 @@ def _symbols(name: str) -> list[str]:
     return found
 
 
-def _functions() -> dict[str, Any]:
+def _find_functions() -> dict[str, Any]:
     """What the C library offers of _PROTOTYPES.
 
     All at once and early: a probe's process would copy the pages that each look-up touches.
     """
     found = {}
     for name, (result, arguments) in _PROTOTYPES.items():
-        symbols = (getattr(_library, symbol, None) for symbol in _symbols(name))
+        symbols = (getattr(_library, symbol, None) for symbol in _list_symbols(name))
         function = next(filter(None, symbols), None)
         if function is not None:
             function.restype, function.argtypes = result, arguments
@@ -252,7 +252,7 @@ def _functions() -> dict[str, Any]:
     return found
 
 
-_FUNCTIONS = _functions()
+_FUNCTIONS = _find_functions()
 
 
 def has(name: str) -> bool:
@@ -260,7 +260,7 @@ def has(name: str) -> bool:
     return name in _FUNCTIONS
 
 
-def function(name: str) -> Any:
+def get_function(name: str) -> Any:
     """The foreign function, its arguments typed.  Raises Unsupported where there is none."""
     if not has(name):
         raise Unsupported(f"the C library has no {name}()")
@@ -274,7 +274,7 @@ def call(name: str, *arguments: Any) -> int:
     where the library or the kernel has no such call, and Blocked where a sandbox refuses it
     (see `refusals`).
     """
-    called = function(name)
+    called = get_function(name)
     ctypes.set_errno(0)
     result = called(*arguments)
     if called.restype is c_void_p:
@@ -284,14 +284,14 @@ def call(name: str, *arguments: Any) -> int:
         failed = result == -1
     if failed:
         number = ctypes.get_errno()
-        refused = refusal(number, name)
+        refused = explain_errno(number, name)
         if refused:
             raise refused
         raise OSError(number, os.strerror(number), name)
     return int(result)
 
 
-def errno_name(number: Optional[int]) -> str:
+def name_errno(number: Optional[int]) -> str:
     """``EINTR`` for 4; numbers differ between platforms, names do not."""
     for name in ("EAGAIN", "EDEADLK", "EOPNOTSUPP"):
         # Of two names for one number, POSIX's own, or the one that is told apart elsewhere.
@@ -300,18 +300,18 @@ def errno_name(number: Optional[int]) -> str:
     return errno.errorcode.get(number or 0, f"errno {number}")
 
 
-def answer(error: OSError, call: str) -> str:
+def name_error(error: OSError, call: str) -> str:
     """The name of the error that ``call`` gave through Python, as a probe's answer.
 
     Raises Blocked or Unsupported where the error is not the platform's answer.
     """
-    refused = unexpected(error) if error.errno in LIMITS else refusal(error.errno, call)
+    refused = explain(error) if error.errno in LIMITS else explain_errno(error.errno, call)
     if refused:
         raise refused from None
-    return errno_name(error.errno)
+    return name_errno(error.errno)
 
 
-def number_of(name: str, *arguments: Any) -> int:
+def get_errno(name: str, *arguments: Any) -> int:
     """The number of the error the call gave, 0 if it gave none."""
     try:
         call(name, *arguments)
@@ -320,12 +320,12 @@ def number_of(name: str, *arguments: Any) -> int:
     return 0
 
 
-def outcome(name: str, *arguments: Any) -> str:
+def try_call(name: str, *arguments: Any) -> str:
     """``ok``, or the name of the error the call gave."""
     try:
         call(name, *arguments)
     except OSError as error:
-        return errno_name(error.errno)
+        return name_errno(error.errno)
     return "ok"
 
 
@@ -375,7 +375,7 @@ IPC_CREAT, IPC_EXCL, IPC_RMID = 0o1000, 0o2000, 0  # the same in every sys/ipc.h
 MS_REC, MS_PRIVATE = 0x4000, 1 << 18  # Linux, include/uapi/linux/mount.h
 
 
-def die_with_parent(signum: int) -> bool:
+def request_death_signal(signum: int) -> bool:
     """Ask for ``signum`` when the parent ends.  Whether the platform can (prctl, procctl)."""
     if LINUX:
         call("prctl", PR_SET_PDEATHSIG, c_ulong(signum))
@@ -387,16 +387,18 @@ def die_with_parent(signum: int) -> bool:
     return True
 
 
-def death_signal(signum: int) -> Optional[Callable[[], int]]:
+def prepare_death_signal(signum: int) -> Optional[Callable[[], int]]:
     """The call that asks for ``signum`` when the parent ends, ready to be made: 0 or -1.
 
     None where the platform cannot.  A fresh child that makes it writes to few pages.
     """
     if LINUX:
-        return functools.partial(function("prctl"), PR_SET_PDEATHSIG, c_ulong(signum))
+        return functools.partial(get_function("prctl"), PR_SET_PDEATHSIG, c_ulong(signum))
     if FREEBSD:
         wished = ctypes.byref(c_int(signum))
-        return functools.partial(function("procctl"), P_PID_FREEBSD, 0, PROC_PDEATHSIG_CTL, wished)
+        return functools.partial(
+            get_function("procctl"), P_PID_FREEBSD, 0, PROC_PDEATHSIG_CTL, wished
+        )
     return None
 
 
@@ -430,7 +432,7 @@ class _ProcctlReaperKill(Structure):
     )
 
 
-def reaper_kill(signum: int, child: int) -> None:
+def kill_descendants(signum: int, child: int) -> None:
     """FreeBSD: signal every descendant that came of ``child``, however it was orphaned."""
     request = _ProcctlReaperKill(rk_sig=signum, rk_flags=0x2, rk_subtree=child)
     try:
@@ -440,7 +442,7 @@ def reaper_kill(signum: int, child: int) -> None:
             raise
 
 
-def extent(fill: Callable[[Any], Any], size: int = 512) -> int:
+def measure_extent(fill: Callable[[Any], Any], size: int = 512) -> int:
     """How far into a buffer of ``size`` bytes the function ``fill`` writes.
 
     Padding at the end that it leaves alone is not counted.

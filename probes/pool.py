@@ -19,7 +19,7 @@ from typing import Any, Callable, Optional
 
 from . import compiler, libc, limits, refusals
 from .fact import BLOCKED, BROKEN, TIMED_OUT, UNSTABLE, Fact, show
-from .harness import ending
+from .harness.children import describe_ending
 from .probe import Probe
 from .sandbox import answer_all, dispositions
 from .strays import end_strays, is_untouched, remove
@@ -165,9 +165,8 @@ class Pool:
         repeat: int,
     ) -> dict[str, Any]:
         """Ask every probe.  Return the fields of its fact, by id."""
-        self.jobs = min(
-            jobs or 2 * (os.cpu_count() or 1), max(1, limits.descriptors(10000) - SPARE_DESCRIPTORS)
-        )
+        allowed = limits.get_descriptor_limit(10000) - SPARE_DESCRIPTORS
+        self.jobs = min(jobs or 2 * (os.cpu_count() or 1), max(1, allowed))
         limit = DEADLINE * self.slowness() if deadline is None else deadline
         # A compiler that hangs is named as the reason, before the probe's time is up.
         compiler.patience = 0.8 * limit
@@ -343,7 +342,7 @@ class Pool:
         elapsed = 1000 * (time.monotonic() - running.started)
         killed = running.status is None
         if libc.FREEBSD and self.reaper:
-            libc.reaper_kill(signal.SIGKILL, running.pid)
+            libc.kill_descendants(signal.SIGKILL, running.pid)
         for kill in (os.killpg, os.kill):
             # The group even where its leader is gone; the process even before it leads a group.
             if kill is os.killpg or killed:
@@ -444,7 +443,7 @@ def _failure(running: _Running, killed: bool, elapsed: float) -> tuple[str, str]
     assert running.status is not None
     if os.WIFSIGNALED(running.status) and os.WTERMSIG(running.status) == signal.SIGXCPU:
         return BLOCKED, refusals.PROCESSOR_TIME
-    return BROKEN, f"its process {ending(running.status)} without an answer"
+    return BROKEN, f"its process {describe_ending(running.status)} without an answer"
 
 
 def _agreed(facts: list[Fact]) -> Fact:

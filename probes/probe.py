@@ -88,9 +88,9 @@ class Probe:
         try:
             return self.function(*self.arguments)
         except Exception as error:
-            from .absent import blocked_by
+            from .absent import find_absent_module
 
-            blocked = blocked_by(error)
+            blocked = find_absent_module(error)
             if blocked:
                 raise blocked from error
             raise
@@ -250,10 +250,13 @@ def _check_setting(id: str, by_system: Any, scope: str) -> None:
 def catalogue() -> dict[str, Probe]:
     """Every probe there is, by id: families in alphabetical order, each in its file's order."""
     from . import catalogue as package
-    from . import compiler, harness, runner  # noqa: F401 (they are to meet no stand-in)
-    from .absent import stand_ins
 
-    with stand_ins():
+    # Imported first, so that they get no stand-in.
+    from . import compiler, runner  # noqa: F401
+    from .absent import install_stand_ins
+    from .harness import blocking, privileges, sockets  # noqa: F401
+
+    with install_stand_ins():
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")
     return {probe.id: probe for probe in sorted(_registered.values(), key=lambda p: p.family)}

@@ -53,18 +53,18 @@ _OWN = {
 _REFUSALS = (errno.EPERM, errno.EACCES, errno.ENOSYS)
 
 
-def seccomp_filter() -> bool:
+def has_seccomp_filter() -> bool:
     """Return whether a seccomp filter decides which calls reach the kernel (seccomp(2) Linux)."""
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
-            return _asked_seccomp()
+            return _ask_prctl()
         with open("/proc/self/status", "rb") as status:
             return any(line.split() == [b"Seccomp:", b"2"] for line in status)
     except OSError:
-        return _asked_seccomp()
+        return _ask_prctl()
 
 
-def _asked_seccomp() -> bool:
+def _ask_prctl() -> bool:
     """Return what prctl() says of it, without a /proc; that it is refused says the same."""
     prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
     if prctl is None:
@@ -76,16 +76,16 @@ def _asked_seccomp() -> bool:
 _PR_GET_SECCOMP = 21  # include/uapi/linux/prctl.h
 
 
-def refusal(number: Optional[int], call: str) -> Union[Blocked, Unsupported, None]:
+def explain_errno(number: Optional[int], call: str) -> Union[Blocked, Unsupported, None]:
     """Return why the error ``number`` of ``call`` is not the platform's answer; None if it is."""
     if number not in (*_REFUSALS, errno.EAFNOSUPPORT) or number in _OWN.get(call, ()):
         return None
-    if number in (errno.ENOSYS, errno.EAFNOSUPPORT) and not seccomp_filter():
+    if number in (errno.ENOSYS, errno.EAFNOSUPPORT) and not has_seccomp_filter():
         return Unsupported(f"the kernel has no {call}()") if number == errno.ENOSYS else None
-    return Blocked(f"{call}() is refused with {errno.errorcode[number]} {_by_whom()}")
+    return Blocked(f"{call}() is refused with {errno.errorcode[number]} {_name_sandbox()}")
 
 
-def unexpected(error: BaseException) -> Union[Blocked, Unsupported, None]:
+def explain(error: BaseException) -> Union[Blocked, Unsupported, None]:
     """Return why a probe that met ``error`` unasked has no answer; None for a fault of its own."""
     if isinstance(error, (Blocked, Unsupported)):
         return error
@@ -97,16 +97,16 @@ def unexpected(error: BaseException) -> Union[Blocked, Unsupported, None]:
         return Blocked(LIMITS[error.errno])
     if error.errno == errno.ENOENT and error.filename == os.devnull:
         return Blocked(f"needs {os.devnull}, which is not here: mount /dev")
-    if error.errno == errno.EAFNOSUPPORT and not seccomp_filter():
+    if error.errno == errno.EAFNOSUPPORT and not has_seccomp_filter():
         return Unsupported("the kernel has no sockets of this family")
-    if error.errno == errno.ENOSYS and not seccomp_filter():
+    if error.errno == errno.ENOSYS and not has_seccomp_filter():
         return Unsupported("the kernel lacks a call that this needs")
     if error.errno in (*_REFUSALS, errno.EAFNOSUPPORT):
         of = f" of {os.fsdecode(error.filename)}" if error.filename else ""
-        return Blocked(f"{errno.errorcode[error.errno]}{of} {_by_whom()}")
+        return Blocked(f"{errno.errorcode[error.errno]}{of} {_name_sandbox()}")
     return None
 
 
-def _by_whom() -> str:
-    who = "the seccomp filter in force" if seccomp_filter() else "a sandbox or security module"
+def _name_sandbox() -> str:
+    who = "the seccomp filter in force" if has_seccomp_filter() else "a sandbox or security module"
     return f"by {who}: run the lab outside it to measure this"

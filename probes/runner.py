@@ -18,7 +18,7 @@ from typing import Any, Callable, NoReturn, Optional
 
 from . import lens, libc, limits, refusals
 from .fact import Fact
-from .harness import ending
+from .harness.children import describe_ending
 from .pool import Pool, Stopped, all_of
 from .probe import Probe
 from .sandbox import described
@@ -91,7 +91,7 @@ class _Asked:
             signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
             os.umask(old_umask)
 
-        with limits.no_core_files(), all_of(restore, self._end):
+        with limits.forbid_core_files(), all_of(restore, self._end):
             self.folder = scratch_folder()
             yield
         self._raise_if_signalled()
@@ -150,7 +150,7 @@ class _Asked:
         self._raise_if_signalled()
         _, status = os.waitpid(self.runner, 0)
         self.runner = 0
-        raise OSError(None, f"the lab's runner {ending(status)}; nothing is left running")
+        raise OSError(None, f"the lab's runner {describe_ending(status)}; nothing is left running")
 
     def _end(self) -> None:
         """Wait until the runner has ended, and end whatever a killed one left."""
@@ -200,7 +200,7 @@ def _run(
         except Stopped:
             told = None
         except BaseException as error:
-            told = ("failed", str(refusals.unexpected(error) or described(error)))
+            told = ("failed", str(refusals.explain(error) or described(error)))
         if told:
             runner.say(*told)
     finally:

@@ -30,7 +30,7 @@ def answer_all(
             signal.signal(signum, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         with contextlib.suppress(Unsupported, Blocked, OSError):
-            libc.die_with_parent(signal.SIGKILL)
+            libc.request_death_signal(signal.SIGKILL)
         if os.getppid() != runner:
             return  # It ended before it could be asked to take this process along.
         libc.become_reaper()
@@ -41,7 +41,7 @@ def answer_all(
         # First, as what comes next needs descriptors, of which perhaps few are allowed.
         os.closerange(3, kept)
         # One system call on Linux and FreeBSD however many; elsewhere a loop that must end.
-        os.closerange(kept + 1, min(limits.descriptors(65536), 65536))
+        os.closerange(kept + 1, min(limits.get_descriptor_limit(65536), 65536))
         _lead_nowhere(0, 1, 2)
         os.umask(0o022)
         for probe in probes:
@@ -77,7 +77,7 @@ def _lead_nowhere(*descriptors: int) -> None:
 
 def answer(probe: Probe) -> dict[str, Any]:
     try:
-        lens.numbers()
+        lens.check_numbers()
         value = probe()
     except BaseException as error:
         return _without_value(error)
@@ -87,7 +87,7 @@ def answer(probe: Probe) -> dict[str, Any]:
 
 
 def _without_value(error: BaseException) -> dict[str, Any]:
-    why = refusals.unexpected(error)
+    why = refusals.explain(error)
     if why:
         status = BLOCKED if isinstance(why, Blocked) else UNSUPPORTED
         return {"status": status, "reason": str(why)}

@@ -39,7 +39,7 @@ def end_strays(running: set[int]) -> None:
     for _ in range(1000):
         found = False
         alive = []
-        for pid in lens.children() - running:
+        for pid in lens.list_children() - running:
             with contextlib.suppress(ChildProcessError):
                 if os.waitpid(pid, os.WNOHANG)[0] == 0:
                     alive.append(pid)

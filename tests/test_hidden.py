@@ -502,7 +502,7 @@ def test_an_ordinary_user_without_proc_is_told_what_is_missing(tmp_path: Path) -
     environment["TMPDIR"] = "/tmp"
     report = measure(*only, before=[*before, *user], environment=environment)
     assert {(fact.status, fact.reason) for fact in report} == {
-        (BLOCKED, "a user namespace gets its user by /proc, which is not here: mount /proc")
+        (BLOCKED, "a user namespace needs /proc to map its user, and it is not here: mount /proc")
     }
 
 

@@ -44,12 +44,12 @@ def test_a_call_is_linked_as_a_programs_own(
 ) -> None:  # fmt: skip
     built(pointer, time_t)
     for name in TIMES:
-        assert libc._symbols(name) == [*(form.format(name) for form in of_time), name]
+        assert libc._list_symbols(name) == [*(form.format(name) for form in of_time), name]
     for name in ("pwrite", "lockf"):
-        assert libc._symbols(name) == [*(form.format(name) for form in of_offset), name]
-    assert libc._symbols("lseek") == [*lseek, "lseek"]
-    assert libc._symbols("read") == ["read"]
-    assert libc._symbols("sigaction") == ["sigaction"]
+        assert libc._list_symbols(name) == [*(form.format(name) for form in of_offset), name]
+    assert libc._list_symbols("lseek") == [*lseek, "lseek"]
+    assert libc._list_symbols("read") == ["read"]
+    assert libc._list_symbols("sigaction") == ["sigaction"]
 
 
 @pytest.mark.parametrize(("pointer", "time_t"), [(64, 64), (32, 64), (32, 32)])
@@ -58,17 +58,17 @@ def test_netbsd_renames_calls_whose_types_changed(
 ) -> None:
     built(pointer, time_t)
     monkeypatch.setattr(libc, "NETBSD", True)
-    assert libc._symbols("sigaction") == ["__sigaction14"]
-    assert libc._symbols("nanosleep") == ["__nanosleep50"]
-    assert libc._symbols("read") == ["read"]
+    assert libc._list_symbols("sigaction") == ["__sigaction14"]
+    assert libc._list_symbols("nanosleep") == ["__nanosleep50"]
+    assert libc._list_symbols("read") == ["read"]
 
 
 def test_the_first_symbol_there_is_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(libc, "_symbols", lambda name: ["no_such_call", "dup", name])
+    monkeypatch.setattr(libc, "_list_symbols", lambda name: ["no_such_call", "dup", name])
     monkeypatch.setattr(libc, "_PROTOTYPES", {"dup2": (ctypes.c_int, [ctypes.c_int])})
-    assert libc._functions()["dup2"].__name__ == "dup"
-    monkeypatch.setattr(libc, "_symbols", lambda name: ["no_such_call"])
-    assert libc._functions() == {}
+    assert libc._find_functions()["dup2"].__name__ == "dup"
+    monkeypatch.setattr(libc, "_list_symbols", lambda name: ["no_such_call"])
+    assert libc._find_functions() == {}
 
 
 @pytest.mark.parametrize("error", [OverflowError, OSError, ValueError])
@@ -133,4 +133,4 @@ def test_how_far_a_call_writes_is_seen_whatever_it_writes(written: bytes) -> Non
     def fill(buffer: Any) -> None:
         ctypes.memmove(buffer, written, len(written))
 
-    assert libc.extent(fill) == len(written)
+    assert libc.measure_extent(fill) == len(written)

@@ -98,7 +98,7 @@ def test_a_family_that_a_filter_refuses_is_not_missing(here: Report) -> None:
 @needs_root
 def test_no_ipv6_at_all_is_the_platforms_own_answer(tmp_path: Path) -> None:
     with pytest.raises(Unsupported):
-        raise refusals.unexpected(OSError(errno.EAFNOSUPPORT, "")) or AssertionError
+        raise refusals.explain(OSError(errno.EAFNOSUPPORT, "")) or AssertionError
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_one_table_says_what_an_error_means(
         (False, kind, "a sandbox or security module"),
         (True, filtered_kind, "the seccomp filter in force"),
     ):
-        monkeypatch.setattr(refusals, "seccomp_filter", lambda by=by: by)
-        why = refusals.refusal(number, call)
+        monkeypatch.setattr(refusals, "has_seccomp_filter", lambda by=by: by)
+        why = refusals.explain_errno(number, call)
         assert type(why) is (expected or type(None))
         if isinstance(why, Blocked):
             assert str(why) == (
@@ -152,12 +152,12 @@ OWN = {
 
 @pytest.mark.parametrize("by", [True, False], ids=["filter", "no filter"])
 def test_a_calls_own_refusal_is_an_answer(by: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "seccomp_filter", lambda: by)
+    monkeypatch.setattr(refusals, "has_seccomp_filter", lambda: by)
     answers = {
         (call, name)
         for call in libc._PROTOTYPES.keys() | {"fchmod"}
         for name in ("EPERM", "EACCES")
-        if refusals.refusal(getattr(errno, name), call) is None
+        if refusals.explain_errno(getattr(errno, name), call) is None
     }
     assert answers == OWN
 
@@ -190,8 +190,8 @@ def test_an_error_that_nothing_asked_for_is_explained(
     error: BaseException, unfiltered: str, behind_filter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for by, expected in ((False, unfiltered), (True, behind_filter)):
-        monkeypatch.setattr(refusals, "seccomp_filter", lambda by=by: by)
-        why = refusals.unexpected(error)
+        monkeypatch.setattr(refusals, "has_seccomp_filter", lambda by=by: by)
+        why = refusals.explain(error)
         told = f"{type(why).__name__}: {why}" if why else "None"
         assert told.startswith(expected)
 
@@ -226,7 +226,7 @@ def test_a_filter_is_known_by_the_processes_own_status(
 
     monkeypatch.setattr(os, "readlink", readlink)
     monkeypatch.setattr(refusals, "open", open_, raising=False)
-    assert refusals.seccomp_filter() is expected
+    assert refusals.has_seccomp_filter() is expected
 
 
 @needs_filter
@@ -234,7 +234,7 @@ def test_a_filter_is_known_by_the_processes_own_status(
     "before", [[], filtered("EPERM", "close_range"), filtered("EPERM", "prctl")]
 )
 def test_a_filter_is_seen_without_proc(before: list[str]) -> None:
-    ask = "from probes import refusals; print(refusals._asked_seccomp())"
+    ask = "from probes import refusals; print(refusals._ask_prctl())"
     done = subprocess.run(
         [*before, sys.executable, "-c", ask],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -244,16 +244,16 @@ def test_a_filter_is_seen_without_proc(before: list[str]) -> None:
 
 @pytest.mark.parametrize("number", refusals.LIMITS)
 def test_a_limit_is_named_with_what_to_do(number: int) -> None:
-    why = refusals.unexpected(OSError(number, os.strerror(number)))
+    why = refusals.explain(OSError(number, os.strerror(number)))
     assert isinstance(why, Blocked)
     assert ": " in str(why)
 
 
 def test_what_is_no_refusal_is_a_fault_of_the_probe() -> None:
-    assert refusals.unexpected(OSError(errno.EINVAL, "")) is None
-    assert refusals.unexpected(ValueError("x")) is None
+    assert refusals.explain(OSError(errno.EINVAL, "")) is None
+    assert refusals.explain(ValueError("x")) is None
     own = Blocked("the moon is needed")
-    assert refusals.unexpected(own) is own
+    assert refusals.explain(own) is own
 
 
 @needs_linux

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from probes import Report
-from probes.harness import state
+from probes.lens import get_state
 from tests.worlds import ROOT, needs_linux, run_lab
 
 
@@ -81,7 +81,7 @@ class Lab:
 
 def _alive(pid: int) -> bool:
     # One that ended and whose new parent, init, has not looked yet is not running.
-    return state(pid) not in ("", "Z")
+    return get_state(pid) not in ("", "Z")
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def size_t_bits() -> int:
 )
 def wchar_t_bits() -> int:
     """How many bits does wchar_t have?"""
-    return 8 * libc.extent(lambda buffer: libc.call("wmemset", buffer, -1, 1))
+    return 8 * libc.measure_extent(lambda buffer: libc.call("wmemset", buffer, -1, 1))
 
 
 @probe(
@@ -143,7 +143,7 @@ def _ask_sigaction(buffer: object) -> None:
 )
 def sa_flags_offset() -> int:
     """At which byte of struct sigaction does sa_flags begin?"""
-    return int(lens.layout_of_sigaction().flags)
+    return int(lens.find_sigaction_layout().flags)
 
 
 @probe(
@@ -158,7 +158,7 @@ def sigaction_fills_bytes() -> int:
     sizeof is more where the end is padding, or a field the library leaves alone:
     sa_restorer of musl, and of glibc where the kernel needs none.
     """
-    return libc.extent(_ask_sigaction)
+    return libc.measure_extent(_ask_sigaction)
 
 
 @probe(
@@ -169,7 +169,7 @@ def sigaction_fills_bytes() -> int:
 )
 def sigset_t_bytes() -> int:
     """How many bytes does sigset_t have?"""
-    return int(lens.sigset_t_bytes())
+    return int(lens.measure_sigset_t())
 
 
 # Representation -------------------------------------------------------------------

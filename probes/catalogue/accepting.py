@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from .. import absent, harness, libc
+from .. import absent, libc
+from ..harness import blocking, children, sockets
 from ..probe import Unsupported, probe
 
 # What an accepted socket inherits ---------------------------------------------------
@@ -81,7 +82,7 @@ RCVTIMEO = _Setting("SO_RCVTIMEO", _set_receive_timeout, _receive_timeout)
 
 def _has(accept: Accept, setting: _Setting, listener_has: bool) -> bool:
     """Whether what ``accept`` gives has the setting, on a listener with or without it."""
-    with harness.listener() as listening, socket.socket() as client:
+    with sockets.listen() as listening, socket.socket() as client:
         # As a C program has it; Python's sockets are close-on-exec.
         os.set_inheritable(listening.fileno(), True)
         unset = setting.get(listening)
@@ -93,7 +94,7 @@ def _has(accept: Accept, setting: _Setting, listener_has: bool) -> bool:
         select.select([listening], [], [])
         with accept(listening) as accepted:
             has = setting.get(accepted) != unset
-            harness.reset_on_close(accepted)
+            sockets.reset_on_close(accepted)
         return bool(has)
 
 
@@ -198,13 +199,13 @@ def default_of(setting: _Setting) -> bool:
 )
 def accept_null_address() -> str:
     """What does accept() without a buffer for the address return?"""
-    with harness.listener() as listening, socket.socket() as client:
+    with sockets.listen() as listening, socket.socket() as client:
         client.connect(listening.getsockname())
-        harness.reset_on_close(client)
+        sockets.reset_on_close(client)
         try:
             os.close(libc.call("accept", listening.fileno(), None, None))
         except OSError as error:
-            return libc.errno_name(error.errno)
+            return libc.name_errno(error.errno)
         return "ok"
 
 
@@ -213,7 +214,7 @@ def accept_null_address() -> str:
 
 def _reset(connected: socket.socket) -> None:
     """Close so that the peer is sent a reset instead of an orderly end."""
-    harness.reset_on_close(connected)
+    sockets.reset_on_close(connected)
     connected.close()
 
 
@@ -222,16 +223,16 @@ def _receive(connected: socket.socket) -> str:
     try:
         return "data" if connected.recv(1) else "EOF"
     except OSError as error:
-        return libc.answer(error, "recv")
+        return libc.name_error(error, "recv")
 
 
 def _write(connected: socket.socket) -> str:
-    return libc.outcome("write", connected.fileno(), b"x", 1)
+    return libc.try_call("write", connected.fileno(), b"x", 1)
 
 
 def _accept_after_reset() -> tuple[str, str]:
     """What accept() makes of a client that reset before, and what the first read then gives."""
-    with harness.loopback_fence() as fence, harness.listener() as listening:
+    with sockets.fence_loopback() as fence, sockets.listen() as listening:
         first, second = socket.socket(), socket.socket()
         first.connect(listening.getsockname())
         fence()  # The first client is in the listener's queue,
@@ -239,11 +240,11 @@ def _accept_after_reset() -> tuple[str, str]:
         fence()  # and its reset has come, when the second arrives.
         second.connect(listening.getsockname())
         second.send(b"x")
-        harness.reset_on_close(second)
+        sockets.reset_on_close(second)
         try:
             accepted = _accept(listening)
         except OSError as error:
-            return libc.answer(error, "accept"), ""
+            return libc.name_error(error, "accept"), ""
         read = _receive(accepted)
         return ("dropped", "") if read == "data" else ("accepted", read)
 
@@ -284,7 +285,7 @@ def read_after_accepted_reset() -> str:
 )
 def read_after_reset() -> str:
     """What does a read return after the peer reset the connection?"""
-    with harness.tcp_pair() as (peer, ours):
+    with sockets.connect_pair() as (peer, ours):
         _reset(peer)
         return _receive(ours)
 
@@ -292,7 +293,7 @@ def read_after_reset() -> str:
 @contextlib.contextmanager
 def _peer_closed() -> Iterator[socket.socket]:
     """A connection whose peer is seen to have closed."""
-    with harness.tcp_pair() as (peer, ours):
+    with sockets.connect_pair() as (peer, ours):
         peer.close()
         ours.recv(1)
         yield ours
@@ -319,13 +320,13 @@ def write_after_peer_closed_first() -> str:
 )
 def write_after_peer_closed_second() -> str:
     """What does the second write return after the peer closed?"""
-    with harness.loopback_fence() as fence, _peer_closed() as ours:
+    with sockets.fence_loopback() as fence, _peer_closed() as ours:
         if _write(ours) == "ok":
             fence()  # The peer has answered with a reset,
             if libc.LINUX or libc.FREEBSD or libc.DRAGONFLY:
                 # and it is seen: poll tells POLLHUP unasked, but not on NetBSD, and on
                 # macOS of a peer that has only closed.
-                harness.polled(ours.fileno())
+                blocking.poll(ours.fileno())
         return _write(ours)
 
 
@@ -337,7 +338,7 @@ def write_after_peer_closed_second() -> str:
 )
 def write_after_reset_first() -> str:
     """What does the first write return after the peer reset the connection?"""
-    with harness.tcp_pair() as (peer, ours):
+    with sockets.connect_pair() as (peer, ours):
         _reset(peer)
         select.select([ours], [], [])  # Readable: the reset has come.
         return _write(ours)
@@ -352,7 +353,7 @@ def write_after_reset_first() -> str:
 def peer_close_seen_by_poll() -> str:
     """Which poll() events report that a TCP peer closed?"""
     with _peer_closed() as ours:
-        return "|".join(harness.polled(ours.fileno(), "IN"))
+        return "|".join(blocking.poll(ours.fileno(), "IN"))
 
 
 # SIGPIPE --------------------------------------------------------------------------------
@@ -361,19 +362,19 @@ def peer_close_seen_by_poll() -> str:
 def _ended_by_sigpipe(flags: int = 0, option: int = 0) -> bool:
     """Whether a send on a connection that is shut down ends a process that has SIG_DFL."""
 
-    def subject(_: harness.Channel) -> str:
+    def subject(_: children.Channel) -> str:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        with harness.tcp_pair() as (ours, peer):
-            harness.reset_on_close(peer)  # Whichever way this process ends.
+        with sockets.connect_pair() as (ours, peer):
+            sockets.reset_on_close(peer)  # Whichever way this process ends.
             if option:
                 ours.setsockopt(socket.SOL_SOCKET, option, 1)
             ours.shutdown(socket.SHUT_WR)
-            return libc.outcome("send", ours.fileno(), b"x", 1, flags)
+            return libc.try_call("send", ours.fileno(), b"x", 1, flags)
 
-    with harness.fork(subject) as child:
+    with children.fork(subject) as child:
         try:
-            gave = child.hear()
-        except harness.ChildDied:
+            gave = child.receive()
+        except children.ChildDied:
             if os.WIFSIGNALED(child.wait()) and os.WTERMSIG(child.wait()) == signal.SIGPIPE:
                 return True
             raise
@@ -401,7 +402,7 @@ def sigpipe_from_socket() -> bool:
 )
 def msg_nosignal() -> bool:
     """Does MSG_NOSIGNAL suppress SIGPIPE?"""
-    return not _ended_by_sigpipe(flags=absent.constant(socket, "MSG_NOSIGNAL"))
+    return not _ended_by_sigpipe(flags=absent.get_constant(socket, "MSG_NOSIGNAL"))
 
 
 @probe(

@@ -84,7 +84,7 @@ def signal_flags_strict() -> str:
 )
 def off_t_bits_plain() -> int:
     """How many bits does off_t have in a program built with plain cc?"""
-    return 8 * compiler.constant("sizeof(off_t)", "sys/types.h")
+    return 8 * compiler.read_constant("sizeof(off_t)", "sys/types.h")
 
 
 @probe(
@@ -102,7 +102,7 @@ def off_t_bits_plain() -> int:
 )
 def time_t_bits_plain() -> int:
     """How many bits does time_t have in a program built with plain cc?"""
-    return 8 * compiler.constant("sizeof(time_t)", "sys/types.h")
+    return 8 * compiler.read_constant("sizeof(time_t)", "sys/types.h")
 
 
 @probe(
@@ -113,7 +113,7 @@ def time_t_bits_plain() -> int:
 )
 def off_t_bits_file_offset_bits_64() -> int:
     """How many bits does off_t have with _FILE_OFFSET_BITS=64?"""
-    return 8 * compiler.constant("sizeof(off_t)", "sys/types.h", "-D_FILE_OFFSET_BITS=64")
+    return 8 * compiler.read_constant("sizeof(off_t)", "sys/types.h", "-D_FILE_OFFSET_BITS=64")
 
 
 @probe(
@@ -124,6 +124,6 @@ def off_t_bits_file_offset_bits_64() -> int:
 )
 def time_t_bits_time_bits_64() -> int:
     """How many bits does time_t have with _TIME_BITS=64?"""
-    return 8 * compiler.constant(
+    return 8 * compiler.read_constant(
         "sizeof(time_t)", "sys/types.h", "-D_TIME_BITS=64", "-D_FILE_OFFSET_BITS=64"
     )

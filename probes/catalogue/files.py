@@ -18,9 +18,10 @@ from collections.abc import Iterator, Sequence
 from ctypes import c_int, c_int64, c_size_t
 from typing import Any, Callable, NamedTuple
 
-from .. import absent, harness, lens, libc, refusals
+from .. import absent, lens, libc, refusals
 from ..fact import CONFIGURED
-from ..harness import Channel
+from ..harness import blocking, children, privileges, sockets
+from ..harness.children import Channel
 from ..probe import Blocked, Sample, Unsupported, probe
 
 
@@ -30,7 +31,7 @@ def _position(descriptor: int) -> int:
 
 def _error_name(error: OSError) -> str:
     """``ENXIO``, unless it only tells that the scratch file system is full."""
-    return libc.answer(error, "open")
+    return libc.name_error(error, "open")
 
 
 def _file(name: str, content: bytes = b"", flags: int = os.O_RDWR) -> int:
@@ -80,10 +81,10 @@ def append_whole_kib() -> int:
 
             return run
 
-        writers = [running.enter_context(harness.fork(writer(n))) for n in range(WRITERS)]
+        writers = [running.enter_context(children.fork(writer(n))) for n in range(WRITERS)]
         os.close(go)
         for child in writers:
-            child.hear()
+            child.receive()
     largest = 0
     for kibibytes, (name, size) in zip(KIBIBYTES, logs):
         with open(name, "rb") as log:
@@ -137,7 +138,7 @@ def pwrite_ignores_offset_with_append() -> bool:
 def offset_shared_after_fork() -> bool:
     """Does a read in a child move its parent's file offset?"""
     descriptor = _file("data", b"0123456789")
-    harness.answer(lambda: libc.call("read", descriptor, ctypes.create_string_buffer(4), 4))
+    children.run_in_child(lambda: libc.call("read", descriptor, ctypes.create_string_buffer(4), 4))
     return _position(descriptor) == 4
 
 
@@ -218,7 +219,7 @@ def _sendfile(out: int, source: int, offset: int, count: int) -> int:
 
 def _sent_to_socket(source: int, offset: int, count: int) -> tuple[int, bytes]:
     """What sendfile() returned, -1 for an error, and the bytes that came out at the other end."""
-    with harness.tcp_pair() as (client, server):
+    with sockets.connect_pair() as (client, server):
         try:
             said = _sendfile(client.fileno(), source, offset, count)
         except OSError:
@@ -259,8 +260,8 @@ def sendfile_order() -> str:
     source = _file("data", DATA)
     for order in _SENDFILE_ORDERS:
         # In a child, as the arguments of another order may be taken for addresses.
-        with contextlib.suppress(harness.ChildDied):
-            if harness.answer(functools.partial(_moves_by, order, source)):
+        with contextlib.suppress(children.ChildDied):
+            if children.run_in_child(functools.partial(_moves_by, order, source)):
                 return order
     _send_part(source)  # It raises with what is wrong.
     raise Unsupported("sendfile() takes its arguments in an order that is not known here")
@@ -285,10 +286,10 @@ def _moves_by(order: str, source: int) -> bool:
     """Whether sendfile() with its arguments in this order moves DATA[2:7] into a socket."""
     # With a 64-bit offset, where the plain call's may have 32.
     large = order.startswith("out") and libc.has("sendfile64")
-    function = libc.function("sendfile64" if large else "sendfile")
+    function = libc.get_function("sendfile64" if large else "sendfile")
     # Of no type: it takes what it is given, and zeros for what another order has beyond.
     call = ctypes.CFUNCTYPE(c_int)(ctypes.cast(function, ctypes.c_void_p).value or 0)
-    with harness.tcp_pair() as (client, server):
+    with sockets.connect_pair() as (client, server):
         call(*_SENDFILE_ORDERS[order](client.fileno(), source), None, None, None)
         client.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: server.recv(4096), b"")) == DATA[2:7]
@@ -353,7 +354,7 @@ def _write(descriptor: int, data: bytes) -> tuple[str, int]:
     try:
         written = libc.call("write", descriptor, data, len(data))
     except OSError as error:
-        return libc.errno_name(error.errno), 0
+        return libc.name_errno(error.errno), 0
     return "whole" if written == len(data) else "partial", written
 
 
@@ -373,7 +374,7 @@ def _fill_disk() -> _Filled:
 
     Raises Blocked where a limit of files' length came before the disk was full.
     """
-    with harness.small_filesystem(ROOM) as folder:
+    with privileges.mount_small_filesystem(ROOM) as folder:
         log = os.open(os.path.join(folder, "log"), os.O_RDWR | os.O_CREAT, 0o600)
         first, written = _write(log, TOO_MUCH)
         size = os.fstat(log).st_size
@@ -459,11 +460,11 @@ def fsize_limit_kills() -> bool:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         _write_past_limit()
 
-    with harness.fork(subject) as child:
+    with children.fork(subject) as child:
         status = child.wait()
         if os.WIFSIGNALED(status):
             return os.WTERMSIG(status) == signal.SIGXFSZ
-        child.hear()  # What kept it from the limit, if anything did.
+        child.receive()  # What kept it from the limit, if anything did.
         return False
 
 
@@ -546,7 +547,7 @@ def pipe_buf() -> Any:
 
 def _kept_whole(reading: int, writing: int) -> Any:
     promised = os.fpathconf(reading, "PC_PIPE_BUF")
-    capacity = harness.fill(writing)
+    capacity = blocking.fill(writing)
     os.set_blocking(writing, False)
 
     def whole(size: int) -> bool:
@@ -580,7 +581,7 @@ def _taken(reading: int, writing: int, capacity: int, size: int, room: int) -> i
         taken = os.write(writing, bytes(size))
     except BlockingIOError:
         taken = 0
-    harness.fill(writing)
+    blocking.fill(writing)
     os.set_blocking(writing, False)
     return taken
 
@@ -596,12 +597,12 @@ def _taken(reading: int, writing: int, capacity: int, size: int, room: int) -> i
 def pipe_capacity() -> int:
     """How many bytes does a pipe hold before a write blocks?"""
     with _pipe() as (_, writing):
-        return harness.fill(writing)
+        return blocking.fill(writing)
 
 
 def _polled(descriptor: int) -> str:
     """What poll() says at once of a descriptor asked for input and output: ``IN|HUP``."""
-    return "|".join(harness.polled(descriptor, "IN", "OUT", milliseconds=0)) or "nothing"
+    return "|".join(blocking.poll(descriptor, "IN", "OUT", milliseconds=0)) or "nothing"
 
 
 @probe(
@@ -675,7 +676,7 @@ def _dup3() -> list[int]:
 
 
 def _f_dupfd_cloexec() -> list[int]:
-    command = absent.constant(fcntl, "F_DUPFD_CLOEXEC")
+    command = absent.get_constant(fcntl, "F_DUPFD_CLOEXEC")
     with open(os.devnull, "rb", buffering=0) as device:
         return [libc.call("fcntl", device.fileno(), command, ctypes.c_int(0))]
 
@@ -735,17 +736,17 @@ def sticky_file_by_user() -> str:
 
     def owner() -> str:
         if os.geteuid() == 0:
-            user = harness.second_uid()
+            user = privileges.require_second_uid()
             try:
                 os.fchown(descriptor, user, user)
             except OSError as error:
                 # A user namespace without that id, or root without CAP_CHOWN.
                 raise Blocked(f"root may not give a file away here ({error.strerror})") from None
-            harness.become(user)
+            privileges.become_user(user)
         try:
             os.fchmod(descriptor, 0o1600)
         except OSError as error:
             return _error_name(error)
         return "set" if os.fstat(descriptor).st_mode & stat.S_ISVTX else "left out"
 
-    return str(harness.answer(owner))
+    return str(children.run_in_child(owner))

@@ -8,8 +8,9 @@ import signal
 from signal import SIGCONT, SIGHUP, SIGSTOP, SIGUSR1
 from typing import Any, Callable
 
-from .. import harness, libc, refusals
-from ..harness import Channel, Child
+from .. import lens, libc, refusals
+from ..harness import children, privileges
+from ..harness.children import Channel, Child
 from ..probe import Blocked, Sample, probe
 
 MEMBERS = 50
@@ -32,18 +33,18 @@ def _member(before: Callable[[], Any] = lambda: None) -> Child:
 
     def stay(sender: Channel) -> bool:
         before()
-        sender.say("ready")
-        sender.hear()
+        sender.send("ready")
+        sender.receive()
         return _came()
 
-    child = harness.fork(stay)
-    child.hear()
+    child = children.fork(stay)
+    child.receive()
     return child
 
 
 def _heard(member: Child) -> bool:
-    member.say("did it come?")
-    return bool(member.hear())
+    member.send("did it come?")
+    return bool(member.receive())
 
 
 # kill(0), killpg ------------------------------------------------------------------
@@ -71,7 +72,7 @@ def kill_0_reaches_self() -> bool:
 def kill_0_reaches_parent() -> bool:
     """Does kill(0, sig) in a child signal its parent?"""
     _hold()
-    harness.answer(lambda: libc.call("kill", 0, SIGUSR1))
+    children.run_in_child(lambda: libc.call("kill", 0, SIGUSR1))
     return _came()
 
 
@@ -84,7 +85,7 @@ def kill_0_reaches_parent() -> bool:
 def kill_0_reaches_siblings() -> bool:
     """Does kill(0, sig) in a child signal its siblings?"""
     with _member() as one, _member() as another:
-        harness.answer(lambda: libc.call("kill", 0, SIGUSR1))
+        children.run_in_child(lambda: libc.call("kill", 0, SIGUSR1))
         return all([_heard(one), _heard(another)])
 
 
@@ -113,17 +114,17 @@ def killpg_reaches_all() -> Sample:
         echo missed
     """
     os.stat(os.devnull)  # Without one sh's background processes end at once.
-    shell = harness.shell(script)
-    said = shell.hear()
+    shell = children.start_shell(script)
+    said = shell.receive()
     if said != "true":
         raise Blocked(refusals.PROCESSES) if "fork" in said else RuntimeError(f"sh said {said!r}")
     _hold()
     libc.call("killpg", os.getpgrp(), SIGUSR1)
-    shell.end_input()
+    shell.close_input()
     missed = 0
-    with contextlib.suppress(harness.ChildDied):
+    with contextlib.suppress(children.ChildDied):
         while True:
-            missed += shell.hear() == "missed"
+            missed += shell.receive() == "missed"
     with contextlib.suppress(ChildProcessError):
         while True:
             os.wait()
@@ -165,30 +166,30 @@ def killpg_reaches_setpgid() -> bool:
 )
 def killpg_only_zombies() -> str:
     """What does killpg() return for a group of zombies only?"""
-    with harness.fork(lambda _: libc.call("setpgid", 0, 0)) as child:
-        child.hear()
-        harness.wait_ended(child.pid)
-        return libc.outcome("killpg", child.pid, SIGUSR1)
+    with children.fork(lambda _: libc.call("setpgid", 0, 0)) as child:
+        child.receive()
+        children.wait_until_ended(child.pid)
+        return libc.try_call("killpg", child.pid, SIGUSR1)
 
 
 def _killpg_as_second_uid(before: Callable[[], Any] = lambda: None) -> str:
     """killpg() of this group by another user: what it gives."""
-    uid, group = harness.second_uid(), os.getpgrp()
+    uid, group = privileges.require_second_uid(), os.getpgrp()
 
     def sender() -> str:
         before()
-        harness.become(uid)
+        privileges.become_user(uid)
         # A kernel that keeps its groups in no order gives one answer or the other, and one of
         # them may be seldom (gVisor: a hash table that is walked from somewhere in it).
-        given = {libc.outcome("killpg", group, SIGUSR1)}
+        given = {libc.try_call("killpg", group, SIGUSR1)}
         for _ in range(1000):
-            given.add(libc.outcome("killpg", group, SIGUSR1))
+            given.add(libc.try_call("killpg", group, SIGUSR1))
             if len(given) > 1:
                 break
         return " or ".join(sorted(given))
 
     _hold()
-    return str(harness.answer(sender))
+    return str(children.run_in_child(sender))
 
 
 @probe(
@@ -265,7 +266,7 @@ def kill_all_reaches_self() -> bool:
     if not libc.LINUX:
         raise Blocked("kill(-1) is asked in a PID namespace alone, and this system has none")
     try:
-        harness.unshare(libc.CLONE_NEWPID)
+        privileges.unshare(libc.CLONE_NEWPID)
     except OSError as error:
         raise Blocked(f"a PID namespace needs root or user namespaces ({error.strerror})") from None
 
@@ -274,16 +275,16 @@ def kill_all_reaches_self() -> bool:
         # namespace, and kill(-1) would reach the whole system.
         if os.getpid() != 1:
             raise Blocked("unshare() made no PID namespace: run the lab where it does")
-        return bool(harness.answer(asker))
+        return bool(children.run_in_child(asker))
 
     def asker() -> bool:
         _hold()
-        result = libc.outcome("kill", -1, SIGUSR1)
+        result = libc.try_call("kill", -1, SIGUSR1)
         if result not in ("ok", "ESRCH"):  # ESRCH: there is no other process.
             raise Blocked(f"kill(-1) is refused here: {result}")
         return _came()
 
-    return bool(harness.answer(init))
+    return bool(children.run_in_child(init))
 
 
 @probe(
@@ -294,9 +295,9 @@ def kill_all_reaches_self() -> bool:
 )
 def signal_0_zombie() -> str:
     """What does kill() return for signal 0 to a zombie?"""
-    with harness.fork(lambda _: None) as child:
-        harness.wait_ended(child.pid)
-        return libc.outcome("kill", child.pid, 0)
+    with children.fork(lambda _: None) as child:
+        children.wait_until_ended(child.pid)
+        return libc.try_call("kill", child.pid, 0)
 
 
 @probe(
@@ -307,9 +308,9 @@ def signal_0_zombie() -> str:
 )
 def signal_0_gone() -> str:
     """What does kill() return for signal 0 to a process that was reaped?"""
-    child = harness.fork(lambda _: None)
+    child = children.fork(lambda _: None)
     child.wait()
-    return libc.outcome("kill", child.pid, 0)
+    return libc.try_call("kill", child.pid, 0)
 
 
 @probe(
@@ -320,13 +321,13 @@ def signal_0_gone() -> str:
 )
 def signal_0_foreign() -> str:
     """What does kill() return for signal 0 to another user's process?"""
-    uid, here = harness.second_uid(), os.getpid()
+    uid, here = privileges.require_second_uid(), os.getpid()
 
     def other() -> str:
-        harness.become(uid)
-        return libc.outcome("kill", here, 0)
+        privileges.become_user(uid)
+        return libc.try_call("kill", here, 0)
 
-    return str(harness.answer(other))
+    return str(children.run_in_child(other))
 
 
 # Leaving and orphaning ------------------------------------------------------------
@@ -340,9 +341,9 @@ def signal_0_foreign() -> str:
 )
 def setpgid_after_exec() -> str:
     """What does setpgid() return for a child that has called exec?"""
-    with harness.shell("echo true; read end") as child:
-        child.hear()  # sh prints: it has execed.
-        return libc.outcome("setpgid", child.pid, child.pid)
+    with children.start_shell("echo true; read end") as child:
+        child.receive()  # sh prints: it has execed.
+        return libc.try_call("setpgid", child.pid, child.pid)
 
 
 @probe(
@@ -356,9 +357,9 @@ def setsid_of_group_leader() -> str:
 
     def leader() -> str:
         libc.call("setpgid", 0, 0)
-        return libc.outcome("setsid")
+        return libc.try_call("setsid")
 
-    return str(harness.answer(leader))
+    return str(children.run_in_child(leader))
 
 
 @probe(
@@ -372,18 +373,18 @@ def orphan_stopped_gets() -> str:
     # The stopped process is alone in its group.  Its parent, of another group of the
     # same session, keeps that group from being orphaned, until it ends: whoever takes
     # the process over (this probe, or init) belongs to another session.
-    ours, theirs = Channel.pair()
+    ours, theirs = Channel.create_pair()
 
     def leader(asker: Channel) -> None:
         os.setsid()
-        with harness.fork(parent) as child:
-            child.hear()
+        with children.fork(parent) as child:
+            child.receive()
             child.wait()
-        asker.say("the parent has ended")
-        asker.hear()
+        asker.send("the parent has ended")
+        asker.receive()
 
     def parent(_: Channel) -> None:
-        subject = harness.fork(stopped)
+        subject = children.fork(stopped)
         os.waitpid(subject.pid, os.WUNTRACED)
 
     def stopped(_: Channel) -> None:
@@ -391,24 +392,24 @@ def orphan_stopped_gets() -> str:
             signal.signal(signum, lambda *_: None)  # Else an ignored one is not kept pending.
         signal.pthread_sigmask(signal.SIG_BLOCK, {SIGHUP, SIGCONT})
         os.setpgid(0, 0)
-        theirs.say(os.getpid())
+        theirs.send(os.getpid())
         os.kill(os.getpid(), SIGSTOP)
         pending = signal.sigpending()
-        theirs.say([s.name for s in (SIGHUP, SIGCONT) if s in pending])
+        theirs.send([s.name for s in (SIGHUP, SIGCONT) if s in pending])
 
-    with harness.fork(leader) as child:
+    with children.fork(leader) as child:
         theirs.close()
         try:
-            subject = ours.hear()
+            subject = ours.receive()
         except EOFError:
-            child.hear()  # It raises with what kept the subject from being made.
+            child.receive()  # It raises with what kept the subject from being made.
             raise
-        child.hear()
-        continued = not harness.wait_state(subject, harness.STOPPED, unless=ours.waiting)
+        child.receive()
+        continued = not children.wait_for_state(subject, children.STOPPED, unless=ours.is_readable)
         if not continued:
             os.kill(subject, SIGCONT)
-        got = [name for name in ours.hear() if continued or name != "SIGCONT"]
-        child.say("over")
+        got = [name for name in ours.receive() if continued or name != "SIGCONT"]
+        child.send("over")
         return ", ".join(got) or "none"
 
 
@@ -417,10 +418,10 @@ def orphan_stopped_gets() -> str:
 
 def _fork_twice() -> None:
     """Become a daemon by fork, setsid, fork: only the last process returns."""
-    if harness.new_process():
+    if lens.new_process():
         os._exit(0)
     libc.call("setsid")
-    if harness.new_process():
+    if lens.new_process():
         os._exit(0)
 
 
@@ -435,7 +436,7 @@ def _as_daemon(become: Callable[[], Any], question: Callable[[], bool]) -> bool:
         become()
         return question()
 
-    return bool(harness.answer(subject))
+    return bool(children.run_in_child(subject))
 
 
 @probe(
@@ -481,11 +482,11 @@ def _daemon3() -> None:
 
 def _gains_terminal(become: Callable[[], Any]) -> bool:
     """Whether opening a terminal, after ``become``, makes it the controlling one."""
-    name = os.ttyname(harness.pseudo_terminal()).encode()
+    name = os.ttyname(privileges.open_terminal()).encode()
 
     def gains() -> bool:
         libc.call("open", name, os.O_RDWR)
-        return libc.outcome("open", b"/dev/tty", os.O_RDWR) == "ok"
+        return libc.try_call("open", b"/dev/tty", os.O_RDWR) == "ok"
 
     return _as_daemon(become, gains)
 

@@ -8,9 +8,10 @@ import os
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN
 from typing import Any, Callable
 
-from .. import harness, lens, libc
+from .. import lens, libc
 from ..fact import CONFIGURED
-from ..harness import Channel, Child
+from ..harness import children
+from ..harness.children import Channel, Child
 from ..probe import Blocked, Unsupported, probe
 
 # 32-bit glibc's fcntl() takes the small struct flock for some commands; fcntl64() never does.
@@ -37,7 +38,7 @@ def _granted(outcome: str) -> bool:
 
 def _flock(descriptor: int, operation: int = LOCK_EX) -> bool:
     """flock(2) without waiting: whether it was granted."""
-    return _granted(libc.outcome("flock", descriptor, operation | LOCK_NB))
+    return _granted(libc.try_call("flock", descriptor, operation | LOCK_NB))
 
 
 def _range(start: int = 0, length: int = 0) -> Any:
@@ -48,13 +49,13 @@ def _range(start: int = 0, length: int = 0) -> Any:
 
 def _record(descriptor: int, start: int = 0, length: int = 0) -> bool:
     """F_SETLK: whether this process was granted the record lock."""
-    return _granted(libc.outcome(_FCNTL, descriptor, fcntl.F_SETLK, _range(start, length)))
+    return _granted(libc.try_call(_FCNTL, descriptor, fcntl.F_SETLK, _range(start, length)))
 
 
 def _ofd(descriptor: int) -> bool:
     """F_OFD_SETLK: whether the open file description was granted the record lock."""
     outcome = (
-        "EINVAL" if _OFD_SETLK is None else libc.outcome(_FCNTL, descriptor, _OFD_SETLK, _range())
+        "EINVAL" if _OFD_SETLK is None else libc.try_call(_FCNTL, descriptor, _OFD_SETLK, _range())
     )
     if outcome == "EINVAL":
         raise Unsupported("this system has no open file description locks")
@@ -62,7 +63,7 @@ def _ofd(descriptor: int) -> bool:
 
 
 def _lockf(descriptor: int) -> bool:
-    return _granted(libc.outcome("lockf", descriptor, os.F_TLOCK, 0))
+    return _granted(libc.try_call("lockf", descriptor, os.F_TLOCK, 0))
 
 
 Lock = Callable[[int], bool]
@@ -70,7 +71,7 @@ Lock = Callable[[int], bool]
 
 def _another_process_gets(lock: Lock) -> bool:
     """Whether a process of its own, with an open of its own, is granted the lock now."""
-    return bool(harness.answer(lambda: lock(_opened())))
+    return bool(children.run_in_child(lambda: lock(_opened())))
 
 
 def _survives_exec(lock: Lock) -> bool:
@@ -81,8 +82,8 @@ def _survives_exec(lock: Lock) -> bool:
         lock(descriptor)
         os.set_inheritable(descriptor, True)
 
-    with harness.shell("echo true; read end", holder) as child:
-        child.hear()  # It prints: it has execed.
+    with children.start_shell("echo true; read end", holder) as child:
+        child.receive()  # It prints: it has execed.
         return not lock(_opened())
 
 
@@ -103,7 +104,7 @@ def flock_shared_by_fork() -> bool:
     """Does a child share the flock() lock its parent holds?"""
     descriptor = _opened()
     _flock(descriptor)
-    return bool(harness.answer(lambda: _flock(descriptor)))
+    return bool(children.run_in_child(lambda: _flock(descriptor)))
 
 
 @probe(
@@ -116,7 +117,7 @@ def flock_child_unlock_drops() -> bool:
     """Does a child's LOCK_UN release its parent's flock() lock?"""
     descriptor = _opened()
     _flock(descriptor)
-    harness.answer(lambda: _flock(descriptor, LOCK_UN))
+    children.run_in_child(lambda: _flock(descriptor, LOCK_UN))
     return _another_process_gets(_flock)
 
 
@@ -206,7 +207,7 @@ def flock_failed_upgrade_keeps() -> str:
 def flock_needs_write_access() -> bool:
     """Does LOCK_EX need a descriptor that is open for writing?"""
     os.close(_opened())
-    outcome = libc.outcome("flock", _opened(os.O_RDONLY), LOCK_EX | LOCK_NB)
+    outcome = libc.try_call("flock", _opened(os.O_RDONLY), LOCK_EX | LOCK_NB)
     return outcome == "EBADF" or not _granted(outcome)
 
 
@@ -224,15 +225,15 @@ def flock_blocks() -> bool:
     def waiter(holder: Channel) -> str:
         os.close(descriptor)  # A duplicate: it would keep the lock.
         own = _opened()
-        holder.say("about to block")
-        return libc.outcome("flock", own, LOCK_EX)
+        holder.send("about to block")
+        return libc.try_call("flock", own, LOCK_EX)
 
-    with harness.fork(waiter) as child:
-        child.hear()
-        if not harness.wait_asleep(child):
+    with children.fork(waiter) as child:
+        child.receive()
+        if not children.wait_until_asleep(child):
             return False
         os.close(descriptor)
-        return bool(child.hear() == "ok")
+        return bool(child.receive() == "ok")
 
 
 # Linux's pages put flock and fcntl locks apart on local file systems alone: on NFS and
@@ -292,7 +293,7 @@ def fcntl_inherited_by_fork() -> bool:
     """Does a child share the fcntl() lock its parent holds?"""
     descriptor = _opened()
     _record(descriptor)
-    return bool(harness.answer(lambda: _record(descriptor)))
+    return bool(children.run_in_child(lambda: _record(descriptor)))
 
 
 @probe(
@@ -331,21 +332,21 @@ def fcntl_detects_deadlock() -> bool:
         def subject(asker: Channel) -> str:
             descriptor = _opened()
             _record(descriptor, mine, 1)
-            asker.say("has its own record")
-            asker.hear()
-            asker.say("about to block")
-            return libc.outcome(_FCNTL, descriptor, fcntl.F_SETLKW, _range(other, 1))
+            asker.send("has its own record")
+            asker.receive()
+            asker.send("about to block")
+            return libc.try_call(_FCNTL, descriptor, fcntl.F_SETLKW, _range(other, 1))
 
-        child = harness.fork(subject)
-        child.hear()
+        child = children.fork(subject)
+        child.receive()
         return child
 
     with process(0, 1) as first, process(1, 0) as second:
         for waits in (first, second):
-            waits.say("wait for the other's")
-            waits.hear()
-            if not harness.wait_asleep(waits):
-                return bool(waits.hear() == "EDEADLK")
+            waits.send("wait for the other's")
+            waits.receive()
+            if not children.wait_until_asleep(waits):
+                return bool(waits.receive() == "EDEADLK")
         return False
 
 
@@ -401,7 +402,7 @@ def ofd_shared_by_fork() -> bool:
     """Does a child share the OFD lock its parent holds?"""
     descriptor = _opened()
     _ofd(descriptor)
-    return bool(harness.answer(lambda: _ofd(descriptor)))
+    return bool(children.run_in_child(lambda: _ofd(descriptor)))
 
 
 # lockf ----------------------------------------------------------------------------
@@ -421,5 +422,5 @@ def lockf_is() -> str:
     excludes = [name for name, lock in kinds.items() if not _another_process_gets(lock)]
     if len(excludes) == 2:
         # Where the two exclude each other: only a flock is the child's as well.
-        return "flock" if harness.answer(lambda: _lockf(descriptor)) else "fcntl"
+        return "flock" if children.run_in_child(lambda: _lockf(descriptor)) else "fcntl"
     return excludes[0] if excludes else "its own"

@@ -13,9 +13,10 @@ from ctypes import c_int, c_uint32, c_ulong
 from signal import SIGUSR1
 from typing import Any, Callable
 
-from .. import absent, harness, libc
+from .. import absent, libc
 from ..fact import CONFIGURED
-from ..harness import Channel
+from ..harness import children, privileges
+from ..harness.children import Channel
 from ..probe import Blocked, Unsupported, probe
 
 
@@ -35,25 +36,25 @@ def _after_parent(
     while the parent lives, and to answer ``question``.  Death signals are sent, and
     descriptors closed, before a process can be reaped: nobody waits for what may not come.
     """
-    ours, theirs = Channel.pair()
+    ours, theirs = Channel.create_pair()
 
     def middle(_: Channel) -> None:
         given = parent()
 
         def subject(to_parent: Channel) -> None:
             child(given)
-            to_parent.say("ready")
-            theirs.hear()
-            theirs.say(question(given))
+            to_parent.send("ready")
+            theirs.receive()
+            theirs.send(question(given))
 
-        harness.fork(subject).hear()
+        children.fork(subject).receive()
 
-    with harness.fork(middle) as process:
+    with children.fork(middle) as process:
         theirs.close()
-        process.hear()
+        process.receive()
         process.wait()
-        ours.say("your parent has ended")
-        return ours.hear()
+        ours.send("your parent has ended")
+        return ours.receive()
 
 
 # The parent's end -----------------------------------------------------------------
@@ -93,7 +94,7 @@ def _ask(way: Way) -> None:
     try:
         way()
     except OSError as error:
-        why = libc.errno_name(error.errno)
+        why = libc.name_errno(error.errno)
         raise Unsupported(f"{error.filename}() gives {why}") from None
 
 
@@ -153,11 +154,11 @@ def parent_death_signal_survives_fork() -> bool:
 )
 def parent_death_signal_survives_setuid() -> bool:
     """Does the request for a parent death signal survive setuid()?"""
-    uid = harness.second_uid()
+    uid = privileges.require_second_uid()
 
     def child(_: Any) -> None:
         _ask_somehow()
-        harness.become(uid)
+        privileges.become_user(uid)
 
     return bool(_after_parent(_death_signal_came, child=child))
 
@@ -200,7 +201,7 @@ def reaper() -> str:
             return bool(_after_parent(lambda _: os.getppid() == here))
 
         # In a process of its own: this one may have been made a reaper by another way.
-        return bool(harness.answer(reaper))
+        return bool(children.run_in_child(reaper))
 
     return _first_that_works(_REAPER, takes_over, "no reaper but init") or "never taken over"
 
@@ -226,8 +227,8 @@ _REAPER: dict[str, Way] = {
 def umask_survives_exec() -> bool:
     """Does the umask survive exec?"""
     os.umask(0o027)
-    with harness.shell("umask") as child:
-        return int(child.hear(), 8) == 0o027
+    with children.start_shell("umask") as child:
+        return int(child.receive(), 8) == 0o027
 
 
 def _descriptor_from(lowest: int) -> int:
@@ -247,9 +248,9 @@ def _open_after(close: Callable[[int, int], Any]) -> list[bool]:
         # Out of the way of the descriptor by which this is told.
         row = [_descriptor_from(40 + n) for n in range(5)]
         close(row[1], row[3])
-        return [libc.outcome("fcntl", descriptor, fcntl.F_GETFD) == "ok" for descriptor in row]
+        return [libc.try_call("fcntl", descriptor, fcntl.F_GETFD) == "ok" for descriptor in row]
 
-    return list(harness.answer(child))
+    return list(children.run_in_child(child))
 
 
 @probe(
@@ -260,7 +261,7 @@ def _open_after(close: Callable[[int, int], Any]) -> list[bool]:
 )
 def closefrom() -> bool:
     """Does closefrom() close the given descriptor and all above it?"""
-    close = libc.function("closefrom")
+    close = libc.get_function("closefrom")
     return _open_after(lambda first, _: close(first)) == [True, False, False, False, False]
 
 
@@ -290,22 +291,22 @@ UNKNOWN_CALL = 99999
 )
 def unknown_system_call() -> str:
     """What does an unknown system call return?"""
-    call = libc.function("syscall")
+    call = libc.get_function("syscall")
 
     def subject(_: Channel) -> int:
         signal.signal(signal.SIGSYS, signal.SIG_DFL)
         ctypes.set_errno(0)
         return ctypes.get_errno() if call(UNKNOWN_CALL) == -1 else 0
 
-    with harness.fork(subject) as child:
+    with children.fork(subject) as child:
         try:
-            number = child.hear()
-        except harness.ChildDied:
+            number = child.receive()
+        except children.ChildDied:
             status = child.wait()
             if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSYS:
                 return "SIGSYS"
             raise
-    return libc.errno_name(number) if number else "ok"
+    return libc.name_errno(number) if number else "ok"
 
 
 # Privileges ---------------------------------------------------------------------------
@@ -342,17 +343,17 @@ def no_new_privs() -> bool:
 )
 def setresuid_drops_for_good() -> bool:
     """Does setresuid() give up root for good?"""
-    uid = harness.second_uid()
+    uid = privileges.require_second_uid()
 
     def dropped() -> bool:
         try:
             libc.call("setresuid", uid, uid, uid)
         except OSError as error:
             raise Blocked(f"root may not become user {uid} here ({error.strerror})") from None
-        back = [libc.outcome("setresuid", 0, 0, 0), libc.outcome("setuid", 0)]
+        back = [libc.try_call("setresuid", 0, 0, 0), libc.try_call("setuid", 0)]
         return "ok" not in back
 
-    return bool(harness.answer(dropped))
+    return bool(children.run_in_child(dropped))
 
 
 # Unix sockets -------------------------------------------------------------------------
@@ -389,7 +390,7 @@ def _peer(end: socket.socket) -> str:
     if not libc.LINUX:
         raise Unsupported("neither getpeereid() nor a socket option that is known here")
     # struct ucred of unix(7): pid_t, uid_t, gid_t.
-    option = absent.constant(socket, "SO_PEERCRED")
+    option = absent.get_constant(socket, "SO_PEERCRED")
     ucred = struct.unpack("iII", end.getsockopt(socket.SOL_SOCKET, option, 12))
     return "SO_PEERCRED" if ucred == (os.getpid(), os.geteuid(), os.getegid()) else "wrong"
 
@@ -402,7 +403,7 @@ def _peer(end: socket.socket) -> str:
 )
 def unix_socket_mode_enforced() -> str:
     """What does connect() to another user's Unix socket of mode 0600 return?"""
-    uid = harness.second_uid()
+    uid = privileges.require_second_uid()
     # Named from inside the scratch folder, so that no folder above it bears on the answer.
     os.chmod(".", 0o711)
     with socket.socket(socket.AF_UNIX) as listening:
@@ -410,18 +411,18 @@ def unix_socket_mode_enforced() -> str:
         listening.listen(2)
 
         def as_second_uid() -> str:
-            harness.become(uid)
+            privileges.become_user(uid)
             with socket.socket(socket.AF_UNIX) as client:
                 try:
                     client.connect("socket")
                 except OSError as error:
-                    return libc.answer(error, "connect")
+                    return libc.name_error(error, "connect")
             return "ok"
 
         os.chmod("socket", 0o666)
-        if harness.answer(as_second_uid) != "ok":
+        if children.run_in_child(as_second_uid) != "ok":
             raise Blocked(
                 "another user may not even connect to a 0666 socket: set TMPDIR elsewhere"
             )
         os.chmod("socket", 0o600)
-        return str(harness.answer(as_second_uid))
+        return str(children.run_in_child(as_second_uid))

@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from .. import harness, lens, libc
-from ..harness import Blocking, Channel
+from .. import lens, libc
+from ..harness import blocking, children, privileges, sockets
+from ..harness.blocking import Blocking
+from ..harness.children import Channel
 from ..probe import Blocked, Documented, Unsupported, probe
 from ..strays import QUEUE_NAME, remove
 from .sockets import STRAGGLING
@@ -102,7 +104,7 @@ def _moved(count: int, size: int) -> str:
 
 def _write_pipe() -> Blocking:
     _, writing = os.pipe()
-    harness.fill(writing)
+    blocking.fill(writing)
     return _write(writing)
 
 
@@ -112,14 +114,14 @@ def _write_pipe_begun() -> Blocking:
 
 
 def _write_terminal() -> Blocking:
-    terminal = harness.pseudo_terminal()
+    terminal = privileges.open_terminal()
     # As by Ctrl-S.  Without it Linux moves what was written on to the other side at a
     # time of its own, and a terminal that was full has room again.
     try:
         termios.tcflow(terminal, termios.TCOOFF)
     except termios.error as error:  # gVisor: ENOTTY.
         raise Unsupported(f"a terminal's output cannot be held here: {error.args[1]}") from None
-    harness.fill(terminal)
+    blocking.fill(terminal)
     return _write(terminal)
 
 
@@ -132,7 +134,7 @@ def _socket() -> int:
 
 def _full_socket() -> int:
     descriptor = _socket()
-    harness.fill(descriptor)
+    blocking.fill(descriptor)
     return descriptor
 
 
@@ -152,7 +154,7 @@ SMALL = 1 << 14
 
 def _tcp_pair() -> tuple[socket.socket, socket.socket]:
     """Both ends of a TCP connection with small buffers."""
-    with harness.listener() as listening:
+    with sockets.listen() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
         ours = socket.socket()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
@@ -160,7 +162,7 @@ def _tcp_pair() -> tuple[socket.socket, socket.socket]:
         theirs, _ = listening.accept()
     for end in (ours, theirs):
         # Both end with this process: no TIME_WAIT is to keep the port.
-        harness.reset_on_close(end)
+        sockets.reset_on_close(end)
     return ours, theirs
 
 
@@ -174,12 +176,12 @@ def _tcp() -> int:
 def _full_tcp() -> int:
     """One end of a TCP connection whose buffers are full: nobody reads at the other."""
     ours, theirs = _tcp_pair()
-    with harness.loopback_fence() as fence:
+    with sockets.fence_loopback() as fence:
         idle = 0
         # What is acknowledged makes room again, and may be so only with the next thing that
         # the other end sends: it is full when that has made no room three times.
         while idle < 3:
-            idle = 0 if harness.fill(ours.fileno()) else idle + 1
+            idle = 0 if blocking.fill(ours.fileno()) else idle + 1
             fence()
             theirs.send(b"x")
             ours.recv(1)
@@ -194,7 +196,7 @@ LONG = 3600
 
 
 def _with_timeout(asked: socket.socket) -> int:
-    harness.set_receive_timeout(asked, LONG)
+    sockets.set_receive_timeout(asked, LONG)
     return asked.detach()
 
 
@@ -207,8 +209,8 @@ def _accept(descriptor: int) -> Blocking:
 
 def _connect() -> Blocking:
     """A connect to a listener whose backlog is full."""
-    listening = harness.listener(backlog=0)
-    with harness.loopback_fence() as fence:
+    listening = sockets.listen(backlog=0)
+    with sockets.fence_loopback() as fence:
         for _ in range(16):
             with socket.socket() as client:
                 client.setblocking(False)
@@ -219,7 +221,7 @@ def _connect() -> Blocking:
                 if error in (0, errno.EINPROGRESS):
                     error = client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if error:
-                    why = libc.errno_name(error)
+                    why = libc.name_errno(error)
                     raise Unsupported(f"connect() does not block where a backlog is full: {why}")
                 client.detach()
             if waits:
@@ -245,15 +247,15 @@ def _held_by_another(name: str, *arguments: Any) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
     def hold(subject: Channel) -> None:
-        outcome = libc.outcome(name, opened(), *arguments)
+        outcome = libc.try_call(name, opened(), *arguments)
         if outcome != "ok":
             raise Blocked(
                 f"the scratch file system has no such lock ({outcome}): set TMPDIR elsewhere"
             )
-        subject.say()
-        subject.hear()  # Until the subject is gone.
+        subject.send()
+        subject.receive()  # Until the subject is gone.
 
-    harness.fork(hold).hear()
+    children.fork(hold).receive()
     return opened()
 
 
@@ -269,7 +271,7 @@ def _record_lock() -> Blocking:
 
 
 def _waitpid() -> Blocking:
-    child = harness.fork(Channel.hear)  # Until this process is gone.
+    child = children.fork(Channel.receive)  # Until this process is gone.
     return lambda: libc.call("waitpid", child.pid, None, 0)
 
 
@@ -317,14 +319,14 @@ def _nanosleep() -> Blocking:
 
 
 def _sigsuspend() -> Blocking:
-    nothing = lens.signal_set()
+    nothing = lens.make_signal_set()
     return lambda: libc.call("sigsuspend", nothing)
 
 
 def _another_signal() -> Any:
     """A set with a signal in it that is blocked, and never sent."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
-    return lens.signal_set([signal.SIGUSR2])
+    return lens.make_signal_set([signal.SIGUSR2])
 
 
 def _sigwaitinfo() -> Blocking:
@@ -336,7 +338,7 @@ def _sigwait() -> Blocking:
     wanted = _another_signal()
     taken = ctypes.byref(ctypes.c_int())
     # It returns its error.
-    return lambda: libc.errno_name(libc.call("sigwait", wanted, taken))
+    return lambda: libc.name_errno(libc.call("sigwait", wanted, taken))
 
 
 def _semaphore() -> Any:
@@ -379,13 +381,13 @@ def _msgrcv() -> Blocking:
 # The tables -----------------------------------------------------------------------------
 
 _CASES = {
-    "read_pipe": _Case("read() from a pipe", harness.endless_read, _SLOW, _SLOW_BARE),
+    "read_pipe": _Case("read() from a pipe", blocking.prepare_endless_read, _SLOW, _SLOW_BARE),
     "write_pipe": _Case("write() to a full pipe", _write_pipe, _SLOW, _SLOW_BARE),
     "write_pipe_begun": _Case(
         "half-done write() to a pipe", _write_pipe_begun, _WRITE_COMMITTED, _WRITE_COMMITTED
     ),
     "read_terminal": _Case(
-        "read() from a terminal", lambda: _read(harness.pseudo_terminal()), _SLOW, _SLOW_BARE
+        "read() from a terminal", lambda: _read(privileges.open_terminal()), _SLOW, _SLOW_BARE
     ),
     "write_terminal": _Case(
         "write() to a terminal with output stopped", _write_terminal, _SLOW, _SLOW_BARE
@@ -420,10 +422,10 @@ _CASES = {
     "send_begun_tcp": _Case(
         "half-done send() to a TCP socket", lambda: _send(_tcp(), MUCH), _COMMITTED, _COMMITTED
     ),
-    "accept": _Case("accept()", lambda: _accept(harness.listener().detach()), _RESTARTS, _NEVER),
+    "accept": _Case("accept()", lambda: _accept(sockets.listen().detach()), _RESTARTS, _NEVER),
     "accept_rcvtimeo": _Case(
         "accept() with SO_RCVTIMEO",
-        lambda: _accept(_with_timeout(harness.listener())),
+        lambda: _accept(_with_timeout(sockets.listen())),
         _LINUX_NEVER,
         _LINUX_NEVER,
     ),
@@ -470,7 +472,7 @@ _REFERENCE = "signal(7) Linux: Interruption of system calls; sigaction(2) FreeBS
 )
 def after_restarting_handler(case: _Case) -> str:
     """With SA_RESTART, what happens to a blocked {row} when a handler runs?"""
-    return _after_handler(case, lens.flag("SA_RESTART"))
+    return _after_handler(case, lens.get_flag("SA_RESTART"))
 
 
 @probe(
@@ -499,9 +501,9 @@ def _after_handler(case: _Case, flags: int) -> str:
 
 def _interrupted(case: _Case, flags: int) -> str:
     try:
-        return harness.interrupted(case.begin, lambda handler: handler.install(flags))
+        return blocking.interrupt(case.begin, lambda handler: handler.install(flags))
     except Unsupported as at_once:
-        if str(at_once).endswith("it gave all"):
+        if str(at_once).endswith("it returned all"):
             return "all"
         raise
 
@@ -541,4 +543,4 @@ _ELSEWHERE = {"posix": "restarts"}
 def after_stop(row: _Stopped) -> str:
     """What happens to a blocked {row} when the process is stopped and continued?"""
     with _nothing_left():
-        return harness.stopped(row.case.begin)
+        return blocking.stop_and_continue(row.case.begin)

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from signal import SIGCHLD, SIGCONT, SIGPIPE, SIGSTOP, SIGUSR1
 from typing import Any, Callable, Optional
 
-from .. import harness, lens, libc
-from ..harness import Channel, Child, Deliveries
+from .. import lens, libc
+from ..harness import blocking, children
+from ..harness.blocking import Deliveries
+from ..harness.children import Channel, Child
 from ..probe import Blocked, Documented, Unsupported, probe
 
 # What an installer installs -----------------------------------------------------------
@@ -113,7 +115,7 @@ def installer_flags(installer: _Installer) -> str:
     """Which flags does {row} set on a handler?"""
     deliveries = Deliveries(SIGUSR1)
     installer.install(SIGUSR1, deliveries.address)
-    return lens.flag_names(lens.sigaction(SIGUSR1).flags)
+    return lens.name_flags(lens.sigaction(SIGUSR1).flags)
 
 
 @probe(
@@ -126,8 +128,8 @@ def installer_flags(installer: _Installer) -> str:
 )
 def installer_restarts(installer: _Installer) -> bool:
     """Does read() restart after a handler installed by {row}?"""
-    outcome = harness.interrupted(
-        harness.endless_read, lambda it: installer.install(it.signum, it.address)
+    outcome = blocking.interrupt(
+        blocking.prepare_endless_read, lambda it: installer.install(it.signum, it.address)
     )
     return outcome == "restarts"
 
@@ -136,8 +138,8 @@ def _fate(child: Child, signum: int) -> Any:
     """The child's word, or the name of ``signum`` where that ended it instead."""
     status = child.wait()
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signum:
-        return harness.signal_name(signum)
-    return child.hear()
+        return children.name_signal(signum)
+    return child.receive()
 
 
 @probe(
@@ -157,7 +159,7 @@ def installer_stays(installer: _Installer) -> bool:
         libc.call("raise", SIGUSR1)
         return deliveries.count()
 
-    with harness.fork(subject) as child:
+    with children.fork(subject) as child:
         return bool(_fate(child, SIGUSR1) == 2)
 
 
@@ -182,8 +184,8 @@ def installer_blocks_itself(installer: _Installer) -> bool:
             libc.call("raise", signum)
         depth -= 1
 
-    in_c = harness.callback(handler)
-    installed = handler if installer is _PYTHON else harness.address(in_c)
+    in_c = blocking.make_handler(handler)
+    installed = handler if installer is _PYTHON else blocking.get_address(in_c)
     installer.install(SIGUSR1, installed)
     libc.call("raise", SIGUSR1)
     return deepest == 1
@@ -203,10 +205,10 @@ def siginterrupt_interrupts() -> bool:
     """Does siginterrupt(sig, 1) make read() fail with EINTR?"""
 
     def install(deliveries: Deliveries) -> None:
-        deliveries.install(lens.flag("SA_RESTART"))
+        deliveries.install(lens.get_flag("SA_RESTART"))
         libc.call("siginterrupt", deliveries.signum, 1)
 
-    return harness.interrupted(harness.endless_read, install) == "EINTR"
+    return blocking.interrupt(blocking.prepare_endless_read, install) == "EINTR"
 
 
 @probe(
@@ -218,9 +220,9 @@ def siginterrupt_interrupts() -> bool:
 def siginterrupt_flags() -> str:
     """Which flags does siginterrupt(sig, 1) leave on a handler with SA_RESTART?"""
     deliveries = Deliveries(SIGUSR1)
-    deliveries.install(lens.flag("SA_RESTART"))
+    deliveries.install(lens.get_flag("SA_RESTART"))
     libc.call("siginterrupt", SIGUSR1, 1)
-    return lens.flag_names(lens.sigaction(SIGUSR1).flags)
+    return lens.name_flags(lens.sigaction(SIGUSR1).flags)
 
 
 @probe(
@@ -236,7 +238,7 @@ def siginterrupt_outlives_signal() -> bool:
         libc.call("siginterrupt", deliveries.signum, 1)
         libc.call("signal", deliveries.signum, deliveries.address)
 
-    return harness.interrupted(harness.endless_read, install) == "EINTR"
+    return blocking.interrupt(blocking.prepare_endless_read, install) == "EINTR"
 
 
 def _flags_given_back() -> Optional[int]:
@@ -382,7 +384,7 @@ def realtime_fifo() -> bool:
     while signum in signal.sigpending():
         # siginfo_t has 128 bytes or less everywhere; where si_value is in it differs.
         told = ctypes.create_string_buffer(256)
-        libc.call("sigwaitinfo", lens.signal_set([signum]), told)
+        libc.call("sigwaitinfo", lens.make_signal_set([signum]), told)
         taken += [
             number
             for number in range(SENT)
@@ -420,7 +422,7 @@ def sigrtmax() -> int:
 def _leaves_zombie(disposition: int) -> bool:
     """Whether a child that ends under this disposition of SIGCHLD can be waited for."""
     lens.sigaction(SIGCHLD, disposition)
-    pid = harness.new_process()
+    pid = lens.new_process()
     if not pid:
         os._exit(0)
     try:
@@ -440,7 +442,7 @@ def _leaves_zombie(disposition: int) -> bool:
 def sigchld_ignored_reaps() -> bool:
     """Does ignoring SIGCHLD reap children?"""
     # In a process that is no reaper: on FreeBSD the child goes to the next one above.
-    return not harness.answer(lambda: _leaves_zombie(libc.SIG_IGN))
+    return not children.run_in_child(lambda: _leaves_zombie(libc.SIG_IGN))
 
 
 @probe(
@@ -452,7 +454,7 @@ def sigchld_ignored_reaps() -> bool:
 )
 def sigchld_default_leaves_zombies() -> bool:
     """With SIGCHLD at its default, does a dead child stay a zombie?"""
-    return bool(harness.answer(lambda: _leaves_zombie(libc.SIG_DFL)))
+    return bool(children.run_in_child(lambda: _leaves_zombie(libc.SIG_DFL)))
 
 
 CHILDREN = 3
@@ -471,28 +473,28 @@ def sigchld_coalesces() -> int:
         deliveries = Deliveries(SIGCHLD)
         _hold(SIGCHLD)
         for _ in range(CHILDREN):
-            pid = harness.new_process()
+            pid = lens.new_process()
             if not pid:
                 os._exit(0)
             if hasattr(os, "waitid"):
-                harness.wait_ended(pid)
+                children.wait_until_ended(pid)
             else:
                 # Not here, as the way to see it may be ps(1), a child whose end would count.
-                watcher.say(pid)
-                watcher.hear()
-        watcher.say(0)
+                watcher.send(pid)
+                watcher.receive()
+        watcher.send(0)
         return _delivered(deliveries)
 
-    with harness.fork(subject) as child:
-        while pid := child.hear():
-            harness.wait_ended(pid)
-            child.say("it has ended")
-        return int(child.hear())
+    with children.fork(subject) as child:
+        while pid := child.receive():
+            children.wait_until_ended(pid)
+            child.send("it has ended")
+        return int(child.receive())
 
 
 def _job_control() -> tuple[int, int]:
     """How many SIGCHLD a child sends as it is stopped, and as it is continued."""
-    on_stop, on_continue = harness.answer(_count_job_control)
+    on_stop, on_continue = children.run_in_child(_count_job_control)
     return on_stop, on_continue
 
 
@@ -504,19 +506,19 @@ def _count_job_control() -> tuple[int, int]:
     def subject(parent: Channel) -> None:
         # Only when the parent sleeps in waitpid: then that returns after the signal was
         # sent, if it is sent, and not when the child is merely marked as stopped.
-        harness.wait_state(os.getppid(), harness.ASLEEP)
+        children.wait_for_state(os.getppid(), children.ASLEEP)
         os.kill(os.getpid(), SIGSTOP)
-        parent.say("continued")
-        parent.hear()
+        parent.send("continued")
+        parent.receive()
 
-    with harness.fork(subject) as child:
+    with children.fork(subject) as child:
         _, status = os.waitpid(child.pid, os.WUNTRACED)
         if not os.WIFSTOPPED(status):
             child.status = status
         on_stop = deliveries.count()
         child.kill(SIGCONT)
         # It is told before the child runs on.
-        child.hear()
+        child.receive()
         return on_stop, deliveries.count()
 
 
@@ -550,13 +552,13 @@ def sigchld_on_continue() -> bool:
 )
 def sigchld_nocldwait_sent() -> bool:
     """Is SIGCHLD sent with SA_NOCLDWAIT?"""
-    reaps = lens.flag("SA_NOCLDWAIT")
+    reaps = lens.get_flag("SA_NOCLDWAIT")
 
     def subject() -> bool:
         # Made here: the process above may be told of children that it takes over.
         deliveries = Deliveries(SIGCHLD)
         deliveries.install(reaps)
-        pid = harness.new_process()
+        pid = lens.new_process()
         if not pid:
             os._exit(0)
         # Blocks until the child is gone, reaped by nobody.
@@ -566,7 +568,7 @@ def sigchld_nocldwait_sent() -> bool:
             return deliveries.count() > 0
         raise Unsupported("SA_NOCLDWAIT leaves zombies here")
 
-    return bool(harness.answer(subject))
+    return bool(children.run_in_child(subject))
 
 
 # Waiting for a signal -----------------------------------------------------------------
@@ -618,7 +620,7 @@ def sigtimedwait_takes_pending() -> bool:
     """Does sigtimedwait() with a zero timeout take a pending signal?"""
     _hold(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
-    wanted, at_once = lens.signal_set([SIGUSR1]), lens.timespec()(0)
+    wanted, at_once = lens.make_signal_set([SIGUSR1]), lens.timespec()(0)
     try:
         taken = libc.call("sigtimedwait", wanted, None, ctypes.byref(at_once))
     except OSError as error:
@@ -631,7 +633,7 @@ def sigtimedwait_takes_pending() -> bool:
 def _sigwait(signum: int) -> bool:
     """Whether sigwait(3) of the C library takes this signal, which must be pending."""
     taken = ctypes.c_int()
-    error = libc.call("sigwait", lens.signal_set([signum]), ctypes.byref(taken))
+    error = libc.call("sigwait", lens.make_signal_set([signum]), ctypes.byref(taken))
     return not error and taken.value == signum
 
 
@@ -648,13 +650,13 @@ def sigwait_takes_earlier() -> bool:
     _hold(SIGUSR1)
 
     def worker(parent: Channel) -> bool:
-        parent.hear()
+        parent.receive()
         return SIGUSR1 in signal.sigpending() and _sigwait(SIGUSR1)
 
-    with harness.fork(worker) as child:
+    with children.fork(worker) as child:
         child.kill(SIGUSR1)
-        child.say("it is sent")
-        return bool(child.hear())
+        child.send("it is sent")
+        return bool(child.receive())
 
 
 @probe(
@@ -673,7 +675,7 @@ def waited_while_ignored() -> bool:
 
 def _signalfd() -> bool:
     """Whether signalfd(2) gives a signal that is blocked and pending."""
-    made = libc.call("signalfd", -1, lens.signal_set([SIGUSR1]), 0)
+    made = libc.call("signalfd", -1, lens.make_signal_set([SIGUSR1]), 0)
     _hold(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
     if not select.select([made], [], [], 0)[0]:
@@ -740,7 +742,7 @@ def python_wakeup_fd() -> bool:
 
 def _survives_in_new_program(before: Callable[[], Any]) -> bool:
     """Whether a program that is execed after ``before`` outlives a SIGUSR1."""
-    with harness.shell("kill -USR1 $$; echo true", before) as child:
+    with children.start_shell("kill -USR1 $$; echo true", before) as child:
         return bool(_fate(child, SIGUSR1) == "true")
 
 
@@ -787,9 +789,9 @@ def _write_to_broken_pipe(disposition: int) -> Child:
         lens.sigaction(SIGPIPE, disposition)
         reading, writing = os.pipe()
         os.close(reading)
-        return libc.outcome("write", writing, b"x", 1)
+        return libc.try_call("write", writing, b"x", 1)
 
-    return harness.fork(writer)
+    return children.fork(writer)
 
 
 @probe(

@@ -11,8 +11,9 @@ import struct
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
-from .. import harness, lens, libc, refusals
+from .. import lens, libc, refusals
 from ..fact import CONFIGURED, INFORMATIVE
+from ..harness import sockets
 from ..probe import Blocked, Sample, Unsupported, probe
 
 LOOPBACK = "127.0.0.1"
@@ -32,7 +33,7 @@ def _tcp(host: str) -> socket.socket:
         return socket.socket(_family(host), socket.SOCK_STREAM)
     except OSError as error:
         # A sandbox's refusal is raised as such.
-        if libc.answer(error, "socket") in ("EAFNOSUPPORT", "EPROTONOSUPPORT"):
+        if libc.name_error(error, "socket") in ("EAFNOSUPPORT", "EPROTONOSUPPORT"):
             raise Unsupported("the kernel has no IPv6 sockets") from None
         raise
 
@@ -68,8 +69,8 @@ def _accepted(listening: socket.socket, host: str) -> Optional[Any]:
     None where the client is refused, or is served by a stranger who has the same
     port for ``host``.
     """
-    with harness.loopback_fence() as fence, _tcp(host) as client:
-        harness.need_loopback(_family(host))
+    with sockets.fence_loopback() as fence, _tcp(host) as client:
+        sockets.require_loopback(_family(host))
         try:
             client.connect((host, listening.getsockname()[1]))
         except ConnectionRefusedError:
@@ -78,7 +79,7 @@ def _accepted(listening: socket.socket, host: str) -> Optional[Any]:
         if not select.select([listening], [], [], STRAGGLING)[0]:
             return None
         server, peer = listening.accept()
-        harness.reset_on_close(server)
+        sockets.reset_on_close(server)
         server.close()
         return peer
 
@@ -129,7 +130,7 @@ def ipv6_loopback() -> Any:
             listening.listen(1)
             client.connect(listening.getsockname())
     except OSError as error:
-        return Sample(False, libc.answer(error, "bind"))
+        return Sample(False, libc.name_error(error, "bind"))
     return True
 
 
@@ -161,7 +162,7 @@ def v4mapped_dual() -> Any:
     try:
         listening = _listener(WILDCARD6, 0, DUAL)
     except OSError as error:
-        return Sample(False, libc.answer(error, "bind"))
+        return Sample(False, libc.name_error(error, "bind"))
     with listening:
         return _accepted(listening, LOOPBACK) is not None
 
@@ -177,7 +178,7 @@ def v4mapped_address() -> str:
     try:
         listening = _listener(WILDCARD6, 0, DUAL)
     except OSError as error:
-        why = libc.answer(error, "bind")
+        why = libc.name_error(error, "bind")
         raise Unsupported(f"no dual listeners: IPV6_V6ONLY=0 gives {why}") from None
     with listening:
         peer = _accepted(listening, LOOPBACK)
@@ -200,7 +201,7 @@ def v6only_after_bind() -> str:
         try:
             bound.setsockopt(level, option, not bound.getsockopt(level, option))
         except OSError as error:
-            return libc.answer(error, "setsockopt")
+            return libc.name_error(error, "setsockopt")
         return "ok"
 
 
@@ -256,7 +257,7 @@ def _refusal(name: _Name, port: int) -> str:
     try:
         _listener(name.host, port, *name.options).close()
     except OSError as error:
-        return libc.answer(error, "bind")
+        return libc.name_error(error, "bind")
     return ""
 
 
@@ -410,7 +411,7 @@ class _Restart:
 
 def _restart(daemon: _Restart) -> str:
     """What the second start gets while a connection of the first is in TIME_WAIT."""
-    harness.need_loopback()
+    sockets.require_loopback()
     with _listener(LOOPBACK, 0, *daemon.before) as listening, _tcp(LOOPBACK) as client:
         address = listening.getsockname()
         client.connect(address)
@@ -477,19 +478,19 @@ def _reuseport() -> Option:
 
 def _shares(option: Option, name: str = "SO_REUSEPORT") -> list[int]:
     """How many of CLIENTS connections each of two listeners on one port is given."""
-    harness.need_loopback()
+    sockets.require_loopback()
     shares = [0, 0]
     with contextlib.ExitStack() as open_sockets:
         try:
             one = open_sockets.enter_context(_listener(LOOPBACK, 0, option))
             two = open_sockets.enter_context(_listener(*one.getsockname(), option))
         except OSError as error:
-            why = libc.answer(error, "bind")
+            why = libc.name_error(error, "bind")
             raise Unsupported(f"no two listeners with {name} here: {why}") from None
         for _ in range(CLIENTS):
             # Kept open to the end, so that each has a port, and so a hash, of its own.
             client = open_sockets.enter_context(_tcp(LOOPBACK))
-            harness.reset_on_close(client)
+            sockets.reset_on_close(client)
             client.connect(one.getsockname())
             for given in select.select([one, two], [], [])[0]:
                 given.accept()[0].close()
@@ -512,7 +513,7 @@ def reuseport_exists() -> Any:
         try:
             fresh.setsockopt(*_reuseport())
         except OSError as error:
-            return Sample(False, libc.answer(error, "setsockopt"))
+            return Sample(False, libc.name_error(error, "setsockopt"))
     return True
 
 
@@ -571,7 +572,7 @@ def reuseport_unix() -> str:
         try:
             fresh.setsockopt(*_reuseport())
         except OSError as error:
-            return libc.answer(error, "setsockopt")
+            return libc.name_error(error, "setsockopt")
         return "ok"
 
 
@@ -584,7 +585,7 @@ MANY = 16
 def _fill_backlog() -> tuple[int, str]:
     """How many connections a listener that nobody serves completes; what the next client gets."""
     under_way = (0, errno.EINPROGRESS)
-    with harness.loopback_fence() as fence, contextlib.ExitStack() as open_sockets:
+    with sockets.fence_loopback() as fence, contextlib.ExitStack() as open_sockets:
         unserved = open_sockets.enter_context(_listener(LOOPBACK, backlog=BACKLOG))
         for completed in range(MANY):
             client = open_sockets.enter_context(_tcp(LOOPBACK))
@@ -592,7 +593,7 @@ def _fill_backlog() -> tuple[int, str]:
             # FreeBSD hands the error to connect() itself, and SO_ERROR then has it no more.
             error = client.connect_ex(unserved.getsockname())
             if error not in under_way:
-                return completed, libc.errno_name(error)
+                return completed, libc.name_errno(error)
             # Once the fence is back, the kernel has answered the request or has dropped it:
             # one that is unanswered is so for good, as nothing ever leaves the queue.
             fence()
@@ -600,7 +601,7 @@ def _fill_backlog() -> tuple[int, str]:
                 return completed, "waits"
             error = client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if error:
-                return completed, libc.errno_name(error)
+                return completed, libc.name_errno(error)
     raise Unsupported(f"listen(2) bounds nothing: {MANY} connections completed unaccepted")
 
 
@@ -647,13 +648,13 @@ def backlog_clamp() -> int:
             return listening.getsockopt(socket.SOL_SOCKET, 0x1011)
         if not libc.LINUX:
             raise Unsupported(f"{libc.SYSTEM} does not tell a listener's backlog")
-        harness.need_loopback()
+        sockets.require_loopback()
         alone = _queue_and_backlog(listening)
         with _tcp(LOOPBACK) as client:
             client.connect(listening.getsockname())
             select.select([listening], [], [])
             beside = _queue_and_backlog(listening)
-            harness.reset_on_close(client)
+            sockets.reset_on_close(client)
     queue, backlog = alone
     if not any((*alone, *beside)):
         raise Unsupported("this kernel does not tell a listener's backlog")
@@ -698,18 +699,18 @@ def somaxconn_macro() -> int:
 )
 def connect_to_any() -> str:
     """What does connect() to 0.0.0.0 return?"""
-    harness.need_loopback()
+    sockets.require_loopback()
     with _listener(LOOPBACK) as listening, _tcp(WILDCARD) as client:
         try:
             client.connect((WILDCARD, listening.getsockname()[1]))
         except OSError as error:
-            return libc.answer(error, "connect")
+            return libc.name_error(error, "connect")
         return "ok"
 
 
 def _bind_unix(bound: socket.socket, path: bytes) -> None:
     """bind(2) with a struct sockaddr_un that is as long as ``path`` makes it."""
-    address = lens.unix_address(path)
+    address = lens.make_unix_address(path)
     libc.call("bind", bound.fileno(), address, len(address))
 
 
@@ -824,5 +825,5 @@ def abstract_unix() -> Any:
             listening.listen(1)
             client.connect(listening.getsockname())
         except OSError as error:
-            return Sample(False, libc.answer(error, "bind"))
+            return Sample(False, libc.name_error(error, "bind"))
         return True

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Optional
 
-from .. import harness, libc, runner, sandbox, strays
+from .. import libc, runner, sandbox, strays
 from ..fact import UNSTABLE, Fact, printable, show
 from ..files import write_standard_output
+from ..harness import children
 from ..probe import Probe
 
 _MARK = "probes debug"
@@ -105,19 +106,19 @@ def _showing(
     def function(*arguments: Any) -> Any:
         if path is not None:
             _write_to(path)
-        fork = harness.fork
+        fork = children.fork
 
-        def showing(function: Callable[[harness.Channel], Any]) -> harness.Child:
+        def showing(function: Callable[[children.Channel], Any]) -> children.Child:
             sys.stdout.flush()  # The child must not print it again.
             return fork(_with_traceback(function))
 
-        harness.fork = showing
+        children.fork = showing
         os.access(f"{_MARK}: begin", os.F_OK)
         try:
             return _with_traceback(probe.function, tell)(*arguments)
         finally:
             os.access(f"{_MARK}: end", os.F_OK)
-            harness.fork = fork
+            children.fork = fork
             sys.stdout.flush()
 
     return replace(probe, function=function)

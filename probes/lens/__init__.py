@@ -16,52 +16,52 @@ from typing import Any, Callable
 
 from ..probe import Blocked, Unsupported
 from . import proof, structures
-from .numbers import numbers
-from .processes import children, proc_is_ours, state, watch
+from .numbers import check_numbers
+from .processes import get_state, is_proc_ours, list_children, watch
 from .proof import Unproven, new_process
 from .signals import (
     MEANINGLESS_FLAGS,
     Sigaction,
-    flag,
-    flag_names,
-    layout_of_sigaction,
+    find_sigaction_layout,
+    get_flag,
+    make_signal_set,
+    measure_sigset_t,
+    name_flags,
     sigaction,
-    signal_set,
-    sigset_t_bytes,
 )
-from .structures import flock, pollfd, sockaddr, time_t, timespec, timeval, unix_address
+from .structures import flock, make_unix_address, pollfd, sockaddr, time_t, timespec, timeval
 
 __all__ = [
     "MEANINGLESS_FLAGS",
     "Sigaction",
     "Unproven",
-    "children",
-    "flag",
-    "flag_names",
+    "check_numbers",
+    "find_sigaction_layout",
     "flock",
-    "layout_of_sigaction",
+    "get_flag",
+    "get_state",
+    "is_proc_ours",
+    "list_children",
     "look",
+    "make_signal_set",
+    "make_unix_address",
+    "measure_sigset_t",
+    "name_flags",
     "new_process",
-    "numbers",
     "pollfd",
-    "proc_is_ours",
     "proof",
     "sigaction",
-    "signal_set",
-    "sigset_t_bytes",
     "sockaddr",
-    "state",
     "time_t",
     "timespec",
     "timeval",
-    "unix_address",
     "watch",
 ]
 
 _ALL: dict[str, Callable[[], Any]] = {
-    "numbers": numbers,
-    "sigaction": layout_of_sigaction,
-    "sigset_t": lambda: f"{sigset_t_bytes()} bytes",
+    "numbers": check_numbers,
+    "sigaction": find_sigaction_layout,
+    "sigset_t": lambda: f"{measure_sigset_t()} bytes",
     "time_t": lambda: f"{8 * ctypes.sizeof(time_t())} bits",
     "timespec": timespec,
     "timeval": timeval,

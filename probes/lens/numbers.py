@@ -12,11 +12,11 @@ import socket
 from typing import Any
 
 from .. import libc
-from .proof import Unproven, in_child, look
+from .proof import Unproven, look, run_trial
 
 
 @look("the numbers of errors, signals and options")
-def numbers() -> str:
+def check_numbers() -> str:
     """Do Python's modules number errors, signals and options as the C library does?"""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
@@ -30,7 +30,7 @@ def numbers() -> str:
             ("EACCES" if os.geteuid() else "EISDIR", "open", (b"/", os.O_WRONLY)),
         )
         for name, call, arguments in failing:
-            got = libc.number_of(call, *arguments)
+            got = libc.get_errno(call, *arguments)
             if got not in (getattr(errno, name), errno.EISDIR if name == "EACCES" else None):
                 raise Unproven(
                     f"{call}() failed with {got}, and errno.{name} is {getattr(errno, name)}"
@@ -65,6 +65,6 @@ def _check_signal_numbers() -> None:
         return {"pending": [int(signum) for signum in signal.sigpending()]}
 
     expected = {int(signal.SIGPIPE), int(signal.SIGUSR2)}
-    pending = set(in_child(trial)["pending"])
+    pending = set(run_trial(trial)["pending"])
     if pending != expected:
         raise Unproven(f"a broken pipe and SIGUSR2 left {pending} pending, not {expected}")

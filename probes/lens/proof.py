@@ -11,7 +11,7 @@ from ctypes import c_int, c_void_p
 from typing import Any, Callable, Union
 
 from ..probe import Blocked, Unsupported
-from ..refusals import PROCESSES, unexpected
+from ..refusals import PROCESSES, explain
 
 
 class Unproven(Exception):
@@ -37,7 +37,7 @@ def look(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
                 except (Blocked, Unsupported) as why:
                     _seen[name] = why
                 except OSError as error:
-                    limit = unexpected(error)
+                    limit = explain(error)
                     _seen[name] = Blocked(str(limit or f"{name} cannot be asked for here: {error}"))
             found = _seen[name]
             if isinstance(found, (Blocked, Unsupported)):
@@ -59,7 +59,7 @@ def new_process() -> int:
         raise Blocked(PROCESSES) from None
 
 
-def in_child(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def run_trial(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return what ``trial`` returns in a child.  Raise Unproven if the child ends without it.
 
     Raise Blocked where a limit, or a sandbox, keeps the child from its trial.
@@ -79,7 +79,7 @@ def in_child(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             except Unproven as why:
                 answer = {"unproven": str(why)}
             except (Blocked, OSError, MemoryError) as error:
-                answer = {"blocked": str(unexpected(error) or error)}
+                answer = {"blocked": str(explain(error) or error)}
             os.write(writing, marshal.dumps(answer))
         finally:
             os._exit(0)
@@ -113,11 +113,11 @@ POINTER = ctypes.sizeof(c_void_p)
 INT = ctypes.sizeof(c_int)
 
 
-def word(raw: bytes, at: int, size: int) -> int:
+def read_word(raw: bytes, at: int, size: int) -> int:
     return int.from_bytes(raw[at : at + size], sys.byteorder)
 
 
-def put(buffer: Any, at: int, size: int, value: int) -> None:
+def write_word(buffer: Any, at: int, size: int, value: int) -> None:
     ctypes.memmove(
         ctypes.addressof(buffer) + at, (value % (1 << 8 * size)).to_bytes(size, sys.byteorder), size
     )

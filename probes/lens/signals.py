@@ -15,14 +15,25 @@ from typing import Any, Callable, Optional
 
 from .. import libc
 from ..probe import Blocked, Unsupported
-from .processes import state
-from .proof import INT, POINTER, ROOM, Unproven, begin_trial, in_child, look, new_process, put, word
+from .processes import get_state
+from .proof import (
+    INT,
+    POINTER,
+    ROOM,
+    Unproven,
+    begin_trial,
+    look,
+    new_process,
+    read_word,
+    run_trial,
+    write_word,
+)
 
-_SET = libc.extent(lambda buffer: libc.call("sigfillset", buffer))
+_SET = libc.measure_extent(lambda buffer: libc.call("sigfillset", buffer))
 """Bytes of a sigset_t that the C library uses; it may have more."""
 
 
-def signal_set(signals: Iterable[int] = ()) -> Any:
+def make_signal_set(signals: Iterable[int] = ()) -> Any:
     """Return a buffer with a sigset_t that holds ``signals``, made by the C library."""
     made = ctypes.create_string_buffer(ROOM)
     libc.call("sigemptyset", made)
@@ -61,7 +72,7 @@ _SIGNAL = signal.SIGUSR2
 """The signal that the trials are made with."""
 
 
-def _raw(signum: int = _SIGNAL) -> bytes:
+def _read_sigaction(signum: int = _SIGNAL) -> bytes:
     """Return struct sigaction as sigaction() fills it."""
     buffer = ctypes.create_string_buffer(ROOM)
     libc.call("sigaction", signum, None, buffer)
@@ -69,7 +80,7 @@ def _raw(signum: int = _SIGNAL) -> bytes:
 
 
 @contextlib.contextmanager
-def _disposition_kept() -> Iterator[None]:
+def _keep_disposition() -> Iterator[None]:
     """Give the signal of the trials its disposition back."""
     before = signal.getsignal(_SIGNAL)
     try:
@@ -79,14 +90,14 @@ def _disposition_kept() -> Iterator[None]:
 
 
 @look("struct sigaction")
-def layout_of_sigaction() -> Sigaction:
+def find_sigaction_layout() -> Sigaction:
     """Where are the fields of struct sigaction, and which bits are its flags?"""
-    with _disposition_kept():
-        handler = _handler_at()
-        flags, bits = _flags_at(handler)
-    found = in_child(lambda: _try_sigaction(Sigaction(handler, flags, -1, bits)))
+    with _keep_disposition():
+        handler = _find_handler()
+        flags, bits = _find_flags(handler)
+    found = run_trial(lambda: _try_sigaction(Sigaction(handler, flags, -1, bits)))
     layout = Sigaction(handler, flags, found["mask"], found["bits"], found["added"], found["keeps"])
-    gave = _interrupted_read(layout)
+    gave = _interrupt_read(layout)
     if gave != "ok":
         raise Unproven(
             f"a read() that is interrupted with SA_RESTART ({layout.bits['SA_RESTART']:#x}) gives "
@@ -95,26 +106,26 @@ def layout_of_sigaction() -> Sigaction:
     return layout
 
 
-def _handler_at() -> int:
+def _find_handler() -> int:
     """Return where sa_handler lies: only there do SIG_DFL and SIG_IGN differ."""
     seen = []
     for handler in (signal.SIG_IGN, signal.SIG_DFL, signal.SIG_IGN, signal.SIG_DFL):
         signal.signal(_SIGNAL, handler)
-        seen.append(_raw())
+        seen.append(_read_sigaction())
     where = [
         at
         for at in range(0, ROOM, POINTER)
-        if [word(raw, at, POINTER) for raw in seen] == [1, 0, 1, 0]
+        if [read_word(raw, at, POINTER) for raw in seen] == [1, 0, 1, 0]
     ]
     if len(where) != 1:
         raise Unproven(f"SIG_IGN and SIG_DFL differ at {where or 'no place'}, expected one")
     return where[0]
 
 
-def _flags_at(handler: int) -> tuple[int, dict[str, int]]:
+def _find_flags(handler: int) -> tuple[int, dict[str, int]]:
     """Return where sa_flags lies, and the bits that calls of known effect set there."""
-    bits = _flags_of_faulthandler(handler)
-    by_siginterrupt = _flags_of_siginterrupt(handler)
+    bits = _find_flags_by_faulthandler(handler)
+    by_siginterrupt = _find_flags_by_siginterrupt(handler)
     if not bits:
         if not by_siginterrupt:
             raise Unproven("neither faulthandler nor siginterrupt() changes one word of it")
@@ -132,45 +143,45 @@ def _flags_at(handler: int) -> tuple[int, dict[str, int]]:
     return bits
 
 
-def _changing_words(seen: list[bytes], handler: int) -> list[tuple[int, int, int]]:
+def _find_changing_words(seen: list[bytes], handler: int) -> list[tuple[int, int, int]]:
     """Return place, first and second value of each int that changes back and forth.
 
     glibc leaves what was on its stack in the part of the mask that has no signals.  That may be
-    a copy of the flags of the call before, which `_kept` tells from the flags.
+    a copy of the flags of the call before, which `_find_kept` tells from the flags.
     """
     found = []
     for at in range(0, ROOM, INT):
         if handler <= at < handler + POINTER:
             continue
-        first, second, *rest = (word(raw, at, INT) for raw in seen)
+        first, second, *rest = (read_word(raw, at, INT) for raw in seen)
         if first != second and rest == [first, second]:
             found.append((at, first, second))
     return found
 
 
-def _kept(places: list[int], handler: int, bit: int) -> list[int]:
+def _find_kept(places: list[int], handler: int, bit: int) -> list[int]:
     """Return those of ``places`` at which ``bit`` is read back just when it is written there.
 
     The others are 0 meanwhile, so that no copy of the flags can have it.
     """
     signal.signal(_SIGNAL, lambda *_: None)
-    ours = _raw()
+    ours = _read_sigaction()
 
     def follows(at: int) -> bool:
         seen = []
         for written in (bit, 0, bit, 0):
             asked = ctypes.create_string_buffer(ours, ROOM)
             for place in places:
-                put(asked, place, INT, written if place == at else 0)
-            put(asked, handler, POINTER, word(ours, handler, POINTER))
+                write_word(asked, place, INT, written if place == at else 0)
+            write_word(asked, handler, POINTER, read_word(ours, handler, POINTER))
             libc.call("sigaction", _SIGNAL, asked, None)
-            seen.append(word(_raw(), at, INT) & bit)
+            seen.append(read_word(_read_sigaction(), at, INT) & bit)
         return seen == [bit, 0, bit, 0]
 
     return [at for at in places if follows(at)]
 
 
-def _flags_of_faulthandler(handler: int) -> Optional[tuple[int, dict[str, int]]]:
+def _find_flags_by_faulthandler(handler: int) -> Optional[tuple[int, dict[str, int]]]:
     """Return what faulthandler.register() shows: SA_NODEFER if it chains, else SA_RESTART.
 
     See faulthandler_register() in CPython's Modules/faulthandler.c, which is compiled with the
@@ -188,15 +199,15 @@ def _flags_of_faulthandler(handler: int) -> Optional[tuple[int, dict[str, int]]]
             register(_SIGNAL, file=2, chain=chain)
         except (OSError, RuntimeError, ValueError):
             return None
-        seen.append(_raw())
+        seen.append(_read_sigaction())
         unregister(_SIGNAL)
     words = [
         (at, plain & ~chained, chained & ~plain)
-        for at, plain, chained in _changing_words(seen, handler)
+        for at, plain, chained in _find_changing_words(seen, handler)
         if _is_one_bit(plain & ~chained) and _is_one_bit(chained & ~plain)
     ]
     if len(words) > 1:
-        kept = _kept([at for at, _, _ in words], handler, words[0][1])
+        kept = _find_kept([at for at, _, _ in words], handler, words[0][1])
         words = [changed for changed in words if changed[0] in kept]
         if len(words) != 1:
             raise Unproven(f"faulthandler changes {len(kept)} words of it by two bits, expected 1")
@@ -206,7 +217,7 @@ def _flags_of_faulthandler(handler: int) -> Optional[tuple[int, dict[str, int]]]
     return at, {"SA_RESTART": restart, "SA_NODEFER": nodefer}
 
 
-def _flags_of_siginterrupt(handler: int) -> Optional[tuple[int, dict[str, int]]]:
+def _find_flags_by_siginterrupt(handler: int) -> Optional[tuple[int, dict[str, int]]]:
     """Return what siginterrupt() shows: it takes SA_RESTART away and gives it back.
 
     None if it changes nothing.
@@ -218,14 +229,14 @@ def _flags_of_siginterrupt(handler: int) -> Optional[tuple[int, dict[str, int]]]
     for interrupts in (False, True, False, True):
         with contextlib.suppress(OSError, Unsupported):
             siginterrupt(_SIGNAL, interrupts)
-        seen.append(_raw())
+        seen.append(_read_sigaction())
     words = [
         (at, {"SA_RESTART": restarting & ~plain})
-        for at, restarting, plain in _changing_words(seen, handler)
+        for at, restarting, plain in _find_changing_words(seen, handler)
         if _is_one_bit(restarting & ~plain) and not plain & ~restarting
     ]
     if len(words) > 1:
-        kept = _kept([at for at, _ in words], handler, words[0][1]["SA_RESTART"])
+        kept = _find_kept([at for at, _ in words], handler, words[0][1]["SA_RESTART"])
         words = [changed for changed in words if changed[0] in kept]
     return words[0] if len(words) == 1 else None
 
@@ -235,11 +246,11 @@ def _is_one_bit(number: int) -> bool:
 
 
 def _install(layout: Sigaction, signum: int, handler: int, flags: int, mask: Iterable[int]) -> None:
-    made = ctypes.create_string_buffer(_raw(signum), ROOM)
-    made[layout.mask : layout.mask + _SET] = signal_set(mask).raw[:_SET]
+    made = ctypes.create_string_buffer(_read_sigaction(signum), ROOM)
+    made[layout.mask : layout.mask + _SET] = make_signal_set(mask).raw[:_SET]
     # After the mask: where that is still looked for, it may cover them.
-    put(made, layout.handler, POINTER, handler)
-    put(made, layout.flags, INT, flags)
+    write_word(made, layout.handler, POINTER, handler)
+    write_word(made, layout.flags, INT, flags)
     libc.call("sigaction", signum, made, None)
 
 
@@ -253,7 +264,7 @@ MEANINGLESS_FLAGS = 0x00300000
 """Bits of sa_flags that no system gives a meaning."""
 
 
-def _bits_to_try(likely: Iterable[int], known: Iterable[int]) -> list[int]:
+def _order_bits(likely: Iterable[int], known: Iterable[int]) -> list[int]:
     order = [*likely, *(1 << n for n in range(32) if 1 << n != _LAST), _LAST]
     return [bit for bit in dict.fromkeys(order) if bit not in known]
 
@@ -284,7 +295,7 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
         return blocked[0] & {this, other}
 
     def remains() -> bool:
-        return word(_raw(), layout.handler, POINTER) == address
+        return read_word(_read_sigaction(), layout.handler, POINTER) == address
 
     where = []
     for at in range(0, ROOM // 2, INT):
@@ -307,9 +318,9 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
             )
     if not remains():
         raise Unproven("a handler with no flags is gone after a signal")
-    added = word(_raw(), layout.flags, INT)
+    added = read_word(_read_sigaction(), layout.flags, INT)
     if "SA_NODEFER" not in bits:
-        bits["SA_NODEFER"] = _found(
+        bits["SA_NODEFER"] = _find_bit(
             "SA_NODEFER", bits, (0x40000000, 0x10, 0x20, 0x8), lambda bit: not seen(bit)
         )
     for name, expected in (("SA_RESTART", {this}), ("SA_NODEFER", set())):
@@ -318,13 +329,13 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
                 f"with {name} ({bits[name]:#x}) a handler runs with {blocked[0]} blocked, "
                 f"expected {expected or '{}'}"
             )
-    bits["SA_RESETHAND"] = _found(
+    bits["SA_RESETHAND"] = _find_bit(
         "SA_RESETHAND", bits, _LIKELY_RESETHAND, lambda bit: bool(seen(bit)) and not remains()
     )
     keeps = False
     with contextlib.suppress(OSError):  # EINVAL: it refuses them.
         _install(layout, this, address, MEANINGLESS_FLAGS, ())
-        keeps = bool(word(_raw(), layout.flags, INT) & MEANINGLESS_FLAGS)
+        keeps = bool(read_word(_read_sigaction(), layout.flags, INT) & MEANINGLESS_FLAGS)
     added &= ~sum(bits.values())
     return {"mask": layout.mask, "bits": bits, "added": added, "keeps": keeps}
 
@@ -333,7 +344,7 @@ ENOUGH = 8
 """Signals after which a read() that has not ended is one that goes on."""
 
 
-def _interrupted_read(layout: Sigaction) -> str:
+def _interrupt_read(layout: Sigaction) -> str:
     """Return what a read() that blocks gives when handlers with SA_RESTART run: ``ok`` or EINTR."""
     handled, data, told = (os.pipe() for _ in range(3))
     pid = new_process()
@@ -343,11 +354,11 @@ def _interrupted_read(layout: Sigaction) -> str:
             os.set_blocking(handled[1], False)
             signal.set_wakeup_fd(handled[1], warn_on_full_buffer=False)
             signal.signal(_SIGNAL, lambda *_: None)
-            handler = word(_raw(), layout.handler, POINTER)
+            handler = read_word(_read_sigaction(), layout.handler, POINTER)
             _install(layout, int(_SIGNAL), handler, layout.bits["SA_RESTART"], ())
             os.write(told[1], b".")
             os.write(
-                told[1], libc.outcome("read", data[0], ctypes.create_string_buffer(1), 1).encode()
+                told[1], libc.try_call("read", data[0], ctypes.create_string_buffer(1), 1).encode()
             )
         finally:
             os._exit(0)
@@ -379,7 +390,7 @@ def _wait_asleep(pid: int, told: int) -> None:
     pause = 0.00002
     while not select.select([told], [], [], pause)[0]:
         try:
-            if state(pid) in ("S", "I"):
+            if get_state(pid) in ("S", "I"):
                 return
         except Blocked:
             # Nothing shows it; with time enough before each signal, one of them comes in time.
@@ -388,32 +399,32 @@ def _wait_asleep(pid: int, told: int) -> None:
         pause = min(pause * 1.5, 0.005)
 
 
-def _found(
+def _find_bit(
     name: str, known: dict[str, int], likely: Iterable[int], works: Callable[[int], bool]
 ) -> int:
     """Return the bit that does what ``name`` is for.  Raise Unproven if none does."""
-    for bit in _bits_to_try(likely, known.values()):
+    for bit in _order_bits(likely, known.values()):
         with contextlib.suppress(OSError):  # EINVAL: there is no such flag.
             if works(bit):
                 return bit
     raise Unproven(f"no bit of sa_flags does what {name} does")
 
 
-def flag(name: str) -> int:
+def get_flag(name: str) -> int:
     """Return the bit of SA_RESTART, SA_NODEFER, SA_RESETHAND, SA_ONSTACK or SA_NOCLDWAIT.
 
     Raises Blocked where struct sigaction is not proven, or no bit does what the flag is for.
     """
-    layout = layout_of_sigaction()
+    layout = find_sigaction_layout()
     if name in layout.bits:
         return int(layout.bits[name])
-    return int({"SA_ONSTACK": _onstack, "SA_NOCLDWAIT": _nocldwait}[name]())
+    return int({"SA_ONSTACK": _find_onstack, "SA_NOCLDWAIT": _find_nocldwait}[name]())
 
 
 @look("SA_ONSTACK")
-def _onstack() -> int:
+def _find_onstack() -> int:
     """Which bit has a handler run on the alternate stack?"""
-    layout = layout_of_sigaction()
+    layout = find_sigaction_layout()
 
     def trial() -> dict[str, Any]:
         stack = ctypes.create_string_buffer(1 << 18)
@@ -421,7 +432,7 @@ def _onstack() -> int:
         # stack_t is {ss_sp, ss_flags, ss_size}, or {ss_sp, ss_size, ss_flags} on the BSDs and
         # MIPS; a kernel that is given the one for the other finds a size of 0, or wrong flags.
         for fields in ((base, 0, size), (base, size, 0)):
-            if libc.outcome("sigaltstack", (c_size_t * 3)(*fields), None) == "ok":
+            if libc.try_call("sigaltstack", (c_size_t * 3)(*fields), None) == "ok":
                 break
         else:
             raise Unproven("sigaltstack() takes neither form of stack_t")
@@ -439,21 +450,21 @@ def _onstack() -> int:
             libc.call("raise", _SIGNAL)
             return inside.raw != outside.raw
 
-        return {"bit": _found("SA_ONSTACK", layout.bits, (0x08000000, 0x1), works)}
+        return {"bit": _find_bit("SA_ONSTACK", layout.bits, (0x08000000, 0x1), works)}
 
-    return int(in_child(trial)["bit"])
+    return int(run_trial(trial)["bit"])
 
 
 @look("SA_NOCLDWAIT")
-def _nocldwait() -> int:
+def _find_nocldwait() -> int:
     """Which bit has children that end leave no zombie?"""
-    layout = layout_of_sigaction()
+    layout = find_sigaction_layout()
 
     def trial() -> dict[str, Any]:
         # A handler that never runs: with a wrong bit it might not return.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        address = word(_raw(signal.SIGCHLD), layout.handler, POINTER)
+        address = read_word(_read_sigaction(signal.SIGCHLD), layout.handler, POINTER)
 
         def works(bit: int) -> bool:
             _install(layout, int(signal.SIGCHLD), address, bit, ())
@@ -469,11 +480,11 @@ def _nocldwait() -> int:
         # Linux, the BSDs, Linux on MIPS, SPARC and PA-RISC.
         likely = (0x2, 0x20, 0x10000, 0x100, 0x80)
         try:
-            return {"bit": _found("SA_NOCLDWAIT", layout.bits, likely, works)}
+            return {"bit": _find_bit("SA_NOCLDWAIT", layout.bits, likely, works)}
         except Unproven:
             return {"bit": 0}
 
-    bit = int(in_child(trial)["bit"])
+    bit = int(run_trial(trial)["bit"])
     if not bit:
         raise Unsupported("no flag of sigaction() has children that end leave no zombie")
     return bit
@@ -487,18 +498,18 @@ def sigaction(
     ``handler`` is an address, SIG_DFL, SIG_IGN or a ctypes callback (which the caller keeps
     alive).  Raises OSError as the call fails, Blocked where the structure is not proven.
     """
-    layout = layout_of_sigaction()
-    before = _raw(signum)
+    layout = find_sigaction_layout()
+    before = _read_sigaction(signum)
     if handler is not None:
         address = handler if isinstance(handler, int) else ctypes.cast(handler, c_void_p).value
         _install(layout, signum, int(address or 0), flags, mask)
     return Disposition(
-        word(before, layout.handler, POINTER),
-        word(before, layout.flags, INT) & ~layout.added,
+        read_word(before, layout.handler, POINTER),
+        read_word(before, layout.flags, INT) & ~layout.added,
     )
 
 
-def flag_names(flags: int) -> str:
+def name_flags(flags: int) -> str:
     """Return ``SA_NODEFER|SA_RESTART`` in the order of the names, ``none`` for no flag.
 
     A bit that is none of those the lab can prove by what it does is shown as a number, unless
@@ -508,22 +519,22 @@ def flag_names(flags: int) -> str:
     left = flags
     for name in ("SA_RESTART", "SA_NODEFER", "SA_RESETHAND", "SA_ONSTACK", "SA_NOCLDWAIT"):
         # What takes a trial of its own is asked only if there is a bit to explain.
-        if left and flags & flag(name):
+        if left and flags & get_flag(name):
             names.append(name)
-            left &= ~flag(name)
+            left &= ~get_flag(name)
     names.sort()
-    if left and not layout_of_sigaction().keeps_unknown:
+    if left and not find_sigaction_layout().keeps_unknown:
         names.append(f"{left:#x}")
     return "|".join(names) or "none"
 
 
 @look("sigset_t")
-def sigset_t_bytes() -> int:
+def measure_sigset_t() -> int:
     """How many bytes is a sigset_t, as the C library copies one?"""
     attributes = ctypes.create_string_buffer(2 * ROOM)
     libc.call("posix_spawnattr_init", attributes)
     try:
-        return libc.extent(
+        return libc.measure_extent(
             lambda buffer: libc.call("posix_spawnattr_getsigmask", attributes, buffer)
         )
     finally:

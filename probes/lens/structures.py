@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 from .. import libc
 from ..probe import Blocked
-from .proof import ROOM, Unproven, in_child, look
+from .proof import ROOM, Unproven, look, run_trial
 
 
 @look("time_t")
@@ -25,7 +25,7 @@ def time_t() -> Any:
 
     The interpreter is such a program; time(), linked as its own call is, must agree.
     """
-    writes = libc.extent(lambda now: libc.call("time", now))
+    writes = libc.measure_extent(lambda now: libc.call("time", now))
     if 8 * writes != libc.TIME_T_BITS:
         raise Unproven(
             f"the interpreter's has {libc.TIME_T_BITS} bits, and time() writes {8 * writes}"
@@ -51,7 +51,7 @@ class _Pair:
         return " and ".join(f"{part.size} bytes at {part.offset}" for part in parts)
 
 
-def _pair_filled_by(fill: Callable[[Any], Any], units: int) -> _Pair:
+def _find_pair(fill: Callable[[Any], Any], units: int) -> _Pair:
     """Return the structure in which ``fill`` writes the time it is now."""
     tried = []
     for fraction in dict.fromkeys((time_t(), c_long, c_int)):
@@ -75,7 +75,7 @@ def _pair_filled_by(fill: Callable[[Any], Any], units: int) -> _Pair:
 @look("struct timespec")
 def timespec() -> Any:
     """How is struct timespec laid out: time_t, then a long, or as much as a time_t?"""
-    return _pair_filled_by(
+    return _find_pair(
         lambda buffer: libc.call("clock_gettime", time.CLOCK_REALTIME, buffer), 1_000_000_000
     )
 
@@ -83,7 +83,7 @@ def timespec() -> Any:
 @look("struct timeval")
 def timeval() -> Any:
     """How is struct timeval laid out?"""
-    return _pair_filled_by(lambda buffer: libc.call("gettimeofday", buffer, None), 1_000_000)
+    return _find_pair(lambda buffer: libc.call("gettimeofday", buffer, None), 1_000_000)
 
 
 # Other structures ---------------------------------------------------------------------
@@ -146,18 +146,18 @@ def flock() -> Any:
     another process tells of a lock, it must be that, and EINVAL must answer for each field that
     holds what cannot be.
     """
-    path = f"{_scratch()}/.lens-{os.getpid()}-{os.urandom(4).hex()}"
+    path = f"{_get_scratch()}/.lens-{os.getpid()}-{os.urandom(4).hex()}"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _LENGTH, _START)
         except OSError as error:
-            why = libc.errno_name(error.errno)
+            why = libc.name_errno(error.errno)
             raise Blocked(
                 f"the scratch file system has no record locks ({why}): set TMPDIR elsewhere"
             ) from None
         holder = os.getpid()
-        found = in_child(lambda: _try_flocks(path, holder))["form"]
+        found = run_trial(lambda: _try_flocks(path, holder))["form"]
     finally:
         os.close(descriptor)
         os.unlink(path)
@@ -172,11 +172,11 @@ def _try_flocks(path: str, holder: int) -> dict[str, Any]:
     tried = []
     likely = next(name for name, form in libc.FLOCKS.items() if form is libc.Flock)
     for name in dict.fromkeys((likely, *libc.FLOCKS)):
-        outcome, told = _asked(name, descriptor, {})
+        outcome, told = _ask(name, descriptor, {})
         expected = (fcntl.F_WRLCK, _START, _LENGTH)
         # A lock of an open file description has no holder, and l_pid is -1.
         fits = told[0] == fcntl.F_UNLCK or (told[:3] == expected and told[3] in (holder, -1))
-        refused = [_asked(name, descriptor, wrong)[0] for wrong in _WRONG]
+        refused = [_ask(name, descriptor, wrong)[0] for wrong in _WRONG]
         if outcome == "ok" and fits and set(refused) == {"EINVAL"}:
             return {"form": name}
         tried.append(f"{name}'s form: {outcome}, {told}, and {', '.join(refused)}")
@@ -185,7 +185,7 @@ def _try_flocks(path: str, holder: int) -> dict[str, Any]:
     )
 
 
-def _asked(form: str, descriptor: int, fields: dict[str, int]) -> tuple[str, tuple[int, ...]]:
+def _ask(form: str, descriptor: int, fields: dict[str, int]) -> tuple[str, tuple[int, ...]]:
     """Return what F_GETLK gives in this form with ``fields``, and the lock it tells of."""
     # More room than it has, so that a wrong form is not written past.
     room = ctypes.create_string_buffer(ROOM)
@@ -193,7 +193,7 @@ def _asked(form: str, descriptor: int, fields: dict[str, int]) -> tuple[str, tup
     lock.l_type, lock.l_whence = fcntl.F_WRLCK, os.SEEK_SET
     for name, value in fields.items():
         setattr(lock, name, value)
-    outcome = libc.outcome(libc.FCNTL, descriptor, fcntl.F_GETLK, room)
+    outcome = libc.try_call(libc.FCNTL, descriptor, fcntl.F_GETLK, room)
     return outcome, (lock.l_type, lock.l_start, lock.l_len, lock.l_pid)
 
 
@@ -201,7 +201,7 @@ folder = ""
 """Where a file may be made for a trial; empty for the folder of temporary files."""
 
 
-def _scratch() -> str:
+def _get_scratch() -> str:
     return folder or os.environ.get("TMPDIR") or "/tmp"
 
 
@@ -219,7 +219,7 @@ def sockaddr() -> Any:
     raise Unproven(f"that of a Unix socket begins with {head.hex()}, without AF_UNIX")
 
 
-def unix_address(path: bytes) -> bytes:
+def make_unix_address(path: bytes) -> bytes:
     """Return a struct sockaddr_un that is as long as ``path`` makes it."""
     if str(sockaddr()).startswith("a length"):
         return bytes((2 + len(path), socket.AF_UNIX)) + path

@@ -214,7 +214,7 @@ def test_what_runs_is_what_the_headers_declare(
     name: str, tmp_path: Path, here: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert here[f"abi.{name}"].value == compiler.constant(*DECLARED[name])
+    assert here[f"abi.{name}"].value == compiler.read_constant(*DECLARED[name])
 
 
 @needs("cc")
@@ -222,7 +222,7 @@ def test_sigaction_fills_its_struct_but_for_the_end(
     tmp_path: Path, here: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    declared = compiler.constant("sizeof(struct sigaction)", "signal.h")
+    declared = compiler.read_constant("sizeof(struct sigaction)", "signal.h")
     filled = here["abi.sigaction_fills_bytes"].value
     assert isinstance(filled, int)
     assert declared - 12 <= filled <= declared
@@ -233,5 +233,5 @@ def test_the_byte_order_is_the_compilers(
     tmp_path: Path, here: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    little = compiler.constant("__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__", "stddef.h")
+    little = compiler.read_constant("__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__", "stddef.h")
     assert here["abi.byte_order"].value == ("little-endian" if little else "big-endian")

@@ -13,7 +13,7 @@ from tests.worlds import flipped, measure
 
 pytestmark = needs("cc")
 
-CC = " ".join(compiler.command())
+CC = " ".join(compiler.find_command())
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from probes import Report, harness
+from probes import Report
 from probes.catalogue import restarts
+from probes.harness import blocking
 from probes.probe import Unsupported
 from tests.catalogue.test_signals import python_flags
 from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, shim
@@ -271,7 +272,7 @@ def test_a_write_that_went_through_whole_was_not_interrupted(
 ) -> None:
     """TCP may find room in a full connection at a time of its own."""
     case = restarts._CASES["write_tcp"]
-    through = Unsupported("the call does not block here: it gave all")
+    through = Unsupported("the call does not block here: it returned all")
     given = iter(["all", through, "EINTR", "never asked"])
 
     def interrupted(*_: object) -> object:
@@ -280,7 +281,7 @@ def test_a_write_that_went_through_whole_was_not_interrupted(
             raise outcome
         return outcome
 
-    monkeypatch.setattr(harness, "interrupted", interrupted)
+    monkeypatch.setattr(blocking, "interrupt", interrupted)
     assert restarts.after_restarting_handler(case) == "EINTR"
     given = iter(["all"] * 100)
     with pytest.raises(Unsupported, match="moves all its bytes"):

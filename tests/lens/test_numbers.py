@@ -18,7 +18,7 @@ ERRORS = ["EBADF", "ENOENT", "EAGAIN", "EINVAL"]
 
 def unproven(reason: str) -> None:
     with pytest.raises(Blocked, match=reason):
-        lens.numbers()
+        lens.check_numbers()
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -51,10 +51,10 @@ def test_the_root_folder_is_not_opened_for_writing(
         change("open", open_)
 
     give(errno.EISDIR)
-    lens.numbers()
+    lens.check_numbers()
     give(errno.EACCES)
     if user:
-        lens.numbers()
+        lens.check_numbers()
     else:
         unproven("errno.EISDIR")
     give(errno.EROFS)
@@ -82,7 +82,7 @@ def test_a_signal_of_another_number_is_unproven(
 ) -> None:
     monkeypatch.setattr(signal, "sigpending", lambda: pending)
     if proven:
-        lens.numbers()
+        lens.check_numbers()
     else:
         unproven("a broken pipe and SIGUSR2 left")
 
@@ -102,7 +102,7 @@ def test_signals_that_the_caller_ignores_are_seen(monkeypatch: pytest.MonkeyPatc
     )
     before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGPIPE, signal.SIGUSR2)}
     try:
-        lens.numbers()
+        lens.check_numbers()
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)

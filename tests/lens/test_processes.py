@@ -28,7 +28,7 @@ LONG = ctypes.sizeof(ctypes.c_long)
 @pytest.fixture
 def idle() -> Iterator[int]:
     """A child that sleeps."""
-    with processes._idle_child() as pid:
+    with processes._start_idle_child() as pid:
         yield pid
 
 
@@ -48,9 +48,9 @@ def kinfo(stat: int, flags: int, size: int = 1088) -> bytes:
 def test_the_fields_of_kinfo_proc_are_found_by_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     asleep = kinfo(3, 0x10 | 0x8)
     samples = [(kinfo(2, 0x10), 2), (asleep, 3), (kinfo(4, 0x18), 4), (kinfo(5, 0), 5)]
-    stat, flags = processes._fields_of_kinfo(samples, asleep)
+    stat, flags = processes._find_kinfo_fields(samples, asleep)
     assert (stat, flags) == (388, 1088 - LONG)
-    state = processes._from_kinfo(stat, flags)
+    state = processes._make_kinfo_reader(stat, flags)
     seen = {
         1: kinfo(3, 0x8),
         2: kinfo(3, 0x10),
@@ -60,7 +60,7 @@ def test_the_fields_of_kinfo_proc_are_found_by_asking(monkeypatch: pytest.Monkey
         6: b"",
         7: kinfo(6, 0x8),
     }
-    monkeypatch.setattr(processes, "_kinfo", lambda pid: seen[pid])
+    monkeypatch.setattr(processes, "_read_kinfo", lambda pid: seen[pid])
     assert [state(pid) for pid in seen] == ["S", "D", "T", "Z", "R", "", "D"]
 
 
@@ -88,7 +88,7 @@ def twice(raw: bytes) -> bytes:
 )
 def test_a_kinfo_proc_that_does_not_tell_is_unproven(samples: list[tuple[bytes, int]]) -> None:
     with pytest.raises(Unproven):
-        processes._fields_of_kinfo(samples, samples[1][0])
+        processes._find_kinfo_fields(samples, samples[1][0])
 
 
 @needs_linux
@@ -97,7 +97,7 @@ def test_a_process_is_seen_by_sysctl(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a sysctl() that knows what /proc does."""
 
     def told(pid: int) -> bytes:
-        letter = processes._state_by_proc(pid)
+        letter = processes._read_state_by_proc(pid)
         if not letter:
             return b""
         # One that waits for the disk, on a busy machine, sleeps and no signal wakes it.
@@ -106,17 +106,17 @@ def test_a_process_is_seen_by_sysctl(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(libc, "LINUX", False)
     monkeypatch.setattr(libc, "FREEBSD", True)
-    monkeypatch.setattr(processes, "_kinfo", told)
-    monkeypatch.setattr(processes, "_state_by_ps", processes._state_by_proc)
+    monkeypatch.setattr(processes, "_read_kinfo", told)
+    monkeypatch.setattr(processes, "_read_state_by_ps", processes._read_state_by_proc)
     assert str(lens.watch()) == "sysctl(KERN_PROC_PID)"
-    with processes._idle_child() as pid:
-        processes._prove_state(lens.state)
+    with processes._start_idle_child() as pid:
+        processes._prove_state(lens.get_state)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        assert lens.state(pid) == ""
+        assert lens.get_state(pid) == ""
     # One that tells nothing: ps must do.
     lens.proof._seen.clear()
-    monkeypatch.setattr(processes, "_kinfo", lambda pid: kinfo(2, 8))
+    monkeypatch.setattr(processes, "_read_kinfo", lambda pid: kinfo(2, 8))
     assert str(lens.watch()) == "ps"
 
 
@@ -133,10 +133,10 @@ def test_a_process_that_is_gone_has_no_kinfo(change: Any) -> None:
         return 0
 
     change("sysctl", sysctl)
-    assert processes._kinfo(6) == b"abc"
-    assert processes._kinfo(7) == b""
+    assert processes._read_kinfo(6) == b"abc"
+    assert processes._read_kinfo(7) == b""
     with pytest.raises(PermissionError):
-        processes._kinfo(8)
+        processes._read_kinfo(8)
 
 
 # By what it is seen ----------------------------------------------------------------------------
@@ -145,27 +145,27 @@ def test_a_process_that_is_gone_has_no_kinfo(change: Any) -> None:
 def test_a_foreign_proc_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole lab under one is in tests/test_lens.py."""
     monkeypatch.setattr(os, "readlink", lambda path: str(os.getpid()))
-    assert processes.proc_is_ours()
+    assert processes.is_proc_ours()
     monkeypatch.setattr(os, "readlink", lambda path: str(os.getpid() + 1))
-    assert not processes.proc_is_ours()
+    assert not processes.is_proc_ours()
 
     def missing(path: str) -> str:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
 
     monkeypatch.setattr(os, "readlink", missing)
-    assert not processes.proc_is_ours()
+    assert not processes.is_proc_ours()
 
 
 @pytest.fixture
 def no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "proc_is_ours", lambda: False)
+    monkeypatch.setattr(processes, "is_proc_ours", lambda: False)
 
 
 @needs_linux
 def test_proc_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_prove_state", lambda state: 1 // 0)
     found = lens.watch()
-    assert (found.type, str(found)) == (processes._state_by_proc, "/proc")
+    assert (found.type, str(found)) == (processes._read_state_by_proc, "/proc")
 
 
 @pytest.mark.usefixtures("no_proc")
@@ -174,8 +174,8 @@ def test_ps_comes_next_and_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
     proven = []
     monkeypatch.setattr(processes, "_prove_state", proven.append)
     found = lens.watch()
-    assert (found.type, str(found)) == (processes._state_by_ps, "ps")
-    assert proven == [processes._state_by_ps]
+    assert (found.type, str(found)) == (processes._read_state_by_ps, "ps")
+    assert proven == [processes._read_state_by_ps]
 
 
 @pytest.mark.parametrize("proc", [True, False])
@@ -198,13 +198,13 @@ def test_one_reason_says_why_no_process_is_seen(
     monkeypatch.setattr(os.path, "exists", lambda path: proc)
     what = "/proc is that of other processes" if proc else "no /proc"
     with pytest.raises(Blocked, match=f": {what}, and {reason}: mount /proc$"):
-        lens.state(os.getpid())
+        lens.get_state(os.getpid())
 
 
-@pytest.mark.parametrize("see", ["_state_by_proc", "_state_by_ps"])
+@pytest.mark.parametrize("see", ["_read_state_by_proc", "_read_state_by_ps"])
 @needs_linux
 def test_each_state_is_seen(see: str, idle: int) -> None:
-    if see == "_state_by_ps":
+    if see == "_read_state_by_ps":
         require("ps")
     state = getattr(processes, see)
     processes._prove_state(state)
@@ -229,8 +229,8 @@ def test_a_name_with_brackets_is_not_taken_for_a_state() -> None:
         os.read(reading, 1)
         os.kill(pid, signal.SIGSTOP)
         os.waitpid(pid, os.WUNTRACED)
-        assert processes._state_by_proc(pid) == "T"
-        assert pid in processes._children_by_proc()
+        assert processes._read_state_by_proc(pid) == "T"
+        assert pid in processes._list_children_by_proc()
     finally:
         os.close(reading)
         os.close(writing)
@@ -244,7 +244,7 @@ def test_a_process_that_ends_while_it_is_read_is_gone(monkeypatch: pytest.Monkey
         raise ProcessLookupError(errno.ESRCH, "No such process")
 
     monkeypatch.setattr(os, "read", gone)
-    assert processes._state_by_proc(os.getpid()) == ""
+    assert processes._read_state_by_proc(os.getpid()) == ""
 
 
 class _Sees:
@@ -254,7 +254,7 @@ class _Sees:
         self.wrong = wrong
 
     def __call__(self, pid: int) -> str:
-        seen = processes._state_by_proc(pid)
+        seen = processes._read_state_by_proc(pid)
         return self.wrong.get(seen, seen)
 
 
@@ -317,12 +317,12 @@ def _family() -> tuple[int, int, int]:
 def test_children_are_listed_and_no_others(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if by == "ps":
         require("ps")
-        monkeypatch.setattr(processes, "proc_is_ours", lambda: False)
+        monkeypatch.setattr(processes, "is_proc_ours", lambda: False)
     # With neither, it would be known by its number.
-    monkeypatch.setattr(processes, "_younger_processes", lambda: {0})
+    monkeypatch.setattr(processes, "_list_younger_processes", lambda: {0})
     child, grandchild, lifeline = _family()
     try:
-        seen = lens.children()
+        seen = lens.list_children()
         assert child in seen
         assert not {grandchild, os.getpid(), os.getppid(), 0} & seen
     finally:
@@ -347,8 +347,8 @@ def test_without_a_list_children_are_told_by_their_numbers(
 
     monkeypatch.setattr(run_program, "run", run)
     monkeypatch.setattr(processes, "watch", lambda: None)
-    monkeypatch.setattr(processes, "_younger_processes", lambda: {4, 5})
-    assert lens.children() == {4, 5}
+    monkeypatch.setattr(processes, "_list_younger_processes", lambda: {4, 5})
+    assert lens.list_children() == {4, 5}
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ def test_younger_processes_have_later_numbers(
     monkeypatch.setattr(os, "getpid", lambda: me)
     monkeypatch.setattr(os, "fork", lambda: newest)
     monkeypatch.setattr(os, "waitpid", lambda pid, options: waited.append(pid))
-    assert processes._younger_processes() == young
+    assert processes._list_younger_processes() == young
     assert waited == [newest]
 
 

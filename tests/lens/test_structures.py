@@ -55,7 +55,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pair(raw: bytes, units: int = 1_000_000_000) -> str:
     """Return what is found where a call writes ``raw``."""
-    made = structures._pair_filled_by(lambda buffer: ctypes.memmove(buffer, raw, len(raw)), units)
+    made = structures._find_pair(lambda buffer: ctypes.memmove(buffer, raw, len(raw)), units)
     return str(made)
 
 
@@ -190,7 +190,7 @@ def answers(
         lock = told if isinstance(told, tuple) else told[form]
         return outcome, (*lock, os.getppid()) if len(lock) == 3 else lock
 
-    monkeypatch.setattr(structures, "_asked", asked)
+    monkeypatch.setattr(structures, "_ask", asked)
 
 
 @pytest.mark.parametrize("told", [LOCK, (*LOCK, -1), FREE], ids=["process", "open file", "free"])
@@ -245,8 +245,8 @@ def test_the_lock_of_another_process_is_seen_in_this_platforms_form(tmp_path: Pa
     with open(tmp_path / "file", "w+b") as file:
         fcntl.lockf(file, fcntl.LOCK_EX, 3, 1 << 33)
         name = next(name for name, form in libc.FLOCKS.items() if form is found.type)
-        told = lens.proof.in_child(
-            lambda: {"told": structures._asked(name, os.open(file.name, os.O_RDWR), {})}
+        told = lens.proof.run_trial(
+            lambda: {"told": structures._ask(name, os.open(file.name, os.O_RDWR), {})}
         )["told"]
     assert told == ("ok", (fcntl.F_WRLCK, 1 << 33, 3, os.getpid()))
 
@@ -268,14 +268,14 @@ def test_the_file_for_a_trial_is_where_the_caller_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(os.environ, "TMPDIR", str(tmp_path))
-    assert structures._scratch() == str(tmp_path)
+    assert structures._get_scratch() == str(tmp_path)
     structures.folder = "/elsewhere"
-    assert structures._scratch() == "/elsewhere"
+    assert structures._get_scratch() == "/elsewhere"
     with pytest.raises(Blocked, match=r"struct flock cannot be asked for here: .*/elsewhere"):
         lens.flock()
     structures.folder = ""
     monkeypatch.delitem(os.environ, "TMPDIR")
-    assert structures._scratch() == "/tmp"
+    assert structures._get_scratch() == "/tmp"
 
 
 # Addresses ------------------------------------------------------------------------
@@ -313,14 +313,14 @@ def test_the_head_of_an_address_is_found(
 def test_a_unix_address_is_in_the_form_found(monkeypatch: pytest.MonkeyPatch) -> None:
     unix = socket.AF_UNIX
     monkeypatch.setattr(structures, "sockaddr", lambda: FAMILY)
-    assert lens.unix_address(b"/a/b") == struct.pack("=H", unix) + b"/a/b"
+    assert lens.make_unix_address(b"/a/b") == struct.pack("=H", unix) + b"/a/b"
     monkeypatch.setattr(structures, "sockaddr", lambda: LENGTH)
-    assert lens.unix_address(b"/a/b") == bytes((6, unix)) + b"/a/b"
+    assert lens.make_unix_address(b"/a/b") == bytes((6, unix)) + b"/a/b"
 
 
 def test_a_unix_address_is_one_that_a_socket_binds_to(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path / "s")
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as bound:
-        address = lens.unix_address(path)
+        address = lens.make_unix_address(path)
         libc.call("bind", bound.fileno(), address, len(address))
         assert bound.getsockname() == os.fsdecode(path)
