@@ -329,8 +329,6 @@ def try_call(name: str, *arguments: Any) -> str:
     return "ok"
 
 
-# Record locks ---------------------------------------------------------------
-
 # 32-bit glibc's fcntl() takes the small struct flock for some commands; fcntl64() never does.
 FCNTL = "fcntl64" if has("fcntl64") else "fcntl"
 
@@ -353,8 +351,6 @@ FLOCKS = {
 Flock: Any = FLOCKS["Linux" if LINUX else "illumos" if ILLUMOS else "BSD"]
 """The one to expect here."""
 
-
-# Numbers that Python's modules do not have ------------------------------------
 
 SIG_DFL, SIG_IGN = 0, 1  # Everywhere.
 PR_SET_PDEATHSIG = 1  # Linux, include/uapi/linux/prctl.h

@@ -247,9 +247,6 @@ def wavers() -> int:
         return file.tell()
 
 
-# Those that share a process ---------------------------------------------------------
-
-
 @light
 def light_first() -> bool:
     """Does one before those that fail answer?"""

@@ -18,8 +18,6 @@ from tests.catalogue.test_signals import FLIPS
 from tests.test_runner import Lab
 from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, run_lab, shim
 
-# Functions and names -------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class _Without:
@@ -343,9 +341,6 @@ def test_without_one_thing_only_what_asks_for_it_answers_otherwise(
     assert {id: new for id, (_, new) in flipped(here, report).items()} == world.changed
 
 
-# /proc ---------------------------------------------------------------------------------------
-
-
 def _without_proc(folder: Path, namespaces: str = "--mount") -> tuple[list[str], dict[str, str]]:
     """Return a command that hides /proc, and an environment in which ps(1) is as on the BSDs.
 
@@ -535,8 +530,6 @@ def test_orphans_are_ended_where_nothing_lists_processes(ps: Optional[str], tmp_
     lab.assert_nothing_left()
 
 
-# FreeBSD's sysctl() --------------------------------------------------------------------------
-
 _SYSCTL = r"""
 #include <errno.h>
 #include <stdio.h>
@@ -681,8 +674,6 @@ def test_a_sysctl_that_cannot_be_believed_is_not_used(
     assert report.environment.lens["processes"] == "ps"
     assert flipped(here, report) == {}
 
-
-# The probe's process as the reaper -----------------------------------------------------------
 
 # What FreeBSD's kernel does to a reaper whose descendants have no parent that waits for them.
 _STORM = """

@@ -240,9 +240,6 @@ def test_what_is_found_is_what_the_headers_declare(here: Report) -> None:
     assert not any(text.startswith("unproven") for text in told.values())
 
 
-# Another /proc ------------------------------------------------------------------------------
-
-
 @needs_linux
 @needs_root
 @pytest.mark.parametrize(

@@ -69,9 +69,6 @@ def one_line(before: Sequence[str], *options: str, **environment: str) -> str:
     return done.stderr
 
 
-# Open files -----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("options", [(), ("--jobs=60",)])
 def test_64_open_files_are_enough(options: tuple[str, ...], here: Report) -> None:
     assert flipped(here, measure(*options, before=within(NOFILE=64))) == {}
@@ -91,9 +88,6 @@ def test_too_few_open_files_for_anything_are_named(number: int) -> None:
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert "raise ulimit -n" in done.stderr + done.stdout
-
-
-# Processes ------------------------------------------------------------------------------
 
 
 class User:
@@ -214,8 +208,6 @@ def test_what_a_probe_leaves_is_gone_before_the_next(tmp_path: Path) -> None:
         assert report["leaving.meets"].value == 0
 
 
-# Length of files ------------------------------------------------------------------------
-
 FULL_DISK = {f"files.full_disk_{name}" for name in ("first_write", "next_write", "leaves")}
 
 
@@ -235,9 +227,6 @@ def test_a_report_that_may_not_be_so_long_is_not_written(tmp_path: Path) -> None
     assert "File too large" in told
     assert "raise ulimit -f" in told
     assert list(tmp_path.iterdir()) == []
-
-
-# Memory, time, and what else a shell may limit ------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -327,8 +316,6 @@ print(within == [0], resource.getrlimit(resource.RLIMIT_CORE) == limit, limit[0]
     assert done.stdout.split() == ["True", "True", "True"]
 
 
-# Where it runs --------------------------------------------------------------------------
-
 FULL = "the scratch file system is full: make room, or set TMPDIR to another"
 
 
@@ -391,8 +378,6 @@ def test_the_umask_counts_for_the_file_of_the_report(tmp_path: Path) -> None:
 def test_an_empty_environment_does(empty: list[str], here: Report) -> None:
     assert flipped(here, measure(before=empty)) == {}
 
-
-# The promise of `light` -----------------------------------------------------------------
 
 KEEPING_PROMISES = '''
 """Ask every light probe in a child; print what it left changed, by id."""

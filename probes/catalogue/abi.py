@@ -17,8 +17,6 @@ from .. import lens, libc
 from ..fact import CONFIGURED, INFORMATIVE
 from ..probe import Blocked, Sample, probe
 
-# Widths ---------------------------------------------------------------------------
-
 
 def _printed_bits(conversion: bytes) -> int:
     """How wide printf() takes an argument to be: all its bits set, it is an f for every 4."""
@@ -128,9 +126,6 @@ def _offset_bits(seek: str) -> int:
     return 64 if os.lseek(descriptor, 0, os.SEEK_CUR) == far else 32
 
 
-# Signals' structures --------------------------------------------------------------
-
-
 def _ask_sigaction(buffer: object) -> None:
     libc.call("sigaction", signal.SIGUSR2, None, buffer)
 
@@ -170,9 +165,6 @@ def sigaction_fills_bytes() -> int:
 def sigset_t_bytes() -> int:
     """How many bytes does sigset_t have?"""
     return int(lens.measure_sigset_t())
-
-
-# Representation -------------------------------------------------------------------
 
 
 @probe(
@@ -228,8 +220,6 @@ def double_alignment() -> int:
     return ctypes.alignment(ctypes.c_double)
 
 
-# Time -----------------------------------------------------------------------------
-
 AFTER_2038 = 2**31
 """The first second that 31 bits do not hold: 2038-01-19 03:14:08 UTC."""
 
@@ -273,9 +263,6 @@ def file_time_after_2038() -> Sample:
         return Sample(False, str(error))
     kept = int(os.stat("file").st_mtime)
     return Sample(kept == AFTER_2038, kept)
-
-
-# Numbers a program should ask for -------------------------------------------------
 
 
 @probe(

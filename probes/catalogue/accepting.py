@@ -18,9 +18,6 @@ from .. import absent, libc
 from ..harness import blocking, children, sockets
 from ..probe import Unsupported, probe
 
-# What an accepted socket inherits ---------------------------------------------------
-
-
 Accept = Callable[[socket.socket], socket.socket]
 
 
@@ -209,9 +206,6 @@ def accept_null_address() -> str:
         return "ok"
 
 
-# The peer goes -----------------------------------------------------------------------
-
-
 def _reset(connected: socket.socket) -> None:
     """Close so that the peer is sent a reset instead of an orderly end."""
     sockets.reset_on_close(connected)
@@ -354,9 +348,6 @@ def peer_close_seen_by_poll() -> str:
     """Which poll() events report that a TCP peer closed?"""
     with _peer_closed() as ours:
         return "|".join(blocking.poll(ours.fileno(), "IN"))
-
-
-# SIGPIPE --------------------------------------------------------------------------------
 
 
 def _ended_by_sigpipe(flags: int = 0, option: int = 0) -> bool:

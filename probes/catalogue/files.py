@@ -41,8 +41,6 @@ def _file(name: str, content: bytes = b"", flags: int = os.O_RDWR) -> int:
     return os.open(name, flags)
 
 
-# Appending ------------------------------------------------------------------------
-
 WRITERS = 8
 RECORDS = 4
 """Of each size, each writer appends this many, each when the others append one of theirs."""
@@ -126,9 +124,6 @@ def pwrite_ignores_offset_with_append() -> bool:
         return file.read() == b"oldnew"
 
 
-# Offsets --------------------------------------------------------------------------
-
-
 @probe(
     matters="Children that read an inherited log race on one offset: each sees parts of it.",
     advice="Open the file in each process, or read with pread() and your own offset.",
@@ -184,9 +179,6 @@ def rename_over_open() -> bool:
     os.rename("fresh", "target")
     with open("target", "rb") as target:
         return (os.read(descriptor, 16), target.read()) == (b"old", b"new")
-
-
-# sendfile -------------------------------------------------------------------------
 
 
 @probe(
@@ -337,8 +329,6 @@ def sendfile_at_end() -> bool:
     return _sent_to_socket(_file("data", DATA), len(DATA), 5) == (0, b"")
 
 
-# No more room ---------------------------------------------------------------------
-
 ROOM = 512
 """KiB on the small file system that is filled."""
 TOO_MUCH = bytes(2 * 1024 * ROOM)
@@ -466,9 +456,6 @@ def fsize_limit_kills() -> bool:
             return os.WTERMSIG(status) == signal.SIGXFSZ
         child.receive()  # What kept it from the limit, if anything did.
         return False
-
-
-# FIFOs, sockets, pipes ------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -645,9 +632,6 @@ def select_modifies_timeout() -> bool:
     return (microsecond.seconds, microsecond.part) != (0, 1)
 
 
-# Close-on-exec --------------------------------------------------------------------
-
-
 def _accept4() -> list[int]:
     with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as client:
         listening.bind("listening")
@@ -719,9 +703,6 @@ def cloexec(way: Any) -> bool:
     finally:
         for each in made:
             os.close(each)
-
-
-# Modes ----------------------------------------------------------------------------
 
 
 @probe(

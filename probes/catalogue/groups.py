@@ -47,9 +47,6 @@ def _heard(member: Child) -> bool:
     return bool(member.receive())
 
 
-# kill(0), killpg ------------------------------------------------------------------
-
-
 @probe(
     matters="A process that signals its group to stop its children stops itself with them.",
     advice="Ignore or block the signal in the sender before it signals its own group.",
@@ -244,9 +241,6 @@ def killpg_spares_foreign() -> bool:
         return not _heard(foreign)
 
 
-# kill(-1), signal 0 ---------------------------------------------------------------
-
-
 @probe(
     matters="A shutdown that signals all processes kills itself on one system, and not on another.",
     advice="Never rely on kill(-1) reaching or sparing the caller: block the signal first.",
@@ -330,9 +324,6 @@ def signal_0_foreign() -> str:
     return str(children.run_in_child(other))
 
 
-# Leaving and orphaning ------------------------------------------------------------
-
-
 @probe(
     matters="A parent that moves its child to a group too late leaves it in the old one.",
     advice="Call setpgid in the child before exec as well as in the parent after fork.",
@@ -411,9 +402,6 @@ def orphan_stopped_gets() -> str:
         got = [name for name in ours.receive() if continued or name != "SIGCONT"]
         child.send("over")
         return ", ".join(got) or "none"
-
-
-# Daemons --------------------------------------------------------------------------
 
 
 def _fork_twice() -> None:

@@ -87,8 +87,6 @@ def _survives_exec(lock: Lock) -> bool:
         return not lock(_opened())
 
 
-# flock ----------------------------------------------------------------------------
-
 # What flock(2) of FreeBSD, NetBSD, OpenBSD and macOS says in the same words, and Linux in
 # others: duplicates made by dup and fork are references to one lock.
 _ONE_LOCK = {"linux": True, "freebsd": True, "netbsd": True, "openbsd": True, "macos": True}
@@ -267,9 +265,6 @@ def fcntl_conflicts_with_flock() -> bool:
     return not _another_process_gets(_record)
 
 
-# fcntl ----------------------------------------------------------------------------
-
-
 @probe(
     matters="A library that opens and closes the locked file drops the daemon's lock on it.",
     advice="Lock a separate file that nothing else opens, or use flock().",
@@ -350,9 +345,6 @@ def fcntl_detects_deadlock() -> bool:
         return False
 
 
-# Open file description locks --------------------------------------------------------
-
-
 @probe(
     matters="A program built for description locks fails with EINVAL, or locks nothing.",
     advice="Try F_OFD_SETLK once at the start, and use flock where it gives EINVAL.",
@@ -403,9 +395,6 @@ def ofd_shared_by_fork() -> bool:
     descriptor = _opened()
     _ofd(descriptor)
     return bool(children.run_in_child(lambda: _ofd(descriptor)))
-
-
-# lockf ----------------------------------------------------------------------------
 
 
 @probe(

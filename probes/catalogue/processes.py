@@ -57,9 +57,6 @@ def _after_parent(
         return ours.receive()
 
 
-# The parent's end -----------------------------------------------------------------
-
-
 Way = Callable[[], Any]
 """A call that asks the kernel for something; another system's, or a newer kernel's, it refuses."""
 
@@ -215,9 +212,6 @@ _REAPER: dict[str, Way] = {
 """Ask to be given the orphans among one's descendants."""
 
 
-# Exec and descriptors ---------------------------------------------------------------
-
-
 @probe(
     matters="Files that a started program creates are open to all, or closed to its group.",
     advice="Set the umask at the daemon's start; do not rely on the one inherited.",
@@ -309,9 +303,6 @@ def unknown_system_call() -> str:
     return libc.name_errno(number) if number else "ok"
 
 
-# Privileges ---------------------------------------------------------------------------
-
-
 @probe(
     matters="A set-user-ID program that a broken worker starts gives it root again.",
     advice="Set it before the first client is served, where the platform has it.",
@@ -354,9 +345,6 @@ def setresuid_drops_for_good() -> bool:
         return "ok" not in back
 
     return bool(children.run_in_child(dropped))
-
-
-# Unix sockets -------------------------------------------------------------------------
 
 
 @probe(

@@ -61,8 +61,6 @@ class _Case:
         return self.call
 
 
-# What is documented -------------------------------------------------------------------
-
 # signal(7) Linux, "Interruption of system calls and library functions by signal handlers",
 # has two lists: calls that SA_RESTART restarts, and calls that always end with EINTR.
 # sigaction(2) of the BSDs and macOS has one, the same on all: open, read, write, sendto,
@@ -81,8 +79,6 @@ _LINUX_NEVER = {"linux": "EINTR"}
 # src/signal/sigtimedwait.c of musl begins the wait anew; that of glibc does not.
 _GLIBC_NEVER = {"linux-glibc": "EINTR", "linux-musl": "restarts"}
 
-
-# Reading and writing --------------------------------------------------------------------
 
 MUCH = 1 << 22
 """More than any of these takes at once; a pipe of 64 KiB pages takes 1 MiB."""
@@ -200,9 +196,6 @@ def _with_timeout(asked: socket.socket) -> int:
     return asked.detach()
 
 
-# Connections ----------------------------------------------------------------------------
-
-
 def _accept(descriptor: int) -> Blocking:
     return lambda: libc.call("accept", descriptor, None, None)
 
@@ -231,9 +224,6 @@ def _connect() -> Blocking:
     libc.call("getsockname", listening.detach(), address, ctypes.byref(size))
     descriptor = socket.socket().detach()
     return lambda: libc.call("connect", descriptor, address.raw, size.value)
-
-
-# Locks, children, files -----------------------------------------------------------------
 
 
 def _held_by_another(name: str, *arguments: Any) -> int:
@@ -282,9 +272,6 @@ def _open_fifo() -> Blocking:
     except PermissionError:
         raise Blocked("the scratch file system has no FIFOs: set TMPDIR elsewhere") from None
     return lambda: libc.call("open", name, os.O_RDONLY)
-
-
-# Waiting --------------------------------------------------------------------------------
 
 
 def _poll() -> Blocking:
@@ -377,8 +364,6 @@ def _msgrcv() -> Blocking:
     room = ctypes.create_string_buffer(64)
     return lambda: libc.call("msgrcv", queue, room, 1, 0, 0)
 
-
-# The tables -----------------------------------------------------------------------------
 
 _CASES = {
     "read_pipe": _Case("read() from a pipe", blocking.prepare_endless_read, _SLOW, _SLOW_BARE),

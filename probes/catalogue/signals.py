@@ -20,8 +20,6 @@ from ..harness.blocking import Deliveries
 from ..harness.children import Channel, Child
 from ..probe import Blocked, Documented, Unsupported, probe
 
-# What an installer installs -----------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class _Installer:
@@ -191,9 +189,6 @@ def installer_blocks_itself(installer: _Installer) -> bool:
     return deepest == 1
 
 
-# siginterrupt -------------------------------------------------------------------------
-
-
 @probe(
     matters="Code that relies on it to leave a blocked read() waits for ever if it does nothing.",
     advice="Call sigaction() without SA_RESTART.",
@@ -276,8 +271,6 @@ def unknown_sa_flags_kept() -> bool:
         raise Unsupported("sigaction() refuses flags that do not exist: EINVAL")
     return bool(flags)
 
-
-# Pending signals ----------------------------------------------------------------------
 
 SENT = 5
 
@@ -414,9 +407,6 @@ def sigrtmax() -> int:
     """What number is SIGRTMAX?"""
     _realtime()
     return int(signal.SIGRTMAX)
-
-
-# SIGCHLD ------------------------------------------------------------------------------
 
 
 def _leaves_zombie(disposition: int) -> bool:
@@ -569,9 +559,6 @@ def sigchld_nocldwait_sent() -> bool:
         raise Unsupported("SA_NOCLDWAIT leaves zombies here")
 
     return bool(children.run_in_child(subject))
-
-
-# Waiting for a signal -----------------------------------------------------------------
 
 
 @probe(
@@ -737,9 +724,6 @@ def python_wakeup_fd() -> bool:
     return os.read(reading, 2) == bytes([SIGUSR1])
 
 
-# exec ---------------------------------------------------------------------------------
-
-
 def _survives_in_new_program(before: Callable[[], Any]) -> bool:
     """Whether a program that is execed after ``before`` outlives a SIGUSR1."""
     with children.start_shell("kill -USR1 $$; echo true", before) as child:
@@ -777,9 +761,6 @@ def handler_reset_on_exec() -> bool:
 def mask_survives_exec() -> bool:
     """Does a blocked signal stay blocked after exec?"""
     return _survives_in_new_program(lambda: _hold(SIGUSR1))
-
-
-# SIGPIPE ------------------------------------------------------------------------------
 
 
 def _write_to_broken_pipe(disposition: int) -> Child:

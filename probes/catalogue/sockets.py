@@ -84,8 +84,6 @@ def _accepted(listening: socket.socket, host: str) -> Optional[Any]:
         return peer
 
 
-# The two families -------------------------------------------------------------
-
 # As sysctl(8) names it; the BSDs' name is from inet6(4) and ip6(4), and no test changes it there.
 BINDV6ONLY = {
     "linux": "net.ipv6.bindv6only",
@@ -203,9 +201,6 @@ def v6only_after_bind() -> str:
         except OSError as error:
             return libc.name_error(error, "setsockopt")
         return "ok"
-
-
-# Two on one port ----------------------------------------------------------------
 
 
 class _Name(NamedTuple):
@@ -337,9 +332,6 @@ def reuseaddr_live_listener() -> str:
     return _second(_Beside(name, name))
 
 
-# What getaddrinfo gives to bind -----------------------------------------------------
-
-
 def _passive() -> list[tuple[Any, ...]]:
     """What getaddrinfo gives a daemon to bind.  Python hands it on as the C library orders it."""
     return list(socket.getaddrinfo(None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE))
@@ -396,9 +388,6 @@ def first_that_binds_serves() -> str:
             asked["IPv6"] = LOOPBACK6
         served = {name for name, host in asked.items() if _accepted(listening, host)}
     return "both" if len(served) == 2 else f"{''.join(served) or 'nobody'} alone"
-
-
-# A port used before -----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -463,8 +452,6 @@ def late_reuseaddr_time_wait() -> str:
     """With SO_REUSEADDR on the new socket only, what does bind() to a port in TIME_WAIT return?"""
     return _restart(_Restart(before=(), after=(REUSEADDR,)))
 
-
-# SO_REUSEPORT -------------------------------------------------------------------------
 
 CLIENTS = 32
 """That all fall to one of two listeners that share by chance: once in 2**31 times."""
@@ -576,8 +563,6 @@ def reuseport_unix() -> str:
         return "ok"
 
 
-# Backlog --------------------------------------------------------------------------
-
 BACKLOG = 2
 MANY = 16
 
@@ -685,9 +670,6 @@ def _queue_and_backlog(listening: socket.socket) -> tuple[int, int]:
 def somaxconn_macro() -> int:
     """What is SOMAXCONN in the headers that Python was built with?"""
     return int(socket.SOMAXCONN)
-
-
-# Addresses --------------------------------------------------------------------------
 
 
 @probe(

@@ -86,9 +86,6 @@ def timeval() -> Any:
     return _find_pair(lambda buffer: libc.call("gettimeofday", buffer, None), 1_000_000)
 
 
-# Other structures ---------------------------------------------------------------------
-
-
 class _Pollfd(ctypes.Structure):
     """struct pollfd (POSIX XBD <poll.h>)."""
 

@@ -15,8 +15,6 @@ from probes.catalogue import sockets
 from probes.probe import Sample, catalogue
 from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, network, shim
 
-# System calls ----------------------------------------------------------------------
-
 SYSCALLS = """
 #include <errno.h>
 #include <fcntl.h>
@@ -96,9 +94,6 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
 }
 """
 )
-
-# Namespaces ------------------------------------------------------------------------
-
 
 BINDV6ONLY = {
     "sockets.v6only_default": ("no", "yes"),
@@ -183,8 +178,6 @@ def test_without_loopback_facts_are_blocked_and_none_is_broken(here: Report) -> 
     # glibc lists an address later that it cannot reach.
     assert down["sockets.passive_order"].value == "inet6, inet"
 
-
-# Shims -------------------------------------------------------------------------------
 
 FLIPS = {
     "SO_REUSEADDR is ignored": (

@@ -32,9 +32,6 @@ def idle() -> Iterator[int]:
         yield pid
 
 
-# FreeBSD's struct kinfo_proc ------------------------------------------------------------------
-
-
 def kinfo(stat: int, flags: int, size: int = 1088) -> bytes:
     raw = bytearray(os.urandom(size))
     # What lies around must not be taken for it: no byte is a state by chance.
@@ -137,9 +134,6 @@ def test_a_process_that_is_gone_has_no_kinfo(change: Any) -> None:
     assert processes._read_kinfo(7) == b""
     with pytest.raises(PermissionError):
         processes._read_kinfo(8)
-
-
-# By what it is seen ----------------------------------------------------------------------------
 
 
 def test_a_foreign_proc_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,9 +279,6 @@ def test_a_state_that_is_told_wrong_is_unproven(
 @needs_linux
 def test_a_sleep_is_told_by_either_letter(letter: str) -> None:
     processes._prove_state(_Sees(S=letter))
-
-
-# Whose children there are ------------------------------------------------------------------------
 
 
 def _family() -> tuple[int, int, int]:

@@ -77,9 +77,6 @@ def test_a_fault_of_the_lens_itself_is_not_hidden() -> None:
         looking(lambda: 1 // 0)()
 
 
-# The whole --------------------------------------------------------------------
-
-
 def test_all_is_proven_here_and_nothing_is_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,9 +116,6 @@ def test_what_cannot_be_proven_is_said_and_the_rest_is_found(
     assert found["first"].startswith("unproven: ")
     assert "here is none" in found["first"]
     assert found["second"] == "found"
-
-
-# A trial in a child -----------------------------------------------------------
 
 
 def test_a_trial_answers_from_a_child() -> None:
@@ -199,9 +193,6 @@ def test_a_child_is_reaped_and_its_pipe_is_closed() -> None:
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
     assert len(os.listdir("/dev/fd")) == before
-
-
-# Words ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("order", "raw"), [("little", b"\4\3\2\1"), ("big", b"\1\2\3\4")])

@@ -133,9 +133,6 @@ def test_flags_set_unasked_are_not_told(native: Sigaction) -> None:
         signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
 
-# Libraries and kernels that do otherwise ----------------------------------------
-
-
 def unproven(reason: str) -> None:
     with pytest.raises(Blocked, match=reason):
         lens.find_sigaction_layout()
@@ -227,9 +224,6 @@ def test_a_flag_is_found_whatever_the_caller_blocks(name: str) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-# A wrong layout in the trial ------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("swapped", "reason"),
     [
@@ -301,9 +295,6 @@ def test_a_read_that_does_not_go_on_is_unproven(monkeypatch: pytest.MonkeyPatch)
         proof._seen.clear()
         monkeypatch.setattr(signals, "_interrupt_read", lambda layout, gave=gave: gave)
         unproven(f"gives {text}, expected that it goes on")
-
-
-# By what the fields are found -----------------------------------------------------
 
 
 def told(monkeypatch: pytest.MonkeyPatch, answers: Iterable[dict[int, tuple[int, int]]]) -> None:
@@ -464,9 +455,6 @@ def test_the_signals_disposition_is_given_back_when_it_cannot_be_proven(
         assert signal.getsignal(signal.SIGUSR2) is handler
     finally:
         signal.signal(signal.SIGUSR2, before)
-
-
-# Bits -----------------------------------------------------------------------------
 
 
 def test_one_bit_is_one_bit() -> None:

@@ -134,9 +134,6 @@ def test_times_are_in_their_units(change: Any, monkeypatch: pytest.MonkeyPatch) 
             see()
 
 
-# poll() ---------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -171,8 +168,6 @@ def test_a_poll_that_changes_what_was_asked_is_believed(change: Any) -> None:
     made = lens.pollfd()(fd=3, events=1)
     assert (made.fd, made.events, made.revents, ctypes.sizeof(made)) == (3, 1, 0, 8)
 
-
-# fcntl() --------------------------------------------------------------------------
 
 LOCK = (fcntl.F_WRLCK, structures._START, structures._LENGTH)
 FREE = (fcntl.F_UNLCK, 0, 0, 0)
@@ -277,8 +272,6 @@ def test_the_file_for_a_trial_is_where_the_caller_says(
     monkeypatch.delitem(os.environ, "TMPDIR")
     assert structures._get_scratch() == "/tmp"
 
-
-# Addresses ------------------------------------------------------------------------
 
 FAMILY, LENGTH = "a family of 16 bits", "a length and a family of 8 bits each"
 
