@@ -1,4 +1,4 @@
-"""Process groups and sessions: whom a signal to a group reaches, and what a daemon leaves."""
+"""Process groups and sessions: which processes a signal reaches, and what a daemon leaves."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from ..probe import Blocked, Sample, probe
 MEMBERS = 50
 
 
-def _hold() -> None:
-    """Keep SIGUSR1 pending from here on, in this process and in every child of it."""
+def _block_signal() -> None:
+    """Keep SIGUSR1 pending from now on, in this process and its later children."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {SIGUSR1})
 
 
-def _came() -> bool:
-    # A signal is pending from the moment kill() is back, so whoever is asked after
-    # that knows: nobody waits for a signal that may not come.
+def _is_pending() -> bool:
+    # A signal is pending from the moment kill() returns, so no process needs to wait for one
+    # that may not come.
     return SIGUSR1 in signal.sigpending()
 
 
-def _member(before: Callable[[], Any] = lambda: None) -> Child:
-    """A child in this group, unless ``before`` leaves it: ready, and to be asked by `_heard`."""
-    _hold()
+def _start_member(before: Callable[[], Any] = lambda: None) -> Child:
+    """Start a child, in this group unless ``before`` leaves it; ask it by `_has_signal`."""
+    _block_signal()
 
     def stay(sender: Channel) -> bool:
         before()
         sender.send("ready")
         sender.receive()
-        return _came()
+        return _is_pending()
 
     child = children.fork(stay)
     child.receive()
     return child
 
 
-def _heard(member: Child) -> bool:
+def _has_signal(member: Child) -> bool:
     member.send("did it come?")
     return bool(member.receive())
 
@@ -55,9 +55,9 @@ def _heard(member: Child) -> bool:
 )
 def kill_0_reaches_self() -> bool:
     """Does kill(0, sig) signal the calling process itself?"""
-    _hold()
+    _block_signal()
     libc.call("kill", 0, SIGUSR1)
-    return _came()
+    return _is_pending()
 
 
 @probe(
@@ -68,9 +68,9 @@ def kill_0_reaches_self() -> bool:
 )
 def kill_0_reaches_parent() -> bool:
     """Does kill(0, sig) in a child signal its parent?"""
-    _hold()
+    _block_signal()
     children.run_in_child(lambda: libc.call("kill", 0, SIGUSR1))
-    return _came()
+    return _is_pending()
 
 
 @probe(
@@ -81,9 +81,9 @@ def kill_0_reaches_parent() -> bool:
 )
 def kill_0_reaches_siblings() -> bool:
     """Does kill(0, sig) in a child signal its siblings?"""
-    with _member() as one, _member() as another:
+    with _start_member() as one, _start_member() as another:
         children.run_in_child(lambda: libc.call("kill", 0, SIGUSR1))
-        return all([_heard(one), _heard(another)])
+        return all([_has_signal(one), _has_signal(another)])
 
 
 @probe(
@@ -94,11 +94,11 @@ def kill_0_reaches_siblings() -> bool:
 )
 def killpg_reaches_all() -> Sample:
     """Does killpg() signal all of 50 members?"""
-    # A shell and its subshells, as they are the cheapest to fork.  Nothing but the signal
-    # ends them before their input does, and that ends when the signal has been sent: no
-    # process comes back from read() past a signal.  Who still speaks was not reached.
-    # A shell that cannot fork complains: it exits while its members wait for the end, or tries
-    # again for longer than there is time.
+    # A shell and its subshells, because they are the cheapest to fork.  Only the signal or the
+    # end of their input ends them, and that end comes after the signal has been sent; a pending
+    # signal acts before read() returns.  So a member that prints was not reached.
+    # A shell that cannot fork prints an error, and exits while its members wait for the end, or
+    # tries again for longer than there is time.
     script = f"""
         exec 3<&0 2>&1
         members=1
@@ -110,12 +110,14 @@ def killpg_reaches_all() -> Sample:
         read end
         echo missed
     """
-    os.stat(os.devnull)  # Without one sh's background processes end at once.
+    os.stat(os.devnull)  # Without it the background processes of sh end at once.
     shell = children.start_shell(script)
-    said = shell.receive()
-    if said != "true":
-        raise Blocked(refusals.PROCESSES) if "fork" in said else RuntimeError(f"sh said {said!r}")
-    _hold()
+    line = shell.receive()
+    if line != "true":
+        raise (
+            Blocked(refusals.PROCESSES) if "fork" in line else RuntimeError(f"sh printed {line!r}")
+        )
+    _block_signal()
     libc.call("killpg", os.getpgrp(), SIGUSR1)
     shell.close_input()
     missed = 0
@@ -136,9 +138,9 @@ def killpg_reaches_all() -> Sample:
 )
 def killpg_reaches_setsid() -> bool:
     """Does killpg() signal a process that left the group by setsid()?"""
-    with _member(lambda: libc.call("setsid")) as gone:
+    with _start_member(lambda: libc.call("setsid")) as gone:
         libc.call("killpg", os.getpgrp(), SIGUSR1)
-        return _heard(gone)
+        return _has_signal(gone)
 
 
 @probe(
@@ -149,9 +151,9 @@ def killpg_reaches_setsid() -> bool:
 )
 def killpg_reaches_setpgid() -> bool:
     """Does killpg() signal a process that left the group by setpgid()?"""
-    with _member(lambda: libc.call("setpgid", 0, 0)) as gone:
+    with _start_member(lambda: libc.call("setpgid", 0, 0)) as gone:
         libc.call("killpg", os.getpgrp(), SIGUSR1)
-        return _heard(gone)
+        return _has_signal(gone)
 
 
 @probe(
@@ -170,22 +172,22 @@ def killpg_only_zombies() -> str:
 
 
 def _killpg_as_second_uid(before: Callable[[], Any] = lambda: None) -> str:
-    """killpg() of this group by another user: what it gives."""
+    """Return the result of killpg() for this group by another user."""
     uid, group = privileges.require_second_uid(), os.getpgrp()
 
     def sender() -> str:
         before()
         privileges.become_user(uid)
-        # A kernel that keeps its groups in no order gives one answer or the other, and one of
-        # them may be seldom (gVisor: a hash table that is walked from somewhere in it).
-        given = {libc.try_call("killpg", group, SIGUSR1)}
+        # If the kernel keeps a group in no order, either result may come, and one of them
+        # rarely (gVisor walks a hash table from a random place).
+        results = {libc.try_call("killpg", group, SIGUSR1)}
         for _ in range(1000):
-            given.add(libc.try_call("killpg", group, SIGUSR1))
-            if len(given) > 1:
+            results.add(libc.try_call("killpg", group, SIGUSR1))
+            if len(results) > 1:
                 break
-        return " or ".join(sorted(given))
+        return " or ".join(sorted(results))
 
-    _hold()
+    _block_signal()
     return str(children.run_in_child(sender))
 
 
@@ -218,7 +220,7 @@ def killpg_some_permitted() -> str:
         "linux": "EPERM",
         "freebsd": "EPERM",
         "macos": "EPERM",
-        # Their killpg1 does not count the members that it may not signal.
+        # killpg1 of these does not count the members that it may not signal.
         "netbsd": "ESRCH",
         "openbsd": "ESRCH",
     },
@@ -236,9 +238,9 @@ def killpg_none_permitted() -> str:
 )
 def killpg_spares_foreign() -> bool:
     """Does killpg() skip members of another user?"""
-    with _member() as foreign:
+    with _start_member() as foreign:
         _killpg_as_second_uid()
-        return not _heard(foreign)
+        return not _has_signal(foreign)
 
 
 @probe(
@@ -258,25 +260,25 @@ def killpg_spares_foreign() -> bool:
 def kill_all_reaches_self() -> bool:
     """Does kill(-1, sig) signal the calling process itself?"""
     if not libc.LINUX:
-        raise Blocked("kill(-1) is asked in a PID namespace alone, and this system has none")
+        raise Blocked("kill(-1) is only safe in a PID namespace, and this system has none")
     try:
         privileges.unshare(libc.CLONE_NEWPID)
     except OSError as error:
         raise Blocked(f"a PID namespace needs root or user namespaces ({error.strerror})") from None
 
     def init() -> bool:
-        # The first child is process 1 of the namespace.  If it is not, there is no
-        # namespace, and kill(-1) would reach the whole system.
+        # The first child is process 1 of the namespace.  If it is not, there is no namespace,
+        # and kill(-1) would signal the whole system.
         if os.getpid() != 1:
             raise Blocked("unshare() made no PID namespace: run the lab where it does")
         return bool(children.run_in_child(asker))
 
     def asker() -> bool:
-        _hold()
+        _block_signal()
         result = libc.try_call("kill", -1, SIGUSR1)
         if result not in ("ok", "ESRCH"):  # ESRCH: there is no other process.
             raise Blocked(f"kill(-1) is refused here: {result}")
-        return _came()
+        return _is_pending()
 
     return bool(children.run_in_child(init))
 
@@ -361,9 +363,9 @@ def setsid_of_group_leader() -> str:
 )
 def orphan_stopped_gets() -> str:
     """Which signals does a stopped group get when it is orphaned?"""
-    # The stopped process is alone in its group.  Its parent, of another group of the
-    # same session, keeps that group from being orphaned, until it ends: whoever takes
-    # the process over (this probe, or init) belongs to another session.
+    # The stopped process is alone in its group.  Its parent, in another group of the same
+    # session, keeps that group from being orphaned until it ends: the process that adopts it
+    # (this probe, or init) belongs to another session.
     ours, theirs = Channel.create_pair()
 
     def leader(asker: Channel) -> None:
@@ -380,7 +382,7 @@ def orphan_stopped_gets() -> str:
 
     def stopped(_: Channel) -> None:
         for signum in (SIGHUP, SIGCONT):
-            signal.signal(signum, lambda *_: None)  # Else an ignored one is not kept pending.
+            signal.signal(signum, lambda *_: None)  # An ignored one might not stay pending.
         signal.pthread_sigmask(signal.SIG_BLOCK, {SIGHUP, SIGCONT})
         os.setpgid(0, 0)
         theirs.send(os.getpid())
@@ -393,7 +395,7 @@ def orphan_stopped_gets() -> str:
         try:
             subject = ours.receive()
         except EOFError:
-            child.receive()  # It raises with what kept the subject from being made.
+            child.receive()  # Raises what kept the subject from being made.
             raise
         child.receive()
         continued = not children.wait_for_state(subject, children.STOPPED, unless=ours.is_readable)
@@ -405,7 +407,7 @@ def orphan_stopped_gets() -> str:
 
 
 def _fork_twice() -> None:
-    """Become a daemon by fork, setsid, fork: only the last process returns."""
+    """Become a daemon by fork, setsid, fork; only the last process returns."""
     if lens.new_process():
         os._exit(0)
     libc.call("setsid")
@@ -413,12 +415,12 @@ def _fork_twice() -> None:
         os._exit(0)
 
 
-def _leads_session() -> bool:
+def _is_session_leader() -> bool:
     return os.getsid(0) == os.getpid()
 
 
-def _as_daemon(become: Callable[[], Any], question: Callable[[], bool]) -> bool:
-    """What a child answers after ``become``: the daemon keeps the child's end of the talk."""
+def _ask_daemon(become: Callable[[], Any], question: Callable[[], bool]) -> bool:
+    """Return the answer of a child after ``become``; the daemon keeps the child's connection."""
 
     def subject() -> bool:
         become()
@@ -435,7 +437,7 @@ def _as_daemon(become: Callable[[], Any], question: Callable[[], bool]) -> bool:
 )
 def double_fork_is_session_leader() -> bool:
     """Is a daemon that forked twice a session leader?"""
-    return _as_daemon(_fork_twice, _leads_session)
+    return _ask_daemon(_fork_twice, _is_session_leader)
 
 
 @probe(
@@ -446,7 +448,7 @@ def double_fork_is_session_leader() -> bool:
 )
 def double_fork_is_group_leader() -> bool:
     """Is a daemon that forked twice a group leader?"""
-    return _as_daemon(_fork_twice, lambda: os.getpgrp() == os.getpid())
+    return _ask_daemon(_fork_twice, lambda: os.getpgrp() == os.getpid())
 
 
 @probe(
@@ -457,26 +459,26 @@ def double_fork_is_group_leader() -> bool:
 )
 def daemon3_is_session_leader() -> bool:
     """Is a process that called daemon() a session leader?"""
-    return _as_daemon(_daemon3, _leads_session)
+    return _ask_daemon(_call_daemon, _is_session_leader)
 
 
-def _daemon3() -> None:
-    """Call daemon(3): Blocked where its fork is refused by a limit."""
+def _call_daemon() -> None:
+    """Call daemon(3); raise Blocked if a limit refuses its fork."""
     try:
         libc.call("daemon", 1, 1)
     except BlockingIOError:
         raise Blocked(refusals.PROCESSES) from None
 
 
-def _gains_terminal(become: Callable[[], Any]) -> bool:
-    """Whether opening a terminal, after ``become``, makes it the controlling one."""
+def _can_gain_terminal(become: Callable[[], Any]) -> bool:
+    """Return whether opening a terminal after ``become`` makes it the controlling one."""
     name = os.ttyname(privileges.open_terminal()).encode()
 
     def gains() -> bool:
         libc.call("open", name, os.O_RDWR)
         return libc.try_call("open", b"/dev/tty", os.O_RDWR) == "ok"
 
-    return _as_daemon(become, gains)
+    return _ask_daemon(become, gains)
 
 
 @probe(
@@ -487,7 +489,7 @@ def _gains_terminal(become: Callable[[], Any]) -> bool:
 )
 def double_fork_regains_terminal() -> bool:
     """Can a daemon that forked twice get a controlling terminal by open()?"""
-    return _gains_terminal(_fork_twice)
+    return _can_gain_terminal(_fork_twice)
 
 
 @probe(
@@ -498,4 +500,4 @@ def double_fork_regains_terminal() -> bool:
 )
 def session_leader_gains_terminal() -> bool:
     """Does a session leader get a controlling terminal by open()?"""
-    return _gains_terminal(lambda: libc.call("setsid"))
+    return _can_gain_terminal(lambda: libc.call("setsid"))

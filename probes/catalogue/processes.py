@@ -1,4 +1,4 @@
-"""Processes: what outlives a parent, an exec, a dropped privilege, and who is at the other end."""
+"""Processes: what survives a parent's death, exec and setuid, and a peer's credentials."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from ..harness.children import Channel
 from ..probe import Blocked, Unsupported, probe
 
 
-def _nothing(_: Any = None) -> None:
+def _do_nothing(_: Any = None) -> None:
     pass
 
 
-def _after_parent(
+def _ask_orphan(
     question: Callable[[Any], Any],
     *,
-    parent: Callable[[], Any] = _nothing,
-    child: Callable[[Any], Any] = _nothing,
+    parent: Callable[[], Any] = _do_nothing,
+    child: Callable[[Any], Any] = _do_nothing,
 ) -> Any:
-    """What a process answers when its parent, a child of this one, has ended and been reaped.
+    """Return the answer of a process whose parent, a child of this one, has been reaped.
 
-    The parent runs ``parent``, whose result the child is given: to get ready in ``child``,
-    while the parent lives, and to answer ``question``.  Death signals are sent, and
-    descriptors closed, before a process can be reaped: nobody waits for what may not come.
+    The parent runs ``parent``.  With its result the process runs ``child`` while the parent
+    lives, and ``question`` afterwards.  Death signals are sent and descriptors closed before a
+    process can be reaped, so nothing has to be waited for.
     """
     ours, theirs = Channel.create_pair()
 
@@ -57,10 +57,10 @@ def _after_parent(
         return ours.receive()
 
 
-Way = Callable[[], Any]
-"""A call that asks the kernel for something; another system's, or a newer kernel's, it refuses."""
+Request = Callable[[], Any]
+"""A call that asks the kernel for something, and that other systems or old kernels refuse."""
 
-_DEATH_SIGNAL: dict[str, Way] = {
+_DEATH_SIGNAL: dict[str, Request] = {
     "prctl": lambda: libc.call("prctl", libc.PR_SET_PDEATHSIG, c_ulong(SIGUSR1)),
     "procctl": lambda: libc.call(
         "procctl", libc.P_PID_FREEBSD, 0, libc.PROC_PDEATHSIG_CTL, ctypes.byref(c_int(SIGUSR1))
@@ -69,15 +69,17 @@ _DEATH_SIGNAL: dict[str, Way] = {
 """Ask for SIGUSR1 when the parent ends."""
 
 
-def _first_that_works(ways: dict[str, Way], works: Callable[[Way], bool], lacking: str) -> str:
-    """The name of the way that works, or empty where one is accepted and does not work.
+def _find_working(
+    requests: dict[str, Request], works: Callable[[Request], bool], lacking: str
+) -> str:
+    """Return the name of the request that works; empty if one is accepted and does not work.
 
-    Raises Unsupported where none is even accepted: ``lacking`` is what the system lacks then.
+    Raises Unsupported, with ``lacking`` as what the system lacks, if no request is accepted.
     """
     refusals, accepted = [], False
-    for name, way in ways.items():
+    for name, request in requests.items():
         try:
-            if works(way):
+            if works(request):
                 return name
             accepted = True
         except Unsupported as refusal:
@@ -87,33 +89,33 @@ def _first_that_works(ways: dict[str, Way], works: Callable[[Way], bool], lackin
     return ""
 
 
-def _ask(way: Way) -> None:
+def _ask(request: Request) -> None:
     try:
-        way()
+        request()
     except OSError as error:
         why = libc.name_errno(error.errno)
-        raise Unsupported(f"{error.filename}() gives {why}") from None
+        raise Unsupported(f"{error.filename}() fails with {why}") from None
 
 
-def _ask_for_death_signal(way: Way) -> None:
+def _ask_for_death_signal(request: Request) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {SIGUSR1})
-    _ask(way)
+    _ask(request)
 
 
-def _ask_somehow(_: Any = None) -> None:
-    """Ask for the death signal by the first way that is accepted."""
+def _ask_for_any_death_signal(_: Any = None) -> None:
+    """Ask for the death signal with the first request that is accepted."""
 
-    def accepted(way: Way) -> bool:
-        _ask_for_death_signal(way)
+    def accepted(request: Request) -> bool:
+        _ask_for_death_signal(request)
         return True
 
-    _first_that_works(_DEATH_SIGNAL, accepted, _NO_DEATH_SIGNAL)
+    _find_working(_DEATH_SIGNAL, accepted, _NO_DEATH_SIGNAL)
 
 
 _NO_DEATH_SIGNAL = "no signal for the death of a parent"
 
 
-def _death_signal_came(_: Any) -> bool:
+def _is_signal_pending(_: Any) -> bool:
     return SIGUSR1 in signal.sigpending()
 
 
@@ -126,10 +128,10 @@ def _death_signal_came(_: Any) -> bool:
 def parent_death_signal() -> str:
     """Which call requests a signal when the parent dies?"""
 
-    def comes(way: Way) -> bool:
-        return bool(_after_parent(_death_signal_came, child=lambda _: _ask_for_death_signal(way)))
+    def comes(request: Request) -> bool:
+        return bool(_ask_orphan(_is_signal_pending, child=lambda _: _ask_for_death_signal(request)))
 
-    return _first_that_works(_DEATH_SIGNAL, comes, _NO_DEATH_SIGNAL) or "never sent"
+    return _find_working(_DEATH_SIGNAL, comes, _NO_DEATH_SIGNAL) or "never sent"
 
 
 @probe(
@@ -140,7 +142,7 @@ def parent_death_signal() -> str:
 )
 def parent_death_signal_survives_fork() -> bool:
     """Does a child inherit the request for a parent death signal?"""
-    return bool(_after_parent(_death_signal_came, parent=_ask_somehow))
+    return bool(_ask_orphan(_is_signal_pending, parent=_ask_for_any_death_signal))
 
 
 @probe(
@@ -154,10 +156,10 @@ def parent_death_signal_survives_setuid() -> bool:
     uid = privileges.require_second_uid()
 
     def child(_: Any) -> None:
-        _ask_somehow()
+        _ask_for_any_death_signal()
         privileges.become_user(uid)
 
-    return bool(_after_parent(_death_signal_came, child=child))
+    return bool(_ask_orphan(_is_signal_pending, child=child))
 
 
 @probe(
@@ -179,7 +181,7 @@ def parent_death_pipe() -> bool:
         except BlockingIOError:
             return False
 
-    return bool(_after_parent(ended, parent=os.pipe, child=child))
+    return bool(_ask_orphan(ended, parent=os.pipe, child=child))
 
 
 @probe(
@@ -191,25 +193,25 @@ def parent_death_pipe() -> bool:
 def reaper() -> str:
     """Which call makes a process adopt its orphaned descendants?"""
 
-    def takes_over(way: Way) -> bool:
+    def takes_over(request: Request) -> bool:
         def reaper() -> bool:
-            _ask(way)
+            _ask(request)
             here = os.getpid()
-            return bool(_after_parent(lambda _: os.getppid() == here))
+            return bool(_ask_orphan(lambda _: os.getppid() == here))
 
-        # In a process of its own: this one may have been made a reaper by another way.
+        # In a new process: this one may already be a reaper by another request.
         return bool(children.run_in_child(reaper))
 
-    return _first_that_works(_REAPER, takes_over, "no reaper but init") or "never taken over"
+    return _find_working(_REAPER, takes_over, "no reaper but init") or "never taken over"
 
 
-_REAPER: dict[str, Way] = {
+_REAPER: dict[str, Request] = {
     "prctl": lambda: libc.call("prctl", libc.PR_SET_CHILD_SUBREAPER, c_ulong(1)),
     "procctl": lambda: libc.call(
         "procctl", libc.P_PID_FREEBSD, os.getpid(), libc.PROC_REAP_ACQUIRE, None
     ),
 }
-"""Ask to be given the orphans among one's descendants."""
+"""Ask to adopt the orphans among one's descendants."""
 
 
 @probe(
@@ -225,8 +227,8 @@ def umask_survives_exec() -> bool:
         return int(child.receive(), 8) == 0o027
 
 
-def _descriptor_from(lowest: int) -> int:
-    """A duplicate of standard input, by a descriptor of ``lowest`` or above."""
+def _duplicate_from(lowest: int) -> int:
+    """Return a duplicate of standard input, with the number ``lowest`` or above."""
     try:
         return fcntl.fcntl(0, fcntl.F_DUPFD, lowest)
     except OSError as error:
@@ -235,12 +237,12 @@ def _descriptor_from(lowest: int) -> int:
         raise Blocked("fewer than 64 open files are allowed: raise ulimit -n") from None
 
 
-def _open_after(close: Callable[[int, int], Any]) -> list[bool]:
-    """Which of five descriptors in a row are open after ``close(second, fourth)``."""
+def _list_open_after(close: Callable[[int, int], Any]) -> list[bool]:
+    """Return which of five descriptors in a row are open after ``close(second, fourth)``."""
 
     def child() -> list[bool]:
-        # Out of the way of the descriptor by which this is told.
-        row = [_descriptor_from(40 + n) for n in range(5)]
+        # Above the descriptors of the connection to the parent.
+        row = [_duplicate_from(40 + n) for n in range(5)]
         close(row[1], row[3])
         return [libc.try_call("fcntl", descriptor, fcntl.F_GETFD) == "ok" for descriptor in row]
 
@@ -256,7 +258,7 @@ def _open_after(close: Callable[[int, int], Any]) -> list[bool]:
 def closefrom() -> bool:
     """Does closefrom() close the given descriptor and all above it?"""
     close = libc.get_function("closefrom")
-    return _open_after(lambda first, _: close(first)) == [True, False, False, False, False]
+    return _list_open_after(lambda first, _: close(first)) == [True, False, False, False, False]
 
 
 @probe(
@@ -267,12 +269,12 @@ def closefrom() -> bool:
 )
 def close_range() -> bool:
     """Does close_range() close exactly the given range?"""
-    closed = _open_after(lambda first, last: libc.call("close_range", first, last, 0))
+    closed = _list_open_after(lambda first, last: libc.call("close_range", first, last, 0))
     return closed == [True, False, False, False, True]
 
 
 UNKNOWN_CALL = 99999
-"""No system numbers a call so, and no processor's own calls are there (0xf0000 on 32-bit Arm)."""
+"""No system has a call of this number, nor has a processor (32-bit Arm has its own at 0xf0000)."""
 
 
 @probe(
@@ -349,7 +351,7 @@ def setresuid_drops_for_good() -> bool:
 
 @probe(
     matters="A daemon that admits its own user by credentials admits no one, or everyone.",
-    advice="Use getpeereid where the library has it, else the system's socket option.",
+    advice="Use getpeereid if the library has it, otherwise the system's socket option.",
     reference="unix(7) Linux SO_PEERCRED; getpeereid(3) BSD; getsockopt(2) OpenBSD",
     documented={
         "linux": "SO_PEERCRED",
@@ -367,16 +369,16 @@ def peer_credentials() -> str:
         client.connect("socket")
         server, _ = listening.accept()
         with server:
-            return _peer(server)
+            return _ask_for_peer(server)
 
 
-def _peer(end: socket.socket) -> str:
+def _ask_for_peer(end: socket.socket) -> str:
     if libc.has("getpeereid"):
         uid, gid = c_uint32(0xFFFFFFFE), c_uint32(0xFFFFFFFE)
         libc.call("getpeereid", end.fileno(), ctypes.byref(uid), ctypes.byref(gid))
         return "getpeereid" if uid.value == os.geteuid() else "wrong"
     if not libc.LINUX:
-        raise Unsupported("neither getpeereid() nor a socket option that is known here")
+        raise Unsupported("this system has neither getpeereid() nor a socket option the lab knows")
     # struct ucred of unix(7): pid_t, uid_t, gid_t.
     option = absent.get_constant(socket, "SO_PEERCRED")
     ucred = struct.unpack("iII", end.getsockopt(socket.SOL_SOCKET, option, 12))
@@ -392,7 +394,7 @@ def _peer(end: socket.socket) -> str:
 def unix_socket_mode_enforced() -> str:
     """What does connect() to another user's Unix socket of mode 0600 return?"""
     uid = privileges.require_second_uid()
-    # Named from inside the scratch folder, so that no folder above it bears on the answer.
+    # By a relative name, so that no folder above the scratch folder matters.
     os.chmod(".", 0o711)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")

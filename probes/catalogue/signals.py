@@ -1,4 +1,4 @@
-"""Signals: what an installer installs, what is queued and kept, SIGCHLD, SIGPIPE, exec."""
+"""Signals: what installers install, what is queued and kept, SIGCHLD, SIGPIPE, exec."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..probe import Blocked, Documented, Unsupported, probe
 
 @dataclass(frozen=True)
 class _Installer:
-    """A function that installs a handler, and what is documented of such a handler."""
+    """A function that installs a handler, and what is documented of that handler."""
 
     name: str
     install: Callable[[int, Any], object]
@@ -33,17 +33,17 @@ class _Installer:
         return self.name
 
 
-def _named(function: str) -> Callable[[int, Any], object]:
-    """An installer of the C library that takes a signal and an address."""
+def _make_installer(function: str) -> Callable[[int, Any], object]:
+    """Return what calls a function of the C library with a signal and an address."""
     return lambda signum, address: libc.call(function, signum, address)
 
 
 def _python_signal(signum: int, handler: Any) -> None:
-    # The address that others are given is that of the handler it installs by itself.
+    # Not the address: the handler in C at that address is the one that Python installs itself.
     signal.signal(signum, handler if callable(handler) else lambda *_: None)
 
 
-# signal(2) Linux: glibc's has BSD semantics; bsd_signal(3), sysv_signal(3) Linux;
+# signal(2) Linux: that of glibc has BSD semantics; bsd_signal(3), sysv_signal(3) Linux;
 # signal(3) FreeBSD names SA_RESTART.
 _BSD_SEMANTICS = {
     "restarts": {"linux-glibc": True, "freebsd": True},
@@ -52,12 +52,12 @@ _BSD_SEMANTICS = {
 }
 _LIBC_SIGNAL = _Installer(
     "signal()",
-    _named("signal"),
+    _make_installer("signal"),
     {"flags": {"linux-glibc": "SA_RESTART", "freebsd": "SA_RESTART"}, **_BSD_SEMANTICS},
 )
 _SYSV_SIGNAL = _Installer(
     "sysv_signal()",
-    _named("sysv_signal"),
+    _make_installer("sysv_signal"),
     {
         "flags": {"linux-glibc": "SA_NODEFER|SA_RESETHAND"},
         "stays": {"linux-glibc": False},
@@ -67,7 +67,7 @@ _SYSV_SIGNAL = _Installer(
 # bsd_signal(3) Linux; FreeBSD has no such function.
 _BSD_SIGNAL = _Installer(
     "bsd_signal()",
-    _named("bsd_signal"),
+    _make_installer("bsd_signal"),
     {aspect: {"linux-glibc": True} for aspect in _BSD_SEMANTICS},
 )
 _SIGACTION = _Installer(
@@ -91,11 +91,11 @@ _INSTALLERS = {
 }
 
 
-def _each(aspect: str) -> dict[str, _Installer]:
+def _list_rows(aspect: str) -> dict[str, _Installer]:
     return {f"{name}_{aspect}": installer for name, installer in _INSTALLERS.items()}
 
 
-def _documented(aspect: str) -> Callable[[_Installer], Documented]:
+def _get_documented(aspect: str) -> Callable[[_Installer], Documented]:
     return lambda installer: installer.documented.get(aspect, {})
 
 
@@ -103,11 +103,11 @@ _REFERENCE = "POSIX XSH signal, sigaction; signal(2), sigaction(2) Linux; signal
 
 
 @probe(
-    each=_each("flags"),
+    each=_list_rows("flags"),
     matters="The same source restarts its reads, or loses its handler, depending on the system.",
     advice="Install every handler with sigaction(), naming the flags you want and no others.",
     reference=_REFERENCE,
-    documented=_documented("flags"),
+    documented=_get_documented("flags"),
 )
 def installer_flags(installer: _Installer) -> str:
     """Which flags does {row} set on a handler?"""
@@ -117,11 +117,11 @@ def installer_flags(installer: _Installer) -> str:
 
 
 @probe(
-    each=_each("restarts"),
+    each=_list_rows("restarts"),
     matters="A worker that needs EINTR to leave read() never does; one without a retry ends.",
     advice="Install handlers with sigaction(), with or without SA_RESTART as you mean it.",
     reference=_REFERENCE,
-    documented=_documented("restarts"),
+    documented=_get_documented("restarts"),
     light=True,
 )
 def installer_restarts(installer: _Installer) -> bool:
@@ -132,8 +132,8 @@ def installer_restarts(installer: _Installer) -> bool:
     return outcome == "restarts"
 
 
-def _fate(child: Child, signum: int) -> Any:
-    """The child's word, or the name of ``signum`` where that ended it instead."""
+def _await_ending(child: Child, signum: int) -> Any:
+    """Return the child's message, or the name of ``signum`` if that killed the child."""
     status = child.wait()
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signum:
         return children.name_signal(signum)
@@ -141,11 +141,11 @@ def _fate(child: Child, signum: int) -> Any:
 
 
 @probe(
-    each=_each("stays"),
+    each=_list_rows("stays"),
     matters="If the first signal removes the handler, the second one kills the daemon.",
     advice="Install handlers with sigaction() without SA_RESETHAND: they stay on every system.",
     reference=_REFERENCE,
-    documented=_documented("stays"),
+    documented=_get_documented("stays"),
 )
 def installer_stays(installer: _Installer) -> bool:
     """Does a handler installed by {row} stay installed?"""
@@ -158,15 +158,15 @@ def installer_stays(installer: _Installer) -> bool:
         return deliveries.count()
 
     with children.fork(subject) as child:
-        return bool(_fate(child, SIGUSR1) == 2)
+        return bool(_await_ending(child, SIGUSR1) == 2)
 
 
 @probe(
-    each=_each("blocks_itself"),
+    each=_list_rows("blocks_itself"),
     matters="A handler that its own signal interrupts runs within itself, on half-done work.",
     advice="Install with sigaction() without SA_NODEFER; in Python only set a flag in handlers.",
     reference=_REFERENCE,
-    documented=_documented("blocks_itself"),
+    documented=_get_documented("blocks_itself"),
 )
 def installer_blocks_itself(installer: _Installer) -> bool:
     """Does {row} block the signal while its handler runs?"""
@@ -177,7 +177,7 @@ def installer_blocks_itself(installer: _Installer) -> bool:
         runs, depth = runs + 1, depth + 1
         deepest = max(deepest, depth)
         if runs == 1:
-            # As handlers once did: it may have been removed by the signal that runs it.
+            # As handlers once did, because the signal may have removed the handler.
             installer.install(signum, installed)
             libc.call("raise", signum)
         depth -= 1
@@ -236,8 +236,8 @@ def siginterrupt_outlives_signal() -> bool:
     return blocking.interrupt(blocking.prepare_endless_read, install) == "EINTR"
 
 
-def _flags_given_back() -> Optional[int]:
-    """Install a handler with flags that do not exist.  Return those read back, None if refused."""
+def _read_back_unknown_flags() -> Optional[int]:
+    """Install a handler with flags that do not exist; return those kept, None if refused."""
     try:
         Deliveries(SIGUSR1).install(lens.MEANINGLESS_FLAGS)
     except OSError as error:
@@ -255,7 +255,7 @@ def _flags_given_back() -> Optional[int]:
 )
 def unknown_sa_flags_accepted() -> bool:
     """Does sigaction() accept unknown flags?"""
-    return _flags_given_back() is not None
+    return _read_back_unknown_flags() is not None
 
 
 @probe(
@@ -266,7 +266,7 @@ def unknown_sa_flags_accepted() -> bool:
 )
 def unknown_sa_flags_kept() -> bool:
     """Does sigaction() keep unknown flags?"""
-    flags = _flags_given_back()
+    flags = _read_back_unknown_flags()
     if flags is None:
         raise Unsupported("sigaction() refuses flags that do not exist: EINVAL")
     return bool(flags)
@@ -275,28 +275,28 @@ def unknown_sa_flags_kept() -> bool:
 SENT = 5
 
 
-def _hold(*signals: int) -> None:
+def _block_signals(*signals: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
 
-def _delivered(deliveries: Deliveries) -> int:
-    """Let the signals that were held come; how often the handler ran."""
+def _count_delivered(deliveries: Deliveries) -> int:
+    """Unblock the signal; return how often the handler ran."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [deliveries.signum])
-    # One of them has come by now; the others come at the next calls into the kernel.
+    # One signal has been delivered by now; the others are at the next system calls.
     while deliveries.signum in signal.sigpending():
         pass
     return deliveries.count()
 
 
-def _realtime() -> int:
-    """The first real-time signal."""
+def _get_realtime_signal() -> int:
+    """Return the first real-time signal."""
     if not hasattr(signal, "SIGRTMIN"):
         raise Unsupported(f"{libc.SYSTEM} has no real-time signals")
     return int(signal.SIGRTMIN)
 
 
-def _queue(signum: int, value: int = 0) -> None:
-    """sigqueue(2) to this process."""
+def _queue_signal(signum: int, value: int = 0) -> None:
+    """Queue a signal to this process by sigqueue(2)."""
     try:
         libc.call("sigqueue", os.getpid(), signum, value)
     except OSError as error:
@@ -314,10 +314,10 @@ def _queue(signum: int, value: int = 0) -> None:
 def pending_coalesce() -> int:
     """How many of 5 SIGUSR1 sent while blocked are delivered?"""
     deliveries = Deliveries(SIGUSR1)
-    _hold(SIGUSR1)
+    _block_signals(SIGUSR1)
     for _ in range(SENT):
         os.kill(os.getpid(), SIGUSR1)
-    return _delivered(deliveries)
+    return _count_delivered(deliveries)
 
 
 @probe(
@@ -328,11 +328,11 @@ def pending_coalesce() -> int:
 )
 def realtime_queued() -> int:
     """How many of 5 SIGRTMIN queued while blocked are delivered?"""
-    deliveries = Deliveries(_realtime())
-    _hold(deliveries.signum)
+    deliveries = Deliveries(_get_realtime_signal())
+    _block_signals(deliveries.signum)
     for _ in range(SENT):
-        _queue(deliveries.signum)
-    return _delivered(deliveries)
+        _queue_signal(deliveries.signum)
+    return _count_delivered(deliveries)
 
 
 @probe(
@@ -343,9 +343,9 @@ def realtime_queued() -> int:
 )
 def realtime_order() -> str:
     """Which of several pending real-time signals does sigwait() take first?"""
-    first = _realtime()
+    first = _get_realtime_signal()
     sent = [first + 2, first, first + 3, first + 1]
-    _hold(*sent)
+    _block_signals(*sent)
     for signum in sent:
         os.kill(os.getpid(), signum)
     taken = [int(signal.sigwait(sent)) for _ in sent]
@@ -357,7 +357,7 @@ def realtime_order() -> str:
     return next((name for name, order in orders.items() if taken == order), "another")
 
 
-# Each byte its own, so that no part of a siginfo_t can be taken for it.
+# Four different bytes, so that no other part of a siginfo_t can be taken for it.
 _MARK = 0x5AC36900
 
 
@@ -369,13 +369,13 @@ _MARK = 0x5AC36900
 )
 def realtime_fifo() -> bool:
     """Do values queued with one real-time signal arrive in order?"""
-    signum = _realtime()
-    _hold(signum)
+    signum = _get_realtime_signal()
+    _block_signals(signum)
     for number in range(SENT):
-        _queue(signum, _MARK + number)
+        _queue_signal(signum, _MARK + number)
     taken = []
     while signum in signal.sigpending():
-        # siginfo_t has 128 bytes or less everywhere; where si_value is in it differs.
+        # siginfo_t has 128 bytes or less everywhere; the place of si_value in it differs.
         told = ctypes.create_string_buffer(256)
         libc.call("sigwaitinfo", lens.make_signal_set([signum]), told)
         taken += [
@@ -394,7 +394,7 @@ def realtime_fifo() -> bool:
 )
 def sigrtmin() -> int:
     """What number is SIGRTMIN?"""
-    return _realtime()
+    return _get_realtime_signal()
 
 
 @probe(
@@ -405,12 +405,12 @@ def sigrtmin() -> int:
 )
 def sigrtmax() -> int:
     """What number is SIGRTMAX?"""
-    _realtime()
+    _get_realtime_signal()
     return int(signal.SIGRTMAX)
 
 
-def _leaves_zombie(disposition: int) -> bool:
-    """Whether a child that ends under this disposition of SIGCHLD can be waited for."""
+def _leave_zombie(disposition: int) -> bool:
+    """Return whether a child that ends under this disposition of SIGCHLD becomes a zombie."""
     lens.sigaction(SIGCHLD, disposition)
     pid = lens.new_process()
     if not pid:
@@ -431,8 +431,8 @@ def _leaves_zombie(disposition: int) -> bool:
 )
 def sigchld_ignored_reaps() -> bool:
     """Does ignoring SIGCHLD reap children?"""
-    # In a process that is no reaper: on FreeBSD the child goes to the next one above.
-    return not children.run_in_child(lambda: _leaves_zombie(libc.SIG_IGN))
+    # In a process that is not a reaper: on FreeBSD the child goes to the next reaper above.
+    return not children.run_in_child(lambda: _leave_zombie(libc.SIG_IGN))
 
 
 @probe(
@@ -444,7 +444,7 @@ def sigchld_ignored_reaps() -> bool:
 )
 def sigchld_default_leaves_zombies() -> bool:
     """With SIGCHLD at its default, does a dead child stay a zombie?"""
-    return bool(children.run_in_child(lambda: _leaves_zombie(libc.SIG_DFL)))
+    return bool(children.run_in_child(lambda: _leave_zombie(libc.SIG_DFL)))
 
 
 CHILDREN = 3
@@ -461,7 +461,7 @@ def sigchld_coalesces() -> int:
 
     def subject(watcher: Channel) -> int:
         deliveries = Deliveries(SIGCHLD)
-        _hold(SIGCHLD)
+        _block_signals(SIGCHLD)
         for _ in range(CHILDREN):
             pid = lens.new_process()
             if not pid:
@@ -469,33 +469,33 @@ def sigchld_coalesces() -> int:
             if hasattr(os, "waitid"):
                 children.wait_until_ended(pid)
             else:
-                # Not here, as the way to see it may be ps(1), a child whose end would count.
+                # Not here: that may need ps(1), a child whose end would count.
                 watcher.send(pid)
                 watcher.receive()
         watcher.send(0)
-        return _delivered(deliveries)
+        return _count_delivered(deliveries)
 
     with children.fork(subject) as child:
         while pid := child.receive():
             children.wait_until_ended(pid)
-            child.send("it has ended")
+            child.send("the process has ended")
         return int(child.receive())
 
 
-def _job_control() -> tuple[int, int]:
-    """How many SIGCHLD a child sends as it is stopped, and as it is continued."""
+def _observe_job_control() -> tuple[int, int]:
+    """Return how many SIGCHLD come when a child is stopped, and when it is continued."""
     on_stop, on_continue = children.run_in_child(_count_job_control)
     return on_stop, on_continue
 
 
 def _count_job_control() -> tuple[int, int]:
-    """In a process of its own, which no orphan comes to."""
+    """Do the same in this process, which must not be the parent of any orphan."""
     deliveries = Deliveries(SIGCHLD)
     deliveries.install(0)
 
     def subject(parent: Channel) -> None:
-        # Only when the parent sleeps in waitpid: then that returns after the signal was
-        # sent, if it is sent, and not when the child is merely marked as stopped.
+        # Only when the parent sleeps in waitpid(): then that returns after the signal was
+        # sent, if it is sent, and not already when the child is marked as stopped.
         children.wait_for_state(os.getppid(), children.ASLEEP)
         os.kill(os.getpid(), SIGSTOP)
         parent.send("continued")
@@ -507,7 +507,7 @@ def _count_job_control() -> tuple[int, int]:
             child.status = status
         on_stop = deliveries.count()
         child.kill(SIGCONT)
-        # It is told before the child runs on.
+        # The parent gets the signal before the child runs on.
         child.receive()
         return on_stop, deliveries.count()
 
@@ -520,7 +520,7 @@ def _count_job_control() -> tuple[int, int]:
 )
 def sigchld_on_stop() -> bool:
     """Is SIGCHLD sent when a child stops?"""
-    return _job_control()[0] > 0
+    return _observe_job_control()[0] > 0
 
 
 @probe(
@@ -531,7 +531,7 @@ def sigchld_on_stop() -> bool:
 )
 def sigchld_on_continue() -> bool:
     """Is SIGCHLD sent when a child continues?"""
-    return _job_control()[1] > 0
+    return _observe_job_control()[1] > 0
 
 
 @probe(
@@ -545,13 +545,13 @@ def sigchld_nocldwait_sent() -> bool:
     reaps = lens.get_flag("SA_NOCLDWAIT")
 
     def subject() -> bool:
-        # Made here: the process above may be told of children that it takes over.
+        # Made here: the process above may get SIGCHLD for orphans that it adopts.
         deliveries = Deliveries(SIGCHLD)
         deliveries.install(reaps)
         pid = lens.new_process()
         if not pid:
             os._exit(0)
-        # Blocks until the child is gone, reaped by nobody.
+        # Blocks until the child is gone without being reaped.
         try:
             os.waitpid(pid, 0)
         except ChildProcessError:
@@ -605,7 +605,7 @@ def python_has_sigtimedwait() -> bool:
 )
 def sigtimedwait_takes_pending() -> bool:
     """Does sigtimedwait() with a zero timeout take a pending signal?"""
-    _hold(SIGUSR1)
+    _block_signals(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
     wanted, at_once = lens.make_signal_set([SIGUSR1]), lens.timespec()(0)
     try:
@@ -617,8 +617,8 @@ def sigtimedwait_takes_pending() -> bool:
     return taken == SIGUSR1
 
 
-def _sigwait(signum: int) -> bool:
-    """Whether sigwait(3) of the C library takes this signal, which must be pending."""
+def _take_by_sigwait(signum: int) -> bool:
+    """Return whether sigwait(3) of the C library takes this signal, which must be pending."""
     taken = ctypes.c_int()
     error = libc.call("sigwait", lens.make_signal_set([signum]), ctypes.byref(taken))
     return not error and taken.value == signum
@@ -632,17 +632,17 @@ def _sigwait(signum: int) -> bool:
 )
 def sigwait_takes_earlier() -> bool:
     """Does sigwait() take a signal that was sent before the call?"""
-    # A handler, so that a signal that is not held does not end the child.
+    # A handler, so that a signal that is not blocked does not kill the child.
     Deliveries(SIGUSR1)
-    _hold(SIGUSR1)
+    _block_signals(SIGUSR1)
 
     def worker(parent: Channel) -> bool:
         parent.receive()
-        return SIGUSR1 in signal.sigpending() and _sigwait(SIGUSR1)
+        return SIGUSR1 in signal.sigpending() and _take_by_sigwait(SIGUSR1)
 
     with children.fork(worker) as child:
         child.kill(SIGUSR1)
-        child.send("it is sent")
+        child.send("the signal is sent")
         return bool(child.receive())
 
 
@@ -655,15 +655,15 @@ def sigwait_takes_earlier() -> bool:
 def waited_while_ignored() -> bool:
     """Does sigwait() take a blocked signal that is ignored?"""
     lens.sigaction(SIGUSR1, libc.SIG_IGN)
-    _hold(SIGUSR1)
+    _block_signals(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
-    return SIGUSR1 in signal.sigpending() and _sigwait(SIGUSR1)
+    return SIGUSR1 in signal.sigpending() and _take_by_sigwait(SIGUSR1)
 
 
-def _signalfd() -> bool:
-    """Whether signalfd(2) gives a signal that is blocked and pending."""
+def _try_signalfd() -> bool:
+    """Return whether signalfd(2) reports a signal that is blocked and pending."""
     made = libc.call("signalfd", -1, lens.make_signal_set([SIGUSR1]), 0)
-    _hold(SIGUSR1)
+    _block_signals(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
     if not select.select([made], [], [], 0)[0]:
         return False
@@ -671,10 +671,10 @@ def _signalfd() -> bool:
     return int.from_bytes(os.read(made, 128)[:4], sys.byteorder) == SIGUSR1
 
 
-def _kqueue() -> bool:
-    """Whether EVFILT_SIGNAL gives a signal that is ignored, as kqueue(2) has it."""
+def _try_kqueue() -> bool:
+    """Return whether EVFILT_SIGNAL reports a signal that is ignored, as kqueue(2) promises."""
     lens.sigaction(SIGUSR1, libc.SIG_IGN)
-    here: Any = select  # Its names differ by system.
+    here: Any = select  # Its names differ by system, which mypy does not know.
     queue = here.kqueue()
     queue.control([here.kevent(SIGUSR1, here.KQ_FILTER_SIGNAL, here.KQ_EV_ADD)], 0)
     os.kill(os.getpid(), SIGUSR1)
@@ -695,15 +695,15 @@ def _kqueue() -> bool:
 )
 def signal_descriptor() -> str:
     """Which kind of descriptor reports signals to an event loop?"""
-    ways = {
-        "signalfd": _signalfd if libc.has("signalfd") else None,
-        "kqueue": _kqueue if hasattr(select, "kqueue") else None,
+    kinds = {
+        "signalfd": _try_signalfd if libc.has("signalfd") else None,
+        "kqueue": _try_kqueue if hasattr(select, "kqueue") else None,
     }
-    for name, works in ways.items():
+    for name, works in kinds.items():
         with contextlib.suppress(Unsupported):
             if works and works():
                 return name
-    raise Unsupported(f"no descriptor gives signals on this {libc.SYSTEM}")
+    raise Unsupported(f"no descriptor reports signals on this {libc.SYSTEM}")
 
 
 @probe(
@@ -724,10 +724,10 @@ def python_wakeup_fd() -> bool:
     return os.read(reading, 2) == bytes([SIGUSR1])
 
 
-def _survives_in_new_program(before: Callable[[], Any]) -> bool:
-    """Whether a program that is execed after ``before`` outlives a SIGUSR1."""
+def _survives_after_exec(before: Callable[[], Any]) -> bool:
+    """Return whether a program that is executed after ``before`` survives a SIGUSR1."""
     with children.start_shell("kill -USR1 $$; echo true", before) as child:
-        return bool(_fate(child, SIGUSR1) == "true")
+        return bool(_await_ending(child, SIGUSR1) == "true")
 
 
 @probe(
@@ -738,7 +738,7 @@ def _survives_in_new_program(before: Callable[[], Any]) -> bool:
 )
 def ignored_survives_exec() -> bool:
     """Does an ignored signal stay ignored after exec?"""
-    return _survives_in_new_program(lambda: lens.sigaction(SIGUSR1, libc.SIG_IGN))
+    return _survives_after_exec(lambda: lens.sigaction(SIGUSR1, libc.SIG_IGN))
 
 
 @probe(
@@ -749,7 +749,7 @@ def ignored_survives_exec() -> bool:
 )
 def handler_reset_on_exec() -> bool:
     """Does exec reset a handled signal to its default?"""
-    return not _survives_in_new_program(lambda: Deliveries(SIGUSR1).install(0))
+    return not _survives_after_exec(lambda: Deliveries(SIGUSR1).install(0))
 
 
 @probe(
@@ -760,11 +760,11 @@ def handler_reset_on_exec() -> bool:
 )
 def mask_survives_exec() -> bool:
     """Does a blocked signal stay blocked after exec?"""
-    return _survives_in_new_program(lambda: _hold(SIGUSR1))
+    return _survives_after_exec(lambda: _block_signals(SIGUSR1))
 
 
 def _write_to_broken_pipe(disposition: int) -> Child:
-    """A child that writes to a pipe nobody reads; its word is what write() gave."""
+    """Start a child that writes to a pipe without a reader and sends the result of write()."""
 
     def writer(_: Channel) -> str:
         lens.sigaction(SIGPIPE, disposition)
@@ -784,7 +784,7 @@ def _write_to_broken_pipe(disposition: int) -> Child:
 def sigpipe_kills() -> bool:
     """Does a write to a broken pipe kill the process by default?"""
     with _write_to_broken_pipe(libc.SIG_DFL) as child:
-        return bool(_fate(child, SIGPIPE) == "SIGPIPE")
+        return bool(_await_ending(child, SIGPIPE) == "SIGPIPE")
 
 
 @probe(
@@ -796,7 +796,7 @@ def sigpipe_kills() -> bool:
 def sigpipe_ignored_gives() -> str:
     """With SIGPIPE ignored, what does a write to a broken pipe return?"""
     with _write_to_broken_pipe(libc.SIG_IGN) as child:
-        return str(_fate(child, SIGPIPE))
+        return str(_await_ending(child, SIGPIPE))
 
 
 @probe(
@@ -807,5 +807,5 @@ def sigpipe_ignored_gives() -> str:
 )
 def python_sigpipe_ignored() -> bool:
     """Does Python ignore SIGPIPE?"""
-    # As it was when this interpreter started: the lab leaves SIGPIPE as it is.
+    # As this interpreter set it when it started: the lab does not change SIGPIPE.
     return bool(lens.sigaction(SIGPIPE).handler == libc.SIG_IGN)
