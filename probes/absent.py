@@ -1,7 +1,7 @@
-"""Stand-ins for modules that this Python was built without, and names that one may lack.
+"""Stand-ins for modules that this Python was built without, and for names that it may lack.
 
-A family of the catalogue imports them as it likes.  A probe that uses one is blocked,
-and the others of its family are measured.
+A family of the catalogue imports such modules as usual.  A probe that uses one is blocked, and
+the other probes of its family are measured.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from . import libc
 from .probe import Blocked, Unsupported
 
 OPTIONAL = ("faulthandler", "fcntl", "mmap", "resource", "termios")
-"""Modules of the standard library that a Unix Python may lack and only some probes use."""
+"""Modules of the standard library that only some probes use and a Python on Unix may lack."""
 
 _blocked: list[str] = []
-"""The reasons of the modules that are absent here."""
+"""For each absent module the reason of a probe that it blocks."""
 
 
 @contextlib.contextmanager
 def install_stand_ins() -> Iterator[None]:
-    """Have ``import`` give a stand-in for each module of OPTIONAL that is absent."""
-    absent = [name for name in OPTIONAL if not _is_there(name)]
+    """Let ``import`` give a stand-in for each module of OPTIONAL that is absent."""
+    absent = [name for name in OPTIONAL if not _exists(name)]
     before = {name: sys.modules[name] for name in absent if name in sys.modules}
     for name in absent:
         sys.modules[name] = _Module(name)
     try:
         yield
     finally:
-        # Whoever imports it later, the standard library above all, asks whether it is there.
+        # Later imports, above all in the standard library, must see that the module is absent.
         for name in absent:
             del sys.modules[name]
         sys.modules.update(before)
 
 
 def find_absent_module(error: BaseException) -> Optional[Blocked]:
-    """Return Blocked if the use of an absent module raised ``error``, perhaps at second hand.
+    """Return Blocked if the use of an absent module caused ``error``, even indirectly.
 
-    ctypes, and a child that tells its parent of an exception, keep no more than the text.
+    ctypes keeps only the text of an exception, as does a child that sends it to its parent.
     """
     for reason in _blocked:
         if reason in str(error):
@@ -53,8 +53,8 @@ def find_absent_module(error: BaseException) -> Optional[Blocked]:
 def get_constant(module: ModuleType, name: str) -> int:
     """Return a constant of ``module``.
 
-    CPython has every one that the headers have it was built with, so Unsupported is raised
-    for one it lacks; another Python says nothing of the platform, so Blocked is raised there.
+    CPython has every constant of the headers it was built with, so a missing one raises
+    Unsupported.  Another Python says nothing of the platform, so there it raises Blocked.
     """
     value = getattr(module, name, None)
     if value is None:
@@ -66,7 +66,7 @@ def get_constant(module: ModuleType, name: str) -> int:
     return int(value)
 
 
-def _is_there(name: str) -> bool:
+def _exists(name: str) -> bool:
     try:
         importlib.import_module(name)
     except ImportError:
@@ -93,13 +93,13 @@ class _Error(Exception):
 
 
 class _Name:
-    """A constant, function or class of an absent module.  It can be kept, and not be used."""
+    """A constant, function or class of an absent module, which can be kept but not used."""
 
     def __init__(self, name: str, reason: str) -> None:
         self.__dict__.update(name=name, reason=reason)
 
     def __repr__(self) -> str:
-        # A table of probes names its rows at import.
+        # A table of probes shows its rows at import.
         return str(self.__dict__["name"])
 
 
@@ -114,5 +114,5 @@ _OPERATIONS = (
 )
 for _operation in _OPERATIONS.split():
     setattr(_Name, f"__{_operation}__", _refuse)
-# ctypes asks for it when one is passed to the C library.
+# ctypes asks for it when the stand-in is passed to the C library.
 setattr(_Name, "_as_parameter_", property(_refuse))  # noqa: B010

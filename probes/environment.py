@@ -1,4 +1,4 @@
-"""Where the facts are measured: whatever could explain a difference between two reports."""
+"""Describe where the facts are measured: whatever could explain a difference of two reports."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from . import compiler, lens, libc, run_program
 from .fact import Platform
 from .probe import settings
 
-# Kernel settings that may explain a difference, as the platform's sysctl(8) names them, beside
-# those that probes say their facts hang on.
+# Kernel settings that may explain a difference, as the platform's sysctl(8) names them, besides
+# those that probes name in `hangs_on`.
 _SYSCTLS = {
     "Linux": (
         "net.ipv4.tcp_max_syn_backlog",
@@ -44,39 +44,39 @@ _SYSCTLS = {
 
 
 def describe(probes_hash: str) -> Platform:
-    """Return this platform, as far as an ordinary user can find out.
+    """Return this platform, as far as an unprivileged user can see it.
 
-    With the hash of the probes it is the environment of a report, and tells what these looked
-    through; without, it only names the platform.
+    With the hash of the probes it is the environment of a report, and has the lens of its
+    facts; without the hash it only names the platform.
     """
     uname = os.uname()
-    name, version = _libc(uname.sysname)
+    name, version = _identify_libc(uname.sysname)
     pointer_bits = 8 * ctypes.sizeof(ctypes.c_void_p)
     return Platform(
         system=uname.sysname,
         release=uname.release,
         version=uname.version,
         machine=uname.machine,
-        distribution=_distribution(),
+        distribution=_identify_distribution(),
         libc=name,
         libc_version=version,
         pointer_bits=pointer_bits,
         emulated_32_bit=pointer_bits == 32 and _kernel_is_64_bit(uname.machine),
         compiler=compiler.get_version(),
-        python=_python(),
+        python=_name_python(),
         root=os.geteuid() == 0,
-        container=_container(),
-        hypervisor=_hypervisor(),
-        scratch_filesystem=_filesystem(os.path.realpath(os.environ.get("TMPDIR") or "/tmp")),
-        interfaces=_interfaces(),
-        sysctls=_sysctls(uname.sysname),
+        container=_identify_container(),
+        hypervisor=_identify_hypervisor(),
+        scratch_filesystem=_find_filesystem(os.path.realpath(os.environ.get("TMPDIR") or "/tmp")),
+        interfaces=_list_interfaces(),
+        sysctls=_read_sysctls(uname.sysname),
         lens=lens.look() if probes_hash else {},
         probes_hash=probes_hash,
     )
 
 
 def hash_probes() -> str:
-    """A hash of the lab's own source: two reports with one hash asked the same questions."""
+    """Return a hash of the lab's source: two reports with one hash asked the same questions."""
     digest = hashlib.sha256()
     for package in ("probes", "probes.lens", "probes.harness", "probes.catalogue"):
         path = sys.modules[package].__path__
@@ -87,65 +87,65 @@ def hash_probes() -> str:
     return digest.hexdigest()[:16]
 
 
-def _libc(system: str) -> tuple[str, str]:
+def _identify_libc(system: str) -> tuple[str, str]:
     if system == "Linux":
         with contextlib.suppress(AttributeError):
             asked = ctypes.CDLL(None).gnu_get_libc_version
             asked.restype = ctypes.c_char_p
             return "glibc", asked().decode()
-        loader = _loader("/proc/self/exe")
+        loader = _find_loader("/proc/self/exe")
         if "/ld-musl-" in loader:
-            # musl tells its version only when its loader is run without a program.
-            number = re.search(r"Version (\S+)", _run([loader], error_too=True))
+            # musl prints its version only when its loader runs without a program.
+            number = re.search(r"Version (\S+)", _run_tool([loader], errors_too=True))
             return "musl", number.group(1) if number else ""
         return "unknown", ""
     return system.lower(), os.uname().release
 
 
-def _loader(path: str) -> str:
-    """The program that loads the program ``path``, empty where it needs none: elf(5) PT_INTERP.
+def _find_loader(path: str) -> str:
+    """Return the loader of the program ``path`` (elf(5) PT_INTERP), empty if it needs none.
 
-    Not the name of a library that is mapped: musl's is called libc.so on some distributions.
+    The name of a mapped library would not do: musl is called libc.so on some distributions.
     """
     with contextlib.suppress(OSError), open(path, "rb") as file:
-        # Linkers put it right behind the program headers.
+        # Linkers put it directly behind the program headers.
         found = re.search(rb"/[ -~]*/ld[-.][ -~]*(?=\0)", file.read(4096))
         return found.group().decode() if found else ""
     return ""
 
 
-def _python() -> str:
-    """``CPython 3.13.0``, with a release candidate's level."""
+def _name_python() -> str:
+    """Return ``CPython 3.13.0``, with the level of a release candidate."""
     name = {"cpython": "CPython", "pypy": "PyPy"}.get(sys.implementation.name, "Python")
     return f"{name} {sys.version.split()[0]}"
 
 
-def _distribution() -> str:
+def _identify_distribution() -> str:
     if libc.MACOS:
-        return f"macOS {_run(['sw_vers', '-productVersion']).strip()}"
+        return f"macOS {_run_tool(['sw_vers', '-productVersion']).strip()}"
     for path in ("/etc/os-release", "/usr/lib/os-release"):
-        for line in _lines(path):
+        for line in _read_lines(path):
             if line.startswith("PRETTY_NAME="):
                 return line.partition("=")[2].strip().strip("\"'")
     return ""
 
 
 def _kernel_is_64_bit(machine: str) -> bool:
-    # setarch changes what uname says; the width of the kernel's own addresses it does not.
-    for line in _lines("/proc/kallsyms"):
+    # setarch changes what uname reports, but not the width of the kernel's own addresses.
+    for line in _read_lines("/proc/kallsyms"):
         address = line.partition(" ")[0]
         return len(address) == 16
     return machine in ("x86_64", "amd64", "aarch64", "arm64", "ppc64le", "s390x", "riscv64")
 
 
-def _container() -> str:
+def _identify_container() -> str:
     if os.path.exists("/.dockerenv"):
         return "docker"
-    for line in _lines("/run/systemd/container"):
+    for line in _read_lines("/run/systemd/container"):
         return line.strip()
     if os.path.exists("/run/.containerenv"):
         return "podman"
-    if libc.FREEBSD and _run(["sysctl", "-n", "security.jail.jailed"]).strip() == "1":
+    if libc.FREEBSD and _run_tool(["sysctl", "-n", "security.jail.jailed"]).strip() == "1":
         return "jail"
     return os.environ.get("container", "")  # noqa: SIM112 (systemd spells it so)
 
@@ -153,50 +153,52 @@ def _container() -> str:
 _HYPERVISORS = "qemu|kvm|vmware|virtualbox|bochs|xen|hyper-v|bhyve|cloud"
 
 
-def _hypervisor() -> str:
+def _identify_hypervisor() -> str:
     if libc.GVISOR:
         return "gvisor"
-    for line in _lines("/sys/hypervisor/type"):
+    for line in _read_lines("/sys/hypervisor/type"):
         return line.strip()
     vendor = " ".join(
         line.strip()
         for name in ("sys_vendor", "product_name")
-        for line in _lines(f"/sys/class/dmi/id/{name}")
+        for line in _read_lines(f"/sys/class/dmi/id/{name}")
     )
     if vendor and re.search(_HYPERVISORS, vendor, re.I):
         return vendor
-    if any("hypervisor" in line.split() for line in _lines("/proc/cpuinfo") if line[:5] == "flags"):
+    if any(
+        "hypervisor" in line.split() for line in _read_lines("/proc/cpuinfo") if line[:5] == "flags"
+    ):
         return "a hypervisor"
     if libc.FREEBSD:
-        guest = _run(["sysctl", "-n", "kern.vm_guest"]).strip()
+        guest = _run_tool(["sysctl", "-n", "kern.vm_guest"]).strip()
         return "" if guest == "none" else guest
     return ""
 
 
-def _filesystem(path: str) -> str:
+def _find_filesystem(path: str) -> str:
     best = ("", "")
-    for line in _lines("/proc/self/mountinfo"):
+    for line in _read_lines("/proc/self/mountinfo"):
         left, _, right = line.partition(" - ")
         fields = left.split()
         if len(fields) > 4 and right:
             mounted = fields[4].replace("\\040", " ")
-            if _below(path, mounted) and len(mounted) >= len(best[0]):
+            if _is_below(path, mounted) and len(mounted) >= len(best[0]):
                 best = (mounted, right.split()[0])
     if not best[1]:
-        for line in _run(["mount"]).splitlines():
+        for line in _run_tool(["mount"]).splitlines():
             # FreeBSD, OpenBSD, macOS: "dev on /tmp (ufs, …)"; NetBSD: "dev on /tmp type ffs (…)"
             found = re.match(r".*? on (/.*?) (?:type (\S+) )?\((\w*)", line)
-            if found and _below(path, found.group(1)) and len(found.group(1)) >= len(best[0]):
+            if found and _is_below(path, found.group(1)) and len(found.group(1)) >= len(best[0]):
                 best = (found.group(1), found.group(2) or found.group(3))
     return best[1]
 
 
-def _below(path: str, folder: str) -> bool:
+def _is_below(path: str, folder: str) -> bool:
     return folder == "/" or path == folder or path.startswith(folder + "/")
 
 
 class _InterfaceAddress(ctypes.Structure):
-    """The head of struct ifaddrs, the same in glibc, musl and the BSDs (getifaddrs(3))."""
+    """The start of struct ifaddrs, the same in glibc, musl and the BSDs (getifaddrs(3))."""
 
 
 _InterfaceAddress._fields_ = (
@@ -207,14 +209,14 @@ _InterfaceAddress._fields_ = (
 )
 
 
-def _interfaces() -> dict[str, list[str]]:
-    """Interface name to the families of its addresses, ``inet`` and ``inet6``."""
+def _list_interfaces() -> dict[str, list[str]]:
+    """Return interfaces by name, each with its addresses' families, ``inet`` and ``inet6``."""
     found: dict[str, set[str]] = {}
     head = ctypes.POINTER(_InterfaceAddress)()
     library = ctypes.CDLL(None)
     if not hasattr(library, "getifaddrs") or library.getifaddrs(ctypes.byref(head)):
         return {}
-    for entry in _linked(head):
+    for entry in _iterate_list(head):
         name = entry.name.decode(errors="replace")
         found.setdefault(name, set())
         if entry.address:
@@ -229,22 +231,22 @@ def _interfaces() -> dict[str, list[str]]:
     return {name: sorted(families) for name, families in sorted(found.items())}
 
 
-def _linked(entry: Any) -> Iterator[Any]:
+def _iterate_list(entry: Any) -> Iterator[Any]:
     while entry:
         yield entry.contents
         entry = entry.contents.next
 
 
-def _sysctls(system: str) -> dict[str, str]:
+def _read_sysctls(system: str) -> dict[str, str]:
     names = [*settings(), *_SYSCTLS.get(system, ())]
     found: dict[str, str] = {}
     if system == "Linux":
         for name in names:
-            for line in _lines("/proc/sys/" + name.replace(".", "/")):
+            for line in _read_lines("/proc/sys/" + name.replace(".", "/")):
                 found[name] = " ".join(line.split())
         return found
-    # It goes on after a name that the system does not know.
-    for line in _run(["sysctl", *names]).splitlines() if names else ():
+    # sysctl goes on after a name that the system does not know.
+    for line in _run_tool(["sysctl", *names]).splitlines() if names else ():
         # "name: value" on FreeBSD and macOS, "name=value" or "name = value" elsewhere.
         name, _, value = re.sub(r"\s*[:=]\s*", "\0", line, count=1).partition("\0")
         if name in names:
@@ -252,16 +254,16 @@ def _sysctls(system: str) -> dict[str, str]:
     return found
 
 
-def _lines(path: str) -> Iterator[str]:
+def _read_lines(path: str) -> Iterator[str]:
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
         yield from file
 
 
-def _run(words: list[str], error_too: bool = False) -> str:
-    """What a command says, empty where it is not there or does not end."""
+def _run_tool(words: list[str], errors_too: bool = False) -> str:
+    """Return the output of a command; empty if it is missing or does not end."""
     path = os.environ.get("PATH", "") + ":/sbin:/usr/sbin"
     with contextlib.suppress(OSError):
         return run_program.run(
-            words, errors_too=error_too, seconds=5, environment={**os.environ, "PATH": path}
+            words, errors_too=errors_too, seconds=5, environment={**os.environ, "PATH": path}
         )[1]
     return ""

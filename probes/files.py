@@ -1,4 +1,4 @@
-"""Write to a descriptor, standard output or standard error, until everything is written."""
+"""Write to a descriptor, standard output or standard error until everything is written."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import time
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write ``data`` to the descriptor, whole.  Raise OSError if not all of it can be written.
+    """Write all of ``data`` to the descriptor; raise OSError if that fails.
 
-    One write(2) may take a part: of what fits on a disk, or into a pipe that does not
-    block.  A descriptor that would block is waited for, because O_NONBLOCK belongs to
-    the pipe or terminal, and perhaps another program set it.
+    One write(2) may take only a part, on a full disk or into a non-blocking pipe.  Wait for a
+    descriptor that would block, because O_NONBLOCK belongs to the pipe or terminal, and another
+    program may have set it.
     """
     left = memoryview(data)
     while left:
@@ -29,16 +29,16 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def write_standard_output(data: bytes) -> None:
-    """Write ``data`` to standard output, whole.  Raise OSError that names it.
+    """Write all of ``data`` to standard output; raise an OSError that names it if that fails.
 
-    Not by `sys.stdout`: with ``python -u`` its write may take a part and not say so.
+    Not by `sys.stdout`, whose write with ``python -u`` may silently take only a part.
     """
     if sys.stdout is None:  # It was closed when Python started.
         raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard output")
     try:
         descriptor = sys.stdout.fileno()
     except (OSError, ValueError):
-        # The caller put something else in its place, in memory.
+        # The caller replaced it by a buffer in memory.
         sys.stdout.buffer.write(data)
         return
     try:
@@ -50,7 +50,7 @@ def write_standard_output(data: bytes) -> None:
 
 
 def write_standard_error(text: str) -> None:
-    """Write to standard error; if that fails, only the exit status tells."""
+    """Write to standard error; ignore a failure, as only the exit status could report it."""
     stderr = sys.stderr
     if stderr is None:
         return
@@ -68,7 +68,7 @@ def write_standard_error(text: str) -> None:
 
 
 def open_standard_descriptors() -> None:
-    """Open descriptors 0, 1 and 2 if they are closed, or another file would get the number."""
+    """Open descriptors 0, 1 and 2 if they are closed, so that no other file gets the number."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             descriptor = _open_in_place_of(number)
@@ -79,11 +79,11 @@ def open_standard_descriptors() -> None:
 
 
 def _open_in_place_of(number: int) -> int:
-    """Open a descriptor that reads nothing; output to it fails if it is standard output."""
+    """Open a descriptor that reads end of file; in place of standard output, writing fails."""
     with contextlib.suppress(OSError):
-        # Read-only in place of standard output: a program that writes to it is told.
+        # Read-only in place of standard output, so that a program that writes gets an error.
         return os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
-    # Not even a null device: a pipe without its other end reads nothing and takes nothing.
+    # There is no null device: a pipe without its other end reads and takes nothing.
     reading, writing = os.pipe()
     kept, other = (writing, reading) if number == 2 else (reading, writing)
     os.close(other)

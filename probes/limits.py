@@ -1,4 +1,4 @@
-"""Resource limits of this process (setrlimit(2)), where this Python has the module for them."""
+"""Resource limits of this process (setrlimit(2)), if this Python has the module for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def get_descriptor_limit(otherwise: int) -> int:
 
 @contextlib.contextmanager
 def forbid_core_files() -> Iterator[None]:
-    """Have what crashes leave no core file: a trial of the lens or a probe may."""
+    """Prevent core files, because a trial of the lens or a probe may crash."""
     if resource is None:
         yield
         return

@@ -1,7 +1,7 @@
 """Run another program and read its output.
 
-Not by `subprocess`: that and what it imports do work in every process that is
-forked afterwards, and the lab forks some six hundred.
+Not by `subprocess`, because it and its imports cost time in every process that is forked
+afterwards, and the lab forks some six hundred.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def run(
 ) -> tuple[int, str]:
     """Run a program with empty input; return its wait status and its output as text.
 
-    What it writes to standard error is part of the output if ``errors_too``, else
-    thrown away.  Raises OSError if it cannot be run, and TimeoutError if it has not
-    ended after ``seconds``; it is killed then, with what it started.
+    Its standard error is part of the output if ``errors_too``, otherwise discarded.  Raises
+    OSError if it cannot be run, and TimeoutError if it has not ended after ``seconds``; then it
+    is killed together with what it started.
     """
     nothing = open_nothing()
     try:
@@ -50,11 +50,11 @@ def run(
 
 
 def open_nothing() -> int:
-    """Open a descriptor that reads nothing and forgets what is written to it."""
+    """Open a descriptor that reads end of file and discards what is written to it."""
     try:
         return os.open(os.devnull, os.O_RDWR)
     except OSError:
-        # A root folder without /dev: a file that has no name any more does as well.
+        # A root folder without /dev: an unlinked file serves as well.
         folder = os.environ.get("TMPDIR") or "/tmp"
         path = os.path.join(folder, f"nothing-{os.getpid()}")
         nothing = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
@@ -63,7 +63,7 @@ def open_nothing() -> int:
 
 
 def _read(pid: int, output: int, name: str, seconds: Optional[float]) -> tuple[int, str]:
-    said = b""
+    received = b""
     give_up = None if seconds is None else time.monotonic() + seconds
     try:
         while True:
@@ -73,14 +73,14 @@ def _read(pid: int, output: int, name: str, seconds: Optional[float]) -> tuple[i
             data = os.read(output, 65536)
             if not data:
                 break
-            said += data
+            received += data
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
         raise
     finally:
         _, status = os.waitpid(pid, 0)
-    return status, said.decode(errors="replace")
+    return status, received.decode(errors="replace")
 
 
 def _spawn(
@@ -96,7 +96,7 @@ def _spawn(
         ],
         # Python ignores them; other programs expect the default.
         setsigdef=_PYTHON_IGNORES,
-        # A group of its own, so that what it started is killed with it.
+        # A new group, so that what it starts can be killed with it.
         setpgroup=0,
     )
 
@@ -104,7 +104,7 @@ def _spawn(
 def _fork(
     command: Sequence[str], descriptors: Sequence[int], environment: Mapping[str, str]
 ) -> int:
-    """Do the same where Python has no posix_spawnp(), as PyPy has none."""
+    """Do the same for a Python without posix_spawnp(), such as PyPy."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -121,9 +121,9 @@ def _fork(
             os._exit(127)
     os.close(writing)
     with open(reading, "rb") as failure:
-        # Empty once the program runs: it does not inherit the other end.
-        said = failure.read()
-    if said:
+        # Empty once the program runs, because it does not inherit the other end.
+        received = failure.read()
+    if received:
         os.waitpid(pid, 0)
-        raise OSError(int(said), os.strerror(int(said)), command[0])
+        raise OSError(int(received), os.strerror(int(received)), command[0])
     return pid

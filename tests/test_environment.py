@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from probes import Platform, Report
-from probes.environment import _loader
+from probes.environment import _find_loader
 from tests.needs import needs
 from tests.worlds import measure, needs_linux, needs_root, shim
 
@@ -97,6 +97,6 @@ def test_the_loader_tells_the_c_library(tmp_path: Path) -> None:
     assert cc
     asked = [cc, "-xc", "-", "-o", str(tmp_path / "asked"), "-Wl,--dynamic-linker=/lib/ld-musl-x"]
     subprocess.run(asked, input="int main(void) { return 0; }", text=True, check=True)
-    assert _loader(str(tmp_path / "asked")) == "/lib/ld-musl-x"
-    assert "/ld-musl-" not in _loader(cc)
-    assert _loader("/etc/passwd") == ""
+    assert _find_loader(str(tmp_path / "asked")) == "/lib/ld-musl-x"
+    assert "/ld-musl-" not in _find_loader(cc)
+    assert _find_loader("/etc/passwd") == ""

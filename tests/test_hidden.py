@@ -481,7 +481,7 @@ def test_a_ps_of_other_processes_is_not_believed(here: Report, tmp_path: Path) -
     _assert_blind(
         here,
         Report.loads(done.stdout),
-        "the lab cannot see whether a process sleeps: no /proc, and ps is of no use "
+        "the lab cannot see whether a process sleeps: there is no /proc, and ps cannot be used "
         "(it does not see a child of the lab): mount /proc",
     )
 
@@ -680,7 +680,7 @@ _STORM = """
 import os, signal, sys
 from probes import sandbox
 
-answer = sandbox.answer
+ask = sandbox.ask
 
 def in_a_storm(probe):
     reaper = os.getpid()
@@ -688,12 +688,12 @@ def in_a_storm(probe):
     while not storm:
         os.kill(reaper, signal.SIGCHLD)
     try:
-        return answer(probe)
+        return ask(probe)
     finally:
         os.kill(storm, signal.SIGKILL)
         os.waitpid(storm, 0)
 
-sandbox.answer = in_a_storm
+sandbox.ask = in_a_storm
 """
 
 

@@ -93,44 +93,44 @@ def test_a_copy_of_the_flags_is_not_taken_for_them(here: Report, tmp_path: Path)
 BROKEN_LENSES = {
     "sa_flags is looked for 4 bytes too far": """
 from probes.lens import signals as it
-real = it._flags_at
-it._flags_at = lambda handler: (real(handler)[0] + 4, real(handler)[1])
+real = it._find_flags
+it._find_flags = lambda handler: (real(handler)[0] + 4, real(handler)[1])
 """,
     "sa_flags is looked for 4 bytes too early": """
 from probes.lens import signals as it
-real = it._flags_at
-it._flags_at = lambda handler: (real(handler)[0] - 4, real(handler)[1])
+real = it._find_flags
+it._find_flags = lambda handler: (real(handler)[0] - 4, real(handler)[1])
 """,
     "sa_handler is looked for 8 bytes too far": """
 from probes.lens import signals as it
-real = it._handler_at
-it._handler_at = lambda: real() + 8
+real = it._find_handler
+it._find_handler = lambda: real() + 8
 """,
     "SA_RESTART is another bit": """
 from probes.lens import signals as it
-real = it._flags_at
-it._flags_at = lambda handler: (real(handler)[0], {**real(handler)[1], "SA_RESTART": 1 << 29})
+real = it._find_flags
+it._find_flags = lambda handler: (real(handler)[0], {**real(handler)[1], "SA_RESTART": 1 << 29})
 """,
     "SA_RESTART and SA_NODEFER are mistaken for each other": """
 from probes.lens import signals as it
-real = it._flags_at
+real = it._find_flags
 def swapped(handler):
     at, bits = real(handler)
     return at, {"SA_RESTART": bits["SA_NODEFER"], "SA_NODEFER": bits["SA_RESTART"]}
-it._flags_at = swapped
+it._find_flags = swapped
 """,
     "faulthandler speaks of another bit than siginterrupt()": """
 from probes.lens import signals as it
-real = it._flags_of_faulthandler
+real = it._find_flags_by_faulthandler
 def other(handler):
     at, bits = real(handler)
     return at, {**bits, "SA_RESTART": 1 << 29}
-it._flags_of_faulthandler = other
+it._find_flags_by_faulthandler = other
 """,
     "siginterrupt() changes another place": """
 from probes.lens import signals as it
-real = it._flags_of_siginterrupt
-it._flags_of_siginterrupt = lambda handler: (real(handler)[0] - 4, real(handler)[1])
+real = it._find_flags_by_siginterrupt
+it._find_flags_by_siginterrupt = lambda handler: (real(handler)[0] - 4, real(handler)[1])
 """,
     "the trial crashes": """
 import os, signal
@@ -176,20 +176,20 @@ def elsewhere(name, *arguments):
 libc.call = elsewhere
 """,
     "no process can be seen": """
-from probes import command
+from probes import run_program
 from probes.lens import processes as it
-it.proc_is_ours = lambda: False
-run = command.run
+it.is_proc_ours = lambda: False
+run = run_program.run
 def without_ps(words, **how):
     if words[0] == "ps":
         raise FileNotFoundError(2, "No such file or directory", words[0])
     return run(words, **how)
-command.run = without_ps
+run_program.run = without_ps
 """,
     "ps tells a state that no process is in": """
 from probes.lens import processes as it
-it.proc_is_ours = lambda: False
-it._state_by_ps = lambda pid: "R"
+it.is_proc_ours = lambda: False
+it._read_state_by_ps = lambda pid: "R"
 """,
 }
 

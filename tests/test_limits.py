@@ -302,7 +302,7 @@ import os, resource
 from probes import runner
 limit = resource.getrlimit(resource.RLIMIT_CORE)
 within = []
-with runner._Asked(None).prepared():
+with runner._Caller(None).prepare():
     within.append(resource.getrlimit(resource.RLIMIT_CORE)[0])
 print(within == [0], resource.getrlimit(resource.RLIMIT_CORE) == limit, limit[0] != 0)
 """
@@ -340,7 +340,7 @@ def test_a_full_folder_blocks(options: str, then: str, tmp_path: Path, here: Rep
 )
 def test_a_folder_that_takes_nothing_is_named(options: str, tmp_path: Path) -> None:
     told = one_line(in_folder_mounted(tmp_path, options))
-    assert told.startswith(f"probes: {tmp_path}: no folder can be made there (")
+    assert told.startswith(f"probes: {tmp_path}: cannot make a folder there (")
     assert told.endswith("): set TMPDIR to another\n")
 
 
@@ -435,7 +435,7 @@ def seen():
 def changed(asked):
     libc.become_reaper()  # What a probe's helpers leave comes to this process.
     before = seen()
-    sandbox.answer(asked)
+    sandbox.ask(asked)
     after = seen()
     return {key: [before[key], after[key]] for key in before if before[key] != after[key]}
 

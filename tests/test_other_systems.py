@@ -23,7 +23,7 @@ class Function:
         called.append([a for a in arguments if isinstance(a, int)])
         return 0
 libc._FUNCTIONS = {"procctl": Function()}
-reaps, told = libc.become_reaper(), libc.death_signal(10) is not None
+reaps, told = libc.become_reaper(), libc.prepare_death_signal(10) is not None
 fields = {name: getattr(libc.Flock, name).offset for name, *_ in libc.Flock._fields_}
 print(json.dumps({
     "system": libc.SYSTEM, "freebsd": libc.FREEBSD, "reaps": reaps, "told": told,

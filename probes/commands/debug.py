@@ -43,7 +43,7 @@ def ask_here(probe: Probe, repeat: int) -> Fact:
         with _scratch():
             started, pid = time.monotonic(), os.getpid()
             raised: list[BaseException] = []
-            answer = sandbox.answer(_showing(probe, raised.append))
+            answer = sandbox.ask(_showing(probe, raised.append))
             if os.getpid() != pid:
                 os._exit(1)  # A child of the probe's that came back from it.
             if raised and isinstance(raised[0], KeyboardInterrupt):

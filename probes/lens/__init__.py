@@ -1,12 +1,12 @@
 """What the lab looks through, proven on this host before the first probe.
 
-A fact is worth no more than the layout, the constant or the tool it was read with.  So nothing
-here is taken from a table of platforms: a structure's fields are where a call whose effect is
-known shows them to be, and the flags are the bits that do what their names say.  What cannot be
-proven raises `Blocked` wherever it is needed, always with the same reason, so that a fact is
-either measured through something proven or not measured at all.
+A fact is worth no more than the layout, the constant or the tool that it was read with.  So
+nothing here comes from a table of platforms: the fields of a structure are where a call of known
+effect shows them, and the flags are the bits that do what their names say.  If something cannot
+be proven, each use of it raises `Blocked` with the same reason, so that a fact is either measured
+through something proven or not measured.
 
-A trial that could end the process, as one with a wrong layout might, is made in a child.
+A trial that could crash the process, for example with a wrong layout, runs in a child.
 """
 
 from __future__ import annotations
@@ -73,15 +73,15 @@ _ALL: dict[str, Callable[[], Any]] = {
 
 
 def look(folder: str = "") -> dict[str, str]:
-    """Prove everything now.  Return what was found, for the report's environment.
+    """Prove everything now; return what was found, for the report's environment.
 
-    ``folder`` is where a file for a trial may be made; by default that of temporary files.
+    Files for trials are made in ``folder``, by default where temporary files go.
     """
     structures.folder = folder or structures.folder
     found = {}
-    for name, see in _ALL.items():
+    for name, find in _ALL.items():
         try:
-            found[name] = str(see())
+            found[name] = str(find())
         except (Blocked, Unsupported) as why:
             found[name] = f"unproven: {why}"
     return found

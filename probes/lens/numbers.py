@@ -33,7 +33,7 @@ def check_numbers() -> str:
             got = libc.get_errno(call, *arguments)
             if got not in (getattr(errno, name), errno.EISDIR if name == "EACCES" else None):
                 raise Unproven(
-                    f"{call}() failed with {got}, and errno.{name} is {getattr(errno, name)}"
+                    f"{call}() failed with {got}, but errno.{name} is {getattr(errno, name)}"
                 )
         flags = libc.call("fcntl", reading, fcntl.F_GETFL)
         if not flags & os.O_NONBLOCK or flags & (os.O_WRONLY | os.O_RDWR):
@@ -50,11 +50,11 @@ def check_numbers() -> str:
 
 
 def _check_signal_numbers() -> None:
-    """Raise Unproven unless a broken pipe gives the number of SIGPIPE, and raise() its own."""
-    held = {signal.SIGPIPE, signal.SIGUSR1, signal.SIGUSR2}
+    """Raise Unproven unless a broken pipe sends SIGPIPE's number and raise() the given one."""
+    tried = {signal.SIGPIPE, signal.SIGUSR1, signal.SIGUSR2}
 
     def trial() -> dict[str, Any]:
-        for signum in held:
+        for signum in tried:
             signal.signal(signum, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         reading, writing = os.pipe()

@@ -1,4 +1,4 @@
-"""Where a process is: asleep, stopped, ended; and whose children there are."""
+"""The states of processes (asleep, stopped, ended), and the children of this one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .proof import Unproven, look, new_process, read_word
 from .structures import Found
 
 State = Callable[[int], str]
-"""Tell a process's state as one letter of ps(1); empty if it is gone."""
+"""Returns the state of a process as one letter of ps(1); empty if it is gone."""
 
 
 @look("the state of a process")
 def watch() -> Found:
-    """By what can the lab see whether a process sleeps, is stopped or has ended?"""
+    """How can the lab see whether a process sleeps, is stopped or has ended?"""
     if libc.LINUX and is_proc_ours():
         return Found(_read_state_by_proc, "/proc")
     if libc.FREEBSD:
@@ -34,15 +34,15 @@ def watch() -> Found:
     except OSError as error:
         why = f"ps cannot be run ({error.strerror})"
     except Unproven as unproven:
-        why = f"ps is of no use ({unproven})"
+        why = f"ps cannot be used ({unproven})"
     else:
         return Found(_read_state_by_ps, "ps")
-    proc = "/proc is that of other processes" if os.path.exists("/proc/self") else "no /proc"
+    proc = "/proc shows other processes" if os.path.exists("/proc/self") else "there is no /proc"
     raise Blocked(f"the lab cannot see whether a process sleeps: {proc}, and {why}: mount /proc")
 
 
 def is_proc_ours() -> bool:
-    """Whether /proc shows this process: not so in a PID namespace with the /proc of another."""
+    """Return whether /proc shows this process, and not those of another PID namespace."""
     try:
         return os.readlink("/proc/self") == str(os.getpid())
     except OSError:
@@ -68,7 +68,7 @@ def _read_state_by_ps(pid: int) -> str:
 
 
 def _prove_ps() -> None:
-    """Raise Unproven unless ps tells of the lab's own processes, and their states."""
+    """Raise Unproven unless ps shows the lab's own processes and their states."""
     with _start_idle_child() as pid:
         _, parent = run_program.run(["ps", "-o", "ppid=", "-p", str(pid)])
         if parent.strip() != str(os.getpid()):
@@ -93,14 +93,14 @@ def _prove_state(state: State) -> None:
                 if not seen:
                     raise Unproven("it does not see a child of the lab")
                 if time.monotonic() > give_up:
-                    raise Unproven(f"it tells {seen} of a child after {signum.name}")
+                    raise Unproven(f"it shows state {seen} for a child after {signum.name}")
                 time.sleep(0.001)
                 seen = state(pid)
 
 
 @contextlib.contextmanager
 def _start_idle_child() -> Iterator[int]:
-    """A child that sleeps in read() until it is killed."""
+    """Give a child that sleeps in read() until it is killed at the end."""
     reading, writing = os.pipe()
     pid = new_process()
     if not pid:
@@ -140,11 +140,11 @@ def _read_kinfo(pid: int) -> bytes:
 
 
 def _find_state_by_sysctl() -> State:
-    """Return what tells a state from struct kinfo_proc, its fields found by asking.
+    """Return a reader of states from struct kinfo_proc, whose fields are found by trial.
 
-    ki_stat is the byte that tells this process runs, a child is asleep, stopped, ended; the
-    thread's flags are the last long (sys/sys/user.h), with TDF_SINTR in an interruptible sleep.
-    A sleep that is not interruptible, as of a page fault, is none in a call.
+    ki_stat is the byte that differs as it should between this running process and a child that
+    is asleep, stopped or ended.  The thread's flags are the last long (sys/sys/user.h), with
+    TDF_SINTR in an interruptible sleep; any other sleep, as for a page fault, is not in a call.
     """
     here = _read_kinfo(os.getpid())
     samples = [(here, _SRUN)]
@@ -162,24 +162,24 @@ def _find_state_by_sysctl() -> State:
         os.kill(pid, signal.SIGKILL)
         while _read_state_by_ps(pid) != "Z":
             if time.monotonic() > give_up:
-                raise Unproven("a child that was killed is no zombie")
+                raise Unproven("a child that was killed does not become a zombie")
             time.sleep(0.001)
         samples.append((_read_kinfo(pid), _SZOMB))
     return _make_kinfo_reader(*_find_kinfo_fields(samples, asleep))
 
 
 def _find_kinfo_fields(samples: list[tuple[bytes, int]], asleep: bytes) -> tuple[int, int]:
-    """Return where ki_stat and ki_tdflags are; Unproven if the samples do not tell."""
+    """Return where ki_stat and ki_tdflags are; raise Unproven if the samples do not show it."""
     size = len(asleep)
     if size < 64 or any(len(raw) != size for raw, _ in samples):
-        raise Unproven("struct kinfo_proc has another size each time")
+        raise Unproven("the size of struct kinfo_proc changes")
     stat = [at for at in range(size) if all(raw[at] == wanted for raw, wanted in samples)]
     flags = size - ctypes.sizeof(c_long)
     running = samples[0][0]
     if len(stat) != 1 or not read_word(asleep, flags, 4) & _TDF_SINTR:
         raise Unproven("ki_stat or ki_tdflags is not where it is expected")
     if read_word(running, flags, 4) & _TDF_SINTR:
-        raise Unproven("ki_tdflags has TDF_SINTR for a process that runs")
+        raise Unproven("ki_tdflags has TDF_SINTR for a running process")
     return stat[0], flags
 
 
@@ -199,7 +199,7 @@ def _make_kinfo_reader(stat: int, flags: int) -> State:
 def get_state(pid: int) -> str:
     """Return one letter of ps(1): S or I asleep in the kernel, R running, T stopped, Z ended.
 
-    Empty if the process is gone.  Raises Blocked where the lab has no way to see it.
+    Empty if the process is gone.  Raises Blocked if the lab cannot see states.
     """
     return str(watch()(pid))
 
@@ -209,8 +209,8 @@ def list_children() -> set[int]:
     if libc.LINUX and is_proc_ours():
         return set(_list_children_by_proc())
     with contextlib.suppress(Blocked, OSError, ValueError):
-        watch()  # A ps that shows other processes may have one by the id of this, with children.
-        # One option a column: a BSD's ps takes what follows the first "=" for a heading.
+        watch()  # A ps of other processes may show one with this id, and its children.
+        # One option per column: on the BSDs ps takes what follows the first "=" for a heading.
         _, listed = run_program.run(["ps", "-ax", "-o", "pid=", "-o", "ppid="])
         parents = {int(pid): int(ppid) for pid, ppid in map(str.split, listed.splitlines())}
         if os.getpid() in parents:
@@ -228,15 +228,15 @@ def _list_children_by_proc() -> Iterator[int]:
 
 
 def _list_younger_processes() -> set[int]:
-    """Return the ids given out since this process began, where nothing lists processes.
+    """Return the ids given out since this process began, for when nothing lists processes.
 
-    Ids are given out in turn, and begin again at the end (fork(2)); where they are not, as on
-    OpenBSD, there is a ps.
+    Ids are given out in turn, and start again after the last (fork(2)); OpenBSD, which does not
+    do so, has a ps.
     """
     here = os.getpid()
     try:
         newest = os.fork()
-    except OSError:  # A limit: then all that there might be.
+    except OSError:  # A limit: then return all ids that there might be.
         newest = 0
     if not newest and os.getpid() != here:
         os._exit(0)
@@ -248,4 +248,4 @@ def _list_younger_processes() -> set[int]:
 
 
 _AT_MOST = 1 << 16
-"""Processes that are begun on this machine while the lab runs."""
+"""Processes that may start on this machine while the lab runs."""

@@ -1,4 +1,4 @@
-"""Find a thing once, prove it, and block what needs it if that fails."""
+"""Find and prove a thing once; if that fails, block every probe that needs it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _seen: dict[str, Union[Any, Blocked]] = {}
 
 
 def look(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
-    """Register what finds and proves the thing called ``name``, once in the life of the process."""
+    """Register the function that finds and proves the thing ``name``, once per process."""
 
     def register(find: Callable[[], Any]) -> Callable[[], Any]:
         _LOOKS[name] = find
@@ -41,7 +41,7 @@ def look(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
                     _seen[name] = Blocked(str(limit or f"{name} cannot be asked for here: {error}"))
             found = _seen[name]
             if isinstance(found, (Blocked, Unsupported)):
-                # A new one each time: an exception that is raised again grows its traceback.
+                # A new one each time, because an exception raised again grows its traceback.
                 raise type(found)(str(found))
             return found
 
@@ -52,7 +52,7 @@ def look(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
 
 
 def new_process() -> int:
-    """os.fork(), and Blocked where a limit allows no more processes."""
+    """Call os.fork(); raise Blocked if a limit allows no more processes."""
     try:
         return os.fork()
     except BlockingIOError:
@@ -60,9 +60,9 @@ def new_process() -> int:
 
 
 def run_trial(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what ``trial`` returns in a child.  Raise Unproven if the child ends without it.
+    """Return what ``trial`` returns in a child; raise Unproven if the child ends without it.
 
-    Raise Blocked where a limit, or a sandbox, keeps the child from its trial.
+    Raises Blocked if a limit or a sandbox keeps the child from its trial.
     """
     reading, writing = os.pipe()
     try:
@@ -85,30 +85,30 @@ def run_trial(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             os._exit(0)
     os.close(writing)
     with open(reading, "rb") as answers:
-        said = answers.read()
+        answered = answers.read()
     _, status = os.waitpid(pid, 0)
-    if not said:
+    if not answered:
         how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "an error"
-        raise Unproven(f"the trial of it was ended by {how}")
-    told: dict[str, Any] = marshal.loads(said)
-    if "unproven" in told:
-        raise Unproven(told["unproven"])
-    if "blocked" in told:
-        raise Blocked(told["blocked"])
-    return told
+        raise Unproven(f"its trial ended with {how}")
+    found: dict[str, Any] = marshal.loads(answered)
+    if "unproven" in found:
+        raise Unproven(found["unproven"])
+    if "blocked" in found:
+        raise Blocked(found["blocked"])
+    return found
 
 
 def begin_trial() -> None:
-    """In a child: take no part in the caller's signals, and end after 10 s whatever happens."""
+    """In a child: leave the caller's signals alone, and end after 10 s whatever happens."""
     signal.set_wakeup_fd(-1)
-    # A caller that blocks or ignores a signal has its children do so too.
+    # Children inherit what the caller blocks or ignores.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.alarm(10)
 
 
 ROOM = 256
-"""Bytes: more than any structure here has, anywhere."""
+"""Bytes: more than any structure here has on any platform."""
 POINTER = ctypes.sizeof(c_void_p)
 INT = ctypes.sizeof(c_int)
 

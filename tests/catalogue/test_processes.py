@@ -233,7 +233,7 @@ def test_a_refusal_says_which_call_gave_what(tmp_path: Path) -> None:
         " return errno = EINVAL, -1;"
     )
     there = measure("--only=processes", environment=shim(tmp_path, refusing))
-    refused = "prctl() gives EINVAL; the C library has no procctl()"
+    refused = "prctl() fails with EINVAL; the C library has no procctl()"
     assert there["processes.reaper"].reason == f"no reaper but init: {refused}"
     for name in ("", "_survives_fork", "_survives_setuid"):
         reason = there[f"processes.parent_death_signal{name}"].reason

@@ -58,7 +58,7 @@ def test_the_root_folder_is_not_opened_for_writing(
     else:
         unproven("errno.EISDIR")
     give(errno.EROFS)
-    unproven(rf"open\(\) failed with {errno.EROFS}, and errno.{name}")
+    unproven(rf"open\(\) failed with {errno.EROFS}, but errno.{name}")
 
 
 @pytest.mark.parametrize("flags", [0, os.O_NONBLOCK | os.O_WRONLY, os.O_NONBLOCK | os.O_RDWR])

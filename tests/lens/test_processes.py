@@ -177,7 +177,7 @@ def test_ps_comes_next_and_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
     ("fault", "reason"),
     [
         (FileNotFoundError(errno.ENOENT, "Not here"), r"ps cannot be run \(Not here\)"),
-        (Unproven("it lies"), r"ps is of no use \(it lies\)"),
+        (Unproven("it lies"), r"ps cannot be used \(it lies\)"),
     ],
 )
 @pytest.mark.usefixtures("no_proc")
@@ -190,7 +190,7 @@ def test_one_reason_says_why_no_process_is_seen(
 
     monkeypatch.setattr(processes, "_prove_state", fail)
     monkeypatch.setattr(os.path, "exists", lambda path: proc)
-    what = "/proc is that of other processes" if proc else "no /proc"
+    what = "/proc shows other processes" if proc else "there is no /proc"
     with pytest.raises(Blocked, match=f": {what}, and {reason}: mount /proc$"):
         lens.get_state(os.getpid())
 
@@ -257,9 +257,9 @@ class _Sees:
     ("wrong", "reason"),
     [
         ({"T": ""}, "it does not see a child of the lab"),
-        ({"T": "S"}, "it tells S of a child after SIGSTOP"),
-        ({"S": "T"}, "it tells T of a child after SIGCONT"),
-        ({"Z": "S"}, "it tells S of a child after SIGKILL"),
+        ({"T": "S"}, "it shows state S for a child after SIGSTOP"),
+        ({"S": "T"}, "it shows state T for a child after SIGCONT"),
+        ({"Z": "S"}, "it shows state S for a child after SIGKILL"),
     ],
 )
 def test_a_state_that_is_told_wrong_is_unproven(

@@ -134,12 +134,12 @@ def test_a_trial_that_proves_nothing_says_why() -> None:
 
 
 def test_a_trial_that_crashes_is_told_by_its_signal() -> None:
-    with pytest.raises(Unproven, match=f"ended by signal {int(signal.SIGKILL)}$"):
+    with pytest.raises(Unproven, match=f"ended with signal {int(signal.SIGKILL)}$"):
         run_trial(lambda: {"killed": os.kill(os.getpid(), signal.SIGKILL)})
 
 
 def test_a_trial_that_raises_is_told() -> None:
-    with pytest.raises(Unproven, match="ended by an error"):
+    with pytest.raises(Unproven, match="ended with an error"):
         run_trial(lambda: {"never": 1 // 0})
 
 
@@ -160,7 +160,7 @@ def test_a_trial_that_hangs_ends_whatever_the_caller_does_with_alarms(
     before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
     try:
-        with pytest.raises(Unproven, match=f"ended by signal {int(signal.SIGALRM)}"):
+        with pytest.raises(Unproven, match=f"ended with signal {int(signal.SIGALRM)}"):
             run_trial(hang)
     finally:
         signal.signal(signal.SIGALRM, before)

@@ -140,12 +140,12 @@ def unproven(reason: str) -> None:
 
 def test_a_handler_that_does_not_stay_is_unproven(library: Library) -> None:
     library.flags = lambda flags: flags | library.native.bits["SA_RESETHAND"]
-    unproven("a handler with no flags is gone after a signal")
+    unproven("a handler without flags is removed by a signal")
 
 
 def test_a_handler_that_never_runs_is_unproven(library: Library) -> None:
     library.handler = lambda handler: min(handler, libc.SIG_IGN)
-    unproven("a handler that was put into sa_handler does not run")
+    unproven("a handler that was written to sa_handler does not run")
 
 
 def test_a_mask_that_is_not_heeded_is_unproven(library: Library) -> None:
@@ -166,7 +166,7 @@ def test_a_mask_that_is_heeded_in_two_places_is_unproven(library: Library) -> No
 def test_a_flag_that_does_nothing_is_unproven(name: str, library: Library) -> None:
     library.flags = lambda flags: flags & ~library.native.bits[name]
     unproven(
-        r"a read\(\) that is interrupted with SA_RESTART .* gives EINTR"
+        r"an interrupted read\(\) with SA_RESTART .* returned EINTR"
         if name == "SA_RESTART"
         else r"with SA_NODEFER \(0x[0-9a-f]+\) a handler runs with"
     )
@@ -279,11 +279,11 @@ def test_a_child_is_waited_for_until_it_sleeps(
     monkeypatch.setattr(signals, "get_state", state)
     reading, writing = os.pipe()
     try:
-        signals._wait_asleep(1, reading)
+        signals._wait_until_asleep(1, reading)
         assert len(states) == left
         # One that has told what its read() gave is not waited for.
         os.write(writing, b".")
-        signals._wait_asleep(1, reading)
+        signals._wait_until_asleep(1, reading)
         assert len(states) == left
     finally:
         os.close(reading)
@@ -291,10 +291,10 @@ def test_a_child_is_waited_for_until_it_sleeps(
 
 
 def test_a_read_that_does_not_go_on_is_unproven(monkeypatch: pytest.MonkeyPatch) -> None:
-    for gave, text in (("EINTR", "EINTR"), ("", "nothing")):
+    for outcome, text in (("EINTR", "EINTR"), ("", "nothing")):
         proof._seen.clear()
-        monkeypatch.setattr(signals, "_interrupt_read", lambda layout, gave=gave: gave)
-        unproven(f"gives {text}, expected that it goes on")
+        monkeypatch.setattr(signals, "_interrupt_read", lambda layout, outcome=outcome: outcome)
+        unproven(f"returned {text}, expected that it goes on")
 
 
 def told(monkeypatch: pytest.MonkeyPatch, answers: Iterable[dict[int, tuple[int, int]]]) -> None:
