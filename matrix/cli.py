@@ -19,7 +19,7 @@ from dataclasses import asdict
 from probes import Report
 from probes import baseline as baselines
 from probes.command_line import Parser, run_command
-from probes.environment import probes_hash
+from probes.environment import hash_probes
 from probes.errors import CommandError
 from probes.fact import ReportError, printable
 from probes.invocation import called
@@ -252,7 +252,7 @@ def _baseline(options: argparse.Namespace) -> int:
     today = datetime.date.today()
     asked = list(catalogue())
     lacking = [id for id in asked if id not in report]
-    if options.report and report.environment.probes_hash != probes_hash() and (
+    if options.report and report.environment.probes_hash != hash_probes() and (
         len(lacking) <= _OLDER * len(asked)
     ):  # fmt: skip
         # The lab has learnt questions since: what it was not asked there is not in the baseline.
