@@ -1,4 +1,4 @@
-"""Pythons and systems that lack something: facts are blocked, or one line says why not."""
+"""If Python or the system lacks something, facts are blocked, or one line names it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ sys.exit(main())
 
 
 def without(modules: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The lab on a Python that has no such modules."""
+    """Run the lab on a Python without these modules."""
     return subprocess.run(
         [sys.executable, "-c", HIDING, modules, *arguments],
         cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
@@ -53,7 +53,7 @@ def test_a_module_that_few_need_blocks_their_facts(module: str, here: Report) ->
     report = Report.loads(done.stdout)
     blocked = {fact.id for fact in report if fact.answer != here[fact.id].answer}
     assert len(blocked) < 10
-    # The lens has another way to ask what faulthandler would tell.
+    # Without faulthandler the lens has another way to find this.
     assert blocked or module == "faulthandler"
     assert {(report[id].status, report[id].reason) for id in blocked} <= {
         ("blocked", f"this Python has no module {module}: run the lab with one that has it")
@@ -147,7 +147,7 @@ def test_pypy_measures_the_same(here: Report) -> None:
     for fact in report:
         if "python_" in fact.id or fact.answer == here[fact.id].answer:
             continue
-        # A constant that its modules do not have.
+        # A constant that PyPy's modules do not have.
         assert fact.status == "blocked"
         assert fact.reason.endswith(": run the lab with CPython")
     assert report.counts()["measured"] > here.counts()["measured"] - 10
@@ -164,7 +164,7 @@ def test_a_scratch_folder_whose_name_is_no_text_is_as_good(here: Report, tmp_pat
 
 
 def in_world(setup: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The lab in a mount namespace that ``setup``, lines of sh, has changed."""
+    """Run the lab in a mount namespace that ``setup``, a script for sh, has changed."""
     private = ["unshare", "--mount", "--propagation", "private", "sh", "-ec"]
     return run_lab(*arguments, before=[*private, f'{setup}\nexec "$@"', "sh"])
 

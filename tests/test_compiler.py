@@ -1,4 +1,4 @@
-"""A compiler that is not there, or does not work, is one clear reason."""
+"""A compiler that is missing or does not work gives one clear reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROGRAM = "int main(void) { return 0; }\n"
 
 @pytest.fixture(autouse=True)
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder where the compiler runs; the search for one begins anew."""
+    """Give a folder where the compiler runs; the next search for a compiler starts afresh."""
     (tmp_path / "scratch").mkdir()
     monkeypatch.chdir(tmp_path / "scratch")
     compiler._find.cache_clear()
@@ -79,7 +79,7 @@ def test_a_compiler_that_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     cc = script(tmp_path / "cc", "#!/bin/sh\nkill -9 $$\n")
     assert why(monkeypatch, cc) == f"the C compiler {cc} does not work here: was killed by SIGKILL"
     compiler._find.cache_clear()
-    # Of gcc, the driver lives and tells; a smaller program compiles.
+    # Of gcc only a part is killed: the driver reports it, and a smaller program compiles.
     said = "cc: fatal error: Killed signal terminated program cc1"
     cc = script(
         tmp_path / "cc",

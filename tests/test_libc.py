@@ -16,7 +16,7 @@ from tests.worlds import ROOT
 
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return what has the interpreter be built with pointers and a time_t of so many bits."""
+    """Make the interpreter seem to have pointers and a time_t of so many bits."""
 
     def build(pointer: int, time_t: int) -> None:
         monkeypatch.setattr(ctypes, "sizeof", lambda type: pointer // 8)
@@ -33,7 +33,7 @@ TIMES = ["clock_gettime", "gettimeofday", "gmtime", "nanosleep", "select", "sigt
     ("pointer", "time_t", "of_time", "of_offset", "lseek"),
     [
         (64, 64, [], [], []),
-        # 32-bit glibc of old, and its large files; then of Debian 13, and musl.
+        # Old 32-bit glibc, and its large files; then that of Debian 13, and musl.
         (32, 32, [], ["{}64"], []),
         (32, 64, ["__{}64", "__{}_time64"], ["{}64"], ["lseek64"]),
     ],
@@ -103,7 +103,7 @@ print(libc.TIME_T_BITS)
     assert done.stdout.split() == [bits]
 
 
-# As the headers named in libc.py have it, in bytes from the start.
+# As in the headers that libc.py names, in bytes from the start.
 OFFSETS = {
     "Linux": {"l_type": 0, "l_whence": 2, "l_start": 8, "l_len": 16, "l_pid": 24},
     "BSD": {"l_start": 0, "l_len": 8, "l_pid": 16, "l_type": 20, "l_whence": 22, "l_sysid": 24},
@@ -123,7 +123,7 @@ def test_a_struct_flock_is_laid_out_as_its_header_says(form: str) -> None:
     sizes = {"l_type": 2, "l_whence": 2, "l_start": 8, "l_len": 8, "l_pid": 4, "l_sysid": 4}
     for name in set(fields) & set(sizes):
         assert getattr(made, name).size == sizes[name]
-    # All of them are signed: -1 must come out as it went in.
+    # All of them are signed: -1 must be read back as -1.
     lock = made(**{name: -1 for name in fields if name in sizes})
     assert {getattr(lock, name) for name in fields if name in sizes} == {-1}
 

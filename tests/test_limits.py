@@ -1,4 +1,4 @@
-"""Limits of a shell, a full disk, an odd folder: facts as without them, or blocked and named."""
+"""Limits of a shell, a full disk, an odd folder: each fact is as without them, or blocked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KIB = 1024
 
 
 def within(**limits: int) -> list[str]:
-    """What runs a command with these limits, such as ``NOFILE=64``, soft and hard."""
+    """Return a prefix that runs a command with limits such as ``NOFILE=64``, soft and hard."""
     set_limits = "; ".join(
         f"resource.setrlimit(resource.RLIMIT_{name}, ({most}, {most}))"
         for name, most in limits.items()
@@ -35,18 +35,18 @@ def within(**limits: int) -> list[str]:
 
 
 def after(script: str) -> list[str]:
-    """What runs a command when sh has done ``script``."""
+    """Return a prefix that runs a command after sh has run ``script``."""
     return ["sh", "-c", f'{script}; exec "$@"', "sh"]
 
 
 def in_folder_mounted(folder: Path, options: str, then: str = ":") -> list[str]:
-    """What runs a command that alone sees a tmpfs on ``folder``, and has it as its TMPDIR."""
+    """Return a prefix that runs a command with a private tmpfs on ``folder`` as its TMPDIR."""
     mount = f"mount -t tmpfs -o {options} none '{folder}' && export TMPDIR='{folder}' && {then}"
     return ["unshare", "--mount", *after(f"{mount} || exit 99")]
 
 
 def blocked_by_limit(here: Report, report: Report, *reasons: str) -> set[str]:
-    """The facts that a limit blocked.  Every other is as ``here``."""
+    """Return the facts that a limit blocked; assert that every other is as ``here``."""
     blocked = set()
     for fact in report:
         before = here[fact.id]
@@ -61,7 +61,7 @@ def blocked_by_limit(here: Report, report: Report, *reasons: str) -> set[str]:
 
 
 def one_line(before: Sequence[str], *options: str, **environment: str) -> str:
-    """What a lab says that can measure nothing: one line, with status 3."""
+    """Return the error of a lab that can measure nothing: one line, with status 3."""
     done = run_lab("report", "--json", *options, before=before, environment=environment)
     assert done.returncode == 3, (done.returncode, done.stderr)
     assert done.stderr.startswith("probes: ")
@@ -91,12 +91,12 @@ def test_too_few_open_files_for_anything_are_named(number: int) -> None:
 
 
 class User:
-    """A user that no other test runs processes as, as they count for the limit."""
+    """A user id that no other test uses, because all processes of a user count for the limit."""
 
     uid = 20000 + os.getpid() % 40000
 
     def __init__(self) -> None:
-        # It may read the checkout and this Python wherever they lie.
+        # The user may read the checkout and this Python wherever they are.
         readable = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
         self.before = [
             "setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", *readable
@@ -115,7 +115,7 @@ def user() -> User:
 @needs_root
 @pytest.mark.parametrize("options", [(), ("--jobs=60",)])
 def test_60_processes_are_enough(options: tuple[str, ...], user: User) -> None:
-    """Those that run at once take them from one another: asked again, with fewer, they answer."""
+    """Probes that run at once compete for processes; they answer when fewer are asked again."""
     assert flipped(user.here, user.measure(*options, processes=60)) == {}
 
 
@@ -155,7 +155,7 @@ import os, signal
 from ..probe import Blocked, probe
 
 def leave():
-    # It keeps nothing of this process, neither group nor descriptor.
+    # It keeps neither the group nor a descriptor of this process.
     reading, writing = os.pipe()
     if not os.fork():
         os.setsid()
@@ -193,7 +193,7 @@ def meets() -> int:
 
 
 def lab_with(folder: Path, family: str, source: str) -> Path:
-    """A copy of the lab with one family more."""
+    """Give a copy of the lab with one more family."""
     shutil.copytree(ROOT / "probes", folder / "probes", ignore=shutil.ignore_patterns("*.pyc"))
     (folder / "probes" / "catalogue" / f"{family}.py").write_text(source)
     return folder
@@ -245,7 +245,7 @@ def test_no_queue_of_signals_is_named(here: Report) -> None:
 
 
 def _least_memory() -> int:
-    """How much address space this Python has when it has read the lab, in bytes."""
+    """Return the address space in bytes of this Python after it has imported the lab."""
     asked = "import probes.cli, probes.runner; print(open('/proc/self/statm').read().split()[0])"
     done = subprocess.run(
         [sys.executable, "-c", asked], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
@@ -254,7 +254,7 @@ def _least_memory() -> int:
 
 
 def test_little_memory_blocks_and_never_lies(here: Report) -> None:
-    # In steps from where the lab cannot be read to where it has room to work.
+    # In steps from too little to import the lab to enough to work.
     least, statuses = _least_memory(), set()
     for more in (-4, -2, 2, 6, 20):
         done = run_lab(

@@ -1,4 +1,4 @@
-"""A sandbox's refusal is no answer: under a filter of system calls a fact is right or blocked."""
+"""A sandbox's refusal is not an answer: under a seccomp filter a fact is right or blocked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def filtered(refusal: str, calls: str) -> list[str]:
     return [sys.executable, str(ROOT / "tests" / "sandboxed.py"), refusal, calls, "--"]
 
 
-# What the call is needed for.
+# The facts that need the call.
 NEEDED = {
     "close_range": {"processes.close_range"},
     "sendfile": {"files.sendfile_to_socket", "files.sendfile_order", "files.sendfile_to_file"},
@@ -54,7 +54,7 @@ def test_what_a_filter_refuses_is_blocked_and_names_it(
         for fact in report
         if fact.answer != here[fact.id].answer and fact.status != BLOCKED
     }
-    # That fact is of the filter itself, and is said to be of this machine's configuration.
+    # This fact is about the filter itself; its scope is `configured`.
     assert wrong == {}
     blocked = {fact.id for fact in report if fact.answer != here[fact.id].answer}
     assert NEEDED[call] <= blocked
@@ -88,7 +88,7 @@ def test_a_family_that_a_filter_refuses_is_not_missing(here: Report) -> None:
     report = measure("--only=sockets", before=filtered("EAFNOSUPPORT", "inet6"))
     told = {f.id: f for f in report if f.answer != here[f.id].answer}
     assert "sockets.v6only_default" in told
-    # What serves both families through one IPv4 socket is as it is without IPv6.
+    # Facts that serve both families through one IPv4 socket answer as without IPv6.
     answered = {id: f.answer for id, f in told.items() if f.status != BLOCKED}
     assert answered == {}
     assert all("seccomp filter" in fact.reason for fact in told.values())
@@ -140,7 +140,7 @@ def test_one_table_says_what_an_error_means(
             assert str(why) == f"the kernel has no {call}()"
 
 
-# What POSIX or the manual says of each call (ERRORS): its own refusals, and no others.
+# The refusals that POSIX or the manual documents for each call (ERRORS).
 OWN = {
     ("bind", "EACCES"), ("connect", "EACCES"), ("connect", "EPERM"), ("fchmod", "EPERM"),
     ("fcntl", "EACCES"), ("fcntl64", "EACCES"), ("kill", "EPERM"), ("killpg", "EPERM"),
@@ -204,7 +204,7 @@ def test_an_error_that_nothing_asked_for_is_explained(
         (True, b"Name:\tx\nSeccomp:\t1\n", False),  # Strict mode would have killed the lab.
         (True, b"Name:\tx\nSeccomp:\t22\n", False),
         (True, b"Name:\tx\n", False),
-        # A foreign /proc shows another process, and none shows nothing.
+        # A foreign /proc shows another process; an absent one shows nothing.
         (False, b"Seccomp:\t2\n", False),
         (True, None, False),
         (None, None, False),

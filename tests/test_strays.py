@@ -1,4 +1,4 @@
-"""What probes leave behind is ended, in whichever order it ends by itself."""
+"""Processes that probes leave behind are killed, whatever the order in which they end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LATE_ORPHAN = textwrap.dedent(
     listed = lens.list_children
 
     def children():
-        # The child ends when the list is made already, and so its own child is not in it.
+        # The child ends after the list was made, so its own child is not in the list.
         lens.list_children = listed
         found = listed()
         os.kill(child, signal.SIGKILL)

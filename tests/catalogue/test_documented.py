@@ -1,4 +1,4 @@
-"""What is documented, where it was once filed wrong, and the advice that goes with it."""
+"""Documented values that were once recorded wrongly, and the advice that goes with them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPENBSD = Platform("OpenBSD", "7.6", "amd64", "openbsd", "7.6", 64)
 MACOS = Platform("Darwin", "24.0.0", "arm64", "darwin", "24.0.0", 64)
 
 DOCUMENTED: list[tuple[str, Platform, Value]] = [
-    # FreeBSD's as measured on its release 13.2; the others' by their kernels' own sources.
+    # FreeBSD's as measured on release 13.2; the others' from the sources of their kernels.
     ("accepting.inherits_nonblock", MACOS, True),
     ("accepting.inherits_nonblock", NETBSD, True),
     ("files.full_disk_first_write", FREEBSD, "ENOSPC"),
@@ -82,7 +82,7 @@ def test_nothing_is_documented_of_functions_that_freebsd_does_not_have() -> None
 
 
 def test_no_advice_takes_eperm_of_killpg_for_an_answer() -> None:
-    """EPERM says here that some, there that none was signalled, and of zombies on macOS."""
+    """EPERM may mean that some or that no members were signalled, or zombies (macOS)."""
     for name in ("some_permitted", "none_permitted", "only_zombies"):
         advice = catalogue()[f"groups.killpg_{name}"].advice
         assert "EPERM says" not in advice
@@ -90,7 +90,7 @@ def test_no_advice_takes_eperm_of_killpg_for_an_answer() -> None:
 
 
 def test_no_advice_gives_poll_a_terminal() -> None:
-    # poll(2) BUGS of macOS: devices are not supported, so terminals neither.
+    # poll(2) BUGS of macOS: devices are not supported, and so neither are terminals.
     advice = catalogue()["files.poll_dev_null"].advice
     assert "only pipes and sockets" in advice
     assert "for a device or a terminal use select()" in advice

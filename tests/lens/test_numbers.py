@@ -1,4 +1,4 @@
-"""A number that is another platform's is not believed."""
+"""The lens does not believe a number of another platform."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_an_error_of_another_number_is_unproven(name: str, monkeypatch: pytest.M
 
 
 def test_one_error_is_not_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only where a folder is opened may there be two."""
+    """Only opening a folder may give one of two errors."""
     monkeypatch.setattr(errno, "EISDIR", errno.EBADF)
     monkeypatch.setattr(errno, "EBADF", 250)
     unproven("errno.EBADF is 250")
@@ -38,7 +38,7 @@ def test_one_error_is_not_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_root_folder_is_not_opened_for_writing(
     user: int, name: str, change: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The superuser is told that it is a folder; for others that may come second."""
+    """root gets EISDIR for a folder; other users may get EACCES first."""
     monkeypatch.setattr(os, "geteuid", lambda: user)
 
     def give(number: int) -> None:
@@ -93,7 +93,7 @@ def test_the_signal_of_a_broken_pipe_is_seen(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_signals_that_the_caller_ignores_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a kernel that discards an ignored signal even while it is blocked, as POSIX allows."""
+    """POSIX allows a kernel to discard an ignored signal even while it is blocked."""
     pending = signal.sigpending
     monkeypatch.setattr(
         signal,

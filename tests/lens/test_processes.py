@@ -1,4 +1,4 @@
-"""A process's state is seen by /proc, sysctl() or ps, or not at all; never made up."""
+"""A process's state is read from /proc, sysctl() or ps, or it is blocked; it is never wrong."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ LONG = ctypes.sizeof(ctypes.c_long)
 
 @pytest.fixture
 def idle() -> Iterator[int]:
-    """A child that sleeps."""
+    """Give the id of a child that sleeps."""
     with processes._start_idle_child() as pid:
         yield pid
 
 
 def kinfo(stat: int, flags: int, size: int = 1088) -> bytes:
     raw = bytearray(os.urandom(size))
-    # What lies around must not be taken for it: no byte is a state by chance.
+    # The bytes around it must not look like a state by chance.
     for at, byte in enumerate(raw):
         raw[at] = byte | 0x80
     raw[388 % size] = stat
@@ -62,23 +62,23 @@ def test_the_fields_of_kinfo_proc_are_found_by_asking(monkeypatch: pytest.Monkey
 
 
 def twice(raw: bytes) -> bytes:
-    """A structure with the byte of the state in another place too."""
+    """Return a structure that has the byte of the state in a second place."""
     return raw[:100] + raw[388:389] + raw[101:]
 
 
 @pytest.mark.parametrize(
     "samples",
     [
-        # No byte tells them apart.
+        # No byte distinguishes the states.
         [(kinfo(2, 0), 2), (kinfo(2, 8), 3), (kinfo(2, 0), 4), (kinfo(2, 0), 5)],
-        # Two do.
+        # Two bytes do.
         [(twice(kinfo(s, 8 * (s == 3))), s) for s in (2, 3, 4, 5)],
-        # The last long does not tell an interruptible sleep.
+        # The last long does not show an interruptible sleep.
         [(kinfo(2, 0), 2), (kinfo(3, 0), 3), (kinfo(4, 0), 4), (kinfo(5, 0), 5)],
         [(kinfo(2, 8), 2), (kinfo(3, 8), 3), (kinfo(4, 0), 4), (kinfo(5, 0), 5)],
-        # Another structure each time.
+        # A structure that changes its size.
         [(kinfo(2, 0, 1088), 2), (kinfo(3, 8), 3), (kinfo(4, 0, 1096), 4), (kinfo(5, 0), 5)],
-        # Too little.
+        # A structure that is too small.
         [(kinfo(s, 8 * (s == 3), 60), s) for s in (2, 3, 4, 5)],
         [(b"", s) for s in (2, 3, 4, 5)],
     ],
@@ -91,13 +91,13 @@ def test_a_kinfo_proc_that_does_not_tell_is_unproven(samples: list[tuple[bytes, 
 @needs_linux
 @needs("ps")
 def test_a_process_is_seen_by_sysctl(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a sysctl() that knows what /proc does."""
+    """Run with a sysctl() that reports the states of /proc."""
 
     def told(pid: int) -> bytes:
         letter = processes._read_state_by_proc(pid)
         if not letter:
             return b""
-        # One that waits for the disk, on a busy machine, sleeps and no signal wakes it.
+        # On a busy machine it may wait for the disk, in a sleep that no signal interrupts.
         stat = {"R": 2, "S": 3, "D": 3, "T": 4, "Z": 5}[letter]
         return kinfo(stat, 8 * (letter == "S"))
 
@@ -111,7 +111,7 @@ def test_a_process_is_seen_by_sysctl(monkeypatch: pytest.MonkeyPatch) -> None:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         assert lens.get_state(pid) == ""
-    # One that tells nothing: ps must do.
+    # This sysctl() shows nothing, so ps is used.
     lens.proof._seen.clear()
     monkeypatch.setattr(processes, "_read_kinfo", lambda pid: kinfo(2, 8))
     assert str(lens.watch()) == "ps"
@@ -137,7 +137,7 @@ def test_a_process_that_is_gone_has_no_kinfo(change: Any) -> None:
 
 
 def test_a_foreign_proc_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole lab under one is in tests/test_lens.py."""
+    """tests/test_lens.py runs the whole lab under a foreign /proc."""
     monkeypatch.setattr(os, "readlink", lambda path: str(os.getpid()))
     assert processes.is_proc_ours()
     monkeypatch.setattr(os, "readlink", lambda path: str(os.getpid() + 1))
@@ -242,7 +242,7 @@ def test_a_process_that_ends_while_it_is_read_is_gone(monkeypatch: pytest.Monkey
 
 
 class _Sees:
-    """A way to see states that is wrong at one of the three."""
+    """A reader of states that is wrong about one of the three states."""
 
     def __init__(self, **wrong: str) -> None:
         self.wrong = wrong
@@ -265,7 +265,7 @@ class _Sees:
 def test_a_state_that_is_told_wrong_is_unproven(
     wrong: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The ten seconds are over after so many looks, and not after ten seconds.
+    # The ten seconds pass after so many looks, and not after ten seconds.
     looks = iter(range(10**6))
     clock = types.SimpleNamespace(monotonic=lambda: next(looks) / 20, sleep=time.sleep)
     monkeypatch.setattr(processes, "time", clock)
@@ -282,7 +282,7 @@ def test_a_sleep_is_told_by_either_letter(letter: str) -> None:
 
 
 def _family() -> tuple[int, int, int]:
-    """Start a child with a child of its own; return both, and what ends them when closed."""
+    """Start a child that has a child; return both, and a descriptor whose close() ends them."""
     reading, writing = os.pipe()
     telling, told = os.pipe()
     pid = os.fork()
@@ -309,7 +309,7 @@ def test_children_are_listed_and_no_others(by: str, monkeypatch: pytest.MonkeyPa
     if by == "ps":
         require("ps")
         monkeypatch.setattr(processes, "is_proc_ours", lambda: False)
-    # With neither, it would be known by its number.
+    # Without both, the child would be found by its number.
     monkeypatch.setattr(processes, "_list_younger_processes", lambda: {0})
     child, grandchild, lifeline = _family()
     try:

@@ -1,4 +1,4 @@
-"""A look is made once, and blocks what it cannot prove; a trial in a child cannot hurt the lab."""
+"""The lens looks once, and blocks what it cannot prove; a trial cannot hurt the lab."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_trial_that_hangs_ends_whatever_the_caller_does_with_alarms(
     finally:
         signal.signal(signal.SIGALRM, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    assert asked == []  # Asked for in the child alone.
+    assert asked == []  # Only the child asks for it.
 
 
 def test_a_trial_tells_the_lab_of_no_signals() -> None:

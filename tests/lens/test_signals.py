@@ -24,7 +24,7 @@ from tests.worlds import needs_linux
 
 pytestmark = pytest.mark.skipif(POINTER != 8, reason="the layouts are those of 64-bit programs")
 
-# As glibc has it on s390x and on MIPS, as FreeBSD has it, and two that nobody has.
+# The forms of glibc on s390x and on MIPS, that of FreeBSD, and two that no system has.
 FORMS = {
     "s390x": Sigaction(handler=0, flags=12, mask=24),
     "mips64el": Sigaction(handler=8, flags=0, mask=16),
@@ -36,7 +36,7 @@ FORMS = {
 
 @pytest.fixture
 def native() -> Sigaction:
-    """The layout of this host, with which another is made up."""
+    """Return the layout of this host, from which the tests make others."""
     found: Sigaction = lens.find_sigaction_layout()
     proof._seen.clear()
     return found
@@ -44,7 +44,7 @@ def native() -> Sigaction:
 
 @dataclass
 class Library:
-    """A C library with another struct sigaction, or other ideas of what is in it."""
+    """A C library with another struct sigaction, or another meaning of its fields."""
 
     native: Sigaction
     form: Sigaction
@@ -68,7 +68,7 @@ class Library:
             given[self.native.mask : self.native.mask + size] = mask
         done = real(signum, None if new is None else given, None if old is None else was)
         if old is not None:
-            # What is no field holds what was on the stack.
+            # The bytes between the fields hold what was on the stack.
             ctypes.memmove(old, self.rest(ROOM), ROOM)
             write_word(old, self.form.flags, INT, read_word(was.raw, self.native.flags, INT))
             write_word(
@@ -81,7 +81,7 @@ class Library:
 @pytest.fixture
 def library(native: Sigaction, change: Any, monkeypatch: pytest.MonkeyPatch) -> Library:
     made = Library(native, native)
-    # A mask of 128 bytes, as glibc's, would cover what other forms have behind it.
+    # A mask of 128 bytes, as in glibc, would cover fields that follow it in other forms.
     monkeypatch.setattr(signals, "_SET", min(signals._SET, 32))
     change("sigaction", lambda *arguments: made.call(*arguments))
     return made
@@ -281,7 +281,7 @@ def test_a_child_is_waited_for_until_it_sleeps(
     try:
         signals._wait_until_asleep(1, reading)
         assert len(states) == left
-        # One that has told what its read() gave is not waited for.
+        # There is no wait for a child that has sent the result of its read().
         os.write(writing, b".")
         signals._wait_until_asleep(1, reading)
         assert len(states) == left
@@ -298,7 +298,7 @@ def test_a_read_that_does_not_go_on_is_unproven(monkeypatch: pytest.MonkeyPatch)
 
 
 def told(monkeypatch: pytest.MonkeyPatch, answers: Iterable[dict[int, tuple[int, int]]]) -> None:
-    """Have sigaction() tell these words: place -> (bytes, value)."""
+    """Make sigaction() return these words: place -> (bytes, value)."""
 
     def raw() -> Iterator[bytes]:
         for words in answers:
@@ -342,7 +342,7 @@ R, N, X = 0x10000000, 0x40000000, 0x4
     ("values", "found"),
     [
         ({8: (R, N, R, N)}, (8, {"SA_RESTART": R, "SA_NODEFER": N})),
-        # A flag that is always set, and what does not change back and forth.
+        # A flag that is always set, and a word that does not change back and forth.
         ({8: (R | X, N | X, R | X, N | X)}, (8, {"SA_RESTART": R, "SA_NODEFER": N})),
         ({8: (R, N, R, N), 12: (R, N, R, R)}, (8, {"SA_RESTART": R, "SA_NODEFER": N})),
         # The handler changes too, and more than two bits elsewhere.
@@ -426,7 +426,7 @@ def test_a_python_without_faulthandler_finds_the_same(
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("unable to get the file")
 
-    # Undone before a failure is reported: pytest uses the module too.
+    # Undo this before pytest reports a failure, because pytest uses the module too.
     with monkeypatch.context() as python:
         if how == "no module":
             python.setitem(sys.modules, "faulthandler", None)
@@ -435,7 +435,7 @@ def test_a_python_without_faulthandler_finds_the_same(
         else:
             python.setattr(faulthandler, "register", refuse)
         assert lens.find_sigaction_layout() == native
-        # With no witness at all nothing is believed.
+        # If neither call shows the flags, nothing is believed.
         proof._seen.clear()
         python.setattr(signal, "siginterrupt", lambda *_: None)
         unproven("neither faulthandler nor siginterrupt")

@@ -48,13 +48,13 @@ HALF = 500_000_000
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is half a second past NOW."""
+    """Set the time to half a second past NOW."""
     stopped = types.SimpleNamespace(time=lambda: NOW + 0.5, CLOCK_REALTIME=0)
     monkeypatch.setattr(structures, "time", stopped)
 
 
 def pair(raw: bytes, units: int = 1_000_000_000) -> str:
-    """Return what is found where a call writes ``raw``."""
+    """Return what the lens finds when a call writes ``raw``."""
     made = structures._find_pair(lambda buffer: ctypes.memmove(buffer, raw, len(raw)), units)
     return str(made)
 
@@ -64,10 +64,10 @@ def pair(raw: bytes, units: int = 1_000_000_000) -> str:
     [
         (8, struct.pack("=qq", NOW, HALF), "8 bytes at 0 and 8 bytes at 8"),
         (4, struct.pack("=ii", NOW, HALF), "4 bytes at 0 and 4 bytes at 4"),
-        # Linux on SPARC: the microseconds are an int, and what is behind them is anything.
+        # Linux on SPARC: the microseconds are an int, and any bytes may follow.
         (8, struct.pack("=qii", NOW, HALF, -1), "8 bytes at 0 and 4 bytes at 8"),
         (8, struct.pack("=qiI", NOW, HALF, 0xAAAAAAAA), "8 bytes at 0 and 4 bytes at 8"),
-        # What is behind them is left alone: a 0 there, as a program's own has, is read with them.
+        # The following bytes are not written: a 0 there, as in a program's own, is read as part.
         pytest.param(
             8,
             struct.pack("=qi", NOW, HALF),
@@ -92,11 +92,11 @@ def test_a_time_is_found_in_the_form_it_is_told(
         struct.pack("=qq", NOW - 1, HALF),
         struct.pack("=qq", NOW, HALF + 10_000_000),
         struct.pack("=qq", NOW, HALF - 10_000_000),
-        # Another unit; more than a second; less than nothing.
+        # Another unit; more than a second; a negative number.
         struct.pack("=qq", NOW, HALF // 1000),
         struct.pack("=qq", NOW - 1, HALF + 1_000_000_000),
         struct.pack("=qq", NOW + 1, -HALF),
-        # More is written than a time has.
+        # More bytes are written than a time has.
         struct.pack("=qqq", NOW, HALF, 0),
         struct.pack("=qqb", NOW, HALF, 0),
         struct.pack("=qq", HALF, NOW),
@@ -116,7 +116,7 @@ def test_times_are_in_their_units(change: Any, monkeypatch: pytest.MonkeyPatch) 
         assert (made.seconds, made.part) == (2, units // 4)
         assert ctypes.sizeof(made) >= 8
     lens.proof._seen.clear()
-    # A clock whose fraction is in the other's unit is not believed.
+    # A clock whose fraction has the unit of the other structure is not believed.
     stopped = types.SimpleNamespace(time=lambda: NOW + 0.5, CLOCK_REALTIME=0)
     monkeypatch.setattr(structures, "time", stopped)
     monkeypatch.setattr(structures, "time_t", lambda: ctypes.c_int64)
@@ -176,7 +176,7 @@ FREE = (fcntl.F_UNLCK, 0, 0, 0)
 def answers(
     monkeypatch: pytest.MonkeyPatch, told: Any, outcome: str = "ok", wrong: Any = ()
 ) -> None:
-    """Have F_GETLK tell of ``told``, and give ``wrong``'s errors for what cannot be."""
+    """Make F_GETLK return ``told``, and the errors of ``wrong`` for impossible values."""
     refusals = {"l_whence": "EINVAL", "l_type": "EINVAL", "l_start": "EINVAL", **dict(wrong)}
 
     def asked(form: str, descriptor: int, fields: dict[str, int]) -> tuple[str, Any]:
