@@ -40,7 +40,7 @@ def _find() -> tuple[tuple[str, ...], str]:
     asked = os.environ.get("CC", "")
     if not asked.strip():
         for name in ("cc", "gcc", "clang"):
-            if any(map(_is_program, _paths(name))):
+            if any(map(_is_program, _list_paths(name))):
                 return (name,), ""
         return (), _INSTALL
     setting = f"CC is set to {asked!r}"
@@ -49,7 +49,7 @@ def _find() -> tuple[tuple[str, ...], str]:
         program, *options = shlex.split(asked)
     except ValueError:
         return (), f"{setting}: a quotation mark is not closed; {remedy}"
-    paths = _paths(program)
+    paths = _list_paths(program)
     if any(map(_is_program, paths)):
         return (paths[0] if os.sep in program else program, *options), ""
     if any(map(os.path.isfile, paths)):
@@ -57,7 +57,7 @@ def _find() -> tuple[tuple[str, ...], str]:
     return (), f"{setting}: no such program; {remedy}"
 
 
-def _paths(program: str) -> list[str]:
+def _list_paths(program: str) -> list[str]:
     if os.sep in program:
         return [os.path.join(_STARTED_IN, program)]
     return [os.path.join(folder, program) for folder in os.get_exec_path()]

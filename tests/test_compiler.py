@@ -18,7 +18,7 @@ PROGRAM = "int main(void) { return 0; }\n"
 
 @pytest.fixture(autouse=True)
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give a folder where the compiler runs; the next search for a compiler starts afresh."""
+    """Yield a folder where the compiler runs; the next search for a compiler starts afresh."""
     (tmp_path / "scratch").mkdir()
     monkeypatch.chdir(tmp_path / "scratch")
     compiler._find.cache_clear()

@@ -193,7 +193,7 @@ def meets() -> int:
 
 
 def lab_with(folder: Path, family: str, source: str) -> Path:
-    """Give a copy of the lab with one more family."""
+    """Yield a copy of the lab with one more family."""
     shutil.copytree(ROOT / "probes", folder / "probes", ignore=shutil.ignore_patterns("*.pyc"))
     (folder / "probes" / "catalogue" / f"{family}.py").write_text(source)
     return folder

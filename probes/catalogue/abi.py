@@ -26,7 +26,7 @@ def _print_bits(conversion: bytes) -> int:
 
 
 @probe(
-    matters="A byte count, an inode or a time kept in a long is cut short where it has 32 bits.",
+    matters="A byte count, an inode or a time kept in a long is cut short if a long has 32 bits.",
     advice="Use int64_t, off_t and time_t, and print them by PRId64 or a cast to intmax_t.",
     reference="ISO C 5.2.4.2.1; arch(7) FreeBSD; LP64 and ILP32 of the System V ABI",
     documented={"freebsd-64": 64, "freebsd-32": 32},
@@ -61,7 +61,7 @@ def size_t_bits() -> int:
 
 
 @probe(
-    matters="Text written to a file or a socket as wchar_t is garbage where its width differs.",
+    matters="Text written to a file or a socket as wchar_t is garbage if its width differs.",
     advice="Exchange UTF-8; keep wchar_t inside the process.",
     reference="ISO C 7.19",
     light=True,
@@ -157,7 +157,7 @@ def sigaction_fills_bytes() -> int:
 
 @probe(
     matters="A set copied with another width loses its real-time signals, or overruns its buffer.",
-    advice="Use sigemptyset() and sigaddset() alone, and check what they return.",
+    advice="Use only sigemptyset() and sigaddset(), and check what they return.",
     reference="POSIX XBD <signal.h>; sigsetops(3)",
     light=True,
 )
@@ -275,7 +275,7 @@ def page_size() -> int:
 
 
 @probe(
-    matters="Times from times() or /proc are wrong where another rate is assumed.",
+    matters="Times from times() or /proc are wrong if another rate is assumed.",
     advice="Ask sysconf(_SC_CLK_TCK).",
     reference="POSIX XSH sysconf(), times()",
     scope=INFORMATIVE,

@@ -256,7 +256,7 @@ def accept_after_reset() -> str:
 
 
 @probe(
-    matters="A daemon takes the error for a fault of its own, or EOF for a client with no request.",
+    matters="A daemon takes the error for its own fault, or EOF for a client with no request.",
     advice="Take ECONNRESET or EOF from the first read as a client that gave up before its turn.",
     reference="accept(2) Linux; POSIX XSH recv: ECONNRESET; RFC 9293 3.10.7.4",
     documented={"posix": "ECONNRESET"},
@@ -286,7 +286,7 @@ def read_after_reset() -> str:
 
 @contextlib.contextmanager
 def _close_peer() -> Iterator[socket.socket]:
-    """Give a connection whose peer is seen to have closed."""
+    """Yield a connection whose peer is seen to have closed."""
     with sockets.connect_pair() as (peer, ours):
         peer.close()
         ours.recv(1)
@@ -376,7 +376,7 @@ def _is_killed_by_send(flags: int = 0, option: int = 0) -> bool:
 
 @probe(
     matters="One client that leaves at the wrong moment kills the daemon, with nothing in its log.",
-    advice="Ignore SIGPIPE at the start, or give MSG_NOSIGNAL to every send.",
+    advice="Ignore SIGPIPE at the start, or pass MSG_NOSIGNAL to every send().",
     reference="POSIX XSH send: EPIPE; signal(7) Linux",
     documented={"posix": True},
 )
@@ -398,7 +398,7 @@ def msg_nosignal() -> bool:
 
 @probe(
     matters="write() and sendfile() take no flags: only the option keeps SIGPIPE from them.",
-    advice="Where there is no SO_NOSIGPIPE, ignore SIGPIPE before the first write to a socket.",
+    advice="Without SO_NOSIGPIPE, ignore SIGPIPE before the first write to a socket.",
     reference="getsockopt(2) FreeBSD, macOS",
     documented={"freebsd": True},
 )

@@ -226,7 +226,7 @@ def _send_part(source: int) -> None:
 
 
 @probe(
-    matters="A server that counts on sendfile() sends nothing at all where it fails.",
+    matters="A server that counts on sendfile() sends nothing at all if it fails.",
     advice="Fall back on read() and write() when sendfile() is missing or fails at the first byte.",
     reference="sendfile(2) Linux, FreeBSD, macOS; not in POSIX",
     documented={"linux": True, "freebsd": True, "macos": True},
@@ -459,7 +459,7 @@ def fsize_limit_kills() -> bool:
 
 @contextlib.contextmanager
 def _make_pipe() -> Iterator[tuple[int, int]]:
-    """Give both ends of a pipe; close those that are still open at the end."""
+    """Yield both ends of a pipe; close those that are still open at the end."""
     ends = os.pipe()
     try:
         yield ends

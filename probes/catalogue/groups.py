@@ -158,7 +158,7 @@ def killpg_reaches_setpgid() -> bool:
 
 @probe(
     matters="A supervisor takes the error for a group it may not signal, or for a live one.",
-    advice="Reap before signalling a group, and let waitpid, not killpg, tell who is gone.",
+    advice="Reap before signalling a group; waitpid(), not killpg(), shows which members are gone.",
     reference="POSIX XSH killpg, XBD process group lifetime; killpg(2) BSD",
     # kern_sig.c: a zombie counts as found in the BSDs' killpg1, and is passed over in xnu's.
     documented={"freebsd": "ok", "netbsd": "ok", "openbsd": "ok", "macos": "EPERM"},
@@ -193,7 +193,7 @@ def _killpg_as_second_uid(before: Callable[[], Any] = lambda: None) -> str:
 
 @probe(
     matters="With EPERM although some were signalled, a sender repeats the signal or gives up.",
-    advice="Run a group's members under one user id: success does not tell that all were reached.",
+    advice="Run a group's members under one user id: success does not mean that all were reached.",
     reference="POSIX XSH kill; killpg(3) Linux VERSIONS; kill(2) BSD; kern_sig.c: killpg1",
     # The manuals of NetBSD, OpenBSD and macOS say EPERM; their killpg1 fails only if it found
     # no member at all to signal, as FreeBSD's since 12.2.
@@ -285,7 +285,7 @@ def kill_all_reaches_self() -> bool:
 
 @probe(
     matters="A check with signal 0 may take a dead worker that was not reaped for a live one.",
-    advice="Reap with waitpid(WNOHANG) to learn of a death; signal 0 does not tell.",
+    advice="Reap with waitpid(WNOHANG) to learn of a death; signal 0 does not show it.",
     reference="POSIX XSH kill RATIONALE; kill(2)",
     documented={"posix": "ok"},
 )
@@ -377,10 +377,10 @@ def orphan_stopped_gets() -> str:
         asker.receive()
 
     def parent(_: Channel) -> None:
-        subject = children.fork(stopped)
+        subject = children.fork(stop)
         os.waitpid(subject.pid, os.WUNTRACED)
 
-    def stopped(_: Channel) -> None:
+    def stop(_: Channel) -> None:
         for signum in (SIGHUP, SIGCONT):
             signal.signal(signum, lambda *_: None)  # An ignored one might not stay pending.
         signal.pthread_sigmask(signal.SIG_BLOCK, {SIGHUP, SIGCONT})
@@ -408,10 +408,10 @@ def orphan_stopped_gets() -> str:
 
 def _fork_twice() -> None:
     """Become a daemon by fork, setsid, fork; only the last process returns."""
-    if lens.new_process():
+    if lens.fork_process():
         os._exit(0)
     libc.call("setsid")
-    if lens.new_process():
+    if lens.fork_process():
         os._exit(0)
 
 
@@ -442,7 +442,7 @@ def double_fork_is_session_leader() -> bool:
 
 @probe(
     matters="kill(-pid) of the daemon's id finds no group, or another one.",
-    advice="Call setpgid(0, 0) in the daemon where its workers are to be signalled by its id.",
+    advice="Call setpgid(0, 0) in the daemon if its workers are signalled by its id.",
     reference="POSIX XSH fork, setsid; daemon(7)",
     documented={"posix": False},
 )

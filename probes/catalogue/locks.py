@@ -151,7 +151,7 @@ def flock_close_one_duplicate_keeps() -> bool:
 
 @probe(
     matters="A program started by the daemon keeps its log locked, for as long as it runs.",
-    advice="Set FD_CLOEXEC on every descriptor that is to be locked.",
+    advice="Set FD_CLOEXEC on every descriptor that you lock.",
     reference="flock(2)",
     documented={"linux": True},
 )
@@ -199,7 +199,7 @@ def flock_failed_upgrade_keeps() -> str:
 
 @probe(
     matters="A process that may only read a file can lock out all writers, or cannot lock it.",
-    advice="Open a file that is to be locked exclusively with O_RDWR.",
+    advice="Open a file with O_RDWR before you lock it exclusively.",
     reference="flock(2), NFS details of Linux; flock(3C) illumos",
     documented={"linux": False},
     scope=CONFIGURED,
@@ -349,7 +349,7 @@ def fcntl_detects_deadlock() -> bool:
 
 @probe(
     matters="A program built for description locks fails with EINVAL, or locks nothing.",
-    advice="Try F_OFD_SETLK once at the start, and use flock where it gives EINVAL.",
+    advice="Try F_OFD_SETLK once at the start, and use flock() if it returns EINVAL.",
     reference="fcntl(2) Linux; POSIX.1-2024 XSH fcntl",
     documented={"linux": True},
 )
@@ -400,7 +400,7 @@ def ofd_shared_by_fork() -> bool:
 
 
 @probe(
-    matters="A program that mixes lockf() with another lock excludes no one, or itself.",
+    matters="A program that mixes lockf() with another lock excludes no other program, or itself.",
     advice="Do not use lockf(): call fcntl() or flock(), whichever you mean.",
     reference="lockf(3)",
     documented={"linux": "fcntl"},

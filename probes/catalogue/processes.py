@@ -146,7 +146,7 @@ def parent_death_signal_survives_fork() -> bool:
 
 
 @probe(
-    matters="A worker that asks for the signal and then drops root is never told.",
+    matters="A worker that asks for the signal and then drops root never gets it.",
     advice="Ask for the signal after the user id is changed, not before.",
     reference="prctl(2) Linux PR_SET_PDEATHSIG",
     documented={"linux": False},
@@ -164,7 +164,7 @@ def parent_death_signal_survives_setuid() -> bool:
 
 @probe(
     matters="A worker that waits for the end of its parent's pipe waits for ever.",
-    advice="Keep the writing end in the parent alone: close it in each child at once.",
+    advice="Keep the writing end only in the parent: close it in each child at once.",
     reference="POSIX XSH read, _exit; pipe(7) Linux",
     documented={"posix": True},
 )
@@ -175,18 +175,18 @@ def parent_death_pipe() -> bool:
         os.close(pipe[1])
         os.set_blocking(pipe[0], False)
 
-    def ended(pipe: tuple[int, int]) -> bool:
+    def has_ended(pipe: tuple[int, int]) -> bool:
         try:
             return not os.read(pipe[0], 1)
         except BlockingIOError:
             return False
 
-    return bool(_ask_orphan(ended, parent=os.pipe, child=child))
+    return bool(_ask_orphan(has_ended, parent=os.pipe, child=child))
 
 
 @probe(
     matters="A supervisor never learns of the end of workers whose parent ended first.",
-    advice="Keep every worker a direct child where there is no reaper, and end it by its id.",
+    advice="Keep every worker a direct child if there is no reaper, and kill it by its id.",
     reference="prctl(2) Linux PR_SET_CHILD_SUBREAPER; procctl(2) FreeBSD PROC_REAP_ACQUIRE",
     documented={"linux": "prctl", "freebsd": "procctl"},
 )
@@ -251,7 +251,7 @@ def _list_open_after(close: Callable[[int, int], Any]) -> list[bool]:
 
 @probe(
     matters="A loop to the limit of descriptors costs seconds; without one, they leak.",
-    advice="Open everything close-on-exec, and call closefrom where there is one.",
+    advice="Open everything close-on-exec, and call closefrom() if the system has it.",
     reference="closefrom(3) Linux, closefrom(2) BSD",
     documented={"linux-glibc": True, "freebsd": True, "netbsd": True, "openbsd": True},
 )
@@ -263,7 +263,7 @@ def closefrom() -> bool:
 
 @probe(
     matters="A program compiled for close_range fails on an older kernel.",
-    advice="Fall back on closefrom, or on a loop, where close_range gives ENOSYS or EPERM.",
+    advice="Fall back on closefrom, or on a loop, if close_range() returns ENOSYS or EPERM.",
     reference="close_range(2)",
     documented={"linux-glibc": True, "freebsd": True},
 )
@@ -278,7 +278,7 @@ UNKNOWN_CALL = 99999
 
 
 @probe(
-    matters="A fallback that waits for ENOSYS is never taken where the sandbox says EPERM, and a "
+    matters="A fallback that waits for ENOSYS is never taken if the sandbox returns EPERM, and a "
     "program that does not expect SIGSYS is killed.",
     advice="Take ENOSYS or EPERM of a newer system call for its absence, and fall back.",
     reference="syscall(2), seccomp(2) Linux; SIGSYS in POSIX XBD <signal.h>; sigaction(2) FreeBSD",
@@ -307,7 +307,7 @@ def unknown_system_call() -> str:
 
 @probe(
     matters="A set-user-ID program that a broken worker starts gives it root again.",
-    advice="Set it before the first client is served, where the platform has it.",
+    advice="Set it before the first client is served, if the platform has it.",
     reference="prctl(2) Linux PR_SET_NO_NEW_PRIVS; procctl(2) FreeBSD PROC_NO_NEW_PRIVS_CTL",
     documented={"linux": True},
 )
@@ -330,7 +330,7 @@ def no_new_privs() -> bool:
 
 @probe(
     matters="A daemon that dropped root can be made to take it back.",
-    advice="Drop by setresuid, or setuid where there is none; try to return, and stop if it works.",
+    advice="Drop by setresuid(), or by setuid() without it; try to return, and stop if that works.",
     reference="setresuid(2)",
     documented={"linux": True, "freebsd": True, "openbsd": True},
 )
@@ -338,7 +338,7 @@ def setresuid_drops_for_good() -> bool:
     """Does setresuid() give up root for good?"""
     uid = privileges.require_second_uid()
 
-    def dropped() -> bool:
+    def drop() -> bool:
         try:
             libc.call("setresuid", uid, uid, uid)
         except OSError as error:
@@ -346,11 +346,11 @@ def setresuid_drops_for_good() -> bool:
         back = [libc.try_call("setresuid", 0, 0, 0), libc.try_call("setuid", 0)]
         return "ok" not in back
 
-    return bool(children.run_in_child(dropped))
+    return bool(children.run_in_child(drop))
 
 
 @probe(
-    matters="A daemon that admits its own user by credentials admits no one, or everyone.",
+    matters="A daemon that admits its own user by credentials admits no user, or every user.",
     advice="Use getpeereid if the library has it, otherwise the system's socket option.",
     reference="unix(7) Linux SO_PEERCRED; getpeereid(3) BSD; getsockopt(2) OpenBSD",
     documented={

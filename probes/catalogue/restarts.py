@@ -65,7 +65,7 @@ class _Case:
 # has two lists: calls that restart with SA_RESTART, and calls that always end with EINTR.
 # sigaction(2) of the BSDs and macOS has one, the same on all: open, read, write, sendto,
 # recvfrom, sendmsg, recvmsg on a slow device or channel, wait.
-# POSIX XSH sigaction has SA_RESTART restart every function that may give EINTR, unless its
+# By POSIX XSH sigaction SA_RESTART restarts every function that may give EINTR, unless its
 # own page says otherwise; each of these says EINTR.
 _BSDS = ("freebsd", "netbsd", "openbsd", "macos")
 _SLOW = dict.fromkeys(("posix", "linux", *_BSDS), "restarts")
@@ -529,7 +529,7 @@ _ELSEWHERE = {"posix": "restarts"}
         "sem_wait_stopped": _StoppedCall(_CASES["sem_wait"], _ELSEWHERE),
     },
     matters="A daemon that installs no handler fails with EINTR when it is stopped and continued.",
-    advice="Retry on EINTR even where the program installs no handler.",
+    advice="Retry on EINTR even if the program installs no handler.",
     reference="signal(7) Linux: Interruption of system calls … by stop signals",
     documented=lambda row: row.documented,
     light=True,

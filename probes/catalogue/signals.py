@@ -376,12 +376,12 @@ def realtime_fifo() -> bool:
     taken = []
     while signum in signal.sigpending():
         # siginfo_t has 128 bytes or less everywhere; the place of si_value in it differs.
-        told = ctypes.create_string_buffer(256)
-        libc.call("sigwaitinfo", lens.make_signal_set([signum]), told)
+        info = ctypes.create_string_buffer(256)
+        libc.call("sigwaitinfo", lens.make_signal_set([signum]), info)
         taken += [
             number
             for number in range(SENT)
-            if (_MARK + number).to_bytes(4, sys.byteorder) in told.raw
+            if (_MARK + number).to_bytes(4, sys.byteorder) in info.raw
         ]
     return taken == list(range(SENT))
 
@@ -412,7 +412,7 @@ def sigrtmax() -> int:
 def _leave_zombie(disposition: int) -> bool:
     """Return whether a child that ends under this disposition of SIGCHLD becomes a zombie."""
     lens.sigaction(SIGCHLD, disposition)
-    pid = lens.new_process()
+    pid = lens.fork_process()
     if not pid:
         os._exit(0)
     try:
@@ -463,7 +463,7 @@ def sigchld_coalesces() -> int:
         deliveries = Deliveries(SIGCHLD)
         _block_signals(SIGCHLD)
         for _ in range(CHILDREN):
-            pid = lens.new_process()
+            pid = lens.fork_process()
             if not pid:
                 os._exit(0)
             if hasattr(os, "waitid"):
@@ -548,7 +548,7 @@ def sigchld_nocldwait_sent() -> bool:
         # Made here: the process above may get SIGCHLD for orphans that it adopts.
         deliveries = Deliveries(SIGCHLD)
         deliveries.install(reaps)
-        pid = lens.new_process()
+        pid = lens.fork_process()
         if not pid:
             os._exit(0)
         # Blocks until the child is gone without being reaped.

@@ -323,7 +323,7 @@ def beside_a_listener(pair: _Pair) -> str:
 
 
 @probe(
-    matters="If it works, starting the daemon twice steals clients, and no one notices.",
+    matters="If it works, starting the daemon twice steals clients, unnoticed.",
     advice="Hold a lock file for the daemon's life; bind() does not keep a second daemon out.",
     reference="socket(7) Linux; getsockopt(2) FreeBSD: SO_REUSEADDR",
     documented={"linux": "EADDRINUSE"},
@@ -508,7 +508,7 @@ def reuseport_exists() -> Any:
 
 
 @probe(
-    matters="Where it does not balance, all but one process of the pool are idle.",
+    matters="If it does not balance, all but one process of the pool are idle.",
     advice="Use SO_REUSEPORT_LB where it exists, or one listener that all processes inherit.",
     reference="socket(7) Linux; getsockopt(2) FreeBSD",
     documented={"linux": True},
@@ -535,7 +535,7 @@ def reuseport_last_binder_wins() -> Sample:
 
 @probe(
     matters="FreeBSD balances among listeners only with its own option.",
-    advice="Set SO_REUSEPORT_LB instead of SO_REUSEPORT where the system has it.",
+    advice="Set SO_REUSEPORT_LB instead of SO_REUSEPORT if the system has it.",
     reference="getsockopt(2) FreeBSD 12",
     documented={"freebsd": True},
     light=True,
@@ -658,8 +658,8 @@ def _read_queue(listening: socket.socket) -> tuple[int, int]:
     include/uapi/linux/tcp.h: eight bytes, then 32-bit words; for a listener the fifth,
     tcpi_unacked, is its queue, and the sixth, tcpi_sacked, its greatest backlog.
     """
-    told = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
-    queue, backlog = struct.unpack("II", told[24:32])
+    info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    queue, backlog = struct.unpack("II", info[24:32])
     return queue, backlog
 
 
@@ -781,7 +781,7 @@ def unix_path_limit() -> Sample:
 
 
 @probe(
-    matters="A program that reads sun_path as a string runs past its end where there is no NUL.",
+    matters="A program that reads sun_path as a string runs past its end if there is no NUL.",
     advice=f"Count the NUL in the length you give to bind(). {_KEEP_SHORT}",
     reference="unix(7) Linux: BUGS; unix(4) FreeBSD; POSIX <sys/un.h>",
     documented={"linux": 107, **dict.fromkeys(_BSD_SUN_PATH, 103)},

@@ -71,7 +71,7 @@ Blocking = Callable[[], Any]
 def block_child(
     begin: Callable[[], Blocking], before: Callable[[], Any] = lambda: None
 ) -> Iterator[Child]:
-    """Give a child that sleeps in the call which ``begin`` returned, after it ran ``before``.
+    """Yield a child that sleeps in the call which ``begin`` returned, after it ran ``before``.
 
     Everything that the call needs is made in the child and ends with it.  The child's next
     message is the result of the call as text; an OSError counts as the name of its errno.

@@ -125,7 +125,7 @@ def fork(function: Callable[[Channel], Any]) -> Child:
     Unsupported or Blocked that the function raises.
     """
     ours, theirs = Channel.create_pair()
-    pid = lens.new_process()
+    pid = lens.fork_process()
     if pid:
         theirs.close()
         return Child(pid, ours)
@@ -178,7 +178,7 @@ def start_shell(script: str, before: Callable[[], Any] = lambda: None) -> Shell:
     # exec closes it.  A message there says why sh(1) does not run.
     failure, failed = Channel.create_pair()
     os.set_inheritable(failed.writing, False)
-    pid = lens.new_process()
+    pid = lens.fork_process()
     if pid:
         theirs.close()
         failed.close()

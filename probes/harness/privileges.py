@@ -52,7 +52,7 @@ def unshare(namespaces: int) -> None:
     uid, gid = os.geteuid(), os.getegid()
     libc.call("unshare", namespaces | (libc.CLONE_NEWUSER if uid else 0))
     if uid:
-        # Without a map its ids are those of nobody(65534), and its new files have no owner.
+        # Without a map its ids are 65534, and its new files have no owner.
         if not lens.is_proc_ours():
             raise Blocked(
                 "a user namespace needs /proc to map its user, and it is not here: mount /proc"
@@ -68,7 +68,7 @@ def unshare(namespaces: int) -> None:
 
 @contextlib.contextmanager
 def mount_small_filesystem(kilobytes: int) -> Iterator[str]:
-    """Give a folder on an empty file system of that size, which is gone afterwards.
+    """Yield a folder on an empty file system of that size, which is gone afterwards.
 
     Linux: a tmpfs in a mount namespace of this process only, so nothing is left even if it is
     killed.  FreeBSD, NetBSD: a mounted tmpfs, unmounted at the end.

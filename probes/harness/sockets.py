@@ -41,7 +41,7 @@ def listen(family: int = socket.AF_INET, backlog: int = 8) -> socket.socket:
 
 @contextlib.contextmanager
 def connect_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Give both ends of a TCP connection over loopback: the client's, then the server's."""
+    """Yield both ends of a TCP connection over loopback: the client's, then the server's."""
     with listen() as listener, socket.socket() as client:
         client.connect(listener.getsockname())
         server, _ = listener.accept()
@@ -68,7 +68,7 @@ def set_receive_timeout(asked: socket.socket, seconds: int) -> None:
 
 @contextlib.contextmanager
 def fence_loopback() -> Iterator[Callable[[], None]]:
-    """Keep this process's packets in one queue; give a function that waits for the queue.
+    """Keep this process's packets in one queue; yield a function that waits for the queue.
 
     When the function returns, every packet sent before the call has been dealt with, as have
     the answers to it and the answers to those: two round trips have followed them through the

@@ -18,7 +18,7 @@ from ..probe import Blocked, Unsupported
 from . import proof, structures
 from .numbers import check_numbers
 from .processes import get_state, is_proc_ours, list_children, watch
-from .proof import Unproven, new_process
+from .proof import Unproven, fork_process
 from .signals import (
     MEANINGLESS_FLAGS,
     Sigaction,
@@ -38,6 +38,7 @@ __all__ = [
     "check_numbers",
     "find_sigaction_layout",
     "flock",
+    "fork_process",
     "get_flag",
     "get_state",
     "is_proc_ours",
@@ -47,7 +48,6 @@ __all__ = [
     "make_unix_address",
     "measure_sigset_t",
     "name_flags",
-    "new_process",
     "pollfd",
     "proof",
     "sigaction",

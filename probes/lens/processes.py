@@ -14,7 +14,7 @@ from typing import Callable
 
 from .. import libc, run_program
 from ..probe import Blocked, Unsupported
-from .proof import Unproven, look, new_process, read_word
+from .proof import Unproven, fork_process, look, read_word
 from .structures import Found
 
 State = Callable[[int], str]
@@ -100,9 +100,9 @@ def _prove_state(state: State) -> None:
 
 @contextlib.contextmanager
 def _start_idle_child() -> Iterator[int]:
-    """Give a child that sleeps in read() until it is killed at the end."""
+    """Yield a child that sleeps in read() until it is killed at the end."""
     reading, writing = os.pipe()
-    pid = new_process()
+    pid = fork_process()
     if not pid:
         try:
             os.close(writing)

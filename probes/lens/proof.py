@@ -51,7 +51,7 @@ def look(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     return register
 
 
-def new_process() -> int:
+def fork_process() -> int:
     """Call os.fork(); raise Blocked if a limit allows no more processes."""
     try:
         return os.fork()
@@ -66,7 +66,7 @@ def run_trial(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """
     reading, writing = os.pipe()
     try:
-        pid = new_process()
+        pid = fork_process()
     except Blocked:
         os.close(reading)
         os.close(writing)

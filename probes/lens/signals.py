@@ -22,8 +22,8 @@ from .proof import (
     ROOM,
     Unproven,
     begin_trial,
+    fork_process,
     look,
-    new_process,
     read_word,
     run_trial,
     write_word,
@@ -347,7 +347,7 @@ ENOUGH = 8
 def _interrupt_read(layout: Sigaction) -> str:
     """Return the result, ``ok`` or EINTR, of a blocked read() when SA_RESTART handlers run."""
     handled, data, results = (os.pipe() for _ in range(3))
-    pid = new_process()
+    pid = fork_process()
     if not pid:
         try:
             begin_trial()
@@ -469,7 +469,7 @@ def _find_nocldwait() -> int:
 
         def works(bit: int) -> bool:
             _install(layout, int(signal.SIGCHLD), address, bit, ())
-            pid = new_process()
+            pid = fork_process()
             if not pid:
                 os._exit(0)
             try:

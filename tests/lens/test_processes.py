@@ -27,7 +27,7 @@ LONG = ctypes.sizeof(ctypes.c_long)
 
 @pytest.fixture
 def idle() -> Iterator[int]:
-    """Give the id of a child that sleeps."""
+    """Yield the id of a child that sleeps."""
     with processes._start_idle_child() as pid:
         yield pid
 
