@@ -36,7 +36,7 @@ def use_stand_ins() -> Iterator[None]:
         sys.modules.update(before)
 
 
-def constant(module: ModuleType, name: str) -> int:
+def get_constant(module: ModuleType, name: str) -> int:
     """Return a constant of ``module``.
 
     CPython has every constant of the headers that it was built with, so a missing one is

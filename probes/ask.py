@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Optional
 
-from . import harness, libc, runner, sandbox, strays
+from . import libc, runner, sandbox, strays
 from .fact import UNSTABLE, Fact, show
 from .files import write_standard_output
+from .harness import children
 from .probe import Probe
 from .text import printable
 
@@ -35,7 +36,7 @@ def ask_here(probe: Probe, repeat: int) -> Fact:
         with _use_scratch_folder():
             started, pid = time.monotonic(), os.getpid()
             raised: list[BaseException] = []
-            answer = sandbox.answer(_add_output(probe, raised.append))
+            answer = sandbox.ask(_add_output(probe, raised.append))
             if os.getpid() != pid:
                 os._exit(1)  # A child of the probe returned from it.
             if raised and isinstance(raised[0], KeyboardInterrupt):
@@ -98,19 +99,19 @@ def _add_output(
     def function(*arguments: Any) -> Any:
         if path is not None:
             _redirect_output(path)
-        fork = harness.fork
+        fork = children.fork
 
-        def fork_with_traceback(function: Callable[[harness.Channel], Any]) -> harness.Child:
+        def fork_with_traceback(function: Callable[[children.Channel], Any]) -> children.Child:
             sys.stdout.flush()  # The child must not print it again.
             return fork(_print_traceback_of(function))
 
-        harness.fork = fork_with_traceback
+        children.fork = fork_with_traceback
         os.access(f"{MARK}: begin", os.F_OK)
         try:
             return _print_traceback_of(probe.function, on_error)(*arguments)
         finally:
             os.access(f"{MARK}: end", os.F_OK)
-            harness.fork = fork
+            children.fork = fork
             sys.stdout.flush()
 
     return replace(probe, function=function)

@@ -61,7 +61,7 @@ def describe(probes_hash: str) -> Platform:
         libc_version=version,
         pointer_bits=pointer_bits,
         emulated_32_bit=pointer_bits == 32 and _has_64_bit_kernel(uname.machine),
-        compiler=compiler.version(),
+        compiler=compiler.get_version(),
         python=_name_python(),
         root=os.geteuid() == 0,
         container=_find_container(),
@@ -77,7 +77,7 @@ def describe(probes_hash: str) -> Platform:
 def hash_probes() -> str:
     """Return a hash of the lab's source: reports with the same hash asked the same questions."""
     digest = hashlib.sha256()
-    for package in ("probes", "probes.lens", "probes.catalogue"):
+    for package in ("probes", "probes.lens", "probes.harness", "probes.catalogue"):
         path = sys.modules[package].__path__
         for module in pkgutil.iter_modules(path):
             source = pkgutil.get_data(package, f"{module.name}.py") if not module.ispkg else None

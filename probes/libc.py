@@ -1,7 +1,7 @@
-"""The C library's own calls, and the struct layouts they take, on each platform.
+"""The C library's calls, and the structures they take, on each platform.
 
-Python retries EINTR (PEP 475), installs handlers with flags of its own and makes
-sockets close-on-exec; where the C behaviour is asked, a probe calls through here.
+Python retries EINTR (PEP 475), installs handlers with its own flags and makes sockets
+close-on-exec.  To measure the C behaviour, a probe calls through this module.
 
 Sources of the layouts and numbers, each named where it is used:
   Linux    sysdeps/unix/sysv/linux/bits/sigaction.h, bits/types/__sigset_t.h (glibc);
@@ -37,13 +37,13 @@ from ctypes import (
 from typing import Any, Callable, Optional
 
 from .probe import Blocked, Unsupported
-from .refusals import LIMITS, refusal, unexpected
+from .refusals import LIMITS, explain, explain_errno
 
 LINUX = sys.platform.startswith("linux")
-# gVisor's kernel says so of itself in pkg/sentry/kernel/version.go: this very date.
+# gVisor's kernel always reports this date (pkg/sentry/kernel/version.go).
 GVISOR = "Sun Jan 10 15:06:54 PST 2016" in os.uname().version
 FREEBSD = sys.platform.startswith("freebsd")
-# Much of it is still FreeBSD's, but not procctl(2), struct flock and the newer socket options.
+# Much of it is as on FreeBSD, but not procctl(2), struct flock and the newer socket options.
 DRAGONFLY = sys.platform.startswith("dragonfly")
 NETBSD = sys.platform.startswith("netbsd")
 OPENBSD = sys.platform.startswith("openbsd")
@@ -77,8 +77,8 @@ _SENDFILE: tuple[Any, list[Any]] = (
     else (c_ssize_t, [c_int, c_int, c_void_p, c_size_t])
 )
 
-# What a call takes.  Only the fixed arguments of a variadic function are named:
-# ctypes passes the rest as variadic ones, which on arm64 macOS go elsewhere.
+# Results and arguments.  Only the fixed arguments of a variadic function are named: ctypes passes
+# the rest as variadic ones, which arm64 macOS expects in other places.
 _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "accept": (c_int, [c_int, c_void_p, c_void_p]),
     "accept4": (c_int, [c_int, c_void_p, c_void_p, c_int]),
@@ -106,7 +106,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "killpg": (c_int, [c_int, c_int]),
     "localeconv": (c_void_p, []),
     "lockf": (c_int, [c_int, c_int, c_int64]),
-    # An off_t of 64 bits: what a library whose off_t has 32 makes of it is abi.off_t_bits.
+    # An off_t of 64 bits: abi.off_t_bits asks what a library with 32 makes of it.
     "lseek": (c_int64, [c_int, c_int64, c_int]),
     "lseek64": (c_int64, [c_int, c_int64, c_int]),
     "mount": (c_int, [c_char_p, c_char_p, c_char_p, c_ulong, c_char_p]),
@@ -168,8 +168,8 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "write": (c_ssize_t, [c_int, c_char_p, c_size_t]),
 }
 
-# NetBSD's headers rename a call whose types changed (__RENAME in its <signal.h>,
-# <time.h>, <poll.h>, …); the old name is kept for old programs alone.
+# NetBSD's headers rename a call whose types changed (__RENAME in its <signal.h>, <time.h>,
+# <poll.h>, …); the old name exists only for old programs.
 _NETBSD_NAMES = {
     "clock_gettime": "__clock_gettime50",
     "gettimeofday": "__gettimeofday50",
@@ -191,10 +191,10 @@ _NETBSD_NAMES = {
 }
 
 
-# Where a program built for a 32-bit platform gets a 64-bit time_t, its headers rename these calls:
+# If a program built for a 32-bit platform gets a 64-bit time_t, its headers rename these calls:
 # __time64 of glibc (bits/types/…, __REDIRECT) and of musl, __select_time64 of musl (include/*.h,
-# __REDIR).  The old symbol is kept for old programs alone, and takes the old time_t.
-_OF_TIME = (
+# __REDIR).  The old symbol exists only for old programs, and takes the old time_t.
+_TIME_CALLS = (
     "clock_gettime",
     "gettimeofday",
     "gmtime",
@@ -203,12 +203,12 @@ _OF_TIME = (
     "sigtimedwait",
     "time",
 )
-# glibc's calls that take an off_t of 64 bits whatever the program's own is; musl has one off_t.
-_OF_OFFSET = ("lockf", "pwrite")
+# In glibc these take a 64-bit off_t whatever the program's own is; musl has only one off_t.
+_OFFSET_CALLS = ("lockf", "pwrite")
 
 
 def _time_t_is_64_bit() -> bool:
-    """Whether the interpreter, a program built for this platform, has a 64-bit time_t."""
+    """Return whether the interpreter, a program built for this platform, has a 64-bit time_t."""
     try:
         time.gmtime(1 << 40)
     except (OverflowError, OSError, ValueError):
@@ -220,16 +220,16 @@ TIME_T_BITS = 64 if _time_t_is_64_bit() else 32
 """The width of time_t in programs built as the interpreter was."""
 
 
-def _symbols(name: str) -> list[str]:
-    """The symbols that a program's call of ``name`` may be linked to, the first there is counts."""
+def _list_symbols(name: str) -> list[str]:
+    """Return the symbols that a call of ``name`` may be linked to; the first that exists counts."""
     if NETBSD and name in _NETBSD_NAMES:
         return [_NETBSD_NAMES[name]]
     found = [name]
     bits = 8 * ctypes.sizeof(c_void_p)
-    if bits == 32 and name in _OF_OFFSET:
+    if bits == 32 and name in _OFFSET_CALLS:
         found.insert(0, f"{name}64")
     if bits < TIME_T_BITS:
-        if name in _OF_TIME:
+        if name in _TIME_CALLS:
             found[:0] = [f"__{name}64", f"__{name}_time64"]
         elif name == "lseek":
             # glibc has _TIME_BITS=64 only with _FILE_OFFSET_BITS=64 (features-time64.h).
@@ -237,14 +237,14 @@ def _symbols(name: str) -> list[str]:
     return found
 
 
-def _functions() -> dict[str, Any]:
-    """What the C library offers of _PROTOTYPES.
+def _find_functions() -> dict[str, Any]:
+    """Return the functions of _PROTOTYPES that the C library has.
 
-    All at once and early: a probe's process would copy the pages that each look-up touches.
+    All at once and early, because a probe's process would copy the pages that a look-up touches.
     """
     found = {}
     for name, (result, arguments) in _PROTOTYPES.items():
-        symbols = (getattr(_library, symbol, None) for symbol in _symbols(name))
+        symbols = (getattr(_library, symbol, None) for symbol in _list_symbols(name))
         function = next(filter(None, symbols), None)
         if function is not None:
             function.restype, function.argtypes = result, arguments
@@ -252,29 +252,28 @@ def _functions() -> dict[str, Any]:
     return found
 
 
-_FUNCTIONS = _functions()
+_FUNCTIONS = _find_functions()
 
 
 def has(name: str) -> bool:
-    """Whether the C library offers the function, which is one of _PROTOTYPES."""
+    """Return whether the C library has the function, one of _PROTOTYPES."""
     return name in _FUNCTIONS
 
 
-def function(name: str) -> Any:
-    """The foreign function, its arguments typed.  Raises Unsupported where there is none."""
+def get_function(name: str) -> Any:
+    """Return the foreign function with typed arguments; raise Unsupported if it is missing."""
     if not has(name):
         raise Unsupported(f"the C library has no {name}()")
     return _FUNCTIONS[name]
 
 
 def call(name: str, *arguments: Any) -> int:
-    """Call once: no retry on EINTR, the lock of the interpreter released meanwhile.
+    """Call a function once, without a retry on EINTR, and release the interpreter's lock.
 
-    Returns what the function returns; raises OSError with its errno for -1, Unsupported
-    where the library or the kernel has no such call, and Blocked where a sandbox refuses it
-    (see `refusals`).
+    Returns what the function returns.  Raises OSError with its errno for -1, Unsupported if the
+    library or the kernel has no such call, and Blocked if a sandbox refuses it (see `refusals`).
     """
-    called = function(name)
+    called = get_function(name)
     ctypes.set_errno(0)
     result = called(*arguments)
     if called.restype is c_void_p:
@@ -284,35 +283,35 @@ def call(name: str, *arguments: Any) -> int:
         failed = result == -1
     if failed:
         number = ctypes.get_errno()
-        refused = refusal(number, name)
+        refused = explain_errno(number, name)
         if refused:
             raise refused
         raise OSError(number, os.strerror(number), name)
     return int(result)
 
 
-def errno_name(number: Optional[int]) -> str:
-    """``EINTR`` for 4; numbers differ between platforms, names do not."""
+def name_errno(number: Optional[int]) -> str:
+    """Return ``EINTR`` for 4: the numbers differ between platforms, the names do not."""
     for name in ("EAGAIN", "EDEADLK", "EOPNOTSUPP"):
-        # Of two names for one number, POSIX's own, or the one that is told apart elsewhere.
+        # Of two names for one number take that of POSIX, or the one distinct on other systems.
         if number == getattr(errno, name):
             return name
     return errno.errorcode.get(number or 0, f"errno {number}")
 
 
-def answer(error: OSError, call: str) -> str:
-    """The name of the error that ``call`` gave through Python, as a probe's answer.
+def name_error(error: OSError, call: str) -> str:
+    """Return the name of the error that ``call`` raised through Python, as a probe's answer.
 
-    Raises Blocked or Unsupported where the error is not the platform's answer.
+    Raises Blocked or Unsupported if the error is not the platform's answer.
     """
-    refused = unexpected(error) if error.errno in LIMITS else refusal(error.errno, call)
+    refused = explain(error) if error.errno in LIMITS else explain_errno(error.errno, call)
     if refused:
         raise refused from None
-    return errno_name(error.errno)
+    return name_errno(error.errno)
 
 
-def number_of(name: str, *arguments: Any) -> int:
-    """The number of the error the call gave, 0 if it gave none."""
+def get_errno(name: str, *arguments: Any) -> int:
+    """Call a function; return the number of its error, 0 if it succeeds."""
     try:
         call(name, *arguments)
     except OSError as error:
@@ -320,41 +319,39 @@ def number_of(name: str, *arguments: Any) -> int:
     return 0
 
 
-def outcome(name: str, *arguments: Any) -> str:
-    """``ok``, or the name of the error the call gave."""
+def try_call(name: str, *arguments: Any) -> str:
+    """Call a function; return ``ok`` or the name of its error."""
     try:
         call(name, *arguments)
     except OSError as error:
-        return errno_name(error.errno)
+        return name_errno(error.errno)
     return "ok"
 
-
-# Record locks ---------------------------------------------------------------
 
 # 32-bit glibc's fcntl() takes the small struct flock for some commands; fcntl64() never does.
 FCNTL = "fcntl64" if has("fcntl64") else "fcntl"
 
 
-def _flock(*fields: tuple[str, Any]) -> type[Structure]:
+def _make_flock(*fields: tuple[str, Any]) -> type[Structure]:
     return type("Flock", (Structure,), {"_fields_": fields})
 
 
 _TYPE = (("l_type", c_short), ("l_whence", c_short))
 _RANGE = (("l_start", c_int64), ("l_len", c_int64))
 FLOCKS = {
-    # bits/fcntl.h of glibc and musl, with the 64-bit off_t that Python itself is built with.
-    "Linux": _flock(*_TYPE, *_RANGE, ("l_pid", c_int)),
-    # sys/sys/fcntl.h; l_sysid is FreeBSD's alone.
-    "BSD": _flock(*_RANGE, ("l_pid", c_int), *_TYPE, ("l_sysid", c_int)),
+    # bits/fcntl.h of glibc and musl, with the 64-bit off_t that Python is built with.
+    "Linux": _make_flock(*_TYPE, *_RANGE, ("l_pid", c_int)),
+    # sys/sys/fcntl.h; only FreeBSD has l_sysid.
+    "BSD": _make_flock(*_RANGE, ("l_pid", c_int), *_TYPE, ("l_sysid", c_int)),
     # usr/src/uts/common/sys/fcntl.h.
-    "illumos": _flock(*_TYPE, *_RANGE, ("l_sysid", c_int), ("l_pid", c_int), ("l_pad", c_long * 4)),
+    "illumos": _make_flock(
+        *_TYPE, *_RANGE, ("l_sysid", c_int), ("l_pid", c_int), ("l_pad", c_long * 4)
+    ),
 }
-"""The forms of struct flock there are; which of them is this platform's, `lens` finds out."""
+"""The known forms of struct flock; `lens` finds out which one this platform has."""
 Flock: Any = FLOCKS["Linux" if LINUX else "illumos" if ILLUMOS else "BSD"]
-"""The one to expect here."""
+"""The form to expect on this platform."""
 
-
-# Numbers that Python's modules do not have ------------------------------------
 
 SIG_DFL, SIG_IGN = 0, 1  # Everywhere.
 PR_SET_PDEATHSIG = 1  # Linux, include/uapi/linux/prctl.h
@@ -362,7 +359,7 @@ PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_GET_NO_NEW_PRIVS = 39
 PROC_REAP_ACQUIRE = 1 if DRAGONFLY else 2  # sys/sys/procctl.h of both; 2 releases on DragonFly
-PROC_REAP_KILL = 6  # This and the following are FreeBSD's alone.
+PROC_REAP_KILL = 6  # This and the following exist only on FreeBSD.
 PROC_PDEATHSIG_CTL = 11
 PROC_NO_NEW_PRIVS_CTL = 19
 PROC_NO_NEW_PRIVS_STATUS = 20
@@ -375,33 +372,33 @@ IPC_CREAT, IPC_EXCL, IPC_RMID = 0o1000, 0o2000, 0  # the same in every sys/ipc.h
 MS_REC, MS_PRIVATE = 0x4000, 1 << 18  # Linux, include/uapi/linux/mount.h
 
 
-def die_with_parent(signum: int) -> bool:
-    """Ask for ``signum`` when the parent ends.  Whether the platform can (prctl, procctl)."""
+def request_death_signal(signum: int) -> bool:
+    """Ask for ``signum`` when the parent ends; return whether the platform has such a call."""
     if LINUX:
         call("prctl", PR_SET_PDEATHSIG, c_ulong(signum))
     elif FREEBSD:
-        wished = ctypes.byref(c_int(signum))
-        call("procctl", P_PID_FREEBSD, 0, PROC_PDEATHSIG_CTL, wished)
+        requested = ctypes.byref(c_int(signum))
+        call("procctl", P_PID_FREEBSD, 0, PROC_PDEATHSIG_CTL, requested)
     else:
         return False
     return True
 
 
-def death_signal(signum: int) -> Optional[Callable[[], int]]:
-    """The call that asks for ``signum`` when the parent ends, ready to be made: 0 or -1.
+def prepare_death_signal(signum: int) -> Optional[Callable[[], int]]:
+    """Return a call that asks for ``signum`` when the parent ends; the call returns 0 or -1.
 
-    None where the platform cannot.  A fresh child that makes it writes to few pages.
+    Returns None if the platform has no such call.  Made in a new child, it writes to few pages.
     """
     if LINUX:
-        return functools.partial(function("prctl"), PR_SET_PDEATHSIG, c_ulong(signum))
+        return functools.partial(get_function("prctl"), PR_SET_PDEATHSIG, c_ulong(signum))
     if FREEBSD:
-        wished = ctypes.byref(c_int(signum))
-        return functools.partial(function("procctl"), P_PID_FREEBSD, 0, PROC_PDEATHSIG_CTL, wished)
+        procctl, requested = get_function("procctl"), ctypes.byref(c_int(signum))
+        return functools.partial(procctl, P_PID_FREEBSD, 0, PROC_PDEATHSIG_CTL, requested)
     return None
 
 
 def become_reaper() -> bool:
-    """Become the parent of orphaned descendants.  Whether the platform can."""
+    """Become the parent of orphaned descendants; return whether the platform has such a call."""
     try:
         if LINUX:
             call("prctl", PR_SET_CHILD_SUBREAPER, c_ulong(1))
@@ -410,7 +407,7 @@ def become_reaper() -> bool:
         else:
             return False
     except OSError as error:
-        # FreeBSD: EBUSY, it is one already.  gVisor and old kernels: EINVAL, there is none.
+        # FreeBSD: EBUSY if it is a reaper already.  gVisor, old kernels: EINVAL, no such call.
         return error.errno == errno.EBUSY
     except (Unsupported, Blocked):
         return False
@@ -430,8 +427,8 @@ class _ProcctlReaperKill(Structure):
     )
 
 
-def reaper_kill(signum: int, child: int) -> None:
-    """FreeBSD: signal every descendant that came of ``child``, however it was orphaned."""
+def kill_descendants(signum: int, child: int) -> None:
+    """Signal every descendant that comes from ``child``, even an orphan (only on FreeBSD)."""
     request = _ProcctlReaperKill(rk_sig=signum, rk_flags=0x2, rk_subtree=child)
     try:
         call("procctl", P_PID_FREEBSD, os.getpid(), PROC_REAP_KILL, ctypes.byref(request))
@@ -440,12 +437,12 @@ def reaper_kill(signum: int, child: int) -> None:
             raise
 
 
-def extent(fill: Callable[[Any], Any], size: int = 512) -> int:
-    """How far into a buffer of ``size`` bytes the function ``fill`` writes.
+def measure_extent(fill: Callable[[Any], Any], size: int = 512) -> int:
+    """Return how far into a buffer of ``size`` bytes the function ``fill`` writes.
 
-    Padding at the end that it leaves alone is not counted.
+    Padding at the end that it does not write is not counted.
     """
-    # A byte that was written may be equal to one pattern, not to both.
+    # A written byte may equal one of the two patterns, but not both.
     last = 0
     for pattern in (0xAA, 0x55):
         buffer = ctypes.create_string_buffer(bytes([pattern]) * size, size)

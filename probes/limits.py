@@ -11,7 +11,7 @@ except ImportError:  # A Python that was built without it.
     resource = None  # type: ignore[assignment]
 
 
-def descriptors(otherwise: int) -> int:
+def get_descriptor_limit(otherwise: int) -> int:
     """Return how many descriptors are allowed; ``otherwise`` if unlimited or unknown."""
     if resource is None:
         return otherwise
@@ -20,7 +20,7 @@ def descriptors(otherwise: int) -> int:
 
 
 @contextlib.contextmanager
-def no_core_files() -> Iterator[None]:
+def forbid_core_files() -> Iterator[None]:
     """Write no core files, because tests of the lens and probes may crash."""
     if resource is None:
         yield

@@ -88,5 +88,5 @@ def explain_refusals() -> Iterator[None]:
         if error.errno == errno.EAGAIN:
             reason = refusals.PROCESSES
         else:
-            reason = str(refusals.unexpected(error))
+            reason = str(refusals.explain(error))
         raise CommandError(f"the lab cannot run here: {reason}", 3) from None

@@ -1,4 +1,4 @@
-"""The runner's pool of processes: several probes at a time, each with a deadline.
+"""The runner's pool of processes: several probes run at once, each with a deadline.
 
 Probes that change nothing (`Probe.light`) share a process, one family per process.
 """
@@ -19,51 +19,51 @@ from typing import Any, Callable, Optional
 
 from . import compiler, libc, limits, refusals
 from .fact import BLOCKED, BROKEN, TIMED_OUT, UNSTABLE, Fact, show
-from .harness import ending
+from .harness.children import describe_ending
 from .probe import Probe
-from .sandbox import answer_all, dispositions
+from .sandbox import answer_all, list_changed_signals
 from .strays import end_strays, is_untouched, remove
 
 DEADLINE = 10.0
-"""Seconds a probe may take, on a machine on which a child is made and reaped in CALIBRATED."""
+"""Seconds that a probe may take on a machine that makes and reaps a child in CALIBRATED."""
 CALIBRATED = 0.004
 LARGEST_ANSWER = 1 << 20
 SPARE_DESCRIPTORS = 32
-"""Descriptors kept for the runner itself if the limit is low."""
+"""Descriptors that are left for the runner itself if the limit is low."""
 
 
 @dataclass
 class _Running:
-    """A running process, and the probes it is asked in turn."""
+    """A running process, and the probes that it answers in turn."""
 
     probes: list[Probe]
     pid: int
     answer: int
-    """The pipe on which its answers are read, one line each."""
+    """The pipe from which its answers are read, one line each."""
     scratch: str
     started: float
-    """When it began the current probe, by time.monotonic()."""
+    """When it started the current probe, by time.monotonic()."""
     limit: float
     text: bytearray = field(default_factory=bytearray)
     facts: list[Fact] = field(default_factory=list)
     status: Optional[int] = None
     crowded: bool = False
-    """Whether another process ran at the same time."""
+    """Whether another probe's process ran at the same time."""
 
     @property
     def deadline(self) -> float:
         return self.started + self.limit
 
     @property
-    def spoiled(self) -> bool:
-        """Whether a probe broke: the next probe must not meet what it left behind."""
+    def is_spoiled(self) -> bool:
+        """Whether a probe broke: the next one must not run in what it left behind."""
         return bool(self.facts) and self.facts[-1].status == BROKEN
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         return (
             self.status is not None
-            or self.spoiled
+            or self.is_spoiled
             or len(self.facts) == len(self.probes)
             or len(self.text) > LARGEST_ANSWER
         )
@@ -71,21 +71,23 @@ class _Running:
     def take(self, data: bytes) -> None:
         """Turn the whole lines received so far into facts."""
         self.text += data
-        while b"\n" in self.text and not self.spoiled and len(self.facts) < len(self.probes):
+        while b"\n" in self.text and not self.is_spoiled and len(self.facts) < len(self.probes):
             line, _, self.text = self.text.partition(b"\n")
             now = time.monotonic()
-            fact = _fact(self.probes[len(self.facts)], bytes(line), 1000 * (now - self.started))
+            fact = _read_fact(
+                self.probes[len(self.facts)], bytes(line), 1000 * (now - self.started)
+            )
             self.facts.append(fact)
             self.started = now
 
 
 class Stopped(Exception):
-    """The runner was told to end, or the caller's process is gone."""
+    """A signal told the runner to end, or the caller's process is gone."""
 
 
 @contextlib.contextmanager
-def all_of(*steps: Callable[[], None]) -> Iterator[None]:
-    """Take every step at the end, the last first.  Raise the first exception, not a later one."""
+def run_all(*steps: Callable[[], None]) -> Iterator[None]:
+    """Run every step at the end, the last first.  Raise the first exception, not a later one."""
     with contextlib.ExitStack() as stack:
         for step in steps:
             stack.callback(step)
@@ -100,28 +102,28 @@ def all_of(*steps: Callable[[], None]) -> Iterator[None]:
 
 
 class Pool:
-    def __init__(self, folder: str, word: int, lifeline: int) -> None:
+    def __init__(self, folder: str, messages: int, lifeline: int) -> None:
         self.folder = folder
-        self.word = word
+        self.messages = messages
         self.lifeline = lifeline
         self.jobs = 1
         self.running: dict[int, _Running] = {}
         self.folders = 0
         self.free: list[str] = []
-        """Scratch folders that are empty again, for the next probes."""
+        """Scratch folders that are empty again and serve the next probes."""
         self.reaper = False
         self.asked_to_stop = False
 
-    def say(self, kind: str, told: Any) -> None:
-        text = marshal.dumps((kind, told))
+    def send(self, kind: str, content: Any) -> None:
+        data = marshal.dumps((kind, content))
         with contextlib.suppress(BrokenPipeError):
-            while text:
-                text = text[os.write(self.word, text) :]
+            while data:
+                data = data[os.write(self.messages, data) :]
 
     @contextlib.contextmanager
-    def prepared(self) -> Iterator[None]:
-        """Have the ends of children wake the loop; end everything at the end."""
-        # A signal to the process group of the caller must not end the runner.
+    def prepare(self) -> Iterator[None]:
+        """Let the end of a child wake the loop; at the end, end every process."""
+        # A signal to the caller's process group must not end the runner.
         os.setsid()
         self.reaper = libc.become_reaper()
         self.ended, wake = os.pipe()
@@ -134,12 +136,12 @@ class Pool:
         signal.pthread_sigmask(
             signal.SIG_UNBLOCK, {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
         )
-        # Set here and not by each probe, because a forked process copies what it writes to.
+        # Here and not in each probe, because a forked process copies the pages it writes to.
         os.environ.update(TZ="UTC", LC_ALL="C", HOME=self.folder, TMPDIR=self.folder)
-        os.environ.setdefault("PATH", os.defpath)  # gcc finds its own parts by it.
-        self.changed = dispositions()
+        os.environ.setdefault("PATH", os.defpath)  # gcc needs it to find its own parts.
+        self.changed = list_changed_signals()
         self.pid = os.getpid()
-        with all_of(
+        with run_all(
             lambda: remove(self.folder), lambda: end_strays(set(self.running)), self._end_all
         ):
             yield
@@ -164,16 +166,15 @@ class Pool:
         deadline: Optional[float],
         repeat: int,
     ) -> dict[str, Any]:
-        """Ask every probe.  Return the fields of its fact, by id."""
-        self.jobs = min(
-            jobs or 2 * (os.cpu_count() or 1), max(1, limits.descriptors(10000) - SPARE_DESCRIPTORS)
-        )
-        limit = DEADLINE * self.slowness() if deadline is None else deadline
-        # A compiler that hangs is named as the reason, before the probe's time is up.
+        """Ask every probe; return the fields of its fact, by id."""
+        allowed = limits.get_descriptor_limit(10000) - SPARE_DESCRIPTORS
+        self.jobs = min(jobs or 2 * (os.cpu_count() or 1), max(1, allowed))
+        limit = DEADLINE * self.measure_slowness() if deadline is None else deadline
+        # Below the probe's own limit, so that the reason names a compiler that hangs.
         compiler.patience = 0.8 * limit
-        samples = self.ask(_grouped(probes.values()) * repeat, limit)
+        samples = self.ask(_group(probes.values()) * repeat, limit)
         self.stop_if_asked()
-        facts = (_agreed(samples[id]) for id in probes)
+        facts = (_merge(samples[id]) for id in probes)
         return {
             fact.id: (
                 fact.id,
@@ -187,8 +188,8 @@ class Pool:
             for fact in facts
         }
 
-    def slowness(self) -> float:
-        """Return how many times slower than CALIBRATED a child is made and reaped here, or 1."""
+    def measure_slowness(self) -> float:
+        """Return how many times slower than CALIBRATED this machine makes a child; at least 1."""
         started = time.monotonic()
         try:
             pid = os.fork()
@@ -220,30 +221,30 @@ class Pool:
                 for fact in found:
                     facts.setdefault(fact.id, []).append(fact)
                     done += 1
-                    self.say("progress", (done, total, fact.id))
+                    self.send("progress", (done, total, fact.id))
 
     def _start_some(
         self, selector: selectors.BaseSelector, waiting: list[list[Probe]], limit: float
     ) -> list[Fact]:
-        """Start as many as may run at once.  Return the facts of those that cannot be started."""
+        """Start as many probes as may run at once; return the facts of those that cannot start."""
         tried_alone = False
         while waiting and len(self.running) < self.jobs:
             probes = waiting.pop()
             try:
                 started = self._start(probes, limit)
             except OSError as error:
-                why = _limit_of(error)
+                why = _name_limit(error)
                 if not why:
                     raise
                 if not self.running:
                     if not tried_alone:
-                        # Perhaps it was what an earlier one left that took all there is.
+                        # Perhaps processes that an earlier probe left took everything.
                         end_strays(set())
                         waiting.append(probes)
                         tried_alone = True
                         continue
-                    return [_failed(probe, BLOCKED, why, 0.0) for probe in probes]
-                # Fewer at once, then: one that ends makes room for the next.
+                    return [_make_failed(probe, BLOCKED, why, 0.0) for probe in probes]
+                # Run fewer at once: one that ends makes room for the next.
                 waiting.append(probes)
                 self.jobs = len(self.running)
                 break
@@ -253,7 +254,7 @@ class Pool:
     def _await_some(
         self, selector: selectors.BaseSelector, waiting: list[list[Probe]]
     ) -> list[Fact]:
-        """Wait until something happens.  Return the facts of what ended, if anything did."""
+        """Wait until something happens; return the facts of the processes that ended."""
         first = min(running.deadline for running in self.running.values())
         for key, _ in selector.select(max(0.0, first - time.monotonic())):
             if key.fd == self.lifeline:
@@ -265,18 +266,18 @@ class Pool:
         found: list[Fact] = []
         now = time.monotonic()
         for running in list(self.running.values()):
-            if not running.over and now < running.deadline:
+            if not running.is_over and now < running.deadline:
                 continue
             with contextlib.suppress(KeyError):
                 selector.unregister(running.answer)
             for fact in self._end(running):
                 if running.crowded and fact.reason in _SHARED_LIMITS:
-                    # Perhaps it was the others that took all there is: once more, with fewer.
+                    # Perhaps the others took everything: try again, with fewer.
                     self.jobs = max(1, min(self.jobs, len(self.running) + 1) // 2)
                     waiting.insert(0, [p for p in running.probes if p.id == fact.id])
                 else:
                     found.append(fact)
-            # One that failed took these with it: they are asked anew.
+            # A probe that failed ended the process of these too: ask them again.
             left = running.probes[len(running.facts) :]
             if left:
                 waiting.append(left)
@@ -306,7 +307,7 @@ class Pool:
             for each in self.running.values():
                 each.crowded = True
         if not self.reaper:
-            self.say("group", pid)
+            self.send("group", pid)
         return running
 
     def _new_scratch(self) -> str:
@@ -322,11 +323,11 @@ class Pool:
             return
         running.take(data)
         if not data:
-            # Its end of the pipe is closed; its death, if it is one, wakes us by SIGCHLD.
+            # The other end is closed; if the process has died, SIGCHLD wakes the loop.
             selector.unregister(running.answer)
 
     def _reap(self) -> None:
-        """Reap every child that has ended: probes' processes, and orphans that came to us."""
+        """Reap every child that has ended: probes' processes, and adopted orphans."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -336,16 +337,16 @@ class Pool:
                     self.running[pid].status = status
 
     def _end(self, running: _Running) -> list[Fact]:
-        """End whatever is left of the process.  Return what came of its probes.
+        """End whatever is left of the process; return the facts of its probes.
 
-        The last of the facts may be that of a probe that failed, and ended the process.
+        The last fact may be that of a probe that failed and ended the process.
         """
         elapsed = 1000 * (time.monotonic() - running.started)
         killed = running.status is None
         if libc.FREEBSD and self.reaper:
-            libc.reaper_kill(signal.SIGKILL, running.pid)
+            libc.kill_descendants(signal.SIGKILL, running.pid)
         for kill in (os.killpg, os.kill):
-            # The group even where its leader is gone; the process even before it leads a group.
+            # The group even if its leader is gone; the process even before it leads a group.
             if kill is os.killpg or killed:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     kill(running.pid, signal.SIGKILL)
@@ -353,24 +354,26 @@ class Pool:
             _, running.status = os.waitpid(running.pid, 0)
         del self.running[running.pid]
         if not self.reaper:
-            self.say("group", running.pid)
+            self.send("group", running.pid)
         self._take_rest(running)
-        # FreeBSD's reaper_kill() above has found them already.
+        # On FreeBSD kill_descendants() above has already found them.
         left_early = not libc.FREEBSD and (
             len(running.facts) < len(running.probes)
             or any(fact.status in (BLOCKED, BROKEN) for fact in running.facts)
         )
-        if left_early or not _closed(running.answer) or _has_members(running.pid):
+        if left_early or not _is_closed(running.answer) or _has_members(running.pid):
             end_strays(set(self.running))
         os.close(running.answer)
         if not is_untouched(running.scratch):
             remove(running.scratch)
         else:
-            # Making a folder and removing it takes the disk longer than the probe.
+            # Making and removing a folder would take longer than the probe.
             self.free.append(running.scratch)
-        if not running.spoiled and len(running.facts) < len(running.probes):
+        if not running.is_spoiled and len(running.facts) < len(running.probes):
             failed = running.probes[len(running.facts)]
-            running.facts.append(_failed(failed, *_failure(running, killed, elapsed), elapsed))
+            running.facts.append(
+                _make_failed(failed, *_explain_failure(running, killed, elapsed), elapsed)
+            )
         return running.facts
 
     def _take_rest(self, running: _Running) -> None:
@@ -392,8 +395,8 @@ _SHARED_LIMITS = (
 """Limits that probes which run at once share."""
 
 
-def _limit_of(error: OSError) -> str:
-    """Return which limit kept a process from being started; empty if none did."""
+def _name_limit(error: OSError) -> str:
+    """Return the reason if a limit kept a process from being started, otherwise nothing."""
     return (
         refusals.PROCESSES
         if error.errno == errno.EAGAIN
@@ -401,10 +404,10 @@ def _limit_of(error: OSError) -> str:
     )
 
 
-def _grouped(probes: Iterable[Probe]) -> list[list[Probe]]:
-    """The probes that are asked in one process: the light ones of a family, each other alone.
+def _group(probes: Iterable[Probe]) -> list[list[Probe]]:
+    """Return the probes of each process: the light ones of a family together, the others alone.
 
-    The largest groups come first, lest all others wait for one at the end.
+    The largest groups come first, so that the report does not wait for one of them at the end.
     """
     groups: list[list[Probe]] = []
     light: dict[str, list[Probe]] = {}
@@ -418,25 +421,25 @@ def _grouped(probes: Iterable[Probe]) -> list[list[Probe]]:
     return sorted(groups, key=len, reverse=True)
 
 
-def _failed(probe: Probe, status: str, reason: str, elapsed: float) -> Fact:
+def _make_failed(probe: Probe, status: str, reason: str, elapsed: float) -> Fact:
     return Fact(probe.id, status, None, probe.scope, None, reason, elapsed)
 
 
-def _fact(probe: Probe, line: bytes, elapsed: float) -> Fact:
-    """The fact in a line that a probe's process wrote."""
+def _read_fact(probe: Probe, line: bytes, elapsed: float) -> Fact:
+    """Return the fact in a line that a probe's process wrote."""
     try:
         document = json.loads(line)
         if document.pop("id") != probe.id:
-            raise ValueError("it is another's")
+            raise ValueError("it belongs to another probe")
         document.update(scope=probe.scope, milliseconds=elapsed)
         document.setdefault("value", None)
         return Fact.from_json(probe.id, document)
     except (ValueError, AttributeError, LookupError, TypeError) as error:
-        return _failed(probe, BROKEN, f"its answer could not be read: {error}", elapsed)
+        return _make_failed(probe, BROKEN, f"its answer could not be read: {error}", elapsed)
 
 
-def _failure(running: _Running, killed: bool, elapsed: float) -> tuple[str, str]:
-    """Why a process ended without an answer, as a status and a reason."""
+def _explain_failure(running: _Running, killed: bool, elapsed: float) -> tuple[str, str]:
+    """Return the status and the reason of a probe whose process ended without an answer."""
     if len(running.text) > LARGEST_ANSWER:
         return BROKEN, f"its answer is longer than {LARGEST_ANSWER} bytes"
     if killed:
@@ -444,16 +447,16 @@ def _failure(running: _Running, killed: bool, elapsed: float) -> tuple[str, str]
     assert running.status is not None
     if os.WIFSIGNALED(running.status) and os.WTERMSIG(running.status) == signal.SIGXCPU:
         return BLOCKED, refusals.PROCESSOR_TIME
-    return BROKEN, f"its process {ending(running.status)} without an answer"
+    return BROKEN, f"its process {describe_ending(running.status)} without an answer"
 
 
-def _agreed(facts: list[Fact]) -> Fact:
-    """One fact of many samples: the first if all answer alike, else `unstable`."""
+def _merge(facts: list[Fact]) -> Fact:
+    """Return one fact for many samples: the first if all are equal, otherwise `unstable`."""
     answers = [(fact.status, type(fact.value), fact.value) for fact in facts]
     if len(set(answers)) == 1:
         return facts[0]
-    said = ", ".join(show(fact.value) if fact.measured else fact.status for fact in facts)
-    reason = f"{len(facts)} times asked, it answered {said}"
+    answered = ", ".join(show(fact.value) if fact.measured else fact.status for fact in facts)
+    reason = f"{len(facts)} times asked, it answered {answered}"
     first = facts[0]
     return Fact(first.id, UNSTABLE, None, first.scope, None, reason, first.milliseconds)
 
@@ -465,7 +468,7 @@ def _drain(descriptor: int) -> None:
 
 
 def _has_members(group: int) -> bool:
-    """Whether a process group whose leader was reaped has members yet, if only zombies."""
+    """Return whether a group whose leader was reaped still has members, even only zombies."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -475,8 +478,8 @@ def _has_members(group: int) -> bool:
     return True
 
 
-def _closed(descriptor: int) -> bool:
-    """Whether nobody holds the other end of this non-blocking pipe any more."""
+def _is_closed(descriptor: int) -> bool:
+    """Return whether every process has closed the other end of this non-blocking pipe."""
     try:
         return not os.read(descriptor, 1)
     except BlockingIOError:

@@ -1,8 +1,8 @@
-"""What an error says: the platform's own answer, a limit of this machine, or a sandbox's refusal.
+"""Tell apart the platform's answer, a limit of this machine, and a sandbox's refusal.
 
-A fact is the platform's answer.  A limit (ulimit, a full disk) and a sandbox (a seccomp filter, a
-security module, a jail) answer for themselves: their errors make the fact `blocked`, with the
-limit or the sandbox named.  This is the one place that tells them apart.
+A fact is the platform's answer.  An error from a limit (ulimit, a full disk) or a sandbox (a
+seccomp filter, a security module, a jail) says nothing of the platform: it makes the fact
+`blocked`, and the reason names the limit or the sandbox.  Only this module tells them apart.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ LIMITS = {
     errno.EFBIG: "only short files are allowed: raise ulimit -f",
     errno.ENOMEM: "too little memory is allowed or left: raise ulimit -v, or end other programs",
 }
-"""Errors that no probe asks for without expecting them, and what to do about each."""
+"""Errors that only a limit causes unless the probe expects them, and what to do about each."""
 PROCESSES = "too few processes are allowed or left: raise ulimit -u, or the container's limit"
-"""fork() failed with EAGAIN: RLIMIT_NPROC, a cgroup's pids.max, or the system's own limit."""
+"""For EAGAIN of fork(): RLIMIT_NPROC, a cgroup's pids.max, or the system's own limit."""
 
 PROCESSOR_TIME = "too little processor time is allowed: raise ulimit -t"
-"""A process was killed by SIGXCPU."""
+"""For a process that SIGXCPU killed."""
 
-# The refusals that POSIX or the manual gives a call of its own, and a probe may ask for.
-_OWN = {
+# Refusals that POSIX or the manual documents for a call, and that a probe may measure.
+_DOCUMENTED = {
     "bind": (errno.EACCES,),
     "connect": (errno.EACCES, errno.EPERM),
     "fchmod": (errno.EPERM,),
@@ -53,19 +53,19 @@ _OWN = {
 _REFUSALS = (errno.EPERM, errno.EACCES, errno.ENOSYS)
 
 
-def seccomp_filter() -> bool:
+def has_seccomp_filter() -> bool:
     """Return whether a seccomp filter decides which calls reach the kernel (seccomp(2) Linux)."""
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
-            return _asked_seccomp()
+            return _ask_prctl()
         with open("/proc/self/status", "rb") as status:
             return any(line.split() == [b"Seccomp:", b"2"] for line in status)
     except OSError:
-        return _asked_seccomp()
+        return _ask_prctl()
 
 
-def _asked_seccomp() -> bool:
-    """Return what prctl() says of it, without a /proc; that it is refused says the same."""
+def _ask_prctl() -> bool:
+    """Return whether prctl() reports a filter or is itself refused, for when there is no /proc."""
     prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
     if prctl is None:
         return False
@@ -76,17 +76,17 @@ def _asked_seccomp() -> bool:
 _PR_GET_SECCOMP = 21  # include/uapi/linux/prctl.h
 
 
-def refusal(number: Optional[int], call: str) -> Union[Blocked, Unsupported, None]:
+def explain_errno(number: Optional[int], call: str) -> Union[Blocked, Unsupported, None]:
     """Return why the error ``number`` of ``call`` is not the platform's answer; None if it is."""
-    if number not in (*_REFUSALS, errno.EAFNOSUPPORT) or number in _OWN.get(call, ()):
+    if number not in (*_REFUSALS, errno.EAFNOSUPPORT) or number in _DOCUMENTED.get(call, ()):
         return None
-    if number in (errno.ENOSYS, errno.EAFNOSUPPORT) and not seccomp_filter():
+    if number in (errno.ENOSYS, errno.EAFNOSUPPORT) and not has_seccomp_filter():
         return Unsupported(f"the kernel has no {call}()") if number == errno.ENOSYS else None
-    return Blocked(f"{call}() is refused with {errno.errorcode[number]} {_by_whom()}")
+    return Blocked(f"{call}() is refused with {errno.errorcode[number]} {_name_sandbox()}")
 
 
-def unexpected(error: BaseException) -> Union[Blocked, Unsupported, None]:
-    """Return why a probe that met ``error`` unasked has no answer; None for a fault of its own."""
+def explain(error: BaseException) -> Union[Blocked, Unsupported, None]:
+    """Return why a probe that did not expect ``error`` has no answer; None if it is a fault."""
     if isinstance(error, (Blocked, Unsupported)):
         return error
     if isinstance(error, MemoryError):
@@ -97,16 +97,16 @@ def unexpected(error: BaseException) -> Union[Blocked, Unsupported, None]:
         return Blocked(LIMITS[error.errno])
     if error.errno == errno.ENOENT and error.filename == os.devnull:
         return Blocked(f"needs {os.devnull}, which is not here: mount /dev")
-    if error.errno == errno.EAFNOSUPPORT and not seccomp_filter():
+    if error.errno == errno.EAFNOSUPPORT and not has_seccomp_filter():
         return Unsupported("the kernel has no sockets of this family")
-    if error.errno == errno.ENOSYS and not seccomp_filter():
+    if error.errno == errno.ENOSYS and not has_seccomp_filter():
         return Unsupported("the kernel lacks a call that this needs")
     if error.errno in (*_REFUSALS, errno.EAFNOSUPPORT):
         of = f" of {os.fsdecode(error.filename)}" if error.filename else ""
-        return Blocked(f"{errno.errorcode[error.errno]}{of} {_by_whom()}")
+        return Blocked(f"{errno.errorcode[error.errno]}{of} {_name_sandbox()}")
     return None
 
 
-def _by_whom() -> str:
-    who = "the seccomp filter in force" if seccomp_filter() else "a sandbox or security module"
-    return f"by {who}: run the lab outside it to measure this"
+def _name_sandbox() -> str:
+    name = "the seccomp filter in force" if has_seccomp_filter() else "a sandbox or security module"
+    return f"by {name}: run the lab outside it to measure this"

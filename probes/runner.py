@@ -1,8 +1,8 @@
-"""Ask every probe, each in a process of its own, and leave nothing behind.
+"""Ask every probe, each in its own process, and leave nothing behind.
 
 Two processes look after the probes.  The caller's process forks the runner, which starts, watches
-and ends the probes' processes (see `pool`), and waits for its report.  Each learns of the other's
-death by the end of a pipe and cleans up in its place, so nothing is left whichever is killed.  Both
+and ends the probes' processes (see `pool`), and waits for its report.  Each sees the other's
+death as the end of a pipe and cleans up for it, so nothing is left whichever is killed.  Both
 become the reaper of orphans if the platform has one (Linux, FreeBSD), so that a process a probe
 leaves behind is found and killed too.
 """
@@ -18,11 +18,11 @@ from typing import Any, Callable, NoReturn, Optional
 
 from . import lens, libc, limits, refusals
 from .fact import Fact
-from .harness import ending
-from .pool import Pool, Stopped, all_of
+from .harness.children import describe_ending
+from .pool import Pool, Stopped, run_all
 from .probe import Probe
-from .sandbox import described
-from .strays import end_strays, remove, scratch_folder
+from .sandbox import describe_error
+from .strays import end_strays, make_scratch_folder, remove
 
 Progress = Callable[[int, int, str], None]
 """Receives how many probes are done, of how many, and the id of the last."""
@@ -38,51 +38,51 @@ def run(
 ) -> dict[str, Fact]:
     """Ask every probe and return its fact, by id.
 
-    ``jobs`` run at once (default: enough to wait in parallel; fewer where a limit allows no
-    more).  ``deadline`` is seconds a probe; without one it is DEADLINE, stretched on a slow
-    machine.  Each is asked ``repeat`` times; one that does not always answer the same is
-    ``unstable``.  Must be called in the main thread of a process that has no other threads and
-    no children of its own, as `probes.measure` arranges.  Raises OSError if the runner cannot
-    be started, or ends without its report.
+    ``jobs`` probes run at once: by default enough to wait in parallel, and fewer if a limit
+    allows no more.  ``deadline`` is in seconds per probe; by default it is DEADLINE, longer on
+    a slow machine.  Each probe is asked ``repeat`` times; if its answers differ the fact is
+    ``unstable``.  Call this in the main thread of a process without other threads and children,
+    as `probes.measure` does.  Raises OSError if the runner cannot be started, or ends without
+    its report.
     """
-    asked = _Asked(progress)
-    with asked.prepared():
-        lens.look(asked.folder)
-        asked.start(lambda runner: runner.measure(probes, jobs, deadline, repeat))
-        facts = asked.hear()
+    caller = _Caller(progress)
+    with caller.prepare():
+        lens.look(caller.folder)
+        caller.start(lambda runner: runner.measure(probes, jobs, deadline, repeat))
+        facts = caller.receive()
     return {id: Fact(*fact) for id, fact in facts.items()}
 
 
-class _Asked:
-    """The caller's process: it starts the runner, and ends what a dead runner leaves."""
+class _Caller:
+    """The caller's process, which starts the runner and ends what a dead runner leaves."""
 
     def __init__(self, progress: Optional[Progress]) -> None:
         self.progress = progress
         self.folder = ""
         self.runner = 0
-        self.word = -1
-        """The pipe on which the runner's messages are read."""
+        self.messages = -1
+        """The pipe from which the runner's messages are read."""
         self.lifeline = -1
-        """A pipe whose end tells the runner that this process has ended."""
+        """A pipe by whose end the runner sees that this process has ended."""
         self.groups: set[int] = set()
-        """Process groups of the running probes, on a platform that has no reaper."""
+        """Process groups of the running probes, on a platform without reapers."""
         self.signalled = 0
 
     @contextlib.contextmanager
-    def prepared(self) -> Iterator[None]:
+    def prepare(self) -> Iterator[None]:
         """Make the scratch folder, pass signals on to the runner, and clean up at the end."""
         libc.become_reaper()
         old_handlers = {
             signum: signal.signal(signum, self._pass_on)
             for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            # nohup(1) asked for SIGHUP to stay ignored, and a shell for SIGINT in the background.
+            # nohup(1) wants SIGHUP to stay ignored, as a shell wants SIGINT in the background.
             if signal.getsignal(signum) != signal.SIG_IGN
         }
         if signal.getsignal(signal.SIGCHLD) != signal.SIG_DFL:
-            # If the caller ignores it, the kernel throws the statuses of children away.
+            # If it is ignored, the kernel discards the statuses of children.
             old_handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         old_mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, set(old_handlers))
-        # With another umask the lab might not be allowed into its own folder.
+        # With the caller's umask the lab might not be able to enter its own folder.
         old_umask = os.umask(0o022)
 
         def restore() -> None:
@@ -91,8 +91,8 @@ class _Asked:
             signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
             os.umask(old_umask)
 
-        with limits.no_core_files(), all_of(restore, self._end):
-            self.folder = scratch_folder()
+        with limits.forbid_core_files(), run_all(restore, self._end):
+            self.folder = make_scratch_folder()
             yield
         self._raise_if_signalled()
 
@@ -114,12 +114,12 @@ class _Asked:
             raise SystemExit(128 + self.signalled)
 
     def start(self, work: Callable[[Pool], dict[str, Any]]) -> None:
-        """Fork the runner, which says what ``work`` returns."""
+        """Fork the runner, which sends what ``work`` returns."""
         self._raise_if_signalled()
         reading, writing = os.pipe()
         held, lifeline = os.pipe()
-        # A signal between the fork and the record of it must reach both processes.
-        with _held():
+        # A signal between the fork and its record must reach both processes.
+        with _block_signals():
             try:
                 runner = os.fork()
             except BlockingIOError:
@@ -129,36 +129,36 @@ class _Asked:
             self.runner = runner
         os.close(held)
         os.close(writing)
-        self.word, self.lifeline = reading, lifeline
+        self.messages, self.lifeline = reading, lifeline
 
-    def hear(self) -> dict[str, Any]:
-        """Return the runner's report.  Raise OSError if it ends without one, or says it failed."""
-        with open(self.word, "rb", closefd=False) as words:
+    def receive(self) -> dict[str, Any]:
+        """Return the runner's report.  Raise OSError if the runner fails or ends without one."""
+        with open(self.messages, "rb", closefd=False) as messages:
             while True:
                 try:
-                    kind, told = marshal.load(words)
+                    kind, content = marshal.load(messages)
                 except (EOFError, ValueError, TypeError):
                     break
                 if kind == "done":
-                    return dict(told)
+                    return dict(content)
                 if kind == "failed":
-                    raise OSError(None, told)
+                    raise OSError(None, content)
                 if kind == "progress" and self.progress:
-                    self.progress(*told)
+                    self.progress(*content)
                 elif kind == "group":
-                    self.groups ^= {told}
+                    self.groups ^= {content}
         self._raise_if_signalled()
         _, status = os.waitpid(self.runner, 0)
         self.runner = 0
-        raise OSError(None, f"the lab's runner {ending(status)}; nothing is left running")
+        raise OSError(None, f"the lab's runner {describe_ending(status)}; nothing is left running")
 
     def _end(self) -> None:
-        """Wait until the runner has ended, and end whatever a killed one left."""
+        """Wait until the runner has ended, and end whatever a killed runner left."""
         if self.lifeline >= 0:
             os.close(self.lifeline)
-            os.close(self.word)
+            os.close(self.messages)
         if self.runner:
-            # It ends by itself: it has sent its report, or sees the end of the lifeline.
+            # It ends without a signal: it has sent its report, or sees the lifeline's end.
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self.runner, 0)
             self.runner = 0
@@ -171,7 +171,7 @@ class _Asked:
 
 
 @contextlib.contextmanager
-def _held() -> Iterator[None]:
+def _block_signals() -> Iterator[None]:
     """Block the signals that end the lab."""
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -184,24 +184,24 @@ def _held() -> Iterator[None]:
 def _run(
     work: Callable[[Pool], dict[str, Any]],
     folder: str,
-    word: int,
+    messages: int,
     lifeline: int,
     others: Iterable[int],
 ) -> NoReturn:
-    """In the child: be the runner, say what came of ``work``, and end."""
+    """In the child: be the runner, send the result of ``work``, and exit."""
     try:
         for end in others:
             os.close(end)
-        runner = Pool(folder, word, lifeline)
-        told: Optional[tuple[str, Any]] = None
+        runner = Pool(folder, messages, lifeline)
+        message: Optional[tuple[str, Any]] = None
         try:
-            with runner.prepared():
-                told = ("done", work(runner))
+            with runner.prepare():
+                message = ("done", work(runner))
         except Stopped:
-            told = None
+            message = None
         except BaseException as error:
-            told = ("failed", str(refusals.unexpected(error) or described(error)))
-        if told:
-            runner.say(*told)
+            message = ("failed", str(refusals.explain(error) or describe_error(error)))
+        if message:
+            runner.send(*message)
     finally:
         os._exit(0)

@@ -1,4 +1,4 @@
-"""The child's side of a probe: it leaves the lab's surroundings behind, answers, and ends."""
+"""The child's side of a probe: leave the lab's surroundings, answer, and exit."""
 
 from __future__ import annotations
 
@@ -17,57 +17,57 @@ from .probe import Blocked, Probe, Sample, Unsupported
 def answer_all(
     probes: list[Probe], scratch: str, writing: int, changed: Iterable[int], runner: int
 ) -> None:
-    """In the child: leave the lab's surroundings behind, answer, and end."""
+    """In the child: leave the lab's surroundings, write each probe's answer, and exit."""
     code = 1
     kept = writing
     parent = os.getpid()
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
-        # A probe begins as a program does: nothing blocked, and every disposition the default
-        # but those Python itself sets (SIGPIPE and SIGXFSZ ignored).
+        # A probe starts as a program does: nothing blocked, and every disposition the default
+        # except those that Python sets (SIGPIPE and SIGXFSZ ignored).
         for signum in changed:
             signal.signal(signum, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         with contextlib.suppress(Unsupported, Blocked, OSError):
-            libc.die_with_parent(signal.SIGKILL)
+            libc.request_death_signal(signal.SIGKILL)
         if os.getppid() != runner:
-            return  # It ended before it could be asked to take this process along.
+            return  # The runner ended before this process asked for a signal at its death.
         libc.become_reaper()
         os.chdir(scratch)
-        # Through a number out of the way, as `writing` may be 3 or the null device's.
+        # Keep a number above 2, because the null device gets 0, 1 and 2.
         os.set_inheritable(writing, False)
         kept = os.dup(writing) if writing < 3 else writing
-        # First, as what comes next needs descriptors, of which perhaps few are allowed.
+        # Before the rest, which needs descriptors: perhaps only a few are allowed.
         os.closerange(3, kept)
-        # One system call on Linux and FreeBSD however many; elsewhere a loop that must end.
-        os.closerange(kept + 1, min(limits.descriptors(65536), 65536))
-        _lead_nowhere(0, 1, 2)
+        # On Linux and FreeBSD this is one system call; elsewhere a loop, which must be short.
+        os.closerange(kept + 1, min(limits.get_descriptor_limit(65536), 65536))
+        _redirect_to_nothing(0, 1, 2)
         os.umask(0o022)
         for probe in probes:
-            document = {"id": probe.id, **answer(probe)}
+            document = {"id": probe.id, **ask(probe)}
             if os.getpid() != parent:
-                return  # A child of the probe's that came back from it.
-            _tell(kept, document)
+                return  # This is a child of the probe that returned from it.
+            _write_answer(kept, document)
         code = 0
     except OSError as error:
-        # A limit kept it from so much as beginning.
+        # A limit kept the process from preparing itself.
         if os.getpid() == parent:
             for probe in probes:
-                _tell(kept, {"id": probe.id, **_without_value(error)})
+                _write_answer(kept, {"id": probe.id, **_explain_error(error)})
             code = 0
     finally:
         os._exit(code)
 
 
-def _tell(writing: int, document: dict[str, Any]) -> None:
+def _write_answer(writing: int, document: dict[str, Any]) -> None:
     text = json.dumps(document).encode() + b"\n"
     while text:
         text = text[os.write(writing, text) :]
 
 
-def _lead_nowhere(*descriptors: int) -> None:
-    """Have reading from them find the end, and writing to them be forgotten."""
+def _redirect_to_nothing(*descriptors: int) -> None:
+    """Let the descriptors read end of file, and discard what is written to them."""
     nothing = run_program.open_nothing()
     for descriptor in descriptors:
         os.dup2(nothing, descriptor)
@@ -75,27 +75,27 @@ def _lead_nowhere(*descriptors: int) -> None:
         os.close(nothing)
 
 
-def answer(probe: Probe) -> dict[str, Any]:
+def ask(probe: Probe) -> dict[str, Any]:
     try:
-        lens.numbers()
+        lens.check_numbers()
         value = probe()
     except BaseException as error:
-        return _without_value(error)
+        return _explain_error(error)
     if isinstance(value, Sample):
         return {"status": MEASURED, "value": value.value, "raw": value.raw}
     return {"status": MEASURED, "value": value}
 
 
-def _without_value(error: BaseException) -> dict[str, Any]:
-    why = refusals.unexpected(error)
+def _explain_error(error: BaseException) -> dict[str, Any]:
+    why = refusals.explain(error)
     if why:
         status = BLOCKED if isinstance(why, Blocked) else UNSUPPORTED
         return {"status": status, "reason": str(why)}
-    return {"status": BROKEN, "reason": described(error)}
+    return {"status": BROKEN, "reason": describe_error(error)}
 
 
-def described(error: BaseException) -> str:
-    """What went wrong and where, in one line."""
+def describe_error(error: BaseException) -> str:
+    """Return what went wrong and where, in one line."""
     where = ""
     trace = error.__traceback__
     while trace:
@@ -105,8 +105,8 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{where}".replace("\n", " ")
 
 
-def dispositions() -> list[int]:
-    """The signals that a caller ignores or this process handles, but those Python ignores."""
+def list_changed_signals() -> list[int]:
+    """Return the signals that are ignored or handled here, except those that Python ignores."""
     known = (signal.SIG_DFL, None)
     python = (signal.SIGPIPE, signal.SIGXFSZ)
     return [

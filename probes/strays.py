@@ -11,35 +11,35 @@ from . import lens, libc, run_program
 from .probe import Blocked, Unsupported
 
 
-def scratch_folder() -> str:
-    """Make a new folder for this run, where temporary files go: ``$TMPDIR``, else /tmp."""
+def make_scratch_folder() -> str:
+    """Make a new folder for this run in ``$TMPDIR``, by default in /tmp; return its path."""
     parent = os.environ.get("TMPDIR") or "/tmp"
-    # Not tempfile: it would quietly go elsewhere, and the file system is part of what is measured.
+    # Not by tempfile, which silently tries other folders: the file system is measured too.
     folder = os.path.join(os.path.realpath(parent), f"probes-{os.getpid()}-{os.urandom(4).hex()}")
     try:
         os.mkdir(folder, 0o700)
     except OSError as error:
-        why = f"no folder can be made there ({error.strerror}): set TMPDIR to another"
+        why = f"cannot make a folder there ({error.strerror}): set TMPDIR to another"
         raise OSError(error.errno, why, parent) from None
     return folder
 
 
 QUEUE_NAME = "message-queue-"
-"""A probe that makes a System V message queue first leaves an empty file of this name and the
-queue's key in its scratch folder: the queue outlives every process, and this is how it is found
-and removed, whenever the probe was killed."""
+"""A System V message queue outlives every process.  A probe that makes one first makes an empty
+file, named by this and the queue's key, in its scratch folder, so that the queue is found and
+removed even if the probe is killed."""
 
 
 def end_strays(running: set[int]) -> None:
-    """Kill the orphans that came to this process: its children that are not ``running``.
+    """Kill the orphans that this process adopted: its children that are not ``running``.
 
-    Each may have children that come to us in turn, so it is done until no child is found, not
-    even one that had ended: its children may have come after the others were listed.
+    Each may have children that this process adopts in turn.  So repeat until no child is found,
+    not even one that had ended: its children may have come after the others were listed.
     """
     for _ in range(1000):
         found = False
         alive = []
-        for pid in lens.children() - running:
+        for pid in lens.list_children() - running:
             with contextlib.suppress(ChildProcessError):
                 if os.waitpid(pid, os.WNOHANG)[0] == 0:
                     alive.append(pid)
@@ -70,7 +70,7 @@ def remove(folder: str) -> None:
             pass
         except OSError as error:
             if error.errno == errno.EBUSY:
-                # A file system that a killed probe had mounted (not on Linux: see harness).
+                # Outside Linux a killed probe may have left a file system mounted.
                 run_program.run(["umount", folder])
         os.chmod(folder, 0o700)
         with os.scandir(folder) as entries:

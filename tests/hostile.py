@@ -1,6 +1,6 @@
 """Probes that misbehave: a test puts this file into a copied lab's catalogue.
 
-Each tells the ids of the processes it makes in ``$TOLD``, so that the test can see them gone.
+Each writes the ids of the processes it makes to ``$TOLD``, so that a test can see them gone.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def stopped() -> None:
 
 
 def leaving(stray: Callable[[], None]) -> None:
-    """Double fork with a session of its own, and wait until the stray runs."""
+    """Fork twice, into a new session, and wait until the stray runs."""
     ours, theirs = socket.socketpair()
     if os.fork() == 0:
         os.setsid()
@@ -136,7 +136,7 @@ def writes_junk() -> bool:
 
 @ask
 def floods() -> bool:
-    """Does it write without an end on everything it can?"""
+    """Does it write endlessly on everything it can?"""
     while True:
         for descriptor in range(256):
             with contextlib.suppress(OSError):
@@ -152,14 +152,14 @@ def killed() -> bool:
 
 @ask
 def kills_its_group() -> bool:
-    """Does it kill whoever is in its group?"""
+    """Does it kill every process of its group?"""
     os.kill(0, signal.SIGTERM)
     return True
 
 
 @ask
 def ends_early() -> bool:
-    """Does it end without a word?"""
+    """Does it exit without an answer?"""
     os._exit(0)
 
 
@@ -183,7 +183,7 @@ def raises() -> bool:
 
 @ask
 def returns_nonsense() -> Any:
-    """Does it return what is no value?"""
+    """Does it return something that is not a value?"""
     return {"a": object()}
 
 
@@ -195,7 +195,7 @@ def returns_a_float() -> Any:
 
 @ask
 def returns_a_novel() -> str:
-    """Does it return more than anyone reads?"""
+    """Does it return more than the lab reads?"""
     return "x" * (4 << 20)
 
 
@@ -215,7 +215,7 @@ def litters() -> bool:
 
 @ask
 def removes_its_scratch() -> bool:
-    """Does it remove the folder it stands in?"""
+    """Does it remove its own working folder?"""
     os.rmdir(os.getcwd())
     return True
 
@@ -241,48 +241,45 @@ def wants() -> bool:
 
 @ask
 def wavers() -> int:
-    """Does it always say the same?"""
+    """Does it always answer the same?"""
     with open(os.environ["TOLD"] + ".count", "ab") as file:
         file.write(b"x")
         return file.tell()
 
 
-# Those that share a process ---------------------------------------------------------
-
-
 @light
 def light_first() -> bool:
-    """Does one before those that fail answer?"""
+    """Does a probe before failing ones answer?"""
     return True
 
 
 @light
 def light_crashes() -> bool:
-    """Does it read address zero in company?"""
+    """Does it read address zero in a shared process?"""
     return crashes()
 
 
 @light
 def light_second() -> bool:
-    """Is one after a crash asked anew?"""
+    """Is one after a crash asked again?"""
     return True
 
 
 @light
 def light_hangs() -> None:
-    """Does it ever answer in company?"""
+    """Does it ever answer in a shared process?"""
     forever()
 
 
 @light
 def light_third() -> bool:
-    """Is one after a hang asked anew?"""
+    """Is one after a hang asked again?"""
     return True
 
 
 @light
 def light_answers_for_the_next() -> bool:
-    """Does it say something in another's name?"""
+    """Does it answer in the name of another probe?"""
     answers = max(map(int, os.listdir("/proc/self/fd")))
     while True:
         with contextlib.suppress(OSError):
@@ -293,5 +290,5 @@ def light_answers_for_the_next() -> bool:
 
 @light
 def light_last() -> bool:
-    """Does one after a lie speak for itself?"""
+    """Does a probe after a false answer answer correctly?"""
     return True

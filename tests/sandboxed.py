@@ -2,8 +2,8 @@
 
     python3 tests/sandboxed.py EPERM close_range,prctl -- python3 -m probes report
 
-The calls are named as in the table below; x86-64 alone.  With ``unknown`` in place of a name every
-call above the last that Linux 5.4 had is refused, as Docker did before 20.10.
+The names of the calls are in the table below, for x86-64 only.  ``unknown`` in place of a name
+refuses every call above the last of Linux 5.4, as Docker did before 20.10.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, FILTER = 22, 38, 2
 
 
-def filter_of(refusal: int, names: list[str]) -> bytes:
-    """Return the program of struct sock_filter that gives ``refusal`` for the calls named."""
+def make_filter(refusal: int, names: list[str]) -> bytes:
+    """Return the program of struct sock_filter that answers the named calls with ``refusal``."""
     program = [(LOAD, 0, 0, 0)]  # The number of the call.
     for name in names:
         if name == "unknown":
             program += [(AT_LEAST, 0, 1, AFTER_5_4), (RETURN, 0, 0, ERRNO | refusal)]
         elif name == "inet6":
-            # socket(AF_INET6, …), as systemd's RestrictAddressFamilies= refuses it.
+            # socket(AF_INET6, …), which systemd's RestrictAddressFamilies= refuses.
             program += [
                 (EQUAL, 0, 4, SOCKET),
                 (LOAD, 0, 0, 16),  # Its first argument.
@@ -61,7 +61,7 @@ def main() -> None:
     """Install the filter and become the program."""
     refusal, names, separator, *command = sys.argv[1:]
     assert separator == "--"
-    program = filter_of(getattr(errno, refusal), names.split(","))
+    program = make_filter(getattr(errno, refusal), names.split(","))
     room = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(room))
     library = ctypes.CDLL(None, use_errno=True)

@@ -1,9 +1,9 @@
-"""Is the lab steady?  Runs the whole report N times on a machine kept busy.
+"""Run the whole report N times on a busy machine, and see whether it is the same each time.
 
     python3 tests/steadiness.py [--runs 100] [--busy 4]
 
-Exit status 0 when every run gave an equal set of inherent facts and no probe
-failed, else 1 with each fact that varied.
+Exit status 0 if the inherent facts were the same in every run and no probe failed, otherwise 1;
+each fact that varied is printed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from probes.fact import FAULTS, INHERENT  # noqa: E402
 
 
 def spin() -> None:
-    """Keep one processor busy until ended."""
+    """Keep one processor busy until this process is killed."""
     while True:
         pass
 
 
 def main() -> int:
-    """Run, compare, print what varied."""
+    """Run the reports, compare them, and print the facts that varied."""
     parser = argparse.ArgumentParser(description="is the lab steady?")
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--busy", type=int, default=4, help="processes that keep the machine busy")

@@ -87,12 +87,12 @@ def test_a_stand_in_is_used_in_no_way() -> None:
 def test_a_constant_that_python_lacks_says_something_of_the_platform_in_cpython_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert absent.constant(socket, "SOCK_STREAM") == socket.SOCK_STREAM
+    assert absent.get_constant(socket, "SOCK_STREAM") == socket.SOCK_STREAM
     with pytest.raises(Unsupported, match="has no SO_NOTHING"):
-        absent.constant(socket, "SO_NOTHING")
+        absent.get_constant(socket, "SO_NOTHING")
     monkeypatch.setattr(sys.implementation, "name", "pypy")
     with pytest.raises(Blocked, match=r"module socket does not know SO_NOTHING: run .* CPython"):
-        absent.constant(socket, "SO_NOTHING")
+        absent.get_constant(socket, "SO_NOTHING")
 
 
 def test_stand_ins_are_for_the_catalogue_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A compiler that is not there, or does not work, is one clear reason."""
+"""A compiler that is missing or does not work gives one clear reason."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PROGRAM = "int main(void) { return 0; }\n"
 
 @pytest.fixture(autouse=True)
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder where the compiler runs; the search for one begins anew."""
+    """Yield a folder where the compiler runs; the next search for a compiler starts afresh."""
     (tmp_path / "scratch").mkdir()
     monkeypatch.chdir(tmp_path / "scratch")
-    compiler._found.cache_clear()
+    compiler._find.cache_clear()
     yield tmp_path
     monkeypatch.undo()
-    compiler._found.cache_clear()
+    compiler._find.cache_clear()
 
 
 def script(path: Path, text: str, mode: int = 0o755) -> str:
@@ -45,9 +45,9 @@ def test_a_compiler_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path:
         assert why(monkeypatch, cc) == (
             f"CC is set to '{cc}': no such program; unset CC or name a compiler"
         )
-        assert compiler.command() == ()
-        assert compiler.version() == ""
-        compiler._found.cache_clear()
+        assert compiler.find_command() == ()
+        assert compiler.get_version() == ""
+        compiler._find.cache_clear()
     monkeypatch.setenv("PATH", "/nonexistent")
     for cc in ("", " "):
         assert why(monkeypatch, cc) == "needs a C compiler: install cc, gcc or clang, or set CC"
@@ -70,7 +70,7 @@ def test_a_compiler_whose_interpreter_is_missing(
 ) -> None:
     cc = script(tmp_path / "cc", "#!/nonexistent/sh\n")
     assert why(monkeypatch, cc) == (f"the C compiler {cc} cannot be run: No such file or directory")
-    compiler._found.cache_clear()
+    compiler._find.cache_clear()
     cc = script(tmp_path / "cc", "\0no format\n")
     assert why(monkeypatch, cc) == f"the C compiler {cc} cannot be run: Exec format error"
 
@@ -78,8 +78,8 @@ def test_a_compiler_whose_interpreter_is_missing(
 def test_a_compiler_that_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cc = script(tmp_path / "cc", "#!/bin/sh\nkill -9 $$\n")
     assert why(monkeypatch, cc) == f"the C compiler {cc} does not work here: was killed by SIGKILL"
-    compiler._found.cache_clear()
-    # Of gcc, the driver lives and tells; a smaller program compiles.
+    compiler._find.cache_clear()
+    # Of gcc only a part is killed: the driver reports it, and a smaller program compiles.
     said = "cc: fatal error: Killed signal terminated program cc1"
     cc = script(
         tmp_path / "cc",
@@ -110,7 +110,7 @@ def test_a_relative_path_is_of_the_folder_where_the_lab_began(
     script(scratch / "mycc", "#!/bin/sh\n")
     monkeypatch.setattr(compiler, "_STARTED_IN", str(scratch))
     monkeypatch.setenv("CC", "./mycc -O1")
-    assert compiler.command() == (os.path.join(scratch, "./mycc"), "-O1")
+    assert compiler.find_command() == (os.path.join(scratch, "./mycc"), "-O1")
 
 
 def test_the_report_says_it() -> None:

@@ -1,4 +1,4 @@
-"""What a report says of its platform is looked up, not assumed: change it and it changes."""
+"""A report's description of its platform is looked up: if the platform changes, it changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other systems lack, hidden here: their paths run too, and nothing is answered wrongly."""
+"""Hide what other systems lack, so that their code runs too: no answer is wrong."""
 
 from __future__ import annotations
 
@@ -14,25 +14,23 @@ import pytest
 
 from probes import Report
 from probes.fact import BLOCKED, FAULTS
-from tests.catalogue.test_signals import FLIPS
+from tests.catalogue.test_signals import SHIMS
 from tests.test_runner import Lab
 from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, run_lab, shim
-
-# Functions and names -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Without:
-    """What a world lacks, and the facts that then answer otherwise."""
+    """What a world lacks, and the facts whose answers differ then."""
 
     python: Sequence[str] = ()
-    """Names of Python's modules, which a platform that lacks the thing does not define."""
+    """Names in Python's modules, which a platform that lacks the thing does not define."""
     symbols: Sequence[str] = ()
-    """Functions that the C library does not have for who looks for them by name."""
+    """Functions that the C library does not have if they are looked up by name."""
     refused: Sequence[str] = ()
-    """Functions that give ENOSYS to everyone, Python's own modules too."""
+    """Functions that fail with ENOSYS, also when Python's modules call them."""
     source: str = ""
-    """More C for the library that is preloaded."""
+    """More C source for the library that is preloaded."""
     changed: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -107,7 +105,7 @@ _FENCED = (
     "sockets.v4mapped_default",
     "sockets.v4mapped_dual",
 )
-"""Facts that need packets to be worked off in the order in which they were sent."""
+"""Facts that need packets to be processed in the order in which they were sent."""
 
 _WITHOUT: dict[str, _Without] = {
     "waitid": _Without(python=["os.waitid"], refused=["waitid"]),
@@ -299,7 +297,7 @@ _WITHOUT: dict[str, _Without] = {
         symbols=["msgget", "msgrcv", "msgctl"],
         changed=_lacking("restarts.msgrcv", "restarts.msgrcv_flags_0"),
     ),
-    # Its path is that of the BSDs: what is offered hides what Linux would be asked.
+    # As on the BSDs: with a getpeereid() the lab does not use SO_PEERCRED.
     "getpeereid's lack": _Without(
         source=_GETPEEREID, changed={"processes.peer_credentials": "getpeereid"}
     ),
@@ -313,7 +311,7 @@ def _environment(folder: Path, worlds: Sequence[_Without]) -> dict[str, str]:
     (folder / "sitecustomize.py").write_text(_SITE.format(names=python))
     hidden = _HIDING.replace("NAMES", "".join(f'"{name}", ' for name in symbols))
     calls = "".join(
-        # By another name in C, where headers may have declared it.
+        # Under another name in C, because headers may have declared it.
         f'int no_{name}(void) __asm__("{name}");\n'
         f"int no_{name}(void) {{ errno = ENOSYS; return -1; }}\n"
         for name in refused
@@ -343,9 +341,6 @@ def test_without_one_thing_only_what_asks_for_it_answers_otherwise(
     assert {id: new for id, (_, new) in flipped(here, report).items()} == world.changed
 
 
-# /proc ---------------------------------------------------------------------------------------
-
-
 def _without_proc(folder: Path, namespaces: str = "--mount") -> tuple[list[str], dict[str, str]]:
     """Return a command that hides /proc, and an environment in which ps(1) is as on the BSDs.
 
@@ -365,7 +360,7 @@ def _without_proc(folder: Path, namespaces: str = "--mount") -> tuple[list[str],
 
 
 def _without_ps(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """Return the same, with every program but ps in the PATH."""
+    """Return the same with a PATH that has every program except ps."""
     before, environment = _without_proc(folder)
     programs = folder / "programs"
     (programs / "ps").unlink()
@@ -379,7 +374,7 @@ def _without_ps(folder: Path) -> tuple[list[str], dict[str, str]]:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        # What POSIX makes of it: one column under the heading ",ppid=".
+        # By POSIX this is one column with the heading ",ppid=".
         (["-o", "pid=,ppid=", "-p", "{pid}"], [["pid"], ["{pid}"]]),
         (["-o", "pid=", "-o", "ppid=", "-p", "{pid}"], [["{pid}", "{ppid}"]]),
         (["-o", "pid=", "-p", "{pid},{ppid}"], [["{pid}"], ["{ppid}"]]),
@@ -415,7 +410,7 @@ def test_with_the_ps_of_a_bsd_all_is_measured_as_with_proc(here: Report, tmp_pat
 
 
 _NEEDED = ("POLLIN", "openpty", "siginterrupt")
-"""What macOS has, and is needed to see much."""
+"""Names that macOS has, and that most facts need."""
 
 
 @needs_linux
@@ -435,7 +430,7 @@ def test_as_on_macos_nothing_is_answered_wrongly(here: Report, tmp_path: Path) -
 
 
 def _needs_state(id: str) -> bool:
-    """Tell whether a fact needs a process to be seen asleep or stopped."""
+    """Return whether a fact needs to see a process asleep or stopped."""
     return id.startswith("restarts.") or id in (
         "groups.orphan_stopped_gets",
         "locks.fcntl_detects_deadlock",
@@ -453,7 +448,7 @@ def _needs_state(id: str) -> bool:
 
 
 def _assert_blind(here: Report, report: Report, reason: str) -> None:
-    """All that needs to see a process is blocked, for one reason, and the rest is measured."""
+    """Assert that facts that need to see a process are blocked for one reason, others measured."""
     _assert_honest(report)
     changed = flipped(here, report)
     assert changed.keys() == {id for fact in here if fact.measured and _needs_state(id := fact.id)}
@@ -479,14 +474,14 @@ def test_without_any_ps_what_needs_to_see_a_process_is_blocked(
 @needs_linux
 @needs_root
 def test_a_ps_of_other_processes_is_not_believed(here: Report, tmp_path: Path) -> None:
-    # It has what the processes outside do, whose ids are used again inside.
+    # It shows the processes outside, whose ids are used again inside.
     before, environment = _without_proc(tmp_path, "--pid --fork --mount")
     done = run_lab("report", "--json", before=before, environment=environment)
     assert (done.returncode, done.stderr) == (0, "")
     _assert_blind(
         here,
         Report.loads(done.stdout),
-        "the lab cannot see whether a process sleeps: no /proc, and ps is of no use "
+        "the lab cannot see whether a process sleeps: there is no /proc, and ps cannot be used "
         "(it does not see a child of the lab): mount /proc",
     )
 
@@ -502,12 +497,12 @@ def test_an_ordinary_user_without_proc_is_told_what_is_missing(tmp_path: Path) -
     environment["TMPDIR"] = "/tmp"
     report = measure(*only, before=[*before, *user], environment=environment)
     assert {(fact.status, fact.reason) for fact in report} == {
-        (BLOCKED, "a user namespace gets its user by /proc, which is not here: mount /proc")
+        (BLOCKED, "a user namespace needs /proc to map its user, and it is not here: mount /proc")
     }
 
 
 _LYING_PS = """#!/bin/sh
-# Tells of the process that asks, of none of its children, and of one state for all.
+# A ps(1) that shows the caller but not its children, and one state for all.
 case $* in
 *-ax*) echo "$PPID 1" ;;
 *) echo S ;;
@@ -534,8 +529,6 @@ def test_orphans_are_ended_where_nothing_lists_processes(ps: Optional[str], tmp_
     assert len(lab.processes()) == 7
     lab.assert_nothing_left()
 
-
-# FreeBSD's sysctl() --------------------------------------------------------------------------
 
 _SYSCTL = r"""
 #include <errno.h>
@@ -633,7 +626,7 @@ for pid in asleep, busy:
 
 
 def _on_freebsd(folder: Path, script: str, *arguments: str, wrong: str = "") -> str:
-    """Run ``script`` where the lens believes that it is on FreeBSD."""
+    """Run ``script`` with a lens that takes this system for FreeBSD."""
     done = subprocess.run(
         [sys.executable, "-c", _ON_FREEBSD + script, *arguments],
         cwd=ROOT,
@@ -682,14 +675,12 @@ def test_a_sysctl_that_cannot_be_believed_is_not_used(
     assert flipped(here, report) == {}
 
 
-# The probe's process as the reaper -----------------------------------------------------------
-
-# What FreeBSD's kernel does to a reaper whose descendants have no parent that waits for them.
+# As FreeBSD's kernel does to a reaper whose descendants have no parent that waits for them.
 _STORM = """
 import os, signal, sys
 from probes import sandbox
 
-answer = sandbox.answer
+ask = sandbox.ask
 
 def in_a_storm(probe):
     reaper = os.getpid()
@@ -697,12 +688,12 @@ def in_a_storm(probe):
     while not storm:
         os.kill(reaper, signal.SIGCHLD)
     try:
-        return answer(probe)
+        return ask(probe)
     finally:
         os.kill(storm, signal.SIGKILL)
         os.waitpid(storm, 0)
 
-sandbox.answer = in_a_storm
+sandbox.ask = in_a_storm
 """
 
 
@@ -718,7 +709,7 @@ sandbox.answer = in_a_storm
 def test_no_sigchld_of_the_reapers_is_counted(
     world: Optional[str], here: Report, tmp_path: Path
 ) -> None:
-    source, expected = FLIPS[world] if world else ("", {})
+    source, expected = SHIMS[world] if world else ("", {})
     environment = shim(tmp_path, source) if source else {}
     only = ("--only=signals.sigchld_*", "--repeat=10")
     done = subprocess.run(

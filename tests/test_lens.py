@@ -1,4 +1,4 @@
-"""The lens proves what the lab looks through; broken on purpose, it blocks and measures nothing.
+"""The lens proves what the lab looks through; broken on purpose, it blocks facts.
 
 The whole lab is run in each of these worlds; tests/lens has the tests of its parts.
 """
@@ -15,8 +15,8 @@ from probes import Report
 from probes.fact import BLOCKED, FAULTS
 from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, shim
 
-# A C library for programs that were built with another struct sigaction: what is looked up by
-# name, as the lab does, takes the form that glibc has on s390x (or MIPS), and Python's own calls
+# A C library for programs built with another struct sigaction: functions that are looked up by
+# name, as by the lab, take the form that glibc has on s390x (or MIPS); Python's own calls
 # take the form they were compiled with.
 RELAID = r"""
 #include <signal.h>
@@ -67,7 +67,7 @@ def test_another_struct_sigaction_is_found_and_used(
     assert f"flags at {offset}" in relaid.environment.lens["sigaction"]
 
 
-# As glibc does where the frames of its calls fall so: what the call before left on the stack.
+# As glibc does if its stack frames fall so: it returns what the previous call left on the stack.
 ECHO = r"""
 #include <signal.h>
 int sigaction(int signum, const struct sigaction *new, struct sigaction *old) {
@@ -89,48 +89,48 @@ def test_a_copy_of_the_flags_is_not_taken_for_them(here: Report, tmp_path: Path)
     assert report.environment.lens == here.environment.lens
 
 
-# Each breaks one thing that the lens found, before it is proven.
+# Each breaks one thing that the lens has found, before the lens proves it.
 BROKEN_LENSES = {
     "sa_flags is looked for 4 bytes too far": """
 from probes.lens import signals as it
-real = it._flags_at
-it._flags_at = lambda handler: (real(handler)[0] + 4, real(handler)[1])
+real = it._find_flags
+it._find_flags = lambda handler: (real(handler)[0] + 4, real(handler)[1])
 """,
     "sa_flags is looked for 4 bytes too early": """
 from probes.lens import signals as it
-real = it._flags_at
-it._flags_at = lambda handler: (real(handler)[0] - 4, real(handler)[1])
+real = it._find_flags
+it._find_flags = lambda handler: (real(handler)[0] - 4, real(handler)[1])
 """,
     "sa_handler is looked for 8 bytes too far": """
 from probes.lens import signals as it
-real = it._handler_at
-it._handler_at = lambda: real() + 8
+real = it._find_handler
+it._find_handler = lambda: real() + 8
 """,
     "SA_RESTART is another bit": """
 from probes.lens import signals as it
-real = it._flags_at
-it._flags_at = lambda handler: (real(handler)[0], {**real(handler)[1], "SA_RESTART": 1 << 29})
+real = it._find_flags
+it._find_flags = lambda handler: (real(handler)[0], {**real(handler)[1], "SA_RESTART": 1 << 29})
 """,
     "SA_RESTART and SA_NODEFER are mistaken for each other": """
 from probes.lens import signals as it
-real = it._flags_at
+real = it._find_flags
 def swapped(handler):
     at, bits = real(handler)
     return at, {"SA_RESTART": bits["SA_NODEFER"], "SA_NODEFER": bits["SA_RESTART"]}
-it._flags_at = swapped
+it._find_flags = swapped
 """,
-    "faulthandler speaks of another bit than siginterrupt()": """
+    "faulthandler shows another bit than siginterrupt()": """
 from probes.lens import signals as it
-real = it._flags_of_faulthandler
+real = it._find_flags_by_faulthandler
 def other(handler):
     at, bits = real(handler)
     return at, {**bits, "SA_RESTART": 1 << 29}
-it._flags_of_faulthandler = other
+it._find_flags_by_faulthandler = other
 """,
     "siginterrupt() changes another place": """
 from probes.lens import signals as it
-real = it._flags_of_siginterrupt
-it._flags_of_siginterrupt = lambda handler: (real(handler)[0] - 4, real(handler)[1])
+real = it._find_flags_by_siginterrupt
+it._find_flags_by_siginterrupt = lambda handler: (real(handler)[0] - 4, real(handler)[1])
 """,
     "the trial crashes": """
 import os, signal
@@ -176,20 +176,20 @@ def elsewhere(name, *arguments):
 libc.call = elsewhere
 """,
     "no process can be seen": """
-from probes import command
+from probes import run_program
 from probes.lens import processes as it
-it.proc_is_ours = lambda: False
-run = command.run
+it.is_proc_ours = lambda: False
+run = run_program.run
 def without_ps(words, **how):
     if words[0] == "ps":
         raise FileNotFoundError(2, "No such file or directory", words[0])
     return run(words, **how)
-command.run = without_ps
+run_program.run = without_ps
 """,
-    "ps tells a state that no process is in": """
+    "ps shows a state that no process has": """
 from probes.lens import processes as it
-it.proc_is_ours = lambda: False
-it._state_by_ps = lambda pid: "R"
+it.is_proc_ours = lambda: False
+it._read_state_by_ps = lambda pid: "R"
 """,
 }
 
@@ -226,7 +226,7 @@ def test_a_broken_lens_blocks_and_never_measures(name: str, here: Report) -> Non
     blocked = [f for f in report if f.status == BLOCKED and here[f.id].status != BLOCKED]
     assert blocked
     assert not any(fact.status in FAULTS for fact in report)
-    # One complaint, not one for each fact.
+    # One reason for all facts, not one for each.
     assert len({fact.reason for fact in blocked}) <= 2
     assert any(text.startswith("unproven: ") for text in report.environment.lens.values())
 
@@ -238,9 +238,6 @@ def test_what_is_found_is_what_the_headers_declare(here: Report) -> None:
     assert told["time_t"] == f"{here['abi.time_t_bits'].value} bits"
     assert f"flags at {here['abi.sa_flags_offset'].value}," in told["sigaction"]
     assert not any(text.startswith("unproven") for text in told.values())
-
-
-# Another /proc ------------------------------------------------------------------------------
 
 
 @needs_linux

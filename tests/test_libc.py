@@ -16,7 +16,7 @@ from tests.worlds import ROOT
 
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return what has the interpreter be built with pointers and a time_t of so many bits."""
+    """Make the interpreter seem to have pointers and a time_t of so many bits."""
 
     def build(pointer: int, time_t: int) -> None:
         monkeypatch.setattr(ctypes, "sizeof", lambda type: pointer // 8)
@@ -33,7 +33,7 @@ TIMES = ["clock_gettime", "gettimeofday", "gmtime", "nanosleep", "select", "sigt
     ("pointer", "time_t", "of_time", "of_offset", "lseek"),
     [
         (64, 64, [], [], []),
-        # 32-bit glibc of old, and its large files; then of Debian 13, and musl.
+        # Old 32-bit glibc, and its large files; then that of Debian 13, and musl.
         (32, 32, [], ["{}64"], []),
         (32, 64, ["__{}64", "__{}_time64"], ["{}64"], ["lseek64"]),
     ],
@@ -44,12 +44,12 @@ def test_a_call_is_linked_as_a_programs_own(
 ) -> None:  # fmt: skip
     built(pointer, time_t)
     for name in TIMES:
-        assert libc._symbols(name) == [*(form.format(name) for form in of_time), name]
+        assert libc._list_symbols(name) == [*(form.format(name) for form in of_time), name]
     for name in ("pwrite", "lockf"):
-        assert libc._symbols(name) == [*(form.format(name) for form in of_offset), name]
-    assert libc._symbols("lseek") == [*lseek, "lseek"]
-    assert libc._symbols("read") == ["read"]
-    assert libc._symbols("sigaction") == ["sigaction"]
+        assert libc._list_symbols(name) == [*(form.format(name) for form in of_offset), name]
+    assert libc._list_symbols("lseek") == [*lseek, "lseek"]
+    assert libc._list_symbols("read") == ["read"]
+    assert libc._list_symbols("sigaction") == ["sigaction"]
 
 
 @pytest.mark.parametrize(("pointer", "time_t"), [(64, 64), (32, 64), (32, 32)])
@@ -58,17 +58,17 @@ def test_netbsd_renames_calls_whose_types_changed(
 ) -> None:
     built(pointer, time_t)
     monkeypatch.setattr(libc, "NETBSD", True)
-    assert libc._symbols("sigaction") == ["__sigaction14"]
-    assert libc._symbols("nanosleep") == ["__nanosleep50"]
-    assert libc._symbols("read") == ["read"]
+    assert libc._list_symbols("sigaction") == ["__sigaction14"]
+    assert libc._list_symbols("nanosleep") == ["__nanosleep50"]
+    assert libc._list_symbols("read") == ["read"]
 
 
 def test_the_first_symbol_there_is_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(libc, "_symbols", lambda name: ["no_such_call", "dup", name])
+    monkeypatch.setattr(libc, "_list_symbols", lambda name: ["no_such_call", "dup", name])
     monkeypatch.setattr(libc, "_PROTOTYPES", {"dup2": (ctypes.c_int, [ctypes.c_int])})
-    assert libc._functions()["dup2"].__name__ == "dup"
-    monkeypatch.setattr(libc, "_symbols", lambda name: ["no_such_call"])
-    assert libc._functions() == {}
+    assert libc._find_functions()["dup2"].__name__ == "dup"
+    monkeypatch.setattr(libc, "_list_symbols", lambda name: ["no_such_call"])
+    assert libc._find_functions() == {}
 
 
 @pytest.mark.parametrize("error", [OverflowError, OSError, ValueError])
@@ -103,7 +103,7 @@ print(libc.TIME_T_BITS)
     assert done.stdout.split() == [bits]
 
 
-# As the headers named in libc.py have it, in bytes from the start.
+# As in the headers that libc.py names, in bytes from the start.
 OFFSETS = {
     "Linux": {"l_type": 0, "l_whence": 2, "l_start": 8, "l_len": 16, "l_pid": 24},
     "BSD": {"l_start": 0, "l_len": 8, "l_pid": 16, "l_type": 20, "l_whence": 22, "l_sysid": 24},
@@ -123,7 +123,7 @@ def test_a_struct_flock_is_laid_out_as_its_header_says(form: str) -> None:
     sizes = {"l_type": 2, "l_whence": 2, "l_start": 8, "l_len": 8, "l_pid": 4, "l_sysid": 4}
     for name in set(fields) & set(sizes):
         assert getattr(made, name).size == sizes[name]
-    # All of them are signed: -1 must come out as it went in.
+    # All of them are signed: -1 must be read back as -1.
     lock = made(**{name: -1 for name in fields if name in sizes})
     assert {getattr(lock, name) for name in fields if name in sizes} == {-1}
 
@@ -133,4 +133,4 @@ def test_how_far_a_call_writes_is_seen_whatever_it_writes(written: bytes) -> Non
     def fill(buffer: Any) -> None:
         ctypes.memmove(buffer, written, len(written))
 
-    assert libc.extent(fill) == len(written)
+    assert libc.measure_extent(fill) == len(written)

@@ -1,4 +1,4 @@
-"""Limits of a shell, a full disk, an odd folder: facts as without them, or blocked and named."""
+"""Limits of a shell, a full disk, an odd folder: each fact is as without them, or blocked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KIB = 1024
 
 
 def within(**limits: int) -> list[str]:
-    """What runs a command with these limits, such as ``NOFILE=64``, soft and hard."""
+    """Return a prefix that runs a command with limits such as ``NOFILE=64``, soft and hard."""
     set_limits = "; ".join(
         f"resource.setrlimit(resource.RLIMIT_{name}, ({most}, {most}))"
         for name, most in limits.items()
@@ -35,18 +35,18 @@ def within(**limits: int) -> list[str]:
 
 
 def after(script: str) -> list[str]:
-    """What runs a command when sh has done ``script``."""
+    """Return a prefix that runs a command after sh has run ``script``."""
     return ["sh", "-c", f'{script}; exec "$@"', "sh"]
 
 
 def in_folder_mounted(folder: Path, options: str, then: str = ":") -> list[str]:
-    """What runs a command that alone sees a tmpfs on ``folder``, and has it as its TMPDIR."""
+    """Return a prefix that runs a command with a private tmpfs on ``folder`` as its TMPDIR."""
     mount = f"mount -t tmpfs -o {options} none '{folder}' && export TMPDIR='{folder}' && {then}"
     return ["unshare", "--mount", *after(f"{mount} || exit 99")]
 
 
 def blocked_by_limit(here: Report, report: Report, *reasons: str) -> set[str]:
-    """The facts that a limit blocked.  Every other is as ``here``."""
+    """Return the facts that a limit blocked; assert that every other is as ``here``."""
     blocked = set()
     for fact in report:
         before = here[fact.id]
@@ -61,15 +61,12 @@ def blocked_by_limit(here: Report, report: Report, *reasons: str) -> set[str]:
 
 
 def one_line(before: Sequence[str], *options: str, **environment: str) -> str:
-    """What a lab says that can measure nothing: one line, with status 3."""
+    """Return the error of a lab that can measure nothing: one line, with status 3."""
     done = run_lab("report", "--json", *options, before=before, environment=environment)
     assert done.returncode == 3, (done.returncode, done.stderr)
     assert done.stderr.startswith("probes: ")
     assert done.stderr.count("\n") == 1, done.stderr
     return done.stderr
-
-
-# Open files -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("options", [(), ("--jobs=60",)])
@@ -93,16 +90,13 @@ def test_too_few_open_files_for_anything_are_named(number: int) -> None:
     assert "raise ulimit -n" in done.stderr + done.stdout
 
 
-# Processes ------------------------------------------------------------------------------
-
-
 class User:
-    """A user that no other test runs processes as, as they count for the limit."""
+    """A user id that no other test uses, because all processes of a user count for the limit."""
 
     uid = 20000 + os.getpid() % 40000
 
     def __init__(self) -> None:
-        # It may read the checkout and this Python wherever they lie.
+        # The user may read the checkout and this Python wherever they are.
         readable = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
         self.before = [
             "setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", *readable
@@ -121,7 +115,7 @@ def user() -> User:
 @needs_root
 @pytest.mark.parametrize("options", [(), ("--jobs=60",)])
 def test_60_processes_are_enough(options: tuple[str, ...], user: User) -> None:
-    """Those that run at once take them from one another: asked again, with fewer, they answer."""
+    """Probes that run at once compete for processes; they answer when fewer are asked again."""
     assert flipped(user.here, user.measure(*options, processes=60)) == {}
 
 
@@ -161,7 +155,7 @@ import os, signal
 from ..probe import Blocked, probe
 
 def leave():
-    # It keeps nothing of this process, neither group nor descriptor.
+    # It keeps neither the group nor a descriptor of this process.
     reading, writing = os.pipe()
     if not os.fork():
         os.setsid()
@@ -199,7 +193,7 @@ def meets() -> int:
 
 
 def lab_with(folder: Path, family: str, source: str) -> Path:
-    """A copy of the lab with one family more."""
+    """Yield a copy of the lab with one more family."""
     shutil.copytree(ROOT / "probes", folder / "probes", ignore=shutil.ignore_patterns("*.pyc"))
     (folder / "probes" / "catalogue" / f"{family}.py").write_text(source)
     return folder
@@ -213,8 +207,6 @@ def test_what_a_probe_leaves_is_gone_before_the_next(tmp_path: Path) -> None:
         assert report[f"leaving.{left}"].answer in ("timed out", "blocked")
         assert report["leaving.meets"].value == 0
 
-
-# Length of files ------------------------------------------------------------------------
 
 FULL_DISK = {f"files.full_disk_{name}" for name in ("first_write", "next_write", "leaves")}
 
@@ -237,9 +229,6 @@ def test_a_report_that_may_not_be_so_long_is_not_written(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-# Memory, time, and what else a shell may limit ------------------------------------------
-
-
 @pytest.mark.parametrize(
     "limits",
     [{"AS": 400_000 * KIB}, {"AS": 200_000 * KIB}, {"MEMLOCK": 0}, {"STACK": 256 * KIB},
@@ -256,7 +245,7 @@ def test_no_queue_of_signals_is_named(here: Report) -> None:
 
 
 def _least_memory() -> int:
-    """How much address space this Python has when it has read the lab, in bytes."""
+    """Return the address space in bytes of this Python after it has imported the lab."""
     asked = "import probes.cli, probes.runner; print(open('/proc/self/statm').read().split()[0])"
     done = subprocess.run(
         [sys.executable, "-c", asked], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
@@ -265,7 +254,7 @@ def _least_memory() -> int:
 
 
 def test_little_memory_blocks_and_never_lies(here: Report) -> None:
-    # In steps from where the lab cannot be read to where it has room to work.
+    # In steps from too little to import the lab to enough to work.
     least, statuses = _least_memory(), set()
     for more in (-4, -2, 2, 6, 20):
         done = run_lab(
@@ -313,7 +302,7 @@ import os, resource
 from probes import runner
 limit = resource.getrlimit(resource.RLIMIT_CORE)
 within = []
-with runner._Asked(None).prepared():
+with runner._Caller(None).prepare():
     within.append(resource.getrlimit(resource.RLIMIT_CORE)[0])
 print(within == [0], resource.getrlimit(resource.RLIMIT_CORE) == limit, limit[0] != 0)
 """
@@ -326,8 +315,6 @@ print(within == [0], resource.getrlimit(resource.RLIMIT_CORE) == limit, limit[0]
     )  # fmt: skip
     assert done.stdout.split() == ["True", "True", "True"]
 
-
-# Where it runs --------------------------------------------------------------------------
 
 FULL = "the scratch file system is full: make room, or set TMPDIR to another"
 
@@ -353,7 +340,7 @@ def test_a_full_folder_blocks(options: str, then: str, tmp_path: Path, here: Rep
 )
 def test_a_folder_that_takes_nothing_is_named(options: str, tmp_path: Path) -> None:
     told = one_line(in_folder_mounted(tmp_path, options))
-    assert told.startswith(f"probes: {tmp_path}: no folder can be made there (")
+    assert told.startswith(f"probes: {tmp_path}: cannot make a folder there (")
     assert told.endswith("): set TMPDIR to another\n")
 
 
@@ -391,8 +378,6 @@ def test_the_umask_counts_for_the_file_of_the_report(tmp_path: Path) -> None:
 def test_an_empty_environment_does(empty: list[str], here: Report) -> None:
     assert flipped(here, measure(before=empty)) == {}
 
-
-# The promise of `light` -----------------------------------------------------------------
 
 KEEPING_PROMISES = '''
 """Ask every light probe in a child; print what it left changed, by id."""
@@ -450,7 +435,7 @@ def seen():
 def changed(asked):
     libc.become_reaper()  # What a probe's helpers leave comes to this process.
     before = seen()
-    sandbox.answer(asked)
+    sandbox.ask(asked)
     after = seen()
     return {key: [before[key], after[key]] for key in before if before[key] != after[key]}
 

@@ -1,4 +1,4 @@
-"""What libc.py says of systems that no test runs on: its numbers and struct layouts."""
+"""The numbers and struct layouts of libc.py for systems on which no test runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Function:
         called.append([a for a in arguments if isinstance(a, int)])
         return 0
 libc._FUNCTIONS = {"procctl": Function()}
-reaps, told = libc.become_reaper(), libc.death_signal(10) is not None
+reaps, told = libc.become_reaper(), libc.prepare_death_signal(10) is not None
 fields = {name: getattr(libc.Flock, name).offset for name, *_ in libc.Flock._fields_}
 print(json.dumps({
     "system": libc.SYSTEM, "freebsd": libc.FREEBSD, "reaps": reaps, "told": told,
@@ -34,7 +34,7 @@ print(json.dumps({
 
 
 def on(platform: str) -> dict[str, Any]:
-    """What libc.py answers where sys.platform is ``platform``, on a 64-bit machine."""
+    """Return what libc.py says with this ``platform`` as sys.platform, on a 64-bit machine."""
     done = subprocess.run(
         [sys.executable, "-c", ASK, platform],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -57,12 +57,12 @@ def test_dragonfly_is_not_freebsd() -> None:
     assert [call[-1] for call in dragonfly["called"]] == [1]
     assert freebsd["reaps"]
     assert dragonfly["reaps"]
-    # procctl() of DragonFly knows no death signal.
+    # procctl() of DragonFly has no death signal.
     assert freebsd["told"]
     assert not dragonfly["told"]
-    # l_sysid is FreeBSD's alone; there is room for it on all.
+    # Only FreeBSD has l_sysid; the structure has room for it on all.
     assert freebsd["flock"] == dragonfly["flock"] == {**BSD_FLOCK, "l_sysid": 24}
-    # What they share.
+    # Common to all of them.
     assert freebsd["sendfile"] == dragonfly["sendfile"] == 7
 
 

@@ -1,4 +1,4 @@
-"""A sandbox's refusal is no answer: under a filter of system calls a fact is right or blocked."""
+"""A sandbox's refusal is not an answer: under a seccomp filter a fact is right or blocked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def filtered(refusal: str, calls: str) -> list[str]:
     return [sys.executable, str(ROOT / "tests" / "sandboxed.py"), refusal, calls, "--"]
 
 
-# What the call is needed for.
+# The facts that need the call.
 NEEDED = {
     "close_range": {"processes.close_range"},
     "sendfile": {"files.sendfile_to_socket", "files.sendfile_order", "files.sendfile_to_file"},
@@ -54,7 +54,7 @@ def test_what_a_filter_refuses_is_blocked_and_names_it(
         for fact in report
         if fact.answer != here[fact.id].answer and fact.status != BLOCKED
     }
-    # That fact is of the filter itself, and is said to be of this machine's configuration.
+    # This fact is about the filter itself; its scope is `configured`.
     assert wrong == {}
     blocked = {fact.id for fact in report if fact.answer != here[fact.id].answer}
     assert NEEDED[call] <= blocked
@@ -88,7 +88,7 @@ def test_a_family_that_a_filter_refuses_is_not_missing(here: Report) -> None:
     report = measure("--only=sockets", before=filtered("EAFNOSUPPORT", "inet6"))
     told = {f.id: f for f in report if f.answer != here[f.id].answer}
     assert "sockets.v6only_default" in told
-    # What serves both families through one IPv4 socket is as it is without IPv6.
+    # Facts that serve both families through one IPv4 socket answer as without IPv6.
     answered = {id: f.answer for id, f in told.items() if f.status != BLOCKED}
     assert answered == {}
     assert all("seccomp filter" in fact.reason for fact in told.values())
@@ -98,7 +98,7 @@ def test_a_family_that_a_filter_refuses_is_not_missing(here: Report) -> None:
 @needs_root
 def test_no_ipv6_at_all_is_the_platforms_own_answer(tmp_path: Path) -> None:
     with pytest.raises(Unsupported):
-        raise refusals.unexpected(OSError(errno.EAFNOSUPPORT, "")) or AssertionError
+        raise refusals.explain(OSError(errno.EAFNOSUPPORT, "")) or AssertionError
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_one_table_says_what_an_error_means(
         (False, kind, "a sandbox or security module"),
         (True, filtered_kind, "the seccomp filter in force"),
     ):
-        monkeypatch.setattr(refusals, "seccomp_filter", lambda by=by: by)
-        why = refusals.refusal(number, call)
+        monkeypatch.setattr(refusals, "has_seccomp_filter", lambda by=by: by)
+        why = refusals.explain_errno(number, call)
         assert type(why) is (expected or type(None))
         if isinstance(why, Blocked):
             assert str(why) == (
@@ -140,7 +140,7 @@ def test_one_table_says_what_an_error_means(
             assert str(why) == f"the kernel has no {call}()"
 
 
-# What POSIX or the manual says of each call (ERRORS): its own refusals, and no others.
+# The refusals that POSIX or the manual documents for each call (ERRORS).
 OWN = {
     ("bind", "EACCES"), ("connect", "EACCES"), ("connect", "EPERM"), ("fchmod", "EPERM"),
     ("fcntl", "EACCES"), ("fcntl64", "EACCES"), ("kill", "EPERM"), ("killpg", "EPERM"),
@@ -152,12 +152,12 @@ OWN = {
 
 @pytest.mark.parametrize("by", [True, False], ids=["filter", "no filter"])
 def test_a_calls_own_refusal_is_an_answer(by: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "seccomp_filter", lambda: by)
+    monkeypatch.setattr(refusals, "has_seccomp_filter", lambda: by)
     answers = {
         (call, name)
         for call in libc._PROTOTYPES.keys() | {"fchmod"}
         for name in ("EPERM", "EACCES")
-        if refusals.refusal(getattr(errno, name), call) is None
+        if refusals.explain_errno(getattr(errno, name), call) is None
     }
     assert answers == OWN
 
@@ -190,8 +190,8 @@ def test_an_error_that_nothing_asked_for_is_explained(
     error: BaseException, unfiltered: str, behind_filter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for by, expected in ((False, unfiltered), (True, behind_filter)):
-        monkeypatch.setattr(refusals, "seccomp_filter", lambda by=by: by)
-        why = refusals.unexpected(error)
+        monkeypatch.setattr(refusals, "has_seccomp_filter", lambda by=by: by)
+        why = refusals.explain(error)
         told = f"{type(why).__name__}: {why}" if why else "None"
         assert told.startswith(expected)
 
@@ -204,7 +204,7 @@ def test_an_error_that_nothing_asked_for_is_explained(
         (True, b"Name:\tx\nSeccomp:\t1\n", False),  # Strict mode would have killed the lab.
         (True, b"Name:\tx\nSeccomp:\t22\n", False),
         (True, b"Name:\tx\n", False),
-        # A foreign /proc shows another process, and none shows nothing.
+        # A foreign /proc shows another process; an absent one shows nothing.
         (False, b"Seccomp:\t2\n", False),
         (True, None, False),
         (None, None, False),
@@ -226,7 +226,7 @@ def test_a_filter_is_known_by_the_processes_own_status(
 
     monkeypatch.setattr(os, "readlink", readlink)
     monkeypatch.setattr(refusals, "open", open_, raising=False)
-    assert refusals.seccomp_filter() is expected
+    assert refusals.has_seccomp_filter() is expected
 
 
 @needs_filter
@@ -234,7 +234,7 @@ def test_a_filter_is_known_by_the_processes_own_status(
     "before", [[], filtered("EPERM", "close_range"), filtered("EPERM", "prctl")]
 )
 def test_a_filter_is_seen_without_proc(before: list[str]) -> None:
-    ask = "from probes import refusals; print(refusals._asked_seccomp())"
+    ask = "from probes import refusals; print(refusals._ask_prctl())"
     done = subprocess.run(
         [*before, sys.executable, "-c", ask],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -244,16 +244,16 @@ def test_a_filter_is_seen_without_proc(before: list[str]) -> None:
 
 @pytest.mark.parametrize("number", refusals.LIMITS)
 def test_a_limit_is_named_with_what_to_do(number: int) -> None:
-    why = refusals.unexpected(OSError(number, os.strerror(number)))
+    why = refusals.explain(OSError(number, os.strerror(number)))
     assert isinstance(why, Blocked)
     assert ": " in str(why)
 
 
 def test_what_is_no_refusal_is_a_fault_of_the_probe() -> None:
-    assert refusals.unexpected(OSError(errno.EINVAL, "")) is None
-    assert refusals.unexpected(ValueError("x")) is None
+    assert refusals.explain(OSError(errno.EINVAL, "")) is None
+    assert refusals.explain(ValueError("x")) is None
     own = Blocked("the moon is needed")
-    assert refusals.unexpected(own) is own
+    assert refusals.explain(own) is own
 
 
 @needs_linux

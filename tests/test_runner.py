@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 from probes import Report
-from probes.harness import state
+from probes.lens import get_state
 from tests.worlds import ROOT, needs_linux, run_lab
 
 
 class Lab:
-    """A copy of the lab with the hostile family in it, and a scratch folder of its own."""
+    """A copy of the lab with the hostile family, and its scratch folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,12 +50,12 @@ class Lab:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Whoever runs the tests in the background of a shell has it ignored.
+            # In the background of a shell the tests inherit it as ignored.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def processes(self) -> set[int]:
-        # A line that is being written has no end yet.
+        # A line that is still being written has no newline yet.
         lines = self.told.read_text().splitlines(keepends=True)
         return {int(line) for line in lines if line.endswith("\n")}
 
@@ -80,8 +80,8 @@ class Lab:
 
 
 def _alive(pid: int) -> bool:
-    # One that ended and whose new parent, init, has not looked yet is not running.
-    return state(pid) not in ("", "Z")
+    # A zombie that its new parent, init, has not yet reaped is not running.
+    return get_state(pid) not in ("", "Z")
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_hostile_probes_are_contained(lab: Lab) -> None:
     assert "hostile.py" in said["raises"][1]
     assert said["wants"][1] == "needs the moon"
     assert all(reason for answer, reason in said.values() if answer in ("broken", "timed out"))
-    # Every process that was to stay behind did tell of itself, so that its end means something.
+    # Every process that was meant to stay behind wrote its id, so its end means something.
     assert len(lab.processes()) == 11
     lab.assert_nothing_left()
 
@@ -192,7 +192,7 @@ def test_interrupted_in_the_middle(lab: Lab, signum: signal.Signals, status: int
 
 @needs_linux
 def test_interrupted_at_any_moment(lab: Lab) -> None:
-    """From the start of Python to the last line, whatever is under way then."""
+    """At any moment from the start of Python to the last line."""
     alone = time.monotonic()
     lab.report("--only=signals", "--only=hostile.well_behaved", status=0)
     alone = time.monotonic() - alone
@@ -202,11 +202,11 @@ def test_interrupted_at_any_moment(lab: Lab) -> None:
             running.send_signal(signal.SIGINT)
             out, err = running.communicate()
         if running.returncode == 130:
-            # It may come when all is printed already.
+            # The signal may come after everything is printed.
             assert err in ("", "probes: interrupted; nothing is left running\n")
             assert out == "" or out.endswith("explain FAMILY\n")
         elif running.returncode:
-            # Python itself, before or after the lab.
+            # The signal hit Python itself, before or after the lab.
             assert not re.search(r"/probes/(?!__(init|main)__)", err), err
         lab.assert_nothing_left()
 
@@ -217,7 +217,7 @@ def test_interrupted_at_any_moment(lab: Lab) -> None:
     [("fact.py", ""), ("pool.py", "probes: interrupted; nothing is left running\n")],
 )
 def test_interrupted_while_a_class_is_made(lab: Lab, module: str, said: str) -> None:
-    """Before Python 3.12 that is a RuntimeError, which no one expects."""
+    """Before Python 3.12 that is a RuntimeError, which no code expects."""
     file = lab.folder / "probes" / module
     file.write_text(
         file.read_text()
@@ -254,7 +254,7 @@ HANGING = (
     "--only=hostile.hangs_deaf",
     "--only=hostile.hangs_and_leaves_a_family",
 )
-"""Six processes that never end by themselves, three of them orphans in sessions of their own."""
+"""Six processes that never exit, three of them orphans in separate sessions."""
 
 
 @needs_linux
@@ -284,7 +284,7 @@ def test_a_runner_that_is_killed_leaves_nothing(lab: Lab, signum: signal.Signals
 
 @needs_linux
 def test_the_lab_ignores_what_its_caller_ignores_and_blocks(lab: Lab) -> None:
-    # A caller that ignores SIGCHLD would have its children's statuses thrown away.
+    # If the caller ignores SIGCHLD, the kernel would discard its children's statuses.
     before = ["sh", "-c", 'trap "" CHLD HUP TERM; exec "$@"', "sh"]
     done = run_lab(
         "report", "--json", "--only=hostile.well_behaved", "--only=hostile.crashes",

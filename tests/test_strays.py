@@ -1,4 +1,4 @@
-"""What probes leave behind is ended, in whichever order it ends by itself."""
+"""Processes that probes leave behind are killed, whatever the order in which they end."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ LATE_ORPHAN = textwrap.dedent(
             signal.pause()
     grandchild = int(os.read(reading, 64))
 
-    listed = lens.children
+    listed = lens.list_children
 
     def children():
-        # The child ends when the list is made already, and so its own child is not in it.
-        lens.children = listed
+        # The child ends after the list was made, so its own child is not in the list.
+        lens.list_children = listed
         found = listed()
         os.kill(child, signal.SIGKILL)
         os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
         return found
 
-    lens.children = children
+    lens.list_children = children
     strays.end_strays(set())
     try:
         os.kill(grandchild, 0)

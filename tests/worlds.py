@@ -1,4 +1,4 @@
-"""Changed worlds: the whole lab run under a shim, a sysctl, another file system."""
+"""Run the whole lab in a changed world: under a shim, a sysctl, another file system."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_lab(
     folder: Path = ROOT,
     python: str = sys.executable,
 ) -> subprocess.CompletedProcess[str]:
-    """``python -m probes ARGUMENTS`` in ``folder``, with ``before`` in front of the command."""
+    """Run ``python -m probes ARGUMENTS`` in ``folder``, with ``before`` before the command."""
     clean = {k: v for k, v in os.environ.items() if k not in ("CI", "GITHUB_STEP_SUMMARY")}
     return subprocess.run(
         [*before, python, "-m", "probes", *arguments],
@@ -39,21 +39,21 @@ def run_lab(
 
 
 def measure(*options: str, **how: object) -> Report:
-    """The report of a lab run by `run_lab`, with options such as ``--only=sockets``."""
+    """Return the report of a lab run by `run_lab`, with options such as ``--only=sockets``."""
     done = run_lab("report", "--format", "json", *options, **how)  # type: ignore[arg-type]
     assert done.stdout, done.stderr
     return Report.loads(done.stdout)
 
 
 def network(*settings: str, up: bool = True) -> list[str]:
-    """A command prefix: a network namespace of its own, with sysctls set in it."""
+    """Return a command prefix for a new network namespace, with sysctls set in it."""
     require(*["ip"] * up, *["sysctl"] * bool(settings), "unshare")
     script = ["ip link set lo up"] * up + [f"sysctl -qw {s}" for s in settings] + ['exec "$@"']
     return ["unshare", "-n", "sh", "-c", " && ".join(script), "sh"]
 
 
 def shim(folder: Path, source: str) -> dict[str, str]:
-    """Build C ``source`` as a library; the environment that preloads it into a program."""
+    """Build C ``source`` as a library; return the environment that preloads it."""
     require("cc")
     path = folder / "shim.c"
     library = folder / "shim.so"
@@ -65,9 +65,9 @@ def shim(folder: Path, source: str) -> dict[str, str]:
 
 
 def flipped(before: Report, after: Report) -> dict[str, tuple[str, str]]:
-    """The facts that answer otherwise, each with the old and the new answer as people read it.
+    """Return the facts whose answers differ, each with the old and the new answer.
 
-    Informative facts speak of nothing the lab promises and are left out.
+    Informative facts are left out, because the lab promises nothing about them.
     """
     return {
         fact.id: (before[fact.id].answer, fact.answer)

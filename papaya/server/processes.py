@@ -76,7 +76,7 @@ def dying_with_parent(how: str, signum: int) -> Callable[[int], None]:
     ``how`` is the setting ``orphans``; with ``pipe`` the platform is not asked.  Made before
     the fork: what a child has to make itself is memory that it does not share.
     """
-    ask = None if how == "pipe" else libc.death_signal(signum)
+    ask = None if how == "pipe" else libc.prepare_death_signal(signum)
 
     def die_with(parent: int) -> None:
         if ask and ask():

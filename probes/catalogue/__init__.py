@@ -1,4 +1,4 @@
-"""One file a family, one function a fact (or a row, where a table is asked)."""
+"""The probes: one file per family, one function per fact (or per table of facts)."""
 
 SURPRISES = (
     "compilers.signal_flags_strict",
@@ -8,4 +8,4 @@ SURPRISES = (
     "accepting.accept_after_reset",
     "restarts.accept_rcvtimeo",
 )
-"""The facts that surprised most, as the README tells them; the atlas shows them first."""
+"""The most surprising facts, which the README explains and the atlas shows first."""

@@ -1,7 +1,7 @@
 """The binary interface: widths, alignment, byte order, and how far time reaches.
 
-Asked of the C library as it runs, so no compiler is needed: a type is as wide as
-what the library's own functions write, print or take.
+The C library is asked as it runs, so no compiler is needed: a type is as wide as what the
+library's own functions write, print or take.
 """
 
 from __future__ import annotations
@@ -17,18 +17,16 @@ from .. import lens, libc
 from ..fact import CONFIGURED, INFORMATIVE
 from ..probe import Blocked, Sample, probe
 
-# Widths ---------------------------------------------------------------------------
 
-
-def _printed_bits(conversion: bytes) -> int:
-    """How wide printf() takes an argument to be: all its bits set, it is an f for every 4."""
+def _print_bits(conversion: bytes) -> int:
+    """Return how wide printf() takes an argument to be: with all bits set, one f for every 4."""
     buffer = ctypes.create_string_buffer(64)
     libc.call("snprintf", buffer, len(buffer), conversion, c_void_p(-1))
     return 4 * buffer.value.count(b"f")
 
 
 @probe(
-    matters="A byte count, an inode or a time kept in a long is cut short where it has 32 bits.",
+    matters="A byte count, an inode or a time kept in a long is cut short if a long has 32 bits.",
     advice="Use int64_t, off_t and time_t, and print them by PRId64 or a cast to intmax_t.",
     reference="ISO C 5.2.4.2.1; arch(7) FreeBSD; LP64 and ILP32 of the System V ABI",
     documented={"freebsd-64": 64, "freebsd-32": 32},
@@ -36,7 +34,7 @@ def _printed_bits(conversion: bytes) -> int:
 )
 def long_bits() -> int:
     """How many bits does a long have?"""
-    return _printed_bits(b"%lx")
+    return _print_bits(b"%lx")
 
 
 @probe(
@@ -48,7 +46,7 @@ def long_bits() -> int:
 )
 def pointer_bits() -> int:
     """How many bits does a pointer have?"""
-    return _printed_bits(b"%p")
+    return _print_bits(b"%p")
 
 
 @probe(
@@ -59,18 +57,18 @@ def pointer_bits() -> int:
 )
 def size_t_bits() -> int:
     """How many bits does size_t have?"""
-    return _printed_bits(b"%zx")
+    return _print_bits(b"%zx")
 
 
 @probe(
-    matters="Text written to a file or a socket as wchar_t is garbage where its width differs.",
+    matters="Text written to a file or a socket as wchar_t is garbage if its width differs.",
     advice="Exchange UTF-8; keep wchar_t inside the process.",
     reference="ISO C 7.19",
     light=True,
 )
 def wchar_t_bits() -> int:
     """How many bits does wchar_t have?"""
-    return 8 * libc.extent(lambda buffer: libc.call("wmemset", buffer, -1, 1))
+    return 8 * libc.measure_extent(lambda buffer: libc.call("wmemset", buffer, -1, 1))
 
 
 @probe(
@@ -93,7 +91,7 @@ def time_t_bits() -> int:
 )
 def off_t_bits() -> int:
     """How many bits does the offset of plain lseek() have?"""
-    return _offset_bits("lseek")
+    return _measure_offset("lseek")
 
 
 @probe(
@@ -104,15 +102,14 @@ def off_t_bits() -> int:
 )
 def off_t_bits_large_file() -> int:
     """How many bits does the offset of the large-file lseek() have?"""
-    return _offset_bits("lseek64" if libc.has("lseek64") else "lseek")
+    return _measure_offset("lseek64" if libc.has("lseek64") else "lseek")
 
 
-def _offset_bits(seek: str) -> int:
-    """64 where ``seek`` goes to a 64-bit offset, else 32.
+def _measure_offset(seek: str) -> int:
+    """Return 64 if ``seek`` goes to a 64-bit offset, otherwise 32.
 
-    A function that takes 32 bits finds the upper half, 2, where it looks for what the
-    offset is relative to (SEEK_END, on i386), or finds the offset there (EINVAL, on
-    32-bit Arm): either way it does not go where it was told.
+    A function that takes 32 bits takes the upper half, 2, for its third argument (SEEK_END, on
+    i386), or takes the offset for it (EINVAL, on 32-bit Arm): either way it does not go there.
     """
     far = 2 << 32 | 5
     descriptor = os.open("file", os.O_RDWR | os.O_CREAT, 0o600)
@@ -128,9 +125,6 @@ def _offset_bits(seek: str) -> int:
     return 64 if os.lseek(descriptor, 0, os.SEEK_CUR) == far else 32
 
 
-# Signals' structures --------------------------------------------------------------
-
-
 def _ask_sigaction(buffer: object) -> None:
     libc.call("sigaction", signal.SIGUSR2, None, buffer)
 
@@ -143,7 +137,7 @@ def _ask_sigaction(buffer: object) -> None:
 )
 def sa_flags_offset() -> int:
     """At which byte of struct sigaction does sa_flags begin?"""
-    return int(lens.layout_of_sigaction().flags)
+    return int(lens.find_sigaction_layout().flags)
 
 
 @probe(
@@ -155,24 +149,21 @@ def sa_flags_offset() -> int:
 def sigaction_fills_bytes() -> int:
     """How many bytes of struct sigaction does sigaction() write?
 
-    sizeof is more where the end is padding, or a field the library leaves alone:
-    sa_restorer of musl, and of glibc where the kernel needs none.
+    sizeof is more if the end is padding, or a field that the library leaves alone:
+    sa_restorer of musl, and of glibc if the kernel does not need it.
     """
-    return libc.extent(_ask_sigaction)
+    return libc.measure_extent(_ask_sigaction)
 
 
 @probe(
     matters="A set copied with another width loses its real-time signals, or overruns its buffer.",
-    advice="Use sigemptyset() and sigaddset() alone, and check what they return.",
+    advice="Use only sigemptyset() and sigaddset(), and check what they return.",
     reference="POSIX XBD <signal.h>; sigsetops(3)",
     light=True,
 )
 def sigset_t_bytes() -> int:
     """How many bytes does sigset_t have?"""
-    return int(lens.sigset_t_bytes())
-
-
-# Representation -------------------------------------------------------------------
+    return int(lens.measure_sigset_t())
 
 
 @probe(
@@ -183,14 +174,12 @@ def sigset_t_bytes() -> int:
 )
 def char_signed() -> bool:
     """Is plain char signed in the C library?"""
-    # In the C locale a member of struct lconv that says nothing is CHAR_MAX; the first
-    # of type char, int_frac_digits, comes after ten pointers.
+    # In the C locale an unset member of struct lconv is CHAR_MAX; the first of type char,
+    # int_frac_digits, follows ten pointers.
     start = libc.call("localeconv") + 10 * ctypes.sizeof(c_void_p)
     largest = ctypes.string_at(start, 1)[0]
     if largest not in (0x7F, 0xFF):
-        raise Blocked(
-            f"struct lconv cannot be trusted here: where int_frac_digits is expected lies {largest}"
-        )
+        raise Blocked(f"struct lconv cannot be trusted here: int_frac_digits seems to be {largest}")
     return largest == 0x7F
 
 
@@ -228,8 +217,6 @@ def double_alignment() -> int:
     return ctypes.alignment(ctypes.c_double)
 
 
-# Time -----------------------------------------------------------------------------
-
 AFTER_2038 = 2**31
 """The first second that 31 bits do not hold: 2038-01-19 03:14:08 UTC."""
 
@@ -242,16 +229,16 @@ AFTER_2038 = 2**31
 )
 def time_after_2038() -> bool:
     """Does plain gmtime() handle times after January 2038?"""
-    # A time that every time_t holds proves that struct tm begins with tm_sec, tm_min, tm_hour,
+    # A time that fits every time_t proves that struct tm begins with tm_sec, tm_min, tm_hour,
     # tm_mday, tm_mon and tm_year.
-    if _broken_down(lens.time_t()(10**9)) != [40, 46, 1, 9, 8, 101]:
+    if _break_down(lens.time_t()(10**9)) != [40, 46, 1, 9, 8, 101]:
         raise Blocked("struct tm cannot be trusted here: gmtime(1000000000) is not in 2001")
-    # A 32-bit time_t reads half of this: 1901, or 1970 where the big end comes first.
-    return _broken_down(c_int64(AFTER_2038)) == [8, 14, 3, 19, 0, 138]
+    # A 32-bit time_t reads half of this: 1901, or 1970 on a big-endian machine.
+    return _break_down(c_int64(AFTER_2038)) == [8, 14, 3, 19, 0, 138]
 
 
-def _broken_down(when: Any) -> list[int]:
-    """Return the first six fields of gmtime()'s struct tm; none if it gives no answer."""
+def _break_down(when: Any) -> list[int]:
+    """Return the first six fields of gmtime()'s struct tm; an empty list if it fails."""
     found = libc.call("gmtime", ctypes.byref(when))
     return list((ctypes.c_int * 6).from_address(found)) if found else []
 
@@ -269,13 +256,10 @@ def file_time_after_2038() -> Sample:
     try:
         os.utime("file", (AFTER_2038, AFTER_2038))
     except (OSError, OverflowError) as error:
-        # The system call's, or a 32-bit time_t's in the way of it.
+        # From the system call, or from a 32-bit time_t before it.
         return Sample(False, str(error))
     kept = int(os.stat("file").st_mtime)
     return Sample(kept == AFTER_2038, kept)
-
-
-# Numbers a program should ask for -------------------------------------------------
 
 
 @probe(
@@ -291,7 +275,7 @@ def page_size() -> int:
 
 
 @probe(
-    matters="Times from times() or /proc are wrong where another rate is assumed.",
+    matters="Times from times() or /proc are wrong if another rate is assumed.",
     advice="Ask sysconf(_SC_CLK_TCK).",
     reference="POSIX XSH sysconf(), times()",
     scope=INFORMATIVE,

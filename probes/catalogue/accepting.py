@@ -1,4 +1,4 @@
-"""Accepted sockets: what they inherit, and what becomes of a peer that goes."""
+"""Accepted sockets: what they inherit, and what happens when the peer goes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from .. import absent, harness, libc
+from .. import absent, libc
+from ..harness import blocking, children, sockets
 from ..probe import Unsupported, probe
-
-# What an accepted socket inherits ---------------------------------------------------
-
 
 Accept = Callable[[socket.socket], socket.socket]
 
@@ -35,7 +33,7 @@ class _Setting:
         return self.name
 
 
-def _switch(name: str, level: int, option: int) -> _Setting:
+def _make_switch(name: str, level: int, option: int) -> _Setting:
     return _Setting(
         name,
         lambda s: s.setsockopt(level, option, 1),
@@ -44,13 +42,13 @@ def _switch(name: str, level: int, option: int) -> _Setting:
 
 
 def _set_receive_timeout(listening: socket.socket) -> None:
-    # struct timeval is two numbers of either width: as wide as what the kernel gives.
-    width = len(_receive_timeout(listening)) // 2
+    # The two numbers of struct timeval are as wide as those that the kernel returns.
+    width = len(_get_receive_timeout(listening)) // 2
     timeval = (60).to_bytes(width, sys.byteorder) + bytes(width)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
 
-def _receive_timeout(asked: socket.socket) -> bytes:
+def _get_receive_timeout(asked: socket.socket) -> bytes:
     return asked.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 64)
 
 
@@ -58,7 +56,7 @@ def _set_linger(listening: socket.socket) -> None:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 7))
 
 
-def _linger(asked: socket.socket) -> Any:
+def _get_linger(asked: socket.socket) -> Any:
     on, seconds = struct.unpack("ii", asked.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8))
     return seconds if on else None
 
@@ -73,16 +71,16 @@ CLOEXEC = _Setting(
     lambda s: os.set_inheritable(s.fileno(), False),
     lambda s: os.get_inheritable(s.fileno()),
 )
-NODELAY = _switch("TCP_NODELAY", socket.IPPROTO_TCP, socket.TCP_NODELAY)
-KEEPALIVE = _switch("SO_KEEPALIVE", socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-LINGER = _Setting("SO_LINGER", _set_linger, _linger)
-RCVTIMEO = _Setting("SO_RCVTIMEO", _set_receive_timeout, _receive_timeout)
+NODELAY = _make_switch("TCP_NODELAY", socket.IPPROTO_TCP, socket.TCP_NODELAY)
+KEEPALIVE = _make_switch("SO_KEEPALIVE", socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+LINGER = _Setting("SO_LINGER", _set_linger, _get_linger)
+RCVTIMEO = _Setting("SO_RCVTIMEO", _set_receive_timeout, _get_receive_timeout)
 
 
 def _has(accept: Accept, setting: _Setting, listener_has: bool) -> bool:
-    """Whether what ``accept`` gives has the setting, on a listener with or without it."""
-    with harness.listener() as listening, socket.socket() as client:
-        # As a C program has it; Python's sockets are close-on-exec.
+    """Return whether the socket that ``accept`` returns has the setting, as the listener may."""
+    with sockets.listen() as listening, socket.socket() as client:
+        # As in a C program; Python's sockets are close-on-exec.
         os.set_inheritable(listening.fileno(), True)
         unset = setting.get(listening)
         if listener_has:
@@ -93,20 +91,20 @@ def _has(accept: Accept, setting: _Setting, listener_has: bool) -> bool:
         select.select([listening], [], [])
         with accept(listening) as accepted:
             has = setting.get(accepted) != unset
-            harness.reset_on_close(accepted)
+            sockets.reset_on_close(accepted)
         return bool(has)
 
 
 def _accept(listening: socket.socket) -> socket.socket:
-    return socket.socket(fileno=libc.call("accept", listening.fileno(), *_room()))
+    return socket.socket(fileno=libc.call("accept", listening.fileno(), *_make_room()))
 
 
 def _accept4(listening: socket.socket) -> socket.socket:
-    return socket.socket(fileno=libc.call("accept4", listening.fileno(), *_room(), 0))
+    return socket.socket(fileno=libc.call("accept4", listening.fileno(), *_make_room(), 0))
 
 
-def _room() -> tuple[Any, Any]:
-    """Where accept may write an address of any family."""
+def _make_room() -> tuple[Any, Any]:
+    """Return room for an address of any family, and its size, for accept to write."""
     return ctypes.create_string_buffer(128), ctypes.byref(ctypes.c_uint(128))
 
 
@@ -198,52 +196,49 @@ def default_of(setting: _Setting) -> bool:
 )
 def accept_null_address() -> str:
     """What does accept() without a buffer for the address return?"""
-    with harness.listener() as listening, socket.socket() as client:
+    with sockets.listen() as listening, socket.socket() as client:
         client.connect(listening.getsockname())
-        harness.reset_on_close(client)
+        sockets.reset_on_close(client)
         try:
             os.close(libc.call("accept", listening.fileno(), None, None))
         except OSError as error:
-            return libc.errno_name(error.errno)
+            return libc.name_errno(error.errno)
         return "ok"
 
 
-# The peer goes -----------------------------------------------------------------------
-
-
 def _reset(connected: socket.socket) -> None:
-    """Close so that the peer is sent a reset instead of an orderly end."""
-    harness.reset_on_close(connected)
+    """Close with a reset instead of an orderly end."""
+    sockets.reset_on_close(connected)
     connected.close()
 
 
 def _receive(connected: socket.socket) -> str:
-    """``EOF``, ``data``, or the name of the error."""
+    """Return ``EOF``, ``data``, or the name of the error."""
     try:
         return "data" if connected.recv(1) else "EOF"
     except OSError as error:
-        return libc.answer(error, "recv")
+        return libc.name_error(error, "recv")
 
 
 def _write(connected: socket.socket) -> str:
-    return libc.outcome("write", connected.fileno(), b"x", 1)
+    return libc.try_call("write", connected.fileno(), b"x", 1)
 
 
 def _accept_after_reset() -> tuple[str, str]:
-    """What accept() makes of a client that reset before, and what the first read then gives."""
-    with harness.loopback_fence() as fence, harness.listener() as listening:
+    """Return what accept() does with a client that has reset, and what the first read returns."""
+    with sockets.fence_loopback() as fence, sockets.listen() as listening:
         first, second = socket.socket(), socket.socket()
         first.connect(listening.getsockname())
         fence()  # The first client is in the listener's queue,
         _reset(first)
-        fence()  # and its reset has come, when the second arrives.
+        fence()  # and its reset has arrived before the second connects.
         second.connect(listening.getsockname())
         second.send(b"x")
-        harness.reset_on_close(second)
+        sockets.reset_on_close(second)
         try:
             accepted = _accept(listening)
         except OSError as error:
-            return libc.answer(error, "accept"), ""
+            return libc.name_error(error, "accept"), ""
         read = _receive(accepted)
         return ("dropped", "") if read == "data" else ("accepted", read)
 
@@ -261,7 +256,7 @@ def accept_after_reset() -> str:
 
 
 @probe(
-    matters="A daemon takes the error for a fault of its own, or EOF for a client with no request.",
+    matters="A daemon takes the error for its own fault, or EOF for a client with no request.",
     advice="Take ECONNRESET or EOF from the first read as a client that gave up before its turn.",
     reference="accept(2) Linux; POSIX XSH recv: ECONNRESET; RFC 9293 3.10.7.4",
     documented={"posix": "ECONNRESET"},
@@ -271,7 +266,7 @@ def read_after_accepted_reset() -> str:
     """What does the first read return after a client reset before accept()?"""
     accepted, read = _accept_after_reset()
     if accepted != "accepted":
-        raise Unsupported(f"accept() gives no such client: {accepted}")
+        raise Unsupported(f"accept() does not return such a client: {accepted}")
     return read
 
 
@@ -284,15 +279,15 @@ def read_after_accepted_reset() -> str:
 )
 def read_after_reset() -> str:
     """What does a read return after the peer reset the connection?"""
-    with harness.tcp_pair() as (peer, ours):
+    with sockets.connect_pair() as (peer, ours):
         _reset(peer)
         return _receive(ours)
 
 
 @contextlib.contextmanager
-def _peer_closed() -> Iterator[socket.socket]:
-    """A connection whose peer is seen to have closed."""
-    with harness.tcp_pair() as (peer, ours):
+def _close_peer() -> Iterator[socket.socket]:
+    """Yield a connection whose peer is seen to have closed."""
+    with sockets.connect_pair() as (peer, ours):
         peer.close()
         ours.recv(1)
         yield ours
@@ -306,7 +301,7 @@ def _peer_closed() -> Iterator[socket.socket]:
 )
 def write_after_peer_closed_first() -> str:
     """What does the first write return after the peer closed?"""
-    with _peer_closed() as ours:
+    with _close_peer() as ours:
         return _write(ours)
 
 
@@ -319,13 +314,13 @@ def write_after_peer_closed_first() -> str:
 )
 def write_after_peer_closed_second() -> str:
     """What does the second write return after the peer closed?"""
-    with harness.loopback_fence() as fence, _peer_closed() as ours:
+    with sockets.fence_loopback() as fence, _close_peer() as ours:
         if _write(ours) == "ok":
             fence()  # The peer has answered with a reset,
             if libc.LINUX or libc.FREEBSD or libc.DRAGONFLY:
-                # and it is seen: poll tells POLLHUP unasked, but not on NetBSD, and on
-                # macOS of a peer that has only closed.
-                harness.polled(ours.fileno())
+                # and poll sees it: it reports POLLHUP without being asked.  Not so on NetBSD;
+                # macOS reports it already if the peer has only closed.
+                blocking.poll(ours.fileno())
         return _write(ours)
 
 
@@ -337,9 +332,9 @@ def write_after_peer_closed_second() -> str:
 )
 def write_after_reset_first() -> str:
     """What does the first write return after the peer reset the connection?"""
-    with harness.tcp_pair() as (peer, ours):
+    with sockets.connect_pair() as (peer, ours):
         _reset(peer)
-        select.select([ours], [], [])  # Readable: the reset has come.
+        select.select([ours], [], [])  # Readable: the reset has arrived.
         return _write(ours)
 
 
@@ -351,62 +346,59 @@ def write_after_reset_first() -> str:
 )
 def peer_close_seen_by_poll() -> str:
     """Which poll() events report that a TCP peer closed?"""
-    with _peer_closed() as ours:
-        return "|".join(harness.polled(ours.fileno(), "IN"))
+    with _close_peer() as ours:
+        return "|".join(blocking.poll(ours.fileno(), "IN"))
 
 
-# SIGPIPE --------------------------------------------------------------------------------
+def _is_killed_by_send(flags: int = 0, option: int = 0) -> bool:
+    """Return whether a send after shutdown() kills a process with SIGPIPE at SIG_DFL."""
 
-
-def _ended_by_sigpipe(flags: int = 0, option: int = 0) -> bool:
-    """Whether a send on a connection that is shut down ends a process that has SIG_DFL."""
-
-    def subject(_: harness.Channel) -> str:
+    def subject(_: children.Channel) -> str:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        with harness.tcp_pair() as (ours, peer):
-            harness.reset_on_close(peer)  # Whichever way this process ends.
+        with sockets.connect_pair() as (ours, peer):
+            sockets.reset_on_close(peer)  # However this process ends.
             if option:
                 ours.setsockopt(socket.SOL_SOCKET, option, 1)
             ours.shutdown(socket.SHUT_WR)
-            return libc.outcome("send", ours.fileno(), b"x", 1, flags)
+            return libc.try_call("send", ours.fileno(), b"x", 1, flags)
 
-    with harness.fork(subject) as child:
+    with children.fork(subject) as child:
         try:
-            gave = child.hear()
-        except harness.ChildDied:
+            returned = child.receive()
+        except children.ChildDied:
             if os.WIFSIGNALED(child.wait()) and os.WTERMSIG(child.wait()) == signal.SIGPIPE:
                 return True
             raise
-    if gave != "EPIPE":
-        raise Unsupported(f"send after shutdown gave {gave}, not EPIPE")
+    if returned != "EPIPE":
+        raise Unsupported(f"send after shutdown returned {returned}, not EPIPE")
     return False
 
 
 @probe(
     matters="One client that leaves at the wrong moment kills the daemon, with nothing in its log.",
-    advice="Ignore SIGPIPE at the start, or give MSG_NOSIGNAL to every send.",
+    advice="Ignore SIGPIPE at the start, or pass MSG_NOSIGNAL to every send().",
     reference="POSIX XSH send: EPIPE; signal(7) Linux",
     documented={"posix": True},
 )
 def sigpipe_from_socket() -> bool:
     """Does sending on a closed connection kill the process by SIGPIPE?"""
-    return _ended_by_sigpipe()
+    return _is_killed_by_send()
 
 
 @probe(
     matters="A library cannot spare its program SIGPIPE if the flag is missing or ignored.",
-    advice="Use MSG_NOSIGNAL where it works, else SO_NOSIGPIPE; in a daemon ignore SIGPIPE.",
+    advice="Use MSG_NOSIGNAL where it works, otherwise SO_NOSIGPIPE; a daemon ignores SIGPIPE.",
     reference="POSIX XSH send: MSG_NOSIGNAL; send(2)",
     documented={"posix": True},
 )
 def msg_nosignal() -> bool:
     """Does MSG_NOSIGNAL suppress SIGPIPE?"""
-    return not _ended_by_sigpipe(flags=absent.constant(socket, "MSG_NOSIGNAL"))
+    return not _is_killed_by_send(flags=absent.get_constant(socket, "MSG_NOSIGNAL"))
 
 
 @probe(
     matters="write() and sendfile() take no flags: only the option keeps SIGPIPE from them.",
-    advice="Where there is no SO_NOSIGPIPE, ignore SIGPIPE before the first write to a socket.",
+    advice="Without SO_NOSIGPIPE, ignore SIGPIPE before the first write to a socket.",
     reference="getsockopt(2) FreeBSD, macOS",
     documented={"freebsd": True},
 )
@@ -417,4 +409,4 @@ def so_nosigpipe() -> bool:
     option = 0x1022 if libc.MACOS else 0x0800 if bsd else 0
     if not option:
         raise Unsupported(f"{libc.SYSTEM} has no SO_NOSIGPIPE")
-    return not _ended_by_sigpipe(option=option)
+    return not _is_killed_by_send(option=option)

@@ -1,6 +1,6 @@
-"""What a C program gets that is built here: by plain flags, and by those that are to be portable.
+"""What a C program gets that is built here, with plain flags and with portable ones.
 
-The C library answers `abi` and `signals` as it runs; here its headers have their say.
+The families `abi` and `signals` ask the C library as it runs; this one asks its headers.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ int main(void) {
 """
 
 
-def _signal_flags(*flags: str) -> str:
-    """The names of the flags, by the headers that the program is built with."""
+def _build_signal_flags(*flags: str) -> str:
+    """Return the names of the flags that signal() sets, as the headers name them."""
     return "|".join(compiler.run(SIGNAL_FLAGS, *flags).split()) or "none"
 
 
@@ -53,7 +53,7 @@ def _signal_flags(*flags: str) -> str:
 )
 def signal_flags() -> str:
     """Which flags does signal() set in a program built with plain cc?"""
-    return _signal_flags()
+    return _build_signal_flags()
 
 
 @probe(
@@ -64,10 +64,10 @@ def signal_flags() -> str:
 )
 def signal_flags_strict() -> str:
     """Which flags does signal() set in a program built as strict C99 with X/Open?"""
-    return _signal_flags("-std=c99", "-D_XOPEN_SOURCE=700")
+    return _build_signal_flags("-std=c99", "-D_XOPEN_SOURCE=700")
 
 
-# FreeBSD's arch(7): time_t has 32 bits on i386 alone.  Those of 32-bit Linux with glibc depend on
+# FreeBSD's arch(7): time_t has 32 bits on i386 only.  On 32-bit Linux with glibc both depend on
 # how the distribution built its compiler.
 @probe(
     matters="A log of more than 2 GiB stops a daemon whose off_t has 32 bits.",
@@ -84,7 +84,7 @@ def signal_flags_strict() -> str:
 )
 def off_t_bits_plain() -> int:
     """How many bits does off_t have in a program built with plain cc?"""
-    return 8 * compiler.constant("sizeof(off_t)", "sys/types.h")
+    return 8 * compiler.read_constant("sizeof(off_t)", "sys/types.h")
 
 
 @probe(
@@ -102,7 +102,7 @@ def off_t_bits_plain() -> int:
 )
 def time_t_bits_plain() -> int:
     """How many bits does time_t have in a program built with plain cc?"""
-    return 8 * compiler.constant("sizeof(time_t)", "sys/types.h")
+    return 8 * compiler.read_constant("sizeof(time_t)", "sys/types.h")
 
 
 @probe(
@@ -113,7 +113,7 @@ def time_t_bits_plain() -> int:
 )
 def off_t_bits_file_offset_bits_64() -> int:
     """How many bits does off_t have with _FILE_OFFSET_BITS=64?"""
-    return 8 * compiler.constant("sizeof(off_t)", "sys/types.h", "-D_FILE_OFFSET_BITS=64")
+    return 8 * compiler.read_constant("sizeof(off_t)", "sys/types.h", "-D_FILE_OFFSET_BITS=64")
 
 
 @probe(
@@ -124,6 +124,6 @@ def off_t_bits_file_offset_bits_64() -> int:
 )
 def time_t_bits_time_bits_64() -> int:
     """How many bits does time_t have with _TIME_BITS=64?"""
-    return 8 * compiler.constant(
+    return 8 * compiler.read_constant(
         "sizeof(time_t)", "sys/types.h", "-D_TIME_BITS=64", "-D_FILE_OFFSET_BITS=64"
     )

@@ -18,33 +18,32 @@ from collections.abc import Iterator, Sequence
 from ctypes import c_int, c_int64, c_size_t
 from typing import Any, Callable, NamedTuple
 
-from .. import absent, harness, lens, libc, refusals
+from .. import absent, lens, libc, refusals
 from ..fact import CONFIGURED
-from ..harness import Channel
+from ..harness import blocking, children, privileges, sockets
+from ..harness.children import Channel
 from ..probe import Blocked, Sample, Unsupported, probe
 
 
-def _position(descriptor: int) -> int:
+def _get_position(descriptor: int) -> int:
     return os.lseek(descriptor, 0, os.SEEK_CUR)
 
 
-def _error_name(error: OSError) -> str:
-    """``ENXIO``, unless it only tells that the scratch file system is full."""
-    return libc.answer(error, "open")
+def _name_error(error: OSError) -> str:
+    """Return a name such as ``ENXIO``; raise Blocked if the scratch file system is full."""
+    return libc.name_error(error, "open")
 
 
-def _file(name: str, content: bytes = b"", flags: int = os.O_RDWR) -> int:
-    """A descriptor of the file ``name``, made with ``content`` and opened at its start."""
+def _make_file(name: str, content: bytes = b"", flags: int = os.O_RDWR) -> int:
+    """Make the file ``name`` with ``content``; return a descriptor at its start."""
     with open(name, "wb") as file:
         file.write(content)
     return os.open(name, flags)
 
 
-# Appending ------------------------------------------------------------------------
-
 WRITERS = 8
 RECORDS = 4
-"""Of each size, each writer appends this many, each when the others append one of theirs."""
+"""Records of each size that each writer appends, each while the others append one too."""
 KIBIBYTES = (1, 4, 16, 64)
 
 
@@ -57,33 +56,32 @@ KIBIBYTES = (1, 4, 16, 64)
 def append_whole_kib() -> int:
     """Up to how many KiB do O_APPEND writes of 8 processes stay whole?
 
-    Of 1, 4, 16 and 64 KiB, 0 for none.  A torn write is met for certain where a writer
-    can sleep half-way, as over a network file system, and only now and then where
-    half-way lasts a microsecond.
+    One of 1, 4, 16 and 64 KiB, or 0.  A torn write is certain to be seen if a writer can sleep
+    half-way, as over a network file system; if half-way lasts a microsecond, only now and then.
     """
     logs = [(f"log-{size}k", 1024 * size) for size in KIBIBYTES]
     for name, _ in logs:
-        os.close(_file(name))
+        os.close(_make_file(name))
     start, go = os.pipe()
-    # How many records each writer has begun, in memory they share.
+    # How many records each writer has begun, in shared memory.
     with mmap.mmap(-1, WRITERS) as begun, contextlib.ExitStack() as running:
 
         def writer(number: int) -> Callable[[Channel], None]:
             def run(_: Channel) -> None:
                 os.close(go)
-                os.read(start, 1)  # Asleep until all are there: its end is the last `go` closed.
+                os.read(start, 1)  # Returns when every process has closed its `go`.
                 try:
                     for name, size in logs:
-                        _append_in_turn(number, name, bytes([number]) * size, begun)
+                        _append_records(number, name, bytes([number]) * size, begun)
                 finally:
                     begun[number] = 255
 
             return run
 
-        writers = [running.enter_context(harness.fork(writer(n))) for n in range(WRITERS)]
+        writers = [running.enter_context(children.fork(writer(n))) for n in range(WRITERS)]
         os.close(go)
         for child in writers:
-            child.hear()
+            child.receive()
     largest = 0
     for kibibytes, (name, size) in zip(KIBIBYTES, logs):
         with open(name, "rb") as log:
@@ -94,21 +92,21 @@ def append_whole_kib() -> int:
     return largest
 
 
-def _append_in_turn(number: int, name: str, record: bytes, begun: mmap.mmap) -> None:
-    """Append ``record`` RECORDS times, each time when every writer is about to."""
+def _append_records(number: int, name: str, record: bytes, begun: mmap.mmap) -> None:
+    """Append ``record`` RECORDS times, each time when every writer is about to append."""
     log = os.open(name, os.O_WRONLY | os.O_APPEND)
     for turn in range(begun[number] + 1, begun[number] + 1 + RECORDS):
         begun[number] = turn
         while min(begun[:]) < turn:
-            _give_way()
+            _yield_processor()
         written = libc.call("write", log, record, len(record))
         if written < len(record):
-            # On a full disk this fails and says so; else the record may now be torn.
+            # On a full disk this fails with ENOSPC; otherwise the record may now be torn.
             libc.call("write", log, record[written:], len(record) - written)
     os.close(log)
 
 
-_give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: time.sleep(0))
+_yield_processor: Callable[[], None] = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 
 @probe(
@@ -119,13 +117,10 @@ _give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: time.sleep(0)
 )
 def pwrite_ignores_offset_with_append() -> bool:
     """Does pwrite() to an O_APPEND file append, whatever the offset?"""
-    descriptor = _file("data", b"old", os.O_RDWR | os.O_APPEND)
+    descriptor = _make_file("data", b"old", os.O_RDWR | os.O_APPEND)
     libc.call("pwrite", descriptor, b"new", 3, 0)
     with open("data", "rb") as file:
         return file.read() == b"oldnew"
-
-
-# Offsets --------------------------------------------------------------------------
 
 
 @probe(
@@ -136,9 +131,9 @@ def pwrite_ignores_offset_with_append() -> bool:
 )
 def offset_shared_after_fork() -> bool:
     """Does a read in a child move its parent's file offset?"""
-    descriptor = _file("data", b"0123456789")
-    harness.answer(lambda: libc.call("read", descriptor, ctypes.create_string_buffer(4), 4))
-    return _position(descriptor) == 4
+    descriptor = _make_file("data", b"0123456789")
+    children.run_in_child(lambda: libc.call("read", descriptor, ctypes.create_string_buffer(4), 4))
+    return _get_position(descriptor) == 4
 
 
 @probe(
@@ -149,7 +144,7 @@ def offset_shared_after_fork() -> bool:
 )
 def offset_shared_by_dup() -> bool:
     """Does a read through a duplicate made by dup() move the original's offset?"""
-    return _read_moves(lambda descriptor: libc.call("dup", descriptor))
+    return _reads_move_offset(lambda descriptor: libc.call("dup", descriptor))
 
 
 @probe(
@@ -160,14 +155,14 @@ def offset_shared_by_dup() -> bool:
 )
 def offset_shared_by_new_open() -> bool:
     """Does a read through a second open() move the first one's offset?"""
-    return _read_moves(lambda _: os.open("data", os.O_RDONLY))
+    return _reads_move_offset(lambda _: os.open("data", os.O_RDONLY))
 
 
-def _read_moves(another: Callable[[int], int]) -> bool:
-    """Whether a read of 4 bytes through ``another`` descriptor moves the first one's offset."""
-    descriptor = _file("data", b"0123456789")
+def _reads_move_offset(another: Callable[[int], int]) -> bool:
+    """Return whether a read through ``another`` descriptor moves the first one's offset."""
+    descriptor = _make_file("data", b"0123456789")
     libc.call("read", another(descriptor), ctypes.create_string_buffer(4), 4)
-    return _position(descriptor) == 4
+    return _get_position(descriptor) == 4
 
 
 @probe(
@@ -178,14 +173,11 @@ def _read_moves(another: Callable[[int], int]) -> bool:
 )
 def rename_over_open() -> bool:
     """Can an open file still be read after another is renamed over it?"""
-    descriptor = _file("target", b"old")
-    os.close(_file("fresh", b"new"))
+    descriptor = _make_file("target", b"old")
+    os.close(_make_file("fresh", b"new"))
     os.rename("fresh", "target")
     with open("target", "rb") as target:
         return (os.read(descriptor, 16), target.read()) == (b"old", b"new")
-
-
-# sendfile -------------------------------------------------------------------------
 
 
 @probe(
@@ -203,7 +195,7 @@ DATA = b"0123456789"
 
 
 def _sendfile(out: int, source: int, offset: int, count: int) -> int:
-    """sendfile() in this platform's form: how many bytes of ``source`` it says it sent."""
+    """Call sendfile() in this platform's form; return how many bytes it says it sent."""
     sent = ctypes.c_int64(count)
     if libc.FREEBSD or libc.DRAGONFLY:
         libc.call("sendfile", source, out, offset, count, None, ctypes.byref(sent), 0)
@@ -211,14 +203,14 @@ def _sendfile(out: int, source: int, offset: int, count: int) -> int:
     if libc.MACOS:
         libc.call("sendfile", source, out, offset, ctypes.byref(sent), None, 0)
         return sent.value
-    # The call with a 64-bit offset, where the plain one's may have 32.
+    # The call with a 64-bit offset: that of the plain one may have 32 bits.
     name = "sendfile64" if libc.has("sendfile64") else "sendfile"
     return libc.call(name, out, source, ctypes.byref(ctypes.c_int64(offset)), count)
 
 
-def _sent_to_socket(source: int, offset: int, count: int) -> tuple[int, bytes]:
-    """What sendfile() returned, -1 for an error, and the bytes that came out at the other end."""
-    with harness.tcp_pair() as (client, server):
+def _send_to_socket(source: int, offset: int, count: int) -> tuple[int, bytes]:
+    """Return what sendfile() returned, -1 for an error, and the bytes that the peer received."""
+    with sockets.connect_pair() as (client, server):
         try:
             said = _sendfile(client.fileno(), source, offset, count)
         except OSError:
@@ -228,20 +220,20 @@ def _sent_to_socket(source: int, offset: int, count: int) -> tuple[int, bytes]:
 
 
 def _send_part(source: int) -> None:
-    """Send DATA[2:7] from ``source``, a file with DATA in it, as a probe needs it to go well."""
-    if _sent_to_socket(source, 2, 5) != (5, DATA[2:7]):
-        raise Unsupported("sendfile() is there, and moves no bytes of this file into a socket")
+    """Send DATA[2:7] from ``source``, a file with DATA in it; raise Unsupported if it fails."""
+    if _send_to_socket(source, 2, 5) != (5, DATA[2:7]):
+        raise Unsupported("sendfile() exists but moves no bytes of this file into a socket")
 
 
 @probe(
-    matters="A server that counts on sendfile() sends nothing at all where it fails.",
+    matters="A server that counts on sendfile() sends nothing at all if it fails.",
     advice="Fall back on read() and write() when sendfile() is missing or fails at the first byte.",
     reference="sendfile(2) Linux, FreeBSD, macOS; not in POSIX",
     documented={"linux": True, "freebsd": True, "macos": True},
 )
 def sendfile_to_socket() -> bool:
     """Can sendfile() send part of a file to a socket?"""
-    return _sent_to_socket(_file("data", DATA), 2, 5) == (5, DATA[2:7])
+    return _send_to_socket(_make_file("data", DATA), 2, 5) == (5, DATA[2:7])
 
 
 @probe(
@@ -256,14 +248,14 @@ def sendfile_to_socket() -> bool:
 )
 def sendfile_order() -> str:
     """In which order does sendfile() take its arguments?"""
-    source = _file("data", DATA)
+    source = _make_file("data", DATA)
     for order in _SENDFILE_ORDERS:
-        # In a child, as the arguments of another order may be taken for addresses.
-        with contextlib.suppress(harness.ChildDied):
-            if harness.answer(functools.partial(_moves_by, order, source)):
+        # In a child, because the call may take arguments of another order for addresses.
+        with contextlib.suppress(children.ChildDied):
+            if children.run_in_child(functools.partial(_moves_data, order, source)):
                 return order
-    _send_part(source)  # It raises with what is wrong.
-    raise Unsupported("sendfile() takes its arguments in an order that is not known here")
+    _send_part(source)  # Raises if sendfile() does not work at all.
+    raise Unsupported("sendfile() takes its arguments in an order that the lab does not know")
 
 
 _SENDFILE_ORDERS: dict[str, Callable[[int, int], tuple[Any, ...]]] = {
@@ -281,14 +273,14 @@ _SENDFILE_ORDERS: dict[str, Callable[[int, int], tuple[Any, ...]]] = {
 """The arguments that send DATA[2:7] from the descriptor ``source`` to ``out``."""
 
 
-def _moves_by(order: str, source: int) -> bool:
-    """Whether sendfile() with its arguments in this order moves DATA[2:7] into a socket."""
-    # With a 64-bit offset, where the plain call's may have 32.
+def _moves_data(order: str, source: int) -> bool:
+    """Return whether sendfile() with its arguments in this order sends DATA[2:7] to a socket."""
+    # With a 64-bit offset: that of the plain call may have 32 bits.
     large = order.startswith("out") and libc.has("sendfile64")
-    function = libc.function("sendfile64" if large else "sendfile")
-    # Of no type: it takes what it is given, and zeros for what another order has beyond.
+    function = libc.get_function("sendfile64" if large else "sendfile")
+    # Untyped, so that it takes any arguments; zeros follow, for orders with more of them.
     call = ctypes.CFUNCTYPE(c_int)(ctypes.cast(function, ctypes.c_void_p).value or 0)
-    with harness.tcp_pair() as (client, server):
+    with sockets.connect_pair() as (client, server):
         call(*_SENDFILE_ORDERS[order](client.fileno(), source), None, None, None)
         client.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: server.recv(4096), b"")) == DATA[2:7]
@@ -302,10 +294,10 @@ def _moves_by(order: str, source: int) -> bool:
 )
 def sendfile_keeps_offset() -> bool:
     """Does sendfile() with an offset leave the file offset unchanged?"""
-    source = _file("data", DATA)
+    source = _make_file("data", DATA)
     os.lseek(source, 3, os.SEEK_SET)
     _send_part(source)
-    return _position(source) == 3
+    return _get_position(source) == 3
 
 
 @probe(
@@ -316,11 +308,11 @@ def sendfile_keeps_offset() -> bool:
 )
 def sendfile_to_file() -> str:
     """What does sendfile() from a file to a file return?"""
-    target = _file("copy")
+    target = _make_file("copy")
     try:
-        _sendfile(target, _file("data", DATA), 2, 5)
+        _sendfile(target, _make_file("data", DATA), 2, 5)
     except OSError as error:
-        return _error_name(error)
+        return _name_error(error)
     os.lseek(target, 0, os.SEEK_SET)
     return "ok" if os.read(target, 16) == DATA[2:7] else "nothing sent"
 
@@ -333,47 +325,45 @@ def sendfile_to_file() -> str:
 )
 def sendfile_at_end() -> bool:
     """Does sendfile() at the end of the file send 0 bytes, without an error?"""
-    return _sent_to_socket(_file("data", DATA), len(DATA), 5) == (0, b"")
+    return _send_to_socket(_make_file("data", DATA), len(DATA), 5) == (0, b"")
 
-
-# No more room ---------------------------------------------------------------------
 
 ROOM = 512
 """KiB on the small file system that is filled."""
 TOO_MUCH = bytes(2 * 1024 * ROOM)
 
-# FreeBSD, NetBSD: vn_write sets IO_UNIT, and the file system takes the whole write or none of it.
-# UFS cuts the file back to where it ended; tmpfs makes room for all before it begins.
+# FreeBSD, NetBSD: vn_write sets IO_UNIT, so the file system takes all of a write or nothing.
+# UFS cuts the file back to its old end; tmpfs makes room for all before it begins.
 _ALL_OR_NOTHING = dict.fromkeys(("freebsd", "netbsd"), "ENOSPC")
 _NOTHING_LEFT = dict.fromkeys(_ALL_OR_NOTHING, "nothing")
 
 
 def _write(descriptor: int, data: bytes) -> tuple[str, int]:
-    """``whole``, ``partial`` or an error's name, and how many bytes write() took."""
+    """Return ``whole``, ``partial`` or an error's name, and how many bytes write() took."""
     try:
         written = libc.call("write", descriptor, data, len(data))
     except OSError as error:
-        return libc.errno_name(error.errno), 0
+        return libc.name_errno(error.errno), 0
     return "whole" if written == len(data) else "partial", written
 
 
 class _Filled(NamedTuple):
-    """What came of writing until a disk was full."""
+    """What two writes did that had more than the disk had room for."""
 
     first: str
     written: int
     """By the first write()."""
     size: int
-    """Of the file after it."""
+    """Of the file after the first write()."""
     next: str
 
 
 def _fill_disk() -> _Filled:
     """Write twice to a file on a small file system, more than it has room for.
 
-    Raises Blocked where a limit of files' length came before the disk was full.
+    Raises Blocked if the limit of file sizes came before the disk was full.
     """
-    with harness.small_filesystem(ROOM) as folder:
+    with privileges.mount_small_filesystem(ROOM) as folder:
         log = os.open(os.path.join(folder, "log"), os.O_RDWR | os.O_CREAT, 0o600)
         first, written = _write(log, TOO_MUCH)
         size = os.fstat(log).st_size
@@ -421,17 +411,17 @@ def full_disk_leaves() -> str:
 
 
 def _write_past_limit() -> Sequence[str]:
-    """What two writes give, of which the first begins below RLIMIT_FSIZE and ends past it."""
+    """Return the results of two writes; the first begins below RLIMIT_FSIZE and ends past it."""
     limit = 1000
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     if hard != resource.RLIM_INFINITY and hard < limit:
         raise Blocked(refusals.LIMITS[errno.EFBIG])
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    log = _file("log")
-    given = [_write(log, bytes(limit + 500))[0] for _ in range(2)]
-    if "ENOSPC" in given:
+    log = _make_file("log")
+    results = [_write(log, bytes(limit + 500))[0] for _ in range(2)]
+    if "ENOSPC" in results:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return given
+    return results
 
 
 @probe(
@@ -459,20 +449,17 @@ def fsize_limit_kills() -> bool:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         _write_past_limit()
 
-    with harness.fork(subject) as child:
+    with children.fork(subject) as child:
         status = child.wait()
         if os.WIFSIGNALED(status):
             return os.WTERMSIG(status) == signal.SIGXFSZ
-        child.hear()  # What kept it from the limit, if anything did.
+        child.receive()  # Raises if something kept the child from the limit.
         return False
 
 
-# FIFOs, sockets, pipes ------------------------------------------------------------
-
-
 @contextlib.contextmanager
-def _pipe() -> Iterator[tuple[int, int]]:
-    """Both ends of a pipe, closed at the end unless they are already."""
+def _make_pipe() -> Iterator[tuple[int, int]]:
+    """Yield both ends of a pipe; close those that are still open at the end."""
     ends = os.pipe()
     try:
         yield ends
@@ -482,11 +469,11 @@ def _pipe() -> Iterator[tuple[int, int]]:
                 os.close(end)
 
 
-def _opened(path: str, flags: int) -> str:
+def _try_open(path: str, flags: int) -> str:
     try:
         os.close(os.open(path, flags))
     except OSError as error:
-        return _error_name(error)
+        return _name_error(error)
     return "ok"
 
 
@@ -499,7 +486,7 @@ def _opened(path: str, flags: int) -> str:
 def fifo_nonblock_write_without_reader() -> str:
     """What does a non-blocking open of a FIFO without a reader return?"""
     os.mkfifo("fifo")
-    return _opened("fifo", os.O_WRONLY | os.O_NONBLOCK)
+    return _try_open("fifo", os.O_WRONLY | os.O_NONBLOCK)
 
 
 @probe(
@@ -511,7 +498,7 @@ def fifo_nonblock_write_without_reader() -> str:
 def fifo_open_read_write() -> str:
     """What does opening a FIFO for reading and writing return?"""
     os.mkfifo("fifo")
-    return _opened("fifo", os.O_RDWR | os.O_NONBLOCK)
+    return _try_open("fifo", os.O_RDWR | os.O_NONBLOCK)
 
 
 @probe(
@@ -524,7 +511,7 @@ def open_socket_file() -> str:
     """What does open() of a Unix socket's file return?"""
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind("socket")
-        return _opened("socket", os.O_RDONLY | os.O_NONBLOCK)
+        return _try_open("socket", os.O_RDONLY | os.O_NONBLOCK)
 
 
 @probe(
@@ -537,22 +524,22 @@ def open_socket_file() -> str:
 def pipe_buf() -> Any:
     """Up to how many bytes are writes to a pipe never split?
 
-    As many as fpathconf() promises and the kernel keeps together; the raw sample has both
-    numbers where they differ.
+    The smaller of what fpathconf() promises and the kernel keeps together; the raw sample has both
+    numbers if they differ.
     """
-    with _pipe() as (reading, writing):
-        return _kept_whole(reading, writing)
+    with _make_pipe() as (reading, writing):
+        return _find_largest_whole(reading, writing)
 
 
-def _kept_whole(reading: int, writing: int) -> Any:
+def _find_largest_whole(reading: int, writing: int) -> Any:
     promised = os.fpathconf(reading, "PC_PIPE_BUF")
-    capacity = harness.fill(writing)
+    capacity = blocking.fill(writing)
     os.set_blocking(writing, False)
 
     def whole(size: int) -> bool:
-        """Whether a pipe that has room for a part of ``size`` bytes does not take that part."""
+        """Return whether a pipe with room for a part of ``size`` bytes refuses that part."""
         return not any(
-            0 < _taken(reading, writing, capacity, size, room) < size
+            0 < _write_into_room(reading, writing, capacity, size, room) < size
             for room in (1, size // 2, size - 1)
         )
 
@@ -565,12 +552,12 @@ def _kept_whole(reading: int, writing: int) -> Any:
     return Sample(min(kept, promised), {"PC_PIPE_BUF": promised, "kept": kept})
 
 
-def _taken(reading: int, writing: int, capacity: int, size: int, room: int) -> int:
-    """How many of ``size`` bytes a full pipe takes when ``room`` of its bytes were taken out.
+def _write_into_room(reading: int, writing: int, capacity: int, size: int, room: int) -> int:
+    """Take ``room`` bytes out of a full pipe, and write ``size``; return how many it took.
 
     The pipe is full before and after.
     """
-    # Linux counts in pages, each with the bytes of one write: those are to be emptied whole.
+    # Linux counts in pages, each with the bytes of one write: empty whole pages.
     page = os.sysconf("SC_PAGE_SIZE")
     pages = -(-size // page) * page
     emptied = len(os.read(reading, min(pages, capacity)))
@@ -580,7 +567,7 @@ def _taken(reading: int, writing: int, capacity: int, size: int, room: int) -> i
         taken = os.write(writing, bytes(size))
     except BlockingIOError:
         taken = 0
-    harness.fill(writing)
+    blocking.fill(writing)
     os.set_blocking(writing, False)
     return taken
 
@@ -595,13 +582,13 @@ def _taken(reading: int, writing: int, capacity: int, size: int, room: int) -> i
 )
 def pipe_capacity() -> int:
     """How many bytes does a pipe hold before a write blocks?"""
-    with _pipe() as (_, writing):
-        return harness.fill(writing)
+    with _make_pipe() as (_, writing):
+        return blocking.fill(writing)
 
 
-def _polled(descriptor: int) -> str:
-    """What poll() says at once of a descriptor asked for input and output: ``IN|HUP``."""
-    return "|".join(harness.polled(descriptor, "IN", "OUT", milliseconds=0)) or "nothing"
+def _poll_at_once(descriptor: int) -> str:
+    """Return the events, as ``IN|HUP``, that poll() reports at once for input and output."""
+    return "|".join(blocking.poll(descriptor, "IN", "OUT", milliseconds=0)) or "nothing"
 
 
 @probe(
@@ -612,9 +599,9 @@ def _polled(descriptor: int) -> str:
 )
 def poll_pipe_writer_closed() -> str:
     """Which poll() events report that the writer of an empty pipe closed?"""
-    with _pipe() as (reading, writing):
+    with _make_pipe() as (reading, writing):
         os.close(writing)
-        return _polled(reading)
+        return _poll_at_once(reading)
 
 
 @probe(
@@ -626,7 +613,7 @@ def poll_pipe_writer_closed() -> str:
 def poll_dev_null() -> str:
     """Which poll() events does /dev/null have?"""
     with open(os.devnull, "r+b", buffering=0) as device:
-        return _polled(device.fileno())
+        return _poll_at_once(device.fileno())
 
 
 @probe(
@@ -638,13 +625,10 @@ def poll_dev_null() -> str:
 )
 def select_modifies_timeout() -> bool:
     """Does select() write the time left into its timeout?"""
-    # One that runs out: of a wait that ends early, coarse clocks may say that nothing went by.
+    # One that expires: if a wait ends early, a coarse clock may not have moved.
     microsecond = lens.timeval()(0.000001)
     libc.call("select", 0, None, None, None, ctypes.byref(microsecond))
     return (microsecond.seconds, microsecond.part) != (0, 1)
-
-
-# Close-on-exec --------------------------------------------------------------------
 
 
 def _accept4() -> list[int]:
@@ -675,7 +659,7 @@ def _dup3() -> list[int]:
 
 
 def _f_dupfd_cloexec() -> list[int]:
-    command = absent.constant(fcntl, "F_DUPFD_CLOEXEC")
+    command = absent.get_constant(fcntl, "F_DUPFD_CLOEXEC")
     with open(os.devnull, "rb", buffering=0) as device:
         return [libc.call("fcntl", device.fileno(), command, ctypes.c_int(0))]
 
@@ -684,8 +668,8 @@ def _o_cloexec() -> list[int]:
     return [libc.call("open", b".", os.O_RDONLY | os.O_CLOEXEC)]
 
 
-class _Way:
-    """A way to make a descriptor close-on-exec from its first moment."""
+class _Call:
+    """A call that makes a descriptor which is close-on-exec from its first moment."""
 
     def __init__(self, name: str, make: Callable[[], list[int]]) -> None:
         self.name, self.make = name, make
@@ -696,21 +680,21 @@ class _Way:
 
 @probe(
     each={
-        "has_accept4": _Way("accept4()", _accept4),
-        "has_pipe2": _Way("pipe2()", _pipe2),
-        "has_dup3": _Way("dup3()", _dup3),
-        "has_f_dupfd_cloexec": _Way("F_DUPFD_CLOEXEC", _f_dupfd_cloexec),
-        "has_o_cloexec": _Way("O_CLOEXEC", _o_cloexec),
+        "has_accept4": _Call("accept4()", _accept4),
+        "has_pipe2": _Call("pipe2()", _pipe2),
+        "has_dup3": _Call("dup3()", _dup3),
+        "has_f_dupfd_cloexec": _Call("F_DUPFD_CLOEXEC", _f_dupfd_cloexec),
+        "has_o_cloexec": _Call("O_CLOEXEC", _o_cloexec),
     },
     matters="Without it a program that another thread starts inherits the descriptor of {row}.",
     advice="Set FD_CLOEXEC by fcntl() where {row} does not, before anything is started.",
     reference="POSIX.1-2024 XSH accept4(), pipe2(), dup3(), fcntl(), open()",
     light=True,
 )
-def cloexec(way: Any) -> bool:
+def cloexec(call: Any) -> bool:
     """Does {row} make a descriptor close-on-exec in one step?"""
     try:
-        made = way.make()
+        made = call.make()
     except AttributeError as missing:
         raise Unsupported(f"this system has no {str(missing).split()[-1]}") from None
     try:
@@ -718,9 +702,6 @@ def cloexec(way: Any) -> bool:
     finally:
         for each in made:
             os.close(each)
-
-
-# Modes ----------------------------------------------------------------------------
 
 
 @probe(
@@ -731,21 +712,21 @@ def cloexec(way: Any) -> bool:
 )
 def sticky_file_by_user() -> str:
     """What does chmod(01600) of a file do without privileges?"""
-    descriptor = _file("data")
+    descriptor = _make_file("data")
 
     def owner() -> str:
         if os.geteuid() == 0:
-            user = harness.second_uid()
+            user = privileges.require_second_uid()
             try:
                 os.fchown(descriptor, user, user)
             except OSError as error:
                 # A user namespace without that id, or root without CAP_CHOWN.
                 raise Blocked(f"root may not give a file away here ({error.strerror})") from None
-            harness.become(user)
+            privileges.become_user(user)
         try:
             os.fchmod(descriptor, 0o1600)
         except OSError as error:
-            return _error_name(error)
+            return _name_error(error)
         return "set" if os.fstat(descriptor).st_mode & stat.S_ISVTX else "left out"
 
-    return str(harness.answer(owner))
+    return str(children.run_in_child(owner))

@@ -1,4 +1,4 @@
-"""Process groups and sessions: whom a signal to a group reaches, and what a daemon leaves."""
+"""Process groups and sessions: which processes a signal reaches, and what a daemon leaves."""
 
 from __future__ import annotations
 
@@ -8,45 +8,43 @@ import signal
 from signal import SIGCONT, SIGHUP, SIGSTOP, SIGUSR1
 from typing import Any, Callable
 
-from .. import harness, libc, refusals
-from ..harness import Channel, Child
+from .. import lens, libc, refusals
+from ..harness import children, privileges
+from ..harness.children import Channel, Child
 from ..probe import Blocked, Sample, probe
 
 MEMBERS = 50
 
 
-def _hold() -> None:
-    """Keep SIGUSR1 pending from here on, in this process and in every child of it."""
+def _block_signal() -> None:
+    """Keep SIGUSR1 pending from now on, in this process and its later children."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {SIGUSR1})
 
 
-def _came() -> bool:
-    # A signal is pending from the moment kill() is back, so whoever is asked after
-    # that knows: nobody waits for a signal that may not come.
+def _is_pending() -> bool:
+    # A signal is pending from the moment kill() returns, so no process needs to wait for one
+    # that may not come.
     return SIGUSR1 in signal.sigpending()
 
 
-def _member(before: Callable[[], Any] = lambda: None) -> Child:
-    """A child in this group, unless ``before`` leaves it: ready, and to be asked by `_heard`."""
-    _hold()
+def _start_member(before: Callable[[], Any] = lambda: None) -> Child:
+    """Start a child, in this group unless ``before`` leaves it; ask it by `_has_signal`."""
+    _block_signal()
 
     def stay(sender: Channel) -> bool:
         before()
-        sender.say("ready")
-        sender.hear()
-        return _came()
+        sender.send("ready")
+        sender.receive()
+        return _is_pending()
 
-    child = harness.fork(stay)
-    child.hear()
+    child = children.fork(stay)
+    child.receive()
     return child
 
 
-def _heard(member: Child) -> bool:
-    member.say("did it come?")
-    return bool(member.hear())
-
-
-# kill(0), killpg ------------------------------------------------------------------
+def _has_signal(member: Child) -> bool:
+    member.send("did it come?")
+    return bool(member.receive())
 
 
 @probe(
@@ -57,9 +55,9 @@ def _heard(member: Child) -> bool:
 )
 def kill_0_reaches_self() -> bool:
     """Does kill(0, sig) signal the calling process itself?"""
-    _hold()
+    _block_signal()
     libc.call("kill", 0, SIGUSR1)
-    return _came()
+    return _is_pending()
 
 
 @probe(
@@ -70,9 +68,9 @@ def kill_0_reaches_self() -> bool:
 )
 def kill_0_reaches_parent() -> bool:
     """Does kill(0, sig) in a child signal its parent?"""
-    _hold()
-    harness.answer(lambda: libc.call("kill", 0, SIGUSR1))
-    return _came()
+    _block_signal()
+    children.run_in_child(lambda: libc.call("kill", 0, SIGUSR1))
+    return _is_pending()
 
 
 @probe(
@@ -83,9 +81,9 @@ def kill_0_reaches_parent() -> bool:
 )
 def kill_0_reaches_siblings() -> bool:
     """Does kill(0, sig) in a child signal its siblings?"""
-    with _member() as one, _member() as another:
-        harness.answer(lambda: libc.call("kill", 0, SIGUSR1))
-        return all([_heard(one), _heard(another)])
+    with _start_member() as one, _start_member() as another:
+        children.run_in_child(lambda: libc.call("kill", 0, SIGUSR1))
+        return all([_has_signal(one), _has_signal(another)])
 
 
 @probe(
@@ -96,11 +94,11 @@ def kill_0_reaches_siblings() -> bool:
 )
 def killpg_reaches_all() -> Sample:
     """Does killpg() signal all of 50 members?"""
-    # A shell and its subshells, as they are the cheapest to fork.  Nothing but the signal
-    # ends them before their input does, and that ends when the signal has been sent: no
-    # process comes back from read() past a signal.  Who still speaks was not reached.
-    # A shell that cannot fork complains: it exits while its members wait for the end, or tries
-    # again for longer than there is time.
+    # A shell and its subshells, because they are the cheapest to fork.  Only the signal or the
+    # end of their input ends them, and that end comes after the signal has been sent; a pending
+    # signal acts before read() returns.  So a member that prints was not reached.
+    # A shell that cannot fork prints an error, and exits while its members wait for the end, or
+    # tries again for longer than there is time.
     script = f"""
         exec 3<&0 2>&1
         members=1
@@ -112,18 +110,20 @@ def killpg_reaches_all() -> Sample:
         read end
         echo missed
     """
-    os.stat(os.devnull)  # Without one sh's background processes end at once.
-    shell = harness.shell(script)
-    said = shell.hear()
-    if said != "true":
-        raise Blocked(refusals.PROCESSES) if "fork" in said else RuntimeError(f"sh said {said!r}")
-    _hold()
+    os.stat(os.devnull)  # Without it the background processes of sh end at once.
+    shell = children.start_shell(script)
+    line = shell.receive()
+    if line != "true":
+        raise (
+            Blocked(refusals.PROCESSES) if "fork" in line else RuntimeError(f"sh printed {line!r}")
+        )
+    _block_signal()
     libc.call("killpg", os.getpgrp(), SIGUSR1)
-    shell.end_input()
+    shell.close_input()
     missed = 0
-    with contextlib.suppress(harness.ChildDied):
+    with contextlib.suppress(children.ChildDied):
         while True:
-            missed += shell.hear() == "missed"
+            missed += shell.receive() == "missed"
     with contextlib.suppress(ChildProcessError):
         while True:
             os.wait()
@@ -138,9 +138,9 @@ def killpg_reaches_all() -> Sample:
 )
 def killpg_reaches_setsid() -> bool:
     """Does killpg() signal a process that left the group by setsid()?"""
-    with _member(lambda: libc.call("setsid")) as gone:
+    with _start_member(lambda: libc.call("setsid")) as gone:
         libc.call("killpg", os.getpgrp(), SIGUSR1)
-        return _heard(gone)
+        return _has_signal(gone)
 
 
 @probe(
@@ -151,49 +151,49 @@ def killpg_reaches_setsid() -> bool:
 )
 def killpg_reaches_setpgid() -> bool:
     """Does killpg() signal a process that left the group by setpgid()?"""
-    with _member(lambda: libc.call("setpgid", 0, 0)) as gone:
+    with _start_member(lambda: libc.call("setpgid", 0, 0)) as gone:
         libc.call("killpg", os.getpgrp(), SIGUSR1)
-        return _heard(gone)
+        return _has_signal(gone)
 
 
 @probe(
     matters="A supervisor takes the error for a group it may not signal, or for a live one.",
-    advice="Reap before signalling a group, and let waitpid, not killpg, tell who is gone.",
+    advice="Reap before signalling a group; waitpid(), not killpg(), shows which members are gone.",
     reference="POSIX XSH killpg, XBD process group lifetime; killpg(2) BSD",
     # kern_sig.c: a zombie counts as found in the BSDs' killpg1, and is passed over in xnu's.
     documented={"freebsd": "ok", "netbsd": "ok", "openbsd": "ok", "macos": "EPERM"},
 )
 def killpg_only_zombies() -> str:
     """What does killpg() return for a group of zombies only?"""
-    with harness.fork(lambda _: libc.call("setpgid", 0, 0)) as child:
-        child.hear()
-        harness.wait_ended(child.pid)
-        return libc.outcome("killpg", child.pid, SIGUSR1)
+    with children.fork(lambda _: libc.call("setpgid", 0, 0)) as child:
+        child.receive()
+        children.wait_until_ended(child.pid)
+        return libc.try_call("killpg", child.pid, SIGUSR1)
 
 
 def _killpg_as_second_uid(before: Callable[[], Any] = lambda: None) -> str:
-    """killpg() of this group by another user: what it gives."""
-    uid, group = harness.second_uid(), os.getpgrp()
+    """Return the result of killpg() for this group by another user."""
+    uid, group = privileges.require_second_uid(), os.getpgrp()
 
     def sender() -> str:
         before()
-        harness.become(uid)
-        # A kernel that keeps its groups in no order gives one answer or the other, and one of
-        # them may be seldom (gVisor: a hash table that is walked from somewhere in it).
-        given = {libc.outcome("killpg", group, SIGUSR1)}
+        privileges.become_user(uid)
+        # If the kernel keeps a group in no order, either result may come, and one of them
+        # rarely (gVisor walks a hash table from a random place).
+        results = {libc.try_call("killpg", group, SIGUSR1)}
         for _ in range(1000):
-            given.add(libc.outcome("killpg", group, SIGUSR1))
-            if len(given) > 1:
+            results.add(libc.try_call("killpg", group, SIGUSR1))
+            if len(results) > 1:
                 break
-        return " or ".join(sorted(given))
+        return " or ".join(sorted(results))
 
-    _hold()
-    return str(harness.answer(sender))
+    _block_signal()
+    return str(children.run_in_child(sender))
 
 
 @probe(
     matters="With EPERM although some were signalled, a sender repeats the signal or gives up.",
-    advice="Run a group's members under one user id: success does not tell that all were reached.",
+    advice="Run a group's members under one user id: success does not mean that all were reached.",
     reference="POSIX XSH kill; killpg(3) Linux VERSIONS; kill(2) BSD; kern_sig.c: killpg1",
     # The manuals of NetBSD, OpenBSD and macOS say EPERM; their killpg1 fails only if it found
     # no member at all to signal, as FreeBSD's since 12.2.
@@ -220,7 +220,7 @@ def killpg_some_permitted() -> str:
         "linux": "EPERM",
         "freebsd": "EPERM",
         "macos": "EPERM",
-        # Their killpg1 does not count the members that it may not signal.
+        # killpg1 of these does not count the members that it may not signal.
         "netbsd": "ESRCH",
         "openbsd": "ESRCH",
     },
@@ -238,12 +238,9 @@ def killpg_none_permitted() -> str:
 )
 def killpg_spares_foreign() -> bool:
     """Does killpg() skip members of another user?"""
-    with _member() as foreign:
+    with _start_member() as foreign:
         _killpg_as_second_uid()
-        return not _heard(foreign)
-
-
-# kill(-1), signal 0 ---------------------------------------------------------------
+        return not _has_signal(foreign)
 
 
 @probe(
@@ -263,40 +260,40 @@ def killpg_spares_foreign() -> bool:
 def kill_all_reaches_self() -> bool:
     """Does kill(-1, sig) signal the calling process itself?"""
     if not libc.LINUX:
-        raise Blocked("kill(-1) is asked in a PID namespace alone, and this system has none")
+        raise Blocked("kill(-1) is only safe in a PID namespace, and this system has none")
     try:
-        harness.unshare(libc.CLONE_NEWPID)
+        privileges.unshare(libc.CLONE_NEWPID)
     except OSError as error:
         raise Blocked(f"a PID namespace needs root or user namespaces ({error.strerror})") from None
 
     def init() -> bool:
-        # The first child is process 1 of the namespace.  If it is not, there is no
-        # namespace, and kill(-1) would reach the whole system.
+        # The first child is process 1 of the namespace.  If it is not, there is no namespace,
+        # and kill(-1) would signal the whole system.
         if os.getpid() != 1:
             raise Blocked("unshare() made no PID namespace: run the lab where it does")
-        return bool(harness.answer(asker))
+        return bool(children.run_in_child(asker))
 
     def asker() -> bool:
-        _hold()
-        result = libc.outcome("kill", -1, SIGUSR1)
+        _block_signal()
+        result = libc.try_call("kill", -1, SIGUSR1)
         if result not in ("ok", "ESRCH"):  # ESRCH: there is no other process.
             raise Blocked(f"kill(-1) is refused here: {result}")
-        return _came()
+        return _is_pending()
 
-    return bool(harness.answer(init))
+    return bool(children.run_in_child(init))
 
 
 @probe(
     matters="A check with signal 0 may take a dead worker that was not reaped for a live one.",
-    advice="Reap with waitpid(WNOHANG) to learn of a death; signal 0 does not tell.",
+    advice="Reap with waitpid(WNOHANG) to learn of a death; signal 0 does not show it.",
     reference="POSIX XSH kill RATIONALE; kill(2)",
     documented={"posix": "ok"},
 )
 def signal_0_zombie() -> str:
     """What does kill() return for signal 0 to a zombie?"""
-    with harness.fork(lambda _: None) as child:
-        harness.wait_ended(child.pid)
-        return libc.outcome("kill", child.pid, 0)
+    with children.fork(lambda _: None) as child:
+        children.wait_until_ended(child.pid)
+        return libc.try_call("kill", child.pid, 0)
 
 
 @probe(
@@ -307,9 +304,9 @@ def signal_0_zombie() -> str:
 )
 def signal_0_gone() -> str:
     """What does kill() return for signal 0 to a process that was reaped?"""
-    child = harness.fork(lambda _: None)
+    child = children.fork(lambda _: None)
     child.wait()
-    return libc.outcome("kill", child.pid, 0)
+    return libc.try_call("kill", child.pid, 0)
 
 
 @probe(
@@ -320,16 +317,13 @@ def signal_0_gone() -> str:
 )
 def signal_0_foreign() -> str:
     """What does kill() return for signal 0 to another user's process?"""
-    uid, here = harness.second_uid(), os.getpid()
+    uid, here = privileges.require_second_uid(), os.getpid()
 
     def other() -> str:
-        harness.become(uid)
-        return libc.outcome("kill", here, 0)
+        privileges.become_user(uid)
+        return libc.try_call("kill", here, 0)
 
-    return str(harness.answer(other))
-
-
-# Leaving and orphaning ------------------------------------------------------------
+    return str(children.run_in_child(other))
 
 
 @probe(
@@ -340,9 +334,9 @@ def signal_0_foreign() -> str:
 )
 def setpgid_after_exec() -> str:
     """What does setpgid() return for a child that has called exec?"""
-    with harness.shell("echo true; read end") as child:
-        child.hear()  # sh prints: it has execed.
-        return libc.outcome("setpgid", child.pid, child.pid)
+    with children.start_shell("echo true; read end") as child:
+        child.receive()  # sh prints: it has execed.
+        return libc.try_call("setpgid", child.pid, child.pid)
 
 
 @probe(
@@ -356,9 +350,9 @@ def setsid_of_group_leader() -> str:
 
     def leader() -> str:
         libc.call("setpgid", 0, 0)
-        return libc.outcome("setsid")
+        return libc.try_call("setsid")
 
-    return str(harness.answer(leader))
+    return str(children.run_in_child(leader))
 
 
 @probe(
@@ -369,73 +363,70 @@ def setsid_of_group_leader() -> str:
 )
 def orphan_stopped_gets() -> str:
     """Which signals does a stopped group get when it is orphaned?"""
-    # The stopped process is alone in its group.  Its parent, of another group of the
-    # same session, keeps that group from being orphaned, until it ends: whoever takes
-    # the process over (this probe, or init) belongs to another session.
-    ours, theirs = Channel.pair()
+    # The stopped process is alone in its group.  Its parent, in another group of the same
+    # session, keeps that group from being orphaned until it ends: the process that adopts it
+    # (this probe, or init) belongs to another session.
+    ours, theirs = Channel.create_pair()
 
     def leader(asker: Channel) -> None:
         os.setsid()
-        with harness.fork(parent) as child:
-            child.hear()
+        with children.fork(parent) as child:
+            child.receive()
             child.wait()
-        asker.say("the parent has ended")
-        asker.hear()
+        asker.send("the parent has ended")
+        asker.receive()
 
     def parent(_: Channel) -> None:
-        subject = harness.fork(stopped)
+        subject = children.fork(stop)
         os.waitpid(subject.pid, os.WUNTRACED)
 
-    def stopped(_: Channel) -> None:
+    def stop(_: Channel) -> None:
         for signum in (SIGHUP, SIGCONT):
-            signal.signal(signum, lambda *_: None)  # Else an ignored one is not kept pending.
+            signal.signal(signum, lambda *_: None)  # An ignored one might not stay pending.
         signal.pthread_sigmask(signal.SIG_BLOCK, {SIGHUP, SIGCONT})
         os.setpgid(0, 0)
-        theirs.say(os.getpid())
+        theirs.send(os.getpid())
         os.kill(os.getpid(), SIGSTOP)
         pending = signal.sigpending()
-        theirs.say([s.name for s in (SIGHUP, SIGCONT) if s in pending])
+        theirs.send([s.name for s in (SIGHUP, SIGCONT) if s in pending])
 
-    with harness.fork(leader) as child:
+    with children.fork(leader) as child:
         theirs.close()
         try:
-            subject = ours.hear()
+            subject = ours.receive()
         except EOFError:
-            child.hear()  # It raises with what kept the subject from being made.
+            child.receive()  # Raises what kept the subject from being made.
             raise
-        child.hear()
-        continued = not harness.wait_state(subject, harness.STOPPED, unless=ours.waiting)
+        child.receive()
+        continued = not children.wait_for_state(subject, children.STOPPED, unless=ours.is_readable)
         if not continued:
             os.kill(subject, SIGCONT)
-        got = [name for name in ours.hear() if continued or name != "SIGCONT"]
-        child.say("over")
+        got = [name for name in ours.receive() if continued or name != "SIGCONT"]
+        child.send("over")
         return ", ".join(got) or "none"
 
 
-# Daemons --------------------------------------------------------------------------
-
-
 def _fork_twice() -> None:
-    """Become a daemon by fork, setsid, fork: only the last process returns."""
-    if harness.new_process():
+    """Become a daemon by fork, setsid, fork; only the last process returns."""
+    if lens.fork_process():
         os._exit(0)
     libc.call("setsid")
-    if harness.new_process():
+    if lens.fork_process():
         os._exit(0)
 
 
-def _leads_session() -> bool:
+def _is_session_leader() -> bool:
     return os.getsid(0) == os.getpid()
 
 
-def _as_daemon(become: Callable[[], Any], question: Callable[[], bool]) -> bool:
-    """What a child answers after ``become``: the daemon keeps the child's end of the talk."""
+def _ask_daemon(become: Callable[[], Any], question: Callable[[], bool]) -> bool:
+    """Return the answer of a child after ``become``; the daemon keeps the child's connection."""
 
     def subject() -> bool:
         become()
         return question()
 
-    return bool(harness.answer(subject))
+    return bool(children.run_in_child(subject))
 
 
 @probe(
@@ -446,18 +437,18 @@ def _as_daemon(become: Callable[[], Any], question: Callable[[], bool]) -> bool:
 )
 def double_fork_is_session_leader() -> bool:
     """Is a daemon that forked twice a session leader?"""
-    return _as_daemon(_fork_twice, _leads_session)
+    return _ask_daemon(_fork_twice, _is_session_leader)
 
 
 @probe(
     matters="kill(-pid) of the daemon's id finds no group, or another one.",
-    advice="Call setpgid(0, 0) in the daemon where its workers are to be signalled by its id.",
+    advice="Call setpgid(0, 0) in the daemon if its workers are signalled by its id.",
     reference="POSIX XSH fork, setsid; daemon(7)",
     documented={"posix": False},
 )
 def double_fork_is_group_leader() -> bool:
     """Is a daemon that forked twice a group leader?"""
-    return _as_daemon(_fork_twice, lambda: os.getpgrp() == os.getpid())
+    return _ask_daemon(_fork_twice, lambda: os.getpgrp() == os.getpid())
 
 
 @probe(
@@ -468,26 +459,26 @@ def double_fork_is_group_leader() -> bool:
 )
 def daemon3_is_session_leader() -> bool:
     """Is a process that called daemon() a session leader?"""
-    return _as_daemon(_daemon3, _leads_session)
+    return _ask_daemon(_call_daemon, _is_session_leader)
 
 
-def _daemon3() -> None:
-    """Call daemon(3): Blocked where its fork is refused by a limit."""
+def _call_daemon() -> None:
+    """Call daemon(3); raise Blocked if a limit refuses its fork."""
     try:
         libc.call("daemon", 1, 1)
     except BlockingIOError:
         raise Blocked(refusals.PROCESSES) from None
 
 
-def _gains_terminal(become: Callable[[], Any]) -> bool:
-    """Whether opening a terminal, after ``become``, makes it the controlling one."""
-    name = os.ttyname(harness.pseudo_terminal()).encode()
+def _can_gain_terminal(become: Callable[[], Any]) -> bool:
+    """Return whether opening a terminal after ``become`` makes it the controlling one."""
+    name = os.ttyname(privileges.open_terminal()).encode()
 
     def gains() -> bool:
         libc.call("open", name, os.O_RDWR)
-        return libc.outcome("open", b"/dev/tty", os.O_RDWR) == "ok"
+        return libc.try_call("open", b"/dev/tty", os.O_RDWR) == "ok"
 
-    return _as_daemon(become, gains)
+    return _ask_daemon(become, gains)
 
 
 @probe(
@@ -498,7 +489,7 @@ def _gains_terminal(become: Callable[[], Any]) -> bool:
 )
 def double_fork_regains_terminal() -> bool:
     """Can a daemon that forked twice get a controlling terminal by open()?"""
-    return _gains_terminal(_fork_twice)
+    return _can_gain_terminal(_fork_twice)
 
 
 @probe(
@@ -509,4 +500,4 @@ def double_fork_regains_terminal() -> bool:
 )
 def session_leader_gains_terminal() -> bool:
     """Does a session leader get a controlling terminal by open()?"""
-    return _gains_terminal(lambda: libc.call("setsid"))
+    return _can_gain_terminal(lambda: libc.call("setsid"))

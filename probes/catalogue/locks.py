@@ -8,88 +8,89 @@ import os
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN
 from typing import Any, Callable
 
-from .. import harness, lens, libc
+from .. import lens, libc
 from ..fact import CONFIGURED
-from ..harness import Channel, Child
+from ..harness import children
+from ..harness.children import Channel, Child
 from ..probe import Blocked, Unsupported, probe
 
 # 32-bit glibc's fcntl() takes the small struct flock for some commands; fcntl64() never does.
 _FCNTL = "fcntl64" if libc.has("fcntl64") else "fcntl"
 
-# Python was perhaps built on an older Linux: include/uapi/asm-generic/fcntl.h.
+# Python may have been built on an older Linux: include/uapi/asm-generic/fcntl.h.
 _OFD_SETLK = getattr(fcntl, "F_OFD_SETLK", 37 if libc.LINUX else None)
 
 
-def _opened(flags: int = os.O_RDWR) -> int:
-    """A new open file description of the one file all these locks are on."""
+def _open_file(flags: int = os.O_RDWR) -> int:
+    """Return a new open file description of the file that all these locks are on."""
     return os.open("locked", flags | os.O_CREAT, 0o600)
 
 
-def _granted(outcome: str) -> bool:
+def _is_granted(outcome: str) -> bool:
     if outcome in ("EAGAIN", "EWOULDBLOCK", "EACCES"):
         return False
     if outcome in ("ENOLCK", "EOPNOTSUPP", "ENOTSUP"):
         raise Blocked(f"the scratch file system has no such lock ({outcome}): set TMPDIR elsewhere")
     if outcome != "ok":
-        raise OSError(f"a lock was answered by {outcome}")
+        raise OSError(f"a lock failed with {outcome}")
     return True
 
 
 def _flock(descriptor: int, operation: int = LOCK_EX) -> bool:
-    """flock(2) without waiting: whether it was granted."""
-    return _granted(libc.outcome("flock", descriptor, operation | LOCK_NB))
+    """Call flock(2) without waiting; return whether the lock was granted."""
+    return _is_granted(libc.try_call("flock", descriptor, operation | LOCK_NB))
 
 
-def _range(start: int = 0, length: int = 0) -> Any:
-    """A struct flock that asks for a write lock, by default on the whole file."""
+def _make_range(start: int = 0, length: int = 0) -> Any:
+    """Return a struct flock for a write lock, by default on the whole file."""
     lock = lens.flock()(l_type=fcntl.F_WRLCK, l_whence=os.SEEK_SET, l_start=start, l_len=length)
     return ctypes.byref(lock)
 
 
-def _record(descriptor: int, start: int = 0, length: int = 0) -> bool:
-    """F_SETLK: whether this process was granted the record lock."""
-    return _granted(libc.outcome(_FCNTL, descriptor, fcntl.F_SETLK, _range(start, length)))
+def _lock_record(descriptor: int, start: int = 0, length: int = 0) -> bool:
+    """Call F_SETLK; return whether this process was granted the record lock."""
+    return _is_granted(libc.try_call(_FCNTL, descriptor, fcntl.F_SETLK, _make_range(start, length)))
 
 
-def _ofd(descriptor: int) -> bool:
-    """F_OFD_SETLK: whether the open file description was granted the record lock."""
+def _lock_description(descriptor: int) -> bool:
+    """Call F_OFD_SETLK; return whether the open file description was granted the lock."""
     outcome = (
-        "EINVAL" if _OFD_SETLK is None else libc.outcome(_FCNTL, descriptor, _OFD_SETLK, _range())
+        "EINVAL"
+        if _OFD_SETLK is None
+        else libc.try_call(_FCNTL, descriptor, _OFD_SETLK, _make_range())
     )
     if outcome == "EINVAL":
         raise Unsupported("this system has no open file description locks")
-    return _granted(outcome)
+    return _is_granted(outcome)
 
 
 def _lockf(descriptor: int) -> bool:
-    return _granted(libc.outcome("lockf", descriptor, os.F_TLOCK, 0))
+    return _is_granted(libc.try_call("lockf", descriptor, os.F_TLOCK, 0))
 
 
 Lock = Callable[[int], bool]
 
 
-def _another_process_gets(lock: Lock) -> bool:
-    """Whether a process of its own, with an open of its own, is granted the lock now."""
-    return bool(harness.answer(lambda: lock(_opened())))
+def _is_free(lock: Lock) -> bool:
+    """Return whether another process, with its own open(), is granted the lock now."""
+    return bool(children.run_in_child(lambda: lock(_open_file())))
 
 
 def _survives_exec(lock: Lock) -> bool:
-    """Whether a process still holds its lock when it has become another program."""
+    """Return whether a process still holds its lock after exec."""
 
     def holder() -> None:
-        descriptor = _opened()
+        descriptor = _open_file()
         lock(descriptor)
         os.set_inheritable(descriptor, True)
 
-    with harness.shell("echo true; read end", holder) as child:
-        child.hear()  # It prints: it has execed.
-        return not lock(_opened())
+    with children.start_shell("echo true; read end", holder) as child:
+        child.receive()  # The shell prints, so exec is over.
+        return not lock(_open_file())
 
 
-# flock ----------------------------------------------------------------------------
-
-# What flock(2) of FreeBSD, NetBSD, OpenBSD and macOS says in the same words, and Linux in
-# others: duplicates made by dup and fork are references to one lock.
+# flock(2) of FreeBSD, NetBSD, OpenBSD and macOS in the same words, that of Linux in others:
+# duplicates made by dup and fork refer to one lock.
 _ONE_LOCK = {"linux": True, "freebsd": True, "netbsd": True, "openbsd": True, "macos": True}
 
 
@@ -101,9 +102,9 @@ _ONE_LOCK = {"linux": True, "freebsd": True, "netbsd": True, "openbsd": True, "m
 )
 def flock_shared_by_fork() -> bool:
     """Does a child share the flock() lock its parent holds?"""
-    descriptor = _opened()
+    descriptor = _open_file()
     _flock(descriptor)
-    return bool(harness.answer(lambda: _flock(descriptor)))
+    return bool(children.run_in_child(lambda: _flock(descriptor)))
 
 
 @probe(
@@ -114,10 +115,10 @@ def flock_shared_by_fork() -> bool:
 )
 def flock_child_unlock_drops() -> bool:
     """Does a child's LOCK_UN release its parent's flock() lock?"""
-    descriptor = _opened()
+    descriptor = _open_file()
     _flock(descriptor)
-    harness.answer(lambda: _flock(descriptor, LOCK_UN))
-    return _another_process_gets(_flock)
+    children.run_in_child(lambda: _flock(descriptor, LOCK_UN))
+    return _is_free(_flock)
 
 
 @probe(
@@ -128,10 +129,10 @@ def flock_child_unlock_drops() -> bool:
 )
 def flock_dup_unlock_drops() -> bool:
     """Does LOCK_UN on a duplicate release the flock() lock?"""
-    descriptor = _opened()
+    descriptor = _open_file()
     _flock(descriptor)
     _flock(libc.call("dup", descriptor), LOCK_UN)
-    return _another_process_gets(_flock)
+    return _is_free(_flock)
 
 
 @probe(
@@ -142,15 +143,15 @@ def flock_dup_unlock_drops() -> bool:
 )
 def flock_close_one_duplicate_keeps() -> bool:
     """Does a flock() lock stay when one of two duplicates is closed?"""
-    descriptor = _opened()
+    descriptor = _open_file()
     _flock(descriptor)
     libc.call("close", libc.call("dup", descriptor))
-    return not _another_process_gets(_flock)
+    return not _is_free(_flock)
 
 
 @probe(
     matters="A program started by the daemon keeps its log locked, for as long as it runs.",
-    advice="Set FD_CLOEXEC on every descriptor that is to be locked.",
+    advice="Set FD_CLOEXEC on every descriptor that you lock.",
     reference="flock(2)",
     documented={"linux": True},
 )
@@ -167,16 +168,16 @@ def flock_survives_exec() -> bool:
 )
 def flock_second_open_conflicts() -> bool:
     """Do flock() locks on two opens in one process conflict?"""
-    _flock(_opened())
-    return not _flock(_opened())
+    _flock(_open_file())
+    return not _flock(_open_file())
 
 
 @probe(
     matters="A reader whose upgrade fails goes on reading a file that is being rewritten.",
     advice="After a failed upgrade take the lock from the start, and read the data again.",
     reference="flock(2); kern_lockf.c BSD: lf_setlock",
-    # Every page says that the lock is released first.  The BSDs and macOS do so only before
-    # they wait: with LOCK_NB they fail before.
+    # Every manual says that the lock is released first.  The BSDs and macOS release it only
+    # before they wait; with LOCK_NB they fail earlier.
     documented={
         "linux": "lost",
         "freebsd": "kept",
@@ -187,27 +188,27 @@ def flock_second_open_conflicts() -> bool:
 )
 def flock_failed_upgrade_keeps() -> str:
     """Does a failed upgrade to LOCK_EX keep or lose LOCK_SH?"""
-    reader, other = _opened(), _opened()
+    reader, other = _open_file(), _open_file()
     _flock(reader, LOCK_SH)
     _flock(other, LOCK_SH)
     if _flock(reader, LOCK_EX):
         return "upgraded"
     os.close(other)
-    return "lost" if _another_process_gets(_flock) else "kept"
+    return "lost" if _is_free(_flock) else "kept"
 
 
 @probe(
     matters="A process that may only read a file can lock out all writers, or cannot lock it.",
-    advice="Open a file that is to be locked exclusively with O_RDWR.",
+    advice="Open a file with O_RDWR before you lock it exclusively.",
     reference="flock(2), NFS details of Linux; flock(3C) illumos",
     documented={"linux": False},
     scope=CONFIGURED,
 )
 def flock_needs_write_access() -> bool:
     """Does LOCK_EX need a descriptor that is open for writing?"""
-    os.close(_opened())
-    outcome = libc.outcome("flock", _opened(os.O_RDONLY), LOCK_EX | LOCK_NB)
-    return outcome == "EBADF" or not _granted(outcome)
+    os.close(_open_file())
+    outcome = libc.try_call("flock", _open_file(os.O_RDONLY), LOCK_EX | LOCK_NB)
+    return outcome == "EBADF" or not _is_granted(outcome)
 
 
 @probe(
@@ -218,25 +219,25 @@ def flock_needs_write_access() -> bool:
 )
 def flock_blocks() -> bool:
     """Does flock() wait for a lock that another process holds?"""
-    descriptor = _opened()
+    descriptor = _open_file()
     _flock(descriptor)
 
     def waiter(holder: Channel) -> str:
-        os.close(descriptor)  # A duplicate: it would keep the lock.
-        own = _opened()
-        holder.say("about to block")
-        return libc.outcome("flock", own, LOCK_EX)
+        os.close(descriptor)  # A duplicate, which would keep the lock.
+        own = _open_file()
+        holder.send("about to block")
+        return libc.try_call("flock", own, LOCK_EX)
 
-    with harness.fork(waiter) as child:
-        child.hear()
-        if not harness.wait_asleep(child):
+    with children.fork(waiter) as child:
+        child.receive()
+        if not children.wait_until_asleep(child):
             return False
         os.close(descriptor)
-        return bool(child.hear() == "ok")
+        return bool(child.receive() == "ok")
 
 
-# Linux's pages put flock and fcntl locks apart on local file systems alone: on NFS and
-# CIFS it makes the one out of the other.
+# By Linux's manual flock and fcntl locks are separate only on local file systems: NFS and CIFS
+# turn the one into the other.
 _APART = {"linux": False, "freebsd": True}
 
 
@@ -249,8 +250,8 @@ _APART = {"linux": False, "freebsd": True}
 )
 def flock_conflicts_with_fcntl() -> bool:
     """Does another process's fcntl() lock exclude flock()?"""
-    _record(_opened())
-    return not _another_process_gets(_flock)
+    _lock_record(_open_file())
+    return not _is_free(_flock)
 
 
 @probe(
@@ -262,11 +263,8 @@ def flock_conflicts_with_fcntl() -> bool:
 )
 def fcntl_conflicts_with_flock() -> bool:
     """Does another process's flock() lock exclude fcntl()?"""
-    _flock(_opened())
-    return not _another_process_gets(_record)
-
-
-# fcntl ----------------------------------------------------------------------------
+    _flock(_open_file())
+    return not _is_free(_lock_record)
 
 
 @probe(
@@ -277,9 +275,9 @@ def fcntl_conflicts_with_flock() -> bool:
 )
 def fcntl_dropped_by_any_close() -> bool:
     """Does closing any descriptor of the file release the fcntl() lock?"""
-    _record(_opened())
-    libc.call("close", _opened())
-    return _another_process_gets(_record)
+    _lock_record(_open_file())
+    libc.call("close", _open_file())
+    return _is_free(_lock_record)
 
 
 @probe(
@@ -290,9 +288,9 @@ def fcntl_dropped_by_any_close() -> bool:
 )
 def fcntl_inherited_by_fork() -> bool:
     """Does a child share the fcntl() lock its parent holds?"""
-    descriptor = _opened()
-    _record(descriptor)
-    return bool(harness.answer(lambda: _record(descriptor)))
+    descriptor = _open_file()
+    _lock_record(descriptor)
+    return bool(children.run_in_child(lambda: _lock_record(descriptor)))
 
 
 @probe(
@@ -303,7 +301,7 @@ def fcntl_inherited_by_fork() -> bool:
 )
 def fcntl_survives_exec() -> bool:
     """Does an fcntl() lock survive exec?"""
-    return _survives_exec(_record)
+    return _survives_exec(_lock_record)
 
 
 @probe(
@@ -314,8 +312,8 @@ def fcntl_survives_exec() -> bool:
 )
 def fcntl_second_open_conflicts() -> bool:
     """Do fcntl() locks on two opens in one process conflict?"""
-    _record(_opened())
-    return not _record(_opened())
+    _lock_record(_open_file())
+    return not _lock_record(_open_file())
 
 
 @probe(
@@ -329,39 +327,36 @@ def fcntl_detects_deadlock() -> bool:
 
     def process(mine: int, other: int) -> Child:
         def subject(asker: Channel) -> str:
-            descriptor = _opened()
-            _record(descriptor, mine, 1)
-            asker.say("has its own record")
-            asker.hear()
-            asker.say("about to block")
-            return libc.outcome(_FCNTL, descriptor, fcntl.F_SETLKW, _range(other, 1))
+            descriptor = _open_file()
+            _lock_record(descriptor, mine, 1)
+            asker.send("has its own record")
+            asker.receive()
+            asker.send("about to block")
+            return libc.try_call(_FCNTL, descriptor, fcntl.F_SETLKW, _make_range(other, 1))
 
-        child = harness.fork(subject)
-        child.hear()
+        child = children.fork(subject)
+        child.receive()
         return child
 
     with process(0, 1) as first, process(1, 0) as second:
         for waits in (first, second):
-            waits.say("wait for the other's")
-            waits.hear()
-            if not harness.wait_asleep(waits):
-                return bool(waits.hear() == "EDEADLK")
+            waits.send("wait for the other record")
+            waits.receive()
+            if not children.wait_until_asleep(waits):
+                return bool(waits.receive() == "EDEADLK")
         return False
-
-
-# Open file description locks --------------------------------------------------------
 
 
 @probe(
     matters="A program built for description locks fails with EINVAL, or locks nothing.",
-    advice="Try F_OFD_SETLK once at the start, and use flock where it gives EINVAL.",
+    advice="Try F_OFD_SETLK once at the start, and use flock() if it returns EINVAL.",
     reference="fcntl(2) Linux; POSIX.1-2024 XSH fcntl",
     documented={"linux": True},
 )
 def ofd_exists() -> bool:
     """Does fcntl() have open file description (OFD) locks?"""
     try:
-        return _ofd(_opened())
+        return _lock_description(_open_file())
     except Unsupported:
         return False
 
@@ -374,8 +369,8 @@ def ofd_exists() -> bool:
 )
 def ofd_second_open_conflicts() -> bool:
     """Do OFD locks on two opens in one process conflict?"""
-    _ofd(_opened())
-    return not _ofd(_opened())
+    _lock_description(_open_file())
+    return not _lock_description(_open_file())
 
 
 @probe(
@@ -386,9 +381,9 @@ def ofd_second_open_conflicts() -> bool:
 )
 def ofd_dropped_by_other_close() -> bool:
     """Does closing another descriptor of the file release the OFD lock?"""
-    _ofd(_opened())
-    libc.call("close", _opened())
-    return _another_process_gets(_ofd)
+    _lock_description(_open_file())
+    libc.call("close", _open_file())
+    return _is_free(_lock_description)
 
 
 @probe(
@@ -399,27 +394,24 @@ def ofd_dropped_by_other_close() -> bool:
 )
 def ofd_shared_by_fork() -> bool:
     """Does a child share the OFD lock its parent holds?"""
-    descriptor = _opened()
-    _ofd(descriptor)
-    return bool(harness.answer(lambda: _ofd(descriptor)))
-
-
-# lockf ----------------------------------------------------------------------------
+    descriptor = _open_file()
+    _lock_description(descriptor)
+    return bool(children.run_in_child(lambda: _lock_description(descriptor)))
 
 
 @probe(
-    matters="A program that mixes lockf() with another lock excludes no one, or itself.",
+    matters="A program that mixes lockf() with another lock excludes no other program, or itself.",
     advice="Do not use lockf(): call fcntl() or flock(), whichever you mean.",
     reference="lockf(3)",
     documented={"linux": "fcntl"},
 )
 def lockf_is() -> str:
     """Which kind of lock does lockf() take?"""
-    descriptor = _opened()
+    descriptor = _open_file()
     _lockf(descriptor)
-    kinds: dict[str, Lock] = {"fcntl": _record, "flock": _flock}
-    excludes = [name for name, lock in kinds.items() if not _another_process_gets(lock)]
+    kinds: dict[str, Lock] = {"fcntl": _lock_record, "flock": _flock}
+    excludes = [name for name, lock in kinds.items() if not _is_free(lock)]
     if len(excludes) == 2:
-        # Where the two exclude each other: only a flock is the child's as well.
-        return "flock" if harness.answer(lambda: _lockf(descriptor)) else "fcntl"
+        # The two exclude each other here.  Only a flock() lock is shared with a child.
+        return "flock" if children.run_in_child(lambda: _lockf(descriptor)) else "fcntl"
     return excludes[0] if excludes else "its own"

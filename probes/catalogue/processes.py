@@ -1,4 +1,4 @@
-"""Processes: what outlives a parent, an exec, a dropped privilege, and who is at the other end."""
+"""Processes: what survives a parent's death, exec and setuid, and a peer's credentials."""
 
 from __future__ import annotations
 
@@ -13,56 +13,54 @@ from ctypes import c_int, c_uint32, c_ulong
 from signal import SIGUSR1
 from typing import Any, Callable
 
-from .. import absent, harness, libc
+from .. import absent, libc
 from ..fact import CONFIGURED
-from ..harness import Channel
+from ..harness import children, privileges
+from ..harness.children import Channel
 from ..probe import Blocked, Unsupported, probe
 
 
-def _nothing(_: Any = None) -> None:
+def _do_nothing(_: Any = None) -> None:
     pass
 
 
-def _after_parent(
+def _ask_orphan(
     question: Callable[[Any], Any],
     *,
-    parent: Callable[[], Any] = _nothing,
-    child: Callable[[Any], Any] = _nothing,
+    parent: Callable[[], Any] = _do_nothing,
+    child: Callable[[Any], Any] = _do_nothing,
 ) -> Any:
-    """What a process answers when its parent, a child of this one, has ended and been reaped.
+    """Return the answer of a process whose parent, a child of this one, has been reaped.
 
-    The parent runs ``parent``, whose result the child is given: to get ready in ``child``,
-    while the parent lives, and to answer ``question``.  Death signals are sent, and
-    descriptors closed, before a process can be reaped: nobody waits for what may not come.
+    The parent runs ``parent``.  With its result the process runs ``child`` while the parent
+    lives, and ``question`` afterwards.  Death signals are sent and descriptors closed before a
+    process can be reaped, so nothing has to be waited for.
     """
-    ours, theirs = Channel.pair()
+    ours, theirs = Channel.create_pair()
 
     def middle(_: Channel) -> None:
         given = parent()
 
         def subject(to_parent: Channel) -> None:
             child(given)
-            to_parent.say("ready")
-            theirs.hear()
-            theirs.say(question(given))
+            to_parent.send("ready")
+            theirs.receive()
+            theirs.send(question(given))
 
-        harness.fork(subject).hear()
+        children.fork(subject).receive()
 
-    with harness.fork(middle) as process:
+    with children.fork(middle) as process:
         theirs.close()
-        process.hear()
+        process.receive()
         process.wait()
-        ours.say("your parent has ended")
-        return ours.hear()
+        ours.send("your parent has ended")
+        return ours.receive()
 
 
-# The parent's end -----------------------------------------------------------------
+Request = Callable[[], Any]
+"""A call that asks the kernel for something, and that other systems or old kernels refuse."""
 
-
-Way = Callable[[], Any]
-"""A call that asks the kernel for something; another system's, or a newer kernel's, it refuses."""
-
-_DEATH_SIGNAL: dict[str, Way] = {
+_DEATH_SIGNAL: dict[str, Request] = {
     "prctl": lambda: libc.call("prctl", libc.PR_SET_PDEATHSIG, c_ulong(SIGUSR1)),
     "procctl": lambda: libc.call(
         "procctl", libc.P_PID_FREEBSD, 0, libc.PROC_PDEATHSIG_CTL, ctypes.byref(c_int(SIGUSR1))
@@ -71,15 +69,17 @@ _DEATH_SIGNAL: dict[str, Way] = {
 """Ask for SIGUSR1 when the parent ends."""
 
 
-def _first_that_works(ways: dict[str, Way], works: Callable[[Way], bool], lacking: str) -> str:
-    """The name of the way that works, or empty where one is accepted and does not work.
+def _find_working(
+    requests: dict[str, Request], works: Callable[[Request], bool], lacking: str
+) -> str:
+    """Return the name of the request that works; empty if one is accepted and does not work.
 
-    Raises Unsupported where none is even accepted: ``lacking`` is what the system lacks then.
+    Raises Unsupported, with ``lacking`` as what the system lacks, if no request is accepted.
     """
     refusals, accepted = [], False
-    for name, way in ways.items():
+    for name, request in requests.items():
         try:
-            if works(way):
+            if works(request):
                 return name
             accepted = True
         except Unsupported as refusal:
@@ -89,33 +89,33 @@ def _first_that_works(ways: dict[str, Way], works: Callable[[Way], bool], lackin
     return ""
 
 
-def _ask(way: Way) -> None:
+def _ask(request: Request) -> None:
     try:
-        way()
+        request()
     except OSError as error:
-        why = libc.errno_name(error.errno)
-        raise Unsupported(f"{error.filename}() gives {why}") from None
+        why = libc.name_errno(error.errno)
+        raise Unsupported(f"{error.filename}() fails with {why}") from None
 
 
-def _ask_for_death_signal(way: Way) -> None:
+def _ask_for_death_signal(request: Request) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {SIGUSR1})
-    _ask(way)
+    _ask(request)
 
 
-def _ask_somehow(_: Any = None) -> None:
-    """Ask for the death signal by the first way that is accepted."""
+def _ask_for_any_death_signal(_: Any = None) -> None:
+    """Ask for the death signal with the first request that is accepted."""
 
-    def accepted(way: Way) -> bool:
-        _ask_for_death_signal(way)
+    def accepted(request: Request) -> bool:
+        _ask_for_death_signal(request)
         return True
 
-    _first_that_works(_DEATH_SIGNAL, accepted, _NO_DEATH_SIGNAL)
+    _find_working(_DEATH_SIGNAL, accepted, _NO_DEATH_SIGNAL)
 
 
 _NO_DEATH_SIGNAL = "no signal for the death of a parent"
 
 
-def _death_signal_came(_: Any) -> bool:
+def _is_signal_pending(_: Any) -> bool:
     return SIGUSR1 in signal.sigpending()
 
 
@@ -128,10 +128,10 @@ def _death_signal_came(_: Any) -> bool:
 def parent_death_signal() -> str:
     """Which call requests a signal when the parent dies?"""
 
-    def comes(way: Way) -> bool:
-        return bool(_after_parent(_death_signal_came, child=lambda _: _ask_for_death_signal(way)))
+    def comes(request: Request) -> bool:
+        return bool(_ask_orphan(_is_signal_pending, child=lambda _: _ask_for_death_signal(request)))
 
-    return _first_that_works(_DEATH_SIGNAL, comes, _NO_DEATH_SIGNAL) or "never sent"
+    return _find_working(_DEATH_SIGNAL, comes, _NO_DEATH_SIGNAL) or "never sent"
 
 
 @probe(
@@ -142,29 +142,29 @@ def parent_death_signal() -> str:
 )
 def parent_death_signal_survives_fork() -> bool:
     """Does a child inherit the request for a parent death signal?"""
-    return bool(_after_parent(_death_signal_came, parent=_ask_somehow))
+    return bool(_ask_orphan(_is_signal_pending, parent=_ask_for_any_death_signal))
 
 
 @probe(
-    matters="A worker that asks for the signal and then drops root is never told.",
+    matters="A worker that asks for the signal and then drops root never gets it.",
     advice="Ask for the signal after the user id is changed, not before.",
     reference="prctl(2) Linux PR_SET_PDEATHSIG",
     documented={"linux": False},
 )
 def parent_death_signal_survives_setuid() -> bool:
     """Does the request for a parent death signal survive setuid()?"""
-    uid = harness.second_uid()
+    uid = privileges.require_second_uid()
 
     def child(_: Any) -> None:
-        _ask_somehow()
-        harness.become(uid)
+        _ask_for_any_death_signal()
+        privileges.become_user(uid)
 
-    return bool(_after_parent(_death_signal_came, child=child))
+    return bool(_ask_orphan(_is_signal_pending, child=child))
 
 
 @probe(
     matters="A worker that waits for the end of its parent's pipe waits for ever.",
-    advice="Keep the writing end in the parent alone: close it in each child at once.",
+    advice="Keep the writing end only in the parent: close it in each child at once.",
     reference="POSIX XSH read, _exit; pipe(7) Linux",
     documented={"posix": True},
 )
@@ -175,46 +175,43 @@ def parent_death_pipe() -> bool:
         os.close(pipe[1])
         os.set_blocking(pipe[0], False)
 
-    def ended(pipe: tuple[int, int]) -> bool:
+    def has_ended(pipe: tuple[int, int]) -> bool:
         try:
             return not os.read(pipe[0], 1)
         except BlockingIOError:
             return False
 
-    return bool(_after_parent(ended, parent=os.pipe, child=child))
+    return bool(_ask_orphan(has_ended, parent=os.pipe, child=child))
 
 
 @probe(
     matters="A supervisor never learns of the end of workers whose parent ended first.",
-    advice="Keep every worker a direct child where there is no reaper, and end it by its id.",
+    advice="Keep every worker a direct child if there is no reaper, and kill it by its id.",
     reference="prctl(2) Linux PR_SET_CHILD_SUBREAPER; procctl(2) FreeBSD PROC_REAP_ACQUIRE",
     documented={"linux": "prctl", "freebsd": "procctl"},
 )
 def reaper() -> str:
     """Which call makes a process adopt its orphaned descendants?"""
 
-    def takes_over(way: Way) -> bool:
+    def takes_over(request: Request) -> bool:
         def reaper() -> bool:
-            _ask(way)
+            _ask(request)
             here = os.getpid()
-            return bool(_after_parent(lambda _: os.getppid() == here))
+            return bool(_ask_orphan(lambda _: os.getppid() == here))
 
-        # In a process of its own: this one may have been made a reaper by another way.
-        return bool(harness.answer(reaper))
+        # In a new process: this one may already be a reaper by another request.
+        return bool(children.run_in_child(reaper))
 
-    return _first_that_works(_REAPER, takes_over, "no reaper but init") or "never taken over"
+    return _find_working(_REAPER, takes_over, "no reaper but init") or "never taken over"
 
 
-_REAPER: dict[str, Way] = {
+_REAPER: dict[str, Request] = {
     "prctl": lambda: libc.call("prctl", libc.PR_SET_CHILD_SUBREAPER, c_ulong(1)),
     "procctl": lambda: libc.call(
         "procctl", libc.P_PID_FREEBSD, os.getpid(), libc.PROC_REAP_ACQUIRE, None
     ),
 }
-"""Ask to be given the orphans among one's descendants."""
-
-
-# Exec and descriptors ---------------------------------------------------------------
+"""Ask to adopt the orphans among one's descendants."""
 
 
 @probe(
@@ -226,12 +223,12 @@ _REAPER: dict[str, Way] = {
 def umask_survives_exec() -> bool:
     """Does the umask survive exec?"""
     os.umask(0o027)
-    with harness.shell("umask") as child:
-        return int(child.hear(), 8) == 0o027
+    with children.start_shell("umask") as child:
+        return int(child.receive(), 8) == 0o027
 
 
-def _descriptor_from(lowest: int) -> int:
-    """A duplicate of standard input, by a descriptor of ``lowest`` or above."""
+def _duplicate_from(lowest: int) -> int:
+    """Return a duplicate of standard input, with the number ``lowest`` or above."""
     try:
         return fcntl.fcntl(0, fcntl.F_DUPFD, lowest)
     except OSError as error:
@@ -240,48 +237,48 @@ def _descriptor_from(lowest: int) -> int:
         raise Blocked("fewer than 64 open files are allowed: raise ulimit -n") from None
 
 
-def _open_after(close: Callable[[int, int], Any]) -> list[bool]:
-    """Which of five descriptors in a row are open after ``close(second, fourth)``."""
+def _list_open_after(close: Callable[[int, int], Any]) -> list[bool]:
+    """Return which of five descriptors in a row are open after ``close(second, fourth)``."""
 
     def child() -> list[bool]:
-        # Out of the way of the descriptor by which this is told.
-        row = [_descriptor_from(40 + n) for n in range(5)]
+        # Above the descriptors of the connection to the parent.
+        row = [_duplicate_from(40 + n) for n in range(5)]
         close(row[1], row[3])
-        return [libc.outcome("fcntl", descriptor, fcntl.F_GETFD) == "ok" for descriptor in row]
+        return [libc.try_call("fcntl", descriptor, fcntl.F_GETFD) == "ok" for descriptor in row]
 
-    return list(harness.answer(child))
+    return list(children.run_in_child(child))
 
 
 @probe(
     matters="A loop to the limit of descriptors costs seconds; without one, they leak.",
-    advice="Open everything close-on-exec, and call closefrom where there is one.",
+    advice="Open everything close-on-exec, and call closefrom() if the system has it.",
     reference="closefrom(3) Linux, closefrom(2) BSD",
     documented={"linux-glibc": True, "freebsd": True, "netbsd": True, "openbsd": True},
 )
 def closefrom() -> bool:
     """Does closefrom() close the given descriptor and all above it?"""
-    close = libc.function("closefrom")
-    return _open_after(lambda first, _: close(first)) == [True, False, False, False, False]
+    close = libc.get_function("closefrom")
+    return _list_open_after(lambda first, _: close(first)) == [True, False, False, False, False]
 
 
 @probe(
     matters="A program compiled for close_range fails on an older kernel.",
-    advice="Fall back on closefrom, or on a loop, where close_range gives ENOSYS or EPERM.",
+    advice="Fall back on closefrom, or on a loop, if close_range() returns ENOSYS or EPERM.",
     reference="close_range(2)",
     documented={"linux-glibc": True, "freebsd": True},
 )
 def close_range() -> bool:
     """Does close_range() close exactly the given range?"""
-    closed = _open_after(lambda first, last: libc.call("close_range", first, last, 0))
+    closed = _list_open_after(lambda first, last: libc.call("close_range", first, last, 0))
     return closed == [True, False, False, False, True]
 
 
 UNKNOWN_CALL = 99999
-"""No system numbers a call so, and no processor's own calls are there (0xf0000 on 32-bit Arm)."""
+"""No system has a call of this number, nor has a processor (32-bit Arm has its own at 0xf0000)."""
 
 
 @probe(
-    matters="A fallback that waits for ENOSYS is never taken where the sandbox says EPERM, and a "
+    matters="A fallback that waits for ENOSYS is never taken if the sandbox returns EPERM, and a "
     "program that does not expect SIGSYS is killed.",
     advice="Take ENOSYS or EPERM of a newer system call for its absence, and fall back.",
     reference="syscall(2), seccomp(2) Linux; SIGSYS in POSIX XBD <signal.h>; sigaction(2) FreeBSD",
@@ -290,30 +287,27 @@ UNKNOWN_CALL = 99999
 )
 def unknown_system_call() -> str:
     """What does an unknown system call return?"""
-    call = libc.function("syscall")
+    call = libc.get_function("syscall")
 
     def subject(_: Channel) -> int:
         signal.signal(signal.SIGSYS, signal.SIG_DFL)
         ctypes.set_errno(0)
         return ctypes.get_errno() if call(UNKNOWN_CALL) == -1 else 0
 
-    with harness.fork(subject) as child:
+    with children.fork(subject) as child:
         try:
-            number = child.hear()
-        except harness.ChildDied:
+            number = child.receive()
+        except children.ChildDied:
             status = child.wait()
             if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSYS:
                 return "SIGSYS"
             raise
-    return libc.errno_name(number) if number else "ok"
-
-
-# Privileges ---------------------------------------------------------------------------
+    return libc.name_errno(number) if number else "ok"
 
 
 @probe(
     matters="A set-user-ID program that a broken worker starts gives it root again.",
-    advice="Set it before the first client is served, where the platform has it.",
+    advice="Set it before the first client is served, if the platform has it.",
     reference="prctl(2) Linux PR_SET_NO_NEW_PRIVS; procctl(2) FreeBSD PROC_NO_NEW_PRIVS_CTL",
     documented={"linux": True},
 )
@@ -336,31 +330,28 @@ def no_new_privs() -> bool:
 
 @probe(
     matters="A daemon that dropped root can be made to take it back.",
-    advice="Drop by setresuid, or setuid where there is none; try to return, and stop if it works.",
+    advice="Drop by setresuid(), or by setuid() without it; try to return, and stop if that works.",
     reference="setresuid(2)",
     documented={"linux": True, "freebsd": True, "openbsd": True},
 )
 def setresuid_drops_for_good() -> bool:
     """Does setresuid() give up root for good?"""
-    uid = harness.second_uid()
+    uid = privileges.require_second_uid()
 
-    def dropped() -> bool:
+    def drop() -> bool:
         try:
             libc.call("setresuid", uid, uid, uid)
         except OSError as error:
             raise Blocked(f"root may not become user {uid} here ({error.strerror})") from None
-        back = [libc.outcome("setresuid", 0, 0, 0), libc.outcome("setuid", 0)]
+        back = [libc.try_call("setresuid", 0, 0, 0), libc.try_call("setuid", 0)]
         return "ok" not in back
 
-    return bool(harness.answer(dropped))
-
-
-# Unix sockets -------------------------------------------------------------------------
+    return bool(children.run_in_child(drop))
 
 
 @probe(
-    matters="A daemon that admits its own user by credentials admits no one, or everyone.",
-    advice="Use getpeereid where the library has it, else the system's socket option.",
+    matters="A daemon that admits its own user by credentials admits no user, or every user.",
+    advice="Use getpeereid if the library has it, otherwise the system's socket option.",
     reference="unix(7) Linux SO_PEERCRED; getpeereid(3) BSD; getsockopt(2) OpenBSD",
     documented={
         "linux": "SO_PEERCRED",
@@ -378,18 +369,18 @@ def peer_credentials() -> str:
         client.connect("socket")
         server, _ = listening.accept()
         with server:
-            return _peer(server)
+            return _ask_for_peer(server)
 
 
-def _peer(end: socket.socket) -> str:
+def _ask_for_peer(end: socket.socket) -> str:
     if libc.has("getpeereid"):
         uid, gid = c_uint32(0xFFFFFFFE), c_uint32(0xFFFFFFFE)
         libc.call("getpeereid", end.fileno(), ctypes.byref(uid), ctypes.byref(gid))
         return "getpeereid" if uid.value == os.geteuid() else "wrong"
     if not libc.LINUX:
-        raise Unsupported("neither getpeereid() nor a socket option that is known here")
+        raise Unsupported("this system has neither getpeereid() nor a socket option the lab knows")
     # struct ucred of unix(7): pid_t, uid_t, gid_t.
-    option = absent.constant(socket, "SO_PEERCRED")
+    option = absent.get_constant(socket, "SO_PEERCRED")
     ucred = struct.unpack("iII", end.getsockopt(socket.SOL_SOCKET, option, 12))
     return "SO_PEERCRED" if ucred == (os.getpid(), os.geteuid(), os.getegid()) else "wrong"
 
@@ -402,26 +393,26 @@ def _peer(end: socket.socket) -> str:
 )
 def unix_socket_mode_enforced() -> str:
     """What does connect() to another user's Unix socket of mode 0600 return?"""
-    uid = harness.second_uid()
-    # Named from inside the scratch folder, so that no folder above it bears on the answer.
+    uid = privileges.require_second_uid()
+    # By a relative name, so that no folder above the scratch folder matters.
     os.chmod(".", 0o711)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
         listening.listen(2)
 
         def as_second_uid() -> str:
-            harness.become(uid)
+            privileges.become_user(uid)
             with socket.socket(socket.AF_UNIX) as client:
                 try:
                     client.connect("socket")
                 except OSError as error:
-                    return libc.answer(error, "connect")
+                    return libc.name_error(error, "connect")
             return "ok"
 
         os.chmod("socket", 0o666)
-        if harness.answer(as_second_uid) != "ok":
+        if children.run_in_child(as_second_uid) != "ok":
             raise Blocked(
                 "another user may not even connect to a 0666 socket: set TMPDIR elsewhere"
             )
         os.chmod("socket", 0o600)
-        return str(harness.answer(as_second_uid))
+        return str(children.run_in_child(as_second_uid))

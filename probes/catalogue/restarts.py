@@ -1,4 +1,4 @@
-"""Blocked calls and signals: which go on after a handler, which end with EINTR, which cut short."""
+"""Blocked calls and signals: which restart after a handler, which end with EINTR or early."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from .. import harness, lens, libc
-from ..harness import Blocking, Channel
+from .. import lens, libc
+from ..harness import blocking, children, privileges, sockets
+from ..harness.blocking import Blocking
+from ..harness.children import Channel
 from ..probe import Blocked, Documented, Unsupported, probe
 from ..strays import QUEUE_NAME, remove
 from .sockets import STRAGGLING
@@ -24,19 +26,19 @@ from .sockets import STRAGGLING
 _FOLDER = "made-for-restarts"
 
 
-def _path(name: str) -> str:
-    """Where the process that is to block makes a file of this name, once."""
+def _make_path(name: str) -> str:
+    """Return the path of a file for the process that will block; make its folder, once."""
     os.mkdir(_FOLDER, 0o700)
     return os.path.join(_FOLDER, name)
 
 
 @contextlib.contextmanager
-def _nothing_left() -> Iterator[None]:
-    """Have the helpers of the process that blocked ended, and its files removed, at the end."""
+def _clean_up() -> Iterator[None]:
+    """At the end, wait for the helpers of the process that blocked, and remove its files."""
     try:
         yield
     finally:
-        # Orphans, if they came here: each ends when it sees that the process is gone.
+        # Orphans, if this process adopted them: each ends when it sees that the process is gone.
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.waitpid(-1, 0)
@@ -45,11 +47,11 @@ def _nothing_left() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Case:
-    """A call that is to block, and the flag of the handler that interrupts it."""
+    """A call that will block, and what is documented of it when a handler runs."""
 
     call: str
     begin: Callable[[], Blocking]
-    """Make all that the call needs, in the process that is to block."""
+    """Make everything that the call needs, in the process that will block."""
     restarting: Documented
     """What is documented with SA_RESTART."""
     bare: Documented
@@ -59,13 +61,11 @@ class _Case:
         return self.call
 
 
-# What is documented -------------------------------------------------------------------
-
 # signal(7) Linux, "Interruption of system calls and library functions by signal handlers",
-# has two lists: calls that SA_RESTART restarts, and calls that always end with EINTR.
+# has two lists: calls that restart with SA_RESTART, and calls that always end with EINTR.
 # sigaction(2) of the BSDs and macOS has one, the same on all: open, read, write, sendto,
 # recvfrom, sendmsg, recvmsg on a slow device or channel, wait.
-# POSIX XSH sigaction has SA_RESTART restart every function that may give EINTR, unless its
+# By POSIX XSH sigaction SA_RESTART restarts every function that may give EINTR, unless its
 # own page says otherwise; each of these says EINTR.
 _BSDS = ("freebsd", "netbsd", "openbsd", "macos")
 _SLOW = dict.fromkeys(("posix", "linux", *_BSDS), "restarts")
@@ -76,14 +76,12 @@ _RESTARTS = {"posix": "restarts", "linux": "restarts"}
 _LINUX_RESTARTS = {"linux": "restarts"}
 _NEVER = {"posix": "EINTR", "linux": "EINTR"}
 _LINUX_NEVER = {"linux": "EINTR"}
-# src/signal/sigtimedwait.c of musl begins the wait anew; that of glibc does not.
+# src/signal/sigtimedwait.c of musl starts the wait again; that of glibc does not.
 _GLIBC_NEVER = {"linux-glibc": "EINTR", "linux-musl": "restarts"}
 
 
-# Reading and writing --------------------------------------------------------------------
-
 MUCH = 1 << 22
-"""More than any of these takes at once; a pipe of 64 KiB pages takes 1 MiB."""
+"""Bytes: more than any of these takes at once; a pipe of 64 KiB pages takes 1 MiB."""
 
 
 def _read(descriptor: int) -> Blocking:
@@ -93,16 +91,16 @@ def _read(descriptor: int) -> Blocking:
 
 def _write(descriptor: int, size: int = 1) -> Blocking:
     data = bytes(size)
-    return lambda: _moved(libc.call("write", descriptor, data, size), size)
+    return lambda: _name_amount(libc.call("write", descriptor, data, size), size)
 
 
-def _moved(count: int, size: int) -> str:
+def _name_amount(count: int, size: int) -> str:
     return "partial" if count < size else "all"
 
 
 def _write_pipe() -> Blocking:
     _, writing = os.pipe()
-    harness.fill(writing)
+    blocking.fill(writing)
     return _write(writing)
 
 
@@ -112,27 +110,27 @@ def _write_pipe_begun() -> Blocking:
 
 
 def _write_terminal() -> Blocking:
-    terminal = harness.pseudo_terminal()
-    # As by Ctrl-S.  Without it Linux moves what was written on to the other side at a
-    # time of its own, and a terminal that was full has room again.
+    terminal = privileges.open_terminal()
+    # As Ctrl-S does.  Without it Linux passes on what was written when it likes to, and a full
+    # terminal has room again.
     try:
         termios.tcflow(terminal, termios.TCOOFF)
     except termios.error as error:  # gVisor: ENOTTY.
-        raise Unsupported(f"a terminal's output cannot be held here: {error.args[1]}") from None
-    harness.fill(terminal)
+        raise Unsupported(f"a terminal's output cannot be stopped here: {error.args[1]}") from None
+    blocking.fill(terminal)
     return _write(terminal)
 
 
-def _socket() -> int:
-    """One end of a pair; the other end stays open and silent."""
+def _open_socket() -> int:
+    """Return one end of a pair; the other end stays open and silent."""
     ours, theirs = socket.socketpair()
     theirs.detach()
     return ours.detach()
 
 
-def _full_socket() -> int:
-    descriptor = _socket()
-    harness.fill(descriptor)
+def _open_full_socket() -> int:
+    descriptor = _open_socket()
+    blocking.fill(descriptor)
     return descriptor
 
 
@@ -143,43 +141,43 @@ def _recv(descriptor: int) -> Blocking:
 
 def _send(descriptor: int, size: int = 1) -> Blocking:
     data = bytes(size)
-    return lambda: _moved(libc.call("send", descriptor, data, size, 0), size)
+    return lambda: _name_amount(libc.call("send", descriptor, data, size, 0), size)
 
 
 SMALL = 1 << 14
-"""Bytes asked for in each of a TCP connection's two buffers: little time to fill them."""
+"""Bytes asked for in each of a TCP connection's two buffers, so that they fill quickly."""
 
 
-def _tcp_pair() -> tuple[socket.socket, socket.socket]:
-    """Both ends of a TCP connection with small buffers."""
-    with harness.listener() as listening:
+def _open_tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Return both ends of a TCP connection with small buffers."""
+    with sockets.listen() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
         ours = socket.socket()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
         ours.connect(listening.getsockname())
         theirs, _ = listening.accept()
     for end in (ours, theirs):
-        # Both end with this process: no TIME_WAIT is to keep the port.
-        harness.reset_on_close(end)
+        # Both end with this process, and no TIME_WAIT must keep the port.
+        sockets.reset_on_close(end)
     return ours, theirs
 
 
-def _tcp() -> int:
-    """One end of a TCP connection; the other end stays open and silent."""
-    ours, theirs = _tcp_pair()
+def _open_tcp() -> int:
+    """Return one end of a TCP connection; the other end stays open and silent."""
+    ours, theirs = _open_tcp_pair()
     theirs.detach()
     return ours.detach()
 
 
-def _full_tcp() -> int:
-    """One end of a TCP connection whose buffers are full: nobody reads at the other."""
-    ours, theirs = _tcp_pair()
-    with harness.loopback_fence() as fence:
+def _open_full_tcp() -> int:
+    """Return one end of a TCP connection whose buffers are full; the other end does not read."""
+    ours, theirs = _open_tcp_pair()
+    with sockets.fence_loopback() as fence:
         idle = 0
-        # What is acknowledged makes room again, and may be so only with the next thing that
-        # the other end sends: it is full when that has made no room three times.
+        # Acknowledged bytes make room again, and the other end may acknowledge them only with
+        # its next packet: the buffers are full when that has made no room three times.
         while idle < 3:
-            idle = 0 if harness.fill(ours.fileno()) else idle + 1
+            idle = 0 if blocking.fill(ours.fileno()) else idle + 1
             fence()
             theirs.send(b"x")
             ours.recv(1)
@@ -190,15 +188,12 @@ def _full_tcp() -> int:
 
 
 LONG = 3600
-"""Seconds that are never over."""
+"""Seconds that no probe waits for."""
 
 
-def _with_timeout(asked: socket.socket) -> int:
-    harness.set_receive_timeout(asked, LONG)
+def _set_timeout(asked: socket.socket) -> int:
+    sockets.set_receive_timeout(asked, LONG)
     return asked.detach()
-
-
-# Connections ----------------------------------------------------------------------------
 
 
 def _accept(descriptor: int) -> Blocking:
@@ -206,83 +201,77 @@ def _accept(descriptor: int) -> Blocking:
 
 
 def _connect() -> Blocking:
-    """A connect to a listener whose backlog is full."""
-    listening = harness.listener(backlog=0)
-    with harness.loopback_fence() as fence:
+    """Prepare a connect() to a listener whose backlog is full."""
+    listening = sockets.listen(backlog=0)
+    with sockets.fence_loopback() as fence:
         for _ in range(16):
             with socket.socket() as client:
                 client.setblocking(False)
                 error = client.connect_ex(listening.getsockname())
-                # Once the fence is back the request is answered, or is dropped for good.
+                # After the fence the request has been answered, or dropped for good.
                 fence()
                 waits = not select.select([], [client], [], 0)[1]
                 if error in (0, errno.EINPROGRESS):
                     error = client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if error:
-                    why = libc.errno_name(error)
-                    raise Unsupported(f"connect() does not block where a backlog is full: {why}")
+                    why = libc.name_errno(error)
+                    raise Unsupported(f"connect() does not block when the backlog is full: {why}")
                 client.detach()
             if waits:
                 break
-    # The address as the C library has it: its layout differs by system.
+    # As the C library fills it, because its layout differs by system.
     address, size = ctypes.create_string_buffer(128), ctypes.c_uint(128)
     libc.call("getsockname", listening.detach(), address, ctypes.byref(size))
     descriptor = socket.socket().detach()
     return lambda: libc.call("connect", descriptor, address.raw, size.value)
 
 
-# Locks, children, files -----------------------------------------------------------------
+def _lock_in_child(name: str, *arguments: Any) -> int:
+    """Return a descriptor of a file that a child has locked through its own descriptor.
 
-
-def _held_by_another(name: str, *arguments: Any) -> int:
-    """A descriptor of a file that another process holds a lock of, by a descriptor of its own.
-
-    Two of this process would not be in each other's way where a lock is a process's.
+    Two locks of one process would not conflict if locks belong to processes.
     """
-    path = _path("locked")
+    path = _make_path("locked")
 
-    def opened() -> int:
+    def open_file() -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
     def hold(subject: Channel) -> None:
-        outcome = libc.outcome(name, opened(), *arguments)
+        outcome = libc.try_call(name, open_file(), *arguments)
         if outcome != "ok":
             raise Blocked(
                 f"the scratch file system has no such lock ({outcome}): set TMPDIR elsewhere"
             )
-        subject.say()
-        subject.hear()  # Until the subject is gone.
+        subject.send()
+        subject.receive()  # Returns when the subject is gone.
 
-    harness.fork(hold).hear()
-    return opened()
+    children.fork(hold).receive()
+    return open_file()
 
 
 def _flock() -> Blocking:
-    descriptor = _held_by_another("flock", fcntl.LOCK_EX)
+    descriptor = _lock_in_child("flock", fcntl.LOCK_EX)
     return lambda: libc.call("flock", descriptor, fcntl.LOCK_EX)
 
 
 def _record_lock() -> Blocking:
     lock = ctypes.byref(lens.flock()(l_type=fcntl.F_WRLCK, l_whence=os.SEEK_SET))
-    descriptor = _held_by_another(libc.FCNTL, fcntl.F_SETLK, lock)
+    descriptor = _lock_in_child(libc.FCNTL, fcntl.F_SETLK, lock)
     return lambda: libc.call(libc.FCNTL, descriptor, fcntl.F_SETLKW, lock)
 
 
 def _waitpid() -> Blocking:
-    child = harness.fork(Channel.hear)  # Until this process is gone.
+    child = children.fork(Channel.receive)  # Lives until this process is gone.
     return lambda: libc.call("waitpid", child.pid, None, 0)
 
 
 def _open_fifo() -> Blocking:
     try:
-        name = _path("fifo").encode()
+        name = _make_path("fifo").encode()
         os.mkfifo(name)
     except PermissionError:
         raise Blocked("the scratch file system has no FIFOs: set TMPDIR elsewhere") from None
     return lambda: libc.call("open", name, os.O_RDONLY)
-
-
-# Waiting --------------------------------------------------------------------------------
 
 
 def _poll() -> Blocking:
@@ -296,7 +285,7 @@ def _select() -> Blocking:
 
 
 def _poller() -> Blocking:
-    here: Any = select  # Its names differ by system.
+    here: Any = select  # Its names differ by system, which mypy does not know.
     events = ctypes.create_string_buffer(256)
     if hasattr(here, "epoll"):
         epoll = here.epoll()
@@ -305,7 +294,7 @@ def _poller() -> Blocking:
         raise Unsupported(f"{libc.SYSTEM} has neither epoll nor kqueue")
 
     def wait() -> int:
-        queue = here.kqueue()  # Not inherited over fork.
+        queue = here.kqueue()  # A child does not inherit it.
         return libc.call("kevent", queue.fileno(), None, 0, events, 1, None)
 
     return wait
@@ -317,35 +306,35 @@ def _nanosleep() -> Blocking:
 
 
 def _sigsuspend() -> Blocking:
-    nothing = lens.signal_set()
+    nothing = lens.make_signal_set()
     return lambda: libc.call("sigsuspend", nothing)
 
 
-def _another_signal() -> Any:
-    """A set with a signal in it that is blocked, and never sent."""
+def _block_unused_signal() -> Any:
+    """Block a signal that is never sent, and return a set with it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
-    return lens.signal_set([signal.SIGUSR2])
+    return lens.make_signal_set([signal.SIGUSR2])
 
 
 def _sigwaitinfo() -> Blocking:
-    wanted = _another_signal()
+    wanted = _block_unused_signal()
     return lambda: libc.call("sigwaitinfo", wanted, None)
 
 
 def _sigwait() -> Blocking:
-    wanted = _another_signal()
+    wanted = _block_unused_signal()
     taken = ctypes.byref(ctypes.c_int())
-    # It returns its error.
-    return lambda: libc.errno_name(libc.call("sigwait", wanted, taken))
+    # sigwait() returns its error.
+    return lambda: libc.name_errno(libc.call("sigwait", wanted, taken))
 
 
-def _semaphore() -> Any:
-    """A semaphore at zero."""
+def _make_semaphore() -> Any:
+    """Return a semaphore at zero."""
     made = ctypes.create_string_buffer(256)  # sem_t has 32 bytes or less everywhere.
     try:
         libc.call("sem_init", made, 0, 0)
     except Unsupported:
-        # macOS has named ones alone.
+        # macOS has only named ones.
         name = f"/probes-{os.getpid()}".encode()
         mode, value = ctypes.c_int(0o600), ctypes.c_uint(0)
         address = libc.call("sem_open", name, os.O_CREAT | os.O_EXCL, mode, value)
@@ -355,79 +344,86 @@ def _semaphore() -> Any:
 
 
 def _sem_wait() -> Blocking:
-    semaphore = _semaphore()
+    semaphore = _make_semaphore()
     return lambda: libc.call("sem_wait", semaphore)
 
 
 def _msgrcv() -> Blocking:
-    # A key that nobody else has, of a key_t's 31 bits.
+    # A random key of the 31 bits of a key_t, so that no other program has it.
     key = int.from_bytes(os.urandom(4), "big") >> 1 | 1
-    # The queue outlives every process: by this file it is found and removed with the scratch
-    # folder.  First the file, as this process may be killed between any two of its calls.
-    with open(_path(f"{QUEUE_NAME}{key}"), "x"):
+    # The queue outlives every process: by this file the lab finds it and removes it with the
+    # scratch folder.  The file comes first, because this process may be killed at any time.
+    with open(_make_path(f"{QUEUE_NAME}{key}"), "x"):
         pass
     try:
         queue = libc.call("msgget", key, libc.IPC_CREAT | libc.IPC_EXCL | 0o600)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise Blocked("every message queue is in use: see ipcs -q, remove some") from None
+            raise Blocked("every message queue is in use: remove some (ipcs -q, ipcrm)") from None
         raise
     room = ctypes.create_string_buffer(64)
     return lambda: libc.call("msgrcv", queue, room, 1, 0, 0)
 
 
-# The tables -----------------------------------------------------------------------------
-
 _CASES = {
-    "read_pipe": _Case("read() from a pipe", harness.endless_read, _SLOW, _SLOW_BARE),
+    "read_pipe": _Case("read() from a pipe", blocking.prepare_endless_read, _SLOW, _SLOW_BARE),
     "write_pipe": _Case("write() to a full pipe", _write_pipe, _SLOW, _SLOW_BARE),
     "write_pipe_begun": _Case(
         "half-done write() to a pipe", _write_pipe_begun, _WRITE_COMMITTED, _WRITE_COMMITTED
     ),
     "read_terminal": _Case(
-        "read() from a terminal", lambda: _read(harness.pseudo_terminal()), _SLOW, _SLOW_BARE
+        "read() from a terminal", lambda: _read(privileges.open_terminal()), _SLOW, _SLOW_BARE
     ),
     "write_terminal": _Case(
         "write() to a terminal with output stopped", _write_terminal, _SLOW, _SLOW_BARE
     ),
-    "read_socket": _Case("read() from a Unix socket", lambda: _read(_socket()), _SLOW, _SLOW_BARE),
-    "read_tcp": _Case("read() from a TCP socket", lambda: _read(_tcp()), _SLOW, _SLOW_BARE),
+    "read_socket": _Case(
+        "read() from a Unix socket", lambda: _read(_open_socket()), _SLOW, _SLOW_BARE
+    ),
+    "read_tcp": _Case("read() from a TCP socket", lambda: _read(_open_tcp()), _SLOW, _SLOW_BARE),
     "write_socket": _Case(
-        "write() to a full Unix socket", lambda: _write(_full_socket()), _SLOW, _SLOW_BARE
+        "write() to a full Unix socket", lambda: _write(_open_full_socket()), _SLOW, _SLOW_BARE
     ),
     "write_tcp": _Case(
-        "write() to a full TCP socket", lambda: _write(_full_tcp()), _SLOW, _SLOW_BARE
+        "write() to a full TCP socket", lambda: _write(_open_full_tcp()), _SLOW, _SLOW_BARE
     ),
-    "recv": _Case("recv() from a Unix socket", lambda: _recv(_socket()), _SLOW, _SLOW_BARE),
-    "recv_tcp": _Case("recv() from a TCP socket", lambda: _recv(_tcp()), _SLOW, _SLOW_BARE),
+    "recv": _Case("recv() from a Unix socket", lambda: _recv(_open_socket()), _SLOW, _SLOW_BARE),
+    "recv_tcp": _Case("recv() from a TCP socket", lambda: _recv(_open_tcp()), _SLOW, _SLOW_BARE),
     "recv_rcvtimeo": _Case(
         "recv() from a Unix socket with SO_RCVTIMEO",
-        lambda: _recv(_with_timeout(socket.socket(fileno=_socket()))),
+        lambda: _recv(_set_timeout(socket.socket(fileno=_open_socket()))),
         _LINUX_NEVER,
         _LINUX_NEVER,
     ),
     "recv_rcvtimeo_tcp": _Case(
         "recv() from a TCP socket with SO_RCVTIMEO",
-        lambda: _recv(_with_timeout(socket.socket(fileno=_tcp()))),
+        lambda: _recv(_set_timeout(socket.socket(fileno=_open_tcp()))),
         _LINUX_NEVER,
         _LINUX_NEVER,
     ),
-    "send": _Case("send() to a full Unix socket", lambda: _send(_full_socket()), _SLOW, _SLOW_BARE),
-    "send_tcp": _Case("send() to a full TCP socket", lambda: _send(_full_tcp()), _SLOW, _SLOW_BARE),
+    "send": _Case(
+        "send() to a full Unix socket", lambda: _send(_open_full_socket()), _SLOW, _SLOW_BARE
+    ),
+    "send_tcp": _Case(
+        "send() to a full TCP socket", lambda: _send(_open_full_tcp()), _SLOW, _SLOW_BARE
+    ),
     "send_begun": _Case(
-        "half-done send() to a Unix socket", lambda: _send(_socket(), MUCH), _COMMITTED, _COMMITTED
+        "half-done send() to a Unix socket",
+        lambda: _send(_open_socket(), MUCH),
+        _COMMITTED,
+        _COMMITTED,
     ),
     "send_begun_tcp": _Case(
-        "half-done send() to a TCP socket", lambda: _send(_tcp(), MUCH), _COMMITTED, _COMMITTED
+        "half-done send() to a TCP socket", lambda: _send(_open_tcp(), MUCH), _COMMITTED, _COMMITTED
     ),
-    "accept": _Case("accept()", lambda: _accept(harness.listener().detach()), _RESTARTS, _NEVER),
+    "accept": _Case("accept()", lambda: _accept(sockets.listen().detach()), _RESTARTS, _NEVER),
     "accept_rcvtimeo": _Case(
         "accept() with SO_RCVTIMEO",
-        lambda: _accept(_with_timeout(harness.listener())),
+        lambda: _accept(_set_timeout(sockets.listen())),
         _LINUX_NEVER,
         _LINUX_NEVER,
     ),
-    # POSIX has it end with EINTR and go on connecting; whether that is "otherwise" is open.
+    # By POSIX it ends with EINTR and goes on connecting; whether that is "otherwise" is open.
     "connect": _Case("connect()", _connect, _LINUX_RESTARTS, _NEVER),
     "flock": _Case("flock()", _flock, _LINUX_RESTARTS, _LINUX_NEVER),
     # fcntl(2) FreeBSD: restarted if SA_RESTART was set.
@@ -449,7 +445,7 @@ _CASES = {
     # POSIX says "may fail" of these two.
     "sem_wait": _Case("sem_wait()", _sem_wait, _LINUX_RESTARTS, _LINUX_NEVER),
     "sigwaitinfo": _Case("sigwaitinfo()", _sigwaitinfo, _GLIBC_NEVER, _GLIBC_NEVER),
-    # sigwait(2) FreeBSD: it never gives EINTR.
+    # sigwait(2) FreeBSD: it never returns EINTR.
     "sigwait": _Case("sigwait()", _sigwait, {"freebsd": "restarts"}, {"freebsd": "restarts"}),
     "msgrcv": _Case("msgrcv()", _msgrcv, _LINUX_NEVER, _NEVER),
 }
@@ -470,7 +466,7 @@ _REFERENCE = "signal(7) Linux: Interruption of system calls; sigaction(2) FreeBS
 )
 def after_restarting_handler(case: _Case) -> str:
     """With SA_RESTART, what happens to a blocked {row} when a handler runs?"""
-    return _after_handler(case, lens.flag("SA_RESTART"))
+    return _after_handler(case, lens.get_flag("SA_RESTART"))
 
 
 @probe(
@@ -487,27 +483,27 @@ def after_bare_handler(case: _Case) -> str:
 
 
 def _after_handler(case: _Case, flags: int) -> str:
-    with _nothing_left():
-        # TCP may find room in what was full, at a time of its own: a call whose bytes then all
-        # went through was not interrupted.
+    with _clean_up():
+        # TCP may find room in a full buffer at any time: a call that then moved all its bytes
+        # was not interrupted.
         for _ in range(20):
-            outcome = _interrupted(case, flags)
+            outcome = _interrupt(case, flags)
             if outcome != "all":
                 return outcome
     raise Unsupported("the call does not block here: it moves all its bytes again and again")
 
 
-def _interrupted(case: _Case, flags: int) -> str:
+def _interrupt(case: _Case, flags: int) -> str:
     try:
-        return harness.interrupted(case.begin, lambda handler: handler.install(flags))
+        return blocking.interrupt(case.begin, lambda handler: handler.install(flags))
     except Unsupported as at_once:
-        if str(at_once).endswith("it gave all"):
+        if str(at_once).endswith("it returned all"):
             return "all"
         raise
 
 
 @dataclass(frozen=True)
-class _Stopped:
+class _StoppedCall:
     """A call whose process is stopped and continued while it blocks."""
 
     case: _Case
@@ -524,21 +520,21 @@ _ELSEWHERE = {"posix": "restarts"}
 
 @probe(
     each={
-        "read_pipe_stopped": _Stopped(_CASES["read_pipe"], _ELSEWHERE),
-        "recv_rcvtimeo_stopped": _Stopped(
+        "read_pipe_stopped": _StoppedCall(_CASES["read_pipe"], _ELSEWHERE),
+        "recv_rcvtimeo_stopped": _StoppedCall(
             _CASES["recv_rcvtimeo"], {**_ELSEWHERE, "linux": "EINTR"}
         ),
-        "poller_stopped": _Stopped(_CASES["poller"], {**_ELSEWHERE, "linux": "EINTR"}),
-        "nanosleep_stopped": _Stopped(_CASES["nanosleep"], _ELSEWHERE),
-        "sem_wait_stopped": _Stopped(_CASES["sem_wait"], _ELSEWHERE),
+        "poller_stopped": _StoppedCall(_CASES["poller"], {**_ELSEWHERE, "linux": "EINTR"}),
+        "nanosleep_stopped": _StoppedCall(_CASES["nanosleep"], _ELSEWHERE),
+        "sem_wait_stopped": _StoppedCall(_CASES["sem_wait"], _ELSEWHERE),
     },
     matters="A daemon that installs no handler fails with EINTR when it is stopped and continued.",
-    advice="Retry on EINTR even where the program installs no handler.",
+    advice="Retry on EINTR even if the program installs no handler.",
     reference="signal(7) Linux: Interruption of system calls … by stop signals",
     documented=lambda row: row.documented,
     light=True,
 )
-def after_stop(row: _Stopped) -> str:
+def after_stop(row: _StoppedCall) -> str:
     """What happens to a blocked {row} when the process is stopped and continued?"""
-    with _nothing_left():
-        return harness.stopped(row.case.begin)
+    with _clean_up():
+        return blocking.stop_and_continue(row.case.begin)

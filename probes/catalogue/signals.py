@@ -1,4 +1,4 @@
-"""Signals: what an installer installs, what is queued and kept, SIGCHLD, SIGPIPE, exec."""
+"""Signals: what installers install, what is queued and kept, SIGCHLD, SIGPIPE, exec."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from signal import SIGCHLD, SIGCONT, SIGPIPE, SIGSTOP, SIGUSR1
 from typing import Any, Callable, Optional
 
-from .. import harness, lens, libc
-from ..harness import Channel, Child, Deliveries
+from .. import lens, libc
+from ..harness import blocking, children
+from ..harness.blocking import Deliveries
+from ..harness.children import Channel, Child
 from ..probe import Blocked, Documented, Unsupported, probe
-
-# What an installer installs -----------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Installer:
-    """A function that installs a handler, and what is documented of such a handler."""
+    """A function that installs a handler, and what is documented of that handler."""
 
     name: str
     install: Callable[[int, Any], object]
@@ -33,17 +33,17 @@ class _Installer:
         return self.name
 
 
-def _named(function: str) -> Callable[[int, Any], object]:
-    """An installer of the C library that takes a signal and an address."""
+def _make_installer(function: str) -> Callable[[int, Any], object]:
+    """Return what calls a function of the C library with a signal and an address."""
     return lambda signum, address: libc.call(function, signum, address)
 
 
 def _python_signal(signum: int, handler: Any) -> None:
-    # The address that others are given is that of the handler it installs by itself.
+    # Not the address: the handler in C at that address is the one that Python installs itself.
     signal.signal(signum, handler if callable(handler) else lambda *_: None)
 
 
-# signal(2) Linux: glibc's has BSD semantics; bsd_signal(3), sysv_signal(3) Linux;
+# signal(2) Linux: that of glibc has BSD semantics; bsd_signal(3), sysv_signal(3) Linux;
 # signal(3) FreeBSD names SA_RESTART.
 _BSD_SEMANTICS = {
     "restarts": {"linux-glibc": True, "freebsd": True},
@@ -52,12 +52,12 @@ _BSD_SEMANTICS = {
 }
 _LIBC_SIGNAL = _Installer(
     "signal()",
-    _named("signal"),
+    _make_installer("signal"),
     {"flags": {"linux-glibc": "SA_RESTART", "freebsd": "SA_RESTART"}, **_BSD_SEMANTICS},
 )
 _SYSV_SIGNAL = _Installer(
     "sysv_signal()",
-    _named("sysv_signal"),
+    _make_installer("sysv_signal"),
     {
         "flags": {"linux-glibc": "SA_NODEFER|SA_RESETHAND"},
         "stays": {"linux-glibc": False},
@@ -67,7 +67,7 @@ _SYSV_SIGNAL = _Installer(
 # bsd_signal(3) Linux; FreeBSD has no such function.
 _BSD_SIGNAL = _Installer(
     "bsd_signal()",
-    _named("bsd_signal"),
+    _make_installer("bsd_signal"),
     {aspect: {"linux-glibc": True} for aspect in _BSD_SEMANTICS},
 )
 _SIGACTION = _Installer(
@@ -91,11 +91,11 @@ _INSTALLERS = {
 }
 
 
-def _each(aspect: str) -> dict[str, _Installer]:
+def _list_rows(aspect: str) -> dict[str, _Installer]:
     return {f"{name}_{aspect}": installer for name, installer in _INSTALLERS.items()}
 
 
-def _documented(aspect: str) -> Callable[[_Installer], Documented]:
+def _get_documented(aspect: str) -> Callable[[_Installer], Documented]:
     return lambda installer: installer.documented.get(aspect, {})
 
 
@@ -103,49 +103,49 @@ _REFERENCE = "POSIX XSH signal, sigaction; signal(2), sigaction(2) Linux; signal
 
 
 @probe(
-    each=_each("flags"),
+    each=_list_rows("flags"),
     matters="The same source restarts its reads, or loses its handler, depending on the system.",
     advice="Install every handler with sigaction(), naming the flags you want and no others.",
     reference=_REFERENCE,
-    documented=_documented("flags"),
+    documented=_get_documented("flags"),
 )
 def installer_flags(installer: _Installer) -> str:
     """Which flags does {row} set on a handler?"""
     deliveries = Deliveries(SIGUSR1)
     installer.install(SIGUSR1, deliveries.address)
-    return lens.flag_names(lens.sigaction(SIGUSR1).flags)
+    return lens.name_flags(lens.sigaction(SIGUSR1).flags)
 
 
 @probe(
-    each=_each("restarts"),
+    each=_list_rows("restarts"),
     matters="A worker that needs EINTR to leave read() never does; one without a retry ends.",
     advice="Install handlers with sigaction(), with or without SA_RESTART as you mean it.",
     reference=_REFERENCE,
-    documented=_documented("restarts"),
+    documented=_get_documented("restarts"),
     light=True,
 )
 def installer_restarts(installer: _Installer) -> bool:
     """Does read() restart after a handler installed by {row}?"""
-    outcome = harness.interrupted(
-        harness.endless_read, lambda it: installer.install(it.signum, it.address)
+    outcome = blocking.interrupt(
+        blocking.prepare_endless_read, lambda it: installer.install(it.signum, it.address)
     )
     return outcome == "restarts"
 
 
-def _fate(child: Child, signum: int) -> Any:
-    """The child's word, or the name of ``signum`` where that ended it instead."""
+def _await_ending(child: Child, signum: int) -> Any:
+    """Return the child's message, or the name of ``signum`` if that killed the child."""
     status = child.wait()
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signum:
-        return harness.signal_name(signum)
-    return child.hear()
+        return children.name_signal(signum)
+    return child.receive()
 
 
 @probe(
-    each=_each("stays"),
+    each=_list_rows("stays"),
     matters="If the first signal removes the handler, the second one kills the daemon.",
     advice="Install handlers with sigaction() without SA_RESETHAND: they stay on every system.",
     reference=_REFERENCE,
-    documented=_documented("stays"),
+    documented=_get_documented("stays"),
 )
 def installer_stays(installer: _Installer) -> bool:
     """Does a handler installed by {row} stay installed?"""
@@ -157,16 +157,16 @@ def installer_stays(installer: _Installer) -> bool:
         libc.call("raise", SIGUSR1)
         return deliveries.count()
 
-    with harness.fork(subject) as child:
-        return bool(_fate(child, SIGUSR1) == 2)
+    with children.fork(subject) as child:
+        return bool(_await_ending(child, SIGUSR1) == 2)
 
 
 @probe(
-    each=_each("blocks_itself"),
+    each=_list_rows("blocks_itself"),
     matters="A handler that its own signal interrupts runs within itself, on half-done work.",
     advice="Install with sigaction() without SA_NODEFER; in Python only set a flag in handlers.",
     reference=_REFERENCE,
-    documented=_documented("blocks_itself"),
+    documented=_get_documented("blocks_itself"),
 )
 def installer_blocks_itself(installer: _Installer) -> bool:
     """Does {row} block the signal while its handler runs?"""
@@ -177,19 +177,16 @@ def installer_blocks_itself(installer: _Installer) -> bool:
         runs, depth = runs + 1, depth + 1
         deepest = max(deepest, depth)
         if runs == 1:
-            # As handlers once did: it may have been removed by the signal that runs it.
+            # As handlers once did, because the signal may have removed the handler.
             installer.install(signum, installed)
             libc.call("raise", signum)
         depth -= 1
 
-    in_c = harness.callback(handler)
-    installed = handler if installer is _PYTHON else harness.address(in_c)
+    in_c = blocking.make_handler(handler)
+    installed = handler if installer is _PYTHON else blocking.get_address(in_c)
     installer.install(SIGUSR1, installed)
     libc.call("raise", SIGUSR1)
     return deepest == 1
-
-
-# siginterrupt -------------------------------------------------------------------------
 
 
 @probe(
@@ -203,10 +200,10 @@ def siginterrupt_interrupts() -> bool:
     """Does siginterrupt(sig, 1) make read() fail with EINTR?"""
 
     def install(deliveries: Deliveries) -> None:
-        deliveries.install(lens.flag("SA_RESTART"))
+        deliveries.install(lens.get_flag("SA_RESTART"))
         libc.call("siginterrupt", deliveries.signum, 1)
 
-    return harness.interrupted(harness.endless_read, install) == "EINTR"
+    return blocking.interrupt(blocking.prepare_endless_read, install) == "EINTR"
 
 
 @probe(
@@ -218,9 +215,9 @@ def siginterrupt_interrupts() -> bool:
 def siginterrupt_flags() -> str:
     """Which flags does siginterrupt(sig, 1) leave on a handler with SA_RESTART?"""
     deliveries = Deliveries(SIGUSR1)
-    deliveries.install(lens.flag("SA_RESTART"))
+    deliveries.install(lens.get_flag("SA_RESTART"))
     libc.call("siginterrupt", SIGUSR1, 1)
-    return lens.flag_names(lens.sigaction(SIGUSR1).flags)
+    return lens.name_flags(lens.sigaction(SIGUSR1).flags)
 
 
 @probe(
@@ -236,11 +233,11 @@ def siginterrupt_outlives_signal() -> bool:
         libc.call("siginterrupt", deliveries.signum, 1)
         libc.call("signal", deliveries.signum, deliveries.address)
 
-    return harness.interrupted(harness.endless_read, install) == "EINTR"
+    return blocking.interrupt(blocking.prepare_endless_read, install) == "EINTR"
 
 
-def _flags_given_back() -> Optional[int]:
-    """Install a handler with flags that do not exist.  Return those read back, None if refused."""
+def _read_back_unknown_flags() -> Optional[int]:
+    """Install a handler with flags that do not exist; return those kept, None if refused."""
     try:
         Deliveries(SIGUSR1).install(lens.MEANINGLESS_FLAGS)
     except OSError as error:
@@ -258,7 +255,7 @@ def _flags_given_back() -> Optional[int]:
 )
 def unknown_sa_flags_accepted() -> bool:
     """Does sigaction() accept unknown flags?"""
-    return _flags_given_back() is not None
+    return _read_back_unknown_flags() is not None
 
 
 @probe(
@@ -269,39 +266,37 @@ def unknown_sa_flags_accepted() -> bool:
 )
 def unknown_sa_flags_kept() -> bool:
     """Does sigaction() keep unknown flags?"""
-    flags = _flags_given_back()
+    flags = _read_back_unknown_flags()
     if flags is None:
         raise Unsupported("sigaction() refuses flags that do not exist: EINVAL")
     return bool(flags)
 
 
-# Pending signals ----------------------------------------------------------------------
-
 SENT = 5
 
 
-def _hold(*signals: int) -> None:
+def _block_signals(*signals: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
 
-def _delivered(deliveries: Deliveries) -> int:
-    """Let the signals that were held come; how often the handler ran."""
+def _count_delivered(deliveries: Deliveries) -> int:
+    """Unblock the signal; return how often the handler ran."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [deliveries.signum])
-    # One of them has come by now; the others come at the next calls into the kernel.
+    # One signal has been delivered by now; the others are at the next system calls.
     while deliveries.signum in signal.sigpending():
         pass
     return deliveries.count()
 
 
-def _realtime() -> int:
-    """The first real-time signal."""
+def _get_realtime_signal() -> int:
+    """Return the first real-time signal."""
     if not hasattr(signal, "SIGRTMIN"):
         raise Unsupported(f"{libc.SYSTEM} has no real-time signals")
     return int(signal.SIGRTMIN)
 
 
-def _queue(signum: int, value: int = 0) -> None:
-    """sigqueue(2) to this process."""
+def _queue_signal(signum: int, value: int = 0) -> None:
+    """Queue a signal to this process by sigqueue(2)."""
     try:
         libc.call("sigqueue", os.getpid(), signum, value)
     except OSError as error:
@@ -319,10 +314,10 @@ def _queue(signum: int, value: int = 0) -> None:
 def pending_coalesce() -> int:
     """How many of 5 SIGUSR1 sent while blocked are delivered?"""
     deliveries = Deliveries(SIGUSR1)
-    _hold(SIGUSR1)
+    _block_signals(SIGUSR1)
     for _ in range(SENT):
         os.kill(os.getpid(), SIGUSR1)
-    return _delivered(deliveries)
+    return _count_delivered(deliveries)
 
 
 @probe(
@@ -333,11 +328,11 @@ def pending_coalesce() -> int:
 )
 def realtime_queued() -> int:
     """How many of 5 SIGRTMIN queued while blocked are delivered?"""
-    deliveries = Deliveries(_realtime())
-    _hold(deliveries.signum)
+    deliveries = Deliveries(_get_realtime_signal())
+    _block_signals(deliveries.signum)
     for _ in range(SENT):
-        _queue(deliveries.signum)
-    return _delivered(deliveries)
+        _queue_signal(deliveries.signum)
+    return _count_delivered(deliveries)
 
 
 @probe(
@@ -348,9 +343,9 @@ def realtime_queued() -> int:
 )
 def realtime_order() -> str:
     """Which of several pending real-time signals does sigwait() take first?"""
-    first = _realtime()
+    first = _get_realtime_signal()
     sent = [first + 2, first, first + 3, first + 1]
-    _hold(*sent)
+    _block_signals(*sent)
     for signum in sent:
         os.kill(os.getpid(), signum)
     taken = [int(signal.sigwait(sent)) for _ in sent]
@@ -362,7 +357,7 @@ def realtime_order() -> str:
     return next((name for name, order in orders.items() if taken == order), "another")
 
 
-# Each byte its own, so that no part of a siginfo_t can be taken for it.
+# Four different bytes, so that no other part of a siginfo_t can be taken for it.
 _MARK = 0x5AC36900
 
 
@@ -374,19 +369,19 @@ _MARK = 0x5AC36900
 )
 def realtime_fifo() -> bool:
     """Do values queued with one real-time signal arrive in order?"""
-    signum = _realtime()
-    _hold(signum)
+    signum = _get_realtime_signal()
+    _block_signals(signum)
     for number in range(SENT):
-        _queue(signum, _MARK + number)
+        _queue_signal(signum, _MARK + number)
     taken = []
     while signum in signal.sigpending():
-        # siginfo_t has 128 bytes or less everywhere; where si_value is in it differs.
-        told = ctypes.create_string_buffer(256)
-        libc.call("sigwaitinfo", lens.signal_set([signum]), told)
+        # siginfo_t has 128 bytes or less everywhere; the place of si_value in it differs.
+        info = ctypes.create_string_buffer(256)
+        libc.call("sigwaitinfo", lens.make_signal_set([signum]), info)
         taken += [
             number
             for number in range(SENT)
-            if (_MARK + number).to_bytes(4, sys.byteorder) in told.raw
+            if (_MARK + number).to_bytes(4, sys.byteorder) in info.raw
         ]
     return taken == list(range(SENT))
 
@@ -399,7 +394,7 @@ def realtime_fifo() -> bool:
 )
 def sigrtmin() -> int:
     """What number is SIGRTMIN?"""
-    return _realtime()
+    return _get_realtime_signal()
 
 
 @probe(
@@ -410,17 +405,14 @@ def sigrtmin() -> int:
 )
 def sigrtmax() -> int:
     """What number is SIGRTMAX?"""
-    _realtime()
+    _get_realtime_signal()
     return int(signal.SIGRTMAX)
 
 
-# SIGCHLD ------------------------------------------------------------------------------
-
-
-def _leaves_zombie(disposition: int) -> bool:
-    """Whether a child that ends under this disposition of SIGCHLD can be waited for."""
+def _leave_zombie(disposition: int) -> bool:
+    """Return whether a child that ends under this disposition of SIGCHLD becomes a zombie."""
     lens.sigaction(SIGCHLD, disposition)
-    pid = harness.new_process()
+    pid = lens.fork_process()
     if not pid:
         os._exit(0)
     try:
@@ -439,8 +431,8 @@ def _leaves_zombie(disposition: int) -> bool:
 )
 def sigchld_ignored_reaps() -> bool:
     """Does ignoring SIGCHLD reap children?"""
-    # In a process that is no reaper: on FreeBSD the child goes to the next one above.
-    return not harness.answer(lambda: _leaves_zombie(libc.SIG_IGN))
+    # In a process that is not a reaper: on FreeBSD the child goes to the next reaper above.
+    return not children.run_in_child(lambda: _leave_zombie(libc.SIG_IGN))
 
 
 @probe(
@@ -452,7 +444,7 @@ def sigchld_ignored_reaps() -> bool:
 )
 def sigchld_default_leaves_zombies() -> bool:
     """With SIGCHLD at its default, does a dead child stay a zombie?"""
-    return bool(harness.answer(lambda: _leaves_zombie(libc.SIG_DFL)))
+    return bool(children.run_in_child(lambda: _leave_zombie(libc.SIG_DFL)))
 
 
 CHILDREN = 3
@@ -469,54 +461,54 @@ def sigchld_coalesces() -> int:
 
     def subject(watcher: Channel) -> int:
         deliveries = Deliveries(SIGCHLD)
-        _hold(SIGCHLD)
+        _block_signals(SIGCHLD)
         for _ in range(CHILDREN):
-            pid = harness.new_process()
+            pid = lens.fork_process()
             if not pid:
                 os._exit(0)
             if hasattr(os, "waitid"):
-                harness.wait_ended(pid)
+                children.wait_until_ended(pid)
             else:
-                # Not here, as the way to see it may be ps(1), a child whose end would count.
-                watcher.say(pid)
-                watcher.hear()
-        watcher.say(0)
-        return _delivered(deliveries)
+                # Not here: that may need ps(1), a child whose end would count.
+                watcher.send(pid)
+                watcher.receive()
+        watcher.send(0)
+        return _count_delivered(deliveries)
 
-    with harness.fork(subject) as child:
-        while pid := child.hear():
-            harness.wait_ended(pid)
-            child.say("it has ended")
-        return int(child.hear())
+    with children.fork(subject) as child:
+        while pid := child.receive():
+            children.wait_until_ended(pid)
+            child.send("the process has ended")
+        return int(child.receive())
 
 
-def _job_control() -> tuple[int, int]:
-    """How many SIGCHLD a child sends as it is stopped, and as it is continued."""
-    on_stop, on_continue = harness.answer(_count_job_control)
+def _observe_job_control() -> tuple[int, int]:
+    """Return how many SIGCHLD come when a child is stopped, and when it is continued."""
+    on_stop, on_continue = children.run_in_child(_count_job_control)
     return on_stop, on_continue
 
 
 def _count_job_control() -> tuple[int, int]:
-    """In a process of its own, which no orphan comes to."""
+    """Do the same in this process, which must not be the parent of any orphan."""
     deliveries = Deliveries(SIGCHLD)
     deliveries.install(0)
 
     def subject(parent: Channel) -> None:
-        # Only when the parent sleeps in waitpid: then that returns after the signal was
-        # sent, if it is sent, and not when the child is merely marked as stopped.
-        harness.wait_state(os.getppid(), harness.ASLEEP)
+        # Only when the parent sleeps in waitpid(): then that returns after the signal was
+        # sent, if it is sent, and not already when the child is marked as stopped.
+        children.wait_for_state(os.getppid(), children.ASLEEP)
         os.kill(os.getpid(), SIGSTOP)
-        parent.say("continued")
-        parent.hear()
+        parent.send("continued")
+        parent.receive()
 
-    with harness.fork(subject) as child:
+    with children.fork(subject) as child:
         _, status = os.waitpid(child.pid, os.WUNTRACED)
         if not os.WIFSTOPPED(status):
             child.status = status
         on_stop = deliveries.count()
         child.kill(SIGCONT)
-        # It is told before the child runs on.
-        child.hear()
+        # The parent gets the signal before the child runs on.
+        child.receive()
         return on_stop, deliveries.count()
 
 
@@ -528,7 +520,7 @@ def _count_job_control() -> tuple[int, int]:
 )
 def sigchld_on_stop() -> bool:
     """Is SIGCHLD sent when a child stops?"""
-    return _job_control()[0] > 0
+    return _observe_job_control()[0] > 0
 
 
 @probe(
@@ -539,7 +531,7 @@ def sigchld_on_stop() -> bool:
 )
 def sigchld_on_continue() -> bool:
     """Is SIGCHLD sent when a child continues?"""
-    return _job_control()[1] > 0
+    return _observe_job_control()[1] > 0
 
 
 @probe(
@@ -550,26 +542,23 @@ def sigchld_on_continue() -> bool:
 )
 def sigchld_nocldwait_sent() -> bool:
     """Is SIGCHLD sent with SA_NOCLDWAIT?"""
-    reaps = lens.flag("SA_NOCLDWAIT")
+    reaps = lens.get_flag("SA_NOCLDWAIT")
 
     def subject() -> bool:
-        # Made here: the process above may be told of children that it takes over.
+        # Made here: the process above may get SIGCHLD for orphans that it adopts.
         deliveries = Deliveries(SIGCHLD)
         deliveries.install(reaps)
-        pid = harness.new_process()
+        pid = lens.fork_process()
         if not pid:
             os._exit(0)
-        # Blocks until the child is gone, reaped by nobody.
+        # Blocks until the child is gone without being reaped.
         try:
             os.waitpid(pid, 0)
         except ChildProcessError:
             return deliveries.count() > 0
         raise Unsupported("SA_NOCLDWAIT leaves zombies here")
 
-    return bool(harness.answer(subject))
-
-
-# Waiting for a signal -----------------------------------------------------------------
+    return bool(children.run_in_child(subject))
 
 
 @probe(
@@ -616,9 +605,9 @@ def python_has_sigtimedwait() -> bool:
 )
 def sigtimedwait_takes_pending() -> bool:
     """Does sigtimedwait() with a zero timeout take a pending signal?"""
-    _hold(SIGUSR1)
+    _block_signals(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
-    wanted, at_once = lens.signal_set([SIGUSR1]), lens.timespec()(0)
+    wanted, at_once = lens.make_signal_set([SIGUSR1]), lens.timespec()(0)
     try:
         taken = libc.call("sigtimedwait", wanted, None, ctypes.byref(at_once))
     except OSError as error:
@@ -628,10 +617,10 @@ def sigtimedwait_takes_pending() -> bool:
     return taken == SIGUSR1
 
 
-def _sigwait(signum: int) -> bool:
-    """Whether sigwait(3) of the C library takes this signal, which must be pending."""
+def _take_by_sigwait(signum: int) -> bool:
+    """Return whether sigwait(3) of the C library takes this signal, which must be pending."""
     taken = ctypes.c_int()
-    error = libc.call("sigwait", lens.signal_set([signum]), ctypes.byref(taken))
+    error = libc.call("sigwait", lens.make_signal_set([signum]), ctypes.byref(taken))
     return not error and taken.value == signum
 
 
@@ -643,18 +632,18 @@ def _sigwait(signum: int) -> bool:
 )
 def sigwait_takes_earlier() -> bool:
     """Does sigwait() take a signal that was sent before the call?"""
-    # A handler, so that a signal that is not held does not end the child.
+    # A handler, so that a signal that is not blocked does not kill the child.
     Deliveries(SIGUSR1)
-    _hold(SIGUSR1)
+    _block_signals(SIGUSR1)
 
     def worker(parent: Channel) -> bool:
-        parent.hear()
-        return SIGUSR1 in signal.sigpending() and _sigwait(SIGUSR1)
+        parent.receive()
+        return SIGUSR1 in signal.sigpending() and _take_by_sigwait(SIGUSR1)
 
-    with harness.fork(worker) as child:
+    with children.fork(worker) as child:
         child.kill(SIGUSR1)
-        child.say("it is sent")
-        return bool(child.hear())
+        child.send("the signal is sent")
+        return bool(child.receive())
 
 
 @probe(
@@ -666,15 +655,15 @@ def sigwait_takes_earlier() -> bool:
 def waited_while_ignored() -> bool:
     """Does sigwait() take a blocked signal that is ignored?"""
     lens.sigaction(SIGUSR1, libc.SIG_IGN)
-    _hold(SIGUSR1)
+    _block_signals(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
-    return SIGUSR1 in signal.sigpending() and _sigwait(SIGUSR1)
+    return SIGUSR1 in signal.sigpending() and _take_by_sigwait(SIGUSR1)
 
 
-def _signalfd() -> bool:
-    """Whether signalfd(2) gives a signal that is blocked and pending."""
-    made = libc.call("signalfd", -1, lens.signal_set([SIGUSR1]), 0)
-    _hold(SIGUSR1)
+def _try_signalfd() -> bool:
+    """Return whether signalfd(2) reports a signal that is blocked and pending."""
+    made = libc.call("signalfd", -1, lens.make_signal_set([SIGUSR1]), 0)
+    _block_signals(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
     if not select.select([made], [], [], 0)[0]:
         return False
@@ -682,10 +671,10 @@ def _signalfd() -> bool:
     return int.from_bytes(os.read(made, 128)[:4], sys.byteorder) == SIGUSR1
 
 
-def _kqueue() -> bool:
-    """Whether EVFILT_SIGNAL gives a signal that is ignored, as kqueue(2) has it."""
+def _try_kqueue() -> bool:
+    """Return whether EVFILT_SIGNAL reports a signal that is ignored, as kqueue(2) promises."""
     lens.sigaction(SIGUSR1, libc.SIG_IGN)
-    here: Any = select  # Its names differ by system.
+    here: Any = select  # Its names differ by system, which mypy does not know.
     queue = here.kqueue()
     queue.control([here.kevent(SIGUSR1, here.KQ_FILTER_SIGNAL, here.KQ_EV_ADD)], 0)
     os.kill(os.getpid(), SIGUSR1)
@@ -706,15 +695,15 @@ def _kqueue() -> bool:
 )
 def signal_descriptor() -> str:
     """Which kind of descriptor reports signals to an event loop?"""
-    ways = {
-        "signalfd": _signalfd if libc.has("signalfd") else None,
-        "kqueue": _kqueue if hasattr(select, "kqueue") else None,
+    kinds = {
+        "signalfd": _try_signalfd if libc.has("signalfd") else None,
+        "kqueue": _try_kqueue if hasattr(select, "kqueue") else None,
     }
-    for name, works in ways.items():
+    for name, works in kinds.items():
         with contextlib.suppress(Unsupported):
             if works and works():
                 return name
-    raise Unsupported(f"no descriptor gives signals on this {libc.SYSTEM}")
+    raise Unsupported(f"no descriptor reports signals on this {libc.SYSTEM}")
 
 
 @probe(
@@ -735,13 +724,10 @@ def python_wakeup_fd() -> bool:
     return os.read(reading, 2) == bytes([SIGUSR1])
 
 
-# exec ---------------------------------------------------------------------------------
-
-
-def _survives_in_new_program(before: Callable[[], Any]) -> bool:
-    """Whether a program that is execed after ``before`` outlives a SIGUSR1."""
-    with harness.shell("kill -USR1 $$; echo true", before) as child:
-        return bool(_fate(child, SIGUSR1) == "true")
+def _survives_after_exec(before: Callable[[], Any]) -> bool:
+    """Return whether a program that is executed after ``before`` survives a SIGUSR1."""
+    with children.start_shell("kill -USR1 $$; echo true", before) as child:
+        return bool(_await_ending(child, SIGUSR1) == "true")
 
 
 @probe(
@@ -752,7 +738,7 @@ def _survives_in_new_program(before: Callable[[], Any]) -> bool:
 )
 def ignored_survives_exec() -> bool:
     """Does an ignored signal stay ignored after exec?"""
-    return _survives_in_new_program(lambda: lens.sigaction(SIGUSR1, libc.SIG_IGN))
+    return _survives_after_exec(lambda: lens.sigaction(SIGUSR1, libc.SIG_IGN))
 
 
 @probe(
@@ -763,7 +749,7 @@ def ignored_survives_exec() -> bool:
 )
 def handler_reset_on_exec() -> bool:
     """Does exec reset a handled signal to its default?"""
-    return not _survives_in_new_program(lambda: Deliveries(SIGUSR1).install(0))
+    return not _survives_after_exec(lambda: Deliveries(SIGUSR1).install(0))
 
 
 @probe(
@@ -774,22 +760,19 @@ def handler_reset_on_exec() -> bool:
 )
 def mask_survives_exec() -> bool:
     """Does a blocked signal stay blocked after exec?"""
-    return _survives_in_new_program(lambda: _hold(SIGUSR1))
-
-
-# SIGPIPE ------------------------------------------------------------------------------
+    return _survives_after_exec(lambda: _block_signals(SIGUSR1))
 
 
 def _write_to_broken_pipe(disposition: int) -> Child:
-    """A child that writes to a pipe nobody reads; its word is what write() gave."""
+    """Start a child that writes to a pipe without a reader and sends the result of write()."""
 
     def writer(_: Channel) -> str:
         lens.sigaction(SIGPIPE, disposition)
         reading, writing = os.pipe()
         os.close(reading)
-        return libc.outcome("write", writing, b"x", 1)
+        return libc.try_call("write", writing, b"x", 1)
 
-    return harness.fork(writer)
+    return children.fork(writer)
 
 
 @probe(
@@ -801,7 +784,7 @@ def _write_to_broken_pipe(disposition: int) -> Child:
 def sigpipe_kills() -> bool:
     """Does a write to a broken pipe kill the process by default?"""
     with _write_to_broken_pipe(libc.SIG_DFL) as child:
-        return bool(_fate(child, SIGPIPE) == "SIGPIPE")
+        return bool(_await_ending(child, SIGPIPE) == "SIGPIPE")
 
 
 @probe(
@@ -813,7 +796,7 @@ def sigpipe_kills() -> bool:
 def sigpipe_ignored_gives() -> str:
     """With SIGPIPE ignored, what does a write to a broken pipe return?"""
     with _write_to_broken_pipe(libc.SIG_IGN) as child:
-        return str(_fate(child, SIGPIPE))
+        return str(_await_ending(child, SIGPIPE))
 
 
 @probe(
@@ -824,5 +807,5 @@ def sigpipe_ignored_gives() -> str:
 )
 def python_sigpipe_ignored() -> bool:
     """Does Python ignore SIGPIPE?"""
-    # As it was when this interpreter started: the lab leaves SIGPIPE as it is.
+    # As this interpreter set it when it started: the lab does not change SIGPIPE.
     return bool(lens.sigaction(SIGPIPE).handler == libc.SIG_IGN)

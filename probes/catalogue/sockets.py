@@ -1,4 +1,4 @@
-"""Sockets before a client comes: families, binding, backlog."""
+"""Sockets before a client connects: families, binding, backlog."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import struct
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
-from .. import harness, lens, libc, refusals
+from .. import lens, libc, refusals
 from ..fact import CONFIGURED, INFORMATIVE
+from ..harness import sockets
 from ..probe import Blocked, Sample, Unsupported, probe
 
 LOOPBACK = "127.0.0.1"
@@ -26,24 +27,24 @@ V6ONLY: Option = (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 DUAL: Option = (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
 
 
-def _tcp(host: str) -> socket.socket:
-    """A fresh TCP socket of the family of ``host``."""
+def _open_tcp(host: str) -> socket.socket:
+    """Return a new TCP socket of the family of ``host``."""
     try:
-        return socket.socket(_family(host), socket.SOCK_STREAM)
+        return socket.socket(_get_family(host), socket.SOCK_STREAM)
     except OSError as error:
-        # A sandbox's refusal is raised as such.
-        if libc.answer(error, "socket") in ("EAFNOSUPPORT", "EPROTONOSUPPORT"):
+        # name_error() raises Blocked if a sandbox refuses.
+        if libc.name_error(error, "socket") in ("EAFNOSUPPORT", "EPROTONOSUPPORT"):
             raise Unsupported("the kernel has no IPv6 sockets") from None
         raise
 
 
-def _family(host: str) -> socket.AddressFamily:
+def _get_family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _listener(host: str, port: int = 0, *options: Option, backlog: int = 8) -> socket.socket:
-    """A listening socket with ``options`` set before bind; port 0: the kernel picks."""
-    made = _tcp(host)
+def _listen(host: str, port: int = 0, *options: Option, backlog: int = 8) -> socket.socket:
+    """Return a listener with ``options`` set before bind; port 0 lets the kernel choose."""
+    made = _open_tcp(host)
     try:
         for level, option, value in options:
             made.setsockopt(level, option, value)
@@ -58,18 +59,18 @@ def _listener(host: str, port: int = 0, *options: Option, backlog: int = 8) -> s
 
 
 STRAGGLING = 0.5 if libc.GVISOR else 0.0
-"""Seconds given to what a stack with threads of its own may still be doing.  gVisor's has them;
-elsewhere what came before the fence is done when the fence is back."""
+"""Seconds to wait after a fence for a network stack that has its own threads, as gVisor's has;
+elsewhere everything before the fence is done when the fence returns."""
 
 
-def _accepted(listening: socket.socket, host: str) -> Optional[Any]:
-    """The address, as the listener reads it, of a client that connects to ``host``.
+def _accept_from(listening: socket.socket, host: str) -> Optional[Any]:
+    """Return the address, as the listener sees it, of a client that connects to ``host``.
 
-    None where the client is refused, or is served by a stranger who has the same
-    port for ``host``.
+    None if the client is refused, or reaches another program that has the same port for
+    ``host``.
     """
-    with harness.loopback_fence() as fence, _tcp(host) as client:
-        harness.need_loopback(_family(host))
+    with sockets.fence_loopback() as fence, _open_tcp(host) as client:
+        sockets.require_loopback(_get_family(host))
         try:
             client.connect((host, listening.getsockname()[1]))
         except ConnectionRefusedError:
@@ -78,14 +79,12 @@ def _accepted(listening: socket.socket, host: str) -> Optional[Any]:
         if not select.select([listening], [], [], STRAGGLING)[0]:
             return None
         server, peer = listening.accept()
-        harness.reset_on_close(server)
+        sockets.reset_on_close(server)
         server.close()
         return peer
 
 
-# The two families -------------------------------------------------------------
-
-# As sysctl(8) names it; the BSDs' name is from inet6(4) and ip6(4), and no test changes it there.
+# As sysctl(8) names it.  The name on the BSDs is from inet6(4) and ip6(4); no test changes it.
 BINDV6ONLY = {
     "linux": "net.ipv6.bindv6only",
     "freebsd": "net.inet6.ip6.v6only",
@@ -105,7 +104,7 @@ BINDV6ONLY = {
 )  # fmt: skip
 def v6only_default() -> bool:
     """Is IPV6_V6ONLY on by default?"""
-    with _tcp(WILDCARD6) as fresh:
+    with _open_tcp(WILDCARD6) as fresh:
         return bool(fresh.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
 
 
@@ -129,7 +128,7 @@ def ipv6_loopback() -> Any:
             listening.listen(1)
             client.connect(listening.getsockname())
     except OSError as error:
-        return Sample(False, libc.answer(error, "bind"))
+        return Sample(False, libc.name_error(error, "bind"))
     return True
 
 
@@ -145,8 +144,8 @@ def ipv6_loopback() -> Any:
 )  # fmt: skip
 def v4mapped_default() -> bool:
     """Does a default [::] listener serve IPv4 clients?"""
-    with _listener(WILDCARD6) as listening:
-        return _accepted(listening, LOOPBACK) is not None
+    with _listen(WILDCARD6) as listening:
+        return _accept_from(listening, LOOPBACK) is not None
 
 
 @probe(
@@ -159,11 +158,11 @@ def v4mapped_default() -> bool:
 def v4mapped_dual() -> Any:
     """Does a [::] listener with IPV6_V6ONLY=0 serve IPv4 clients?"""
     try:
-        listening = _listener(WILDCARD6, 0, DUAL)
+        listening = _listen(WILDCARD6, 0, DUAL)
     except OSError as error:
-        return Sample(False, libc.answer(error, "bind"))
+        return Sample(False, libc.name_error(error, "bind"))
     with listening:
-        return _accepted(listening, LOOPBACK) is not None
+        return _accept_from(listening, LOOPBACK) is not None
 
 
 @probe(
@@ -175,14 +174,14 @@ def v4mapped_dual() -> Any:
 def v4mapped_address() -> str:
     """How does a dual-stack [::] listener show the client 127.0.0.1?"""
     try:
-        listening = _listener(WILDCARD6, 0, DUAL)
+        listening = _listen(WILDCARD6, 0, DUAL)
     except OSError as error:
-        why = libc.answer(error, "bind")
-        raise Unsupported(f"no dual listeners: IPV6_V6ONLY=0 gives {why}") from None
+        why = libc.name_error(error, "bind")
+        raise Unsupported(f"no dual listeners: IPV6_V6ONLY=0 fails with {why}") from None
     with listening:
-        peer = _accepted(listening, LOOPBACK)
+        peer = _accept_from(listening, LOOPBACK)
     if peer is None:
-        raise Unsupported("a dual listener is given no IPv4 clients")
+        raise Unsupported("a dual listener gets no IPv4 clients")
     return str(peer[0])
 
 
@@ -194,84 +193,84 @@ def v4mapped_address() -> str:
 )
 def v6only_after_bind() -> str:
     """What does setting IPV6_V6ONLY after bind() return?"""
-    with _tcp(WILDCARD6) as bound:
+    with _open_tcp(WILDCARD6) as bound:
         bound.bind((WILDCARD6, 0))
         level, option = socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
         try:
             bound.setsockopt(level, option, not bound.getsockopt(level, option))
         except OSError as error:
-            return libc.answer(error, "setsockopt")
+            return libc.name_error(error, "setsockopt")
         return "ok"
 
 
-# Two on one port ----------------------------------------------------------------
-
-
-class _Name(NamedTuple):
-    """What a socket is bound to, and the options set before."""
+class _Address(NamedTuple):
+    """The host that a socket is bound to, and the options set before."""
 
     host: str
     options: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True)
-class _Beside:
-    """Two listeners for one port, the first of them already there."""
+class _Pair:
+    """Two listeners for one port, of which the first is there already."""
 
-    first: _Name
-    second: _Name
+    first: _Address
+    second: _Address
 
     def __str__(self) -> str:
         names = {REUSEADDR: "SO_REUSEADDR", V6ONLY: "IPV6_V6ONLY"}
         options = (*self.first.options, *self.second.options)
-        said = [name for option, name in names.items() if option in options]
-        plainly = f"{_shown(self.second.host)} beside {_shown(self.first.host)}"
-        return plainly + (f" with {' and '.join(said)}" if said else "")
+        named = [name for option, name in names.items() if option in options]
+        plainly = f"{_show(self.second.host)} beside {_show(self.first.host)}"
+        return plainly + (f" with {' and '.join(named)}" if named else "")
 
 
-def _shown(host: str) -> str:
+def _show(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _second(pair: _Beside) -> str:
-    """What bind and listen give the second while the first listens: ``ok`` or the error."""
-    refusals = []
+def _bind_second(pair: _Pair) -> str:
+    """Bind and listen to the second while the first listens; return ``ok`` or the error."""
+    errors = []
     for _ in range(100):
-        with _listener(pair.first.host, 0, *pair.first.options) as first:
+        with _listen(pair.first.host, 0, *pair.first.options) as first:
             port = first.getsockname()[1]
-            refusal = _refusal(pair.second, port)
-        if not refusal:
+            error = _try_listen(pair.second, port)
+        if not error:
             return "ok"
-        # The port may be held for the second's address by a program that is none of ours:
-        # it was the first that was in the way, if the second gets the port without it.
-        if not _refusal(pair.second, port):
-            refusals.append(refusal)
-            if len(refusals) == 2:
-                return refusal
-    raise Blocked(f"{pair.second.host} has no port for this, even alone: {refusal}")
+        # Another program may hold the port for the second address.  The first listener was in
+        # the way only if the second gets the port without it.
+        if not _try_listen(pair.second, port):
+            errors.append(error)
+            if len(errors) == 2:
+                return error
+    raise Blocked(f"{pair.second.host} has no port for this, even alone: {error}")
 
 
-def _refusal(name: _Name, port: int) -> str:
-    """The error that bind or listen gives; empty where they succeed."""
+def _try_listen(name: _Address, port: int) -> str:
+    """Return the error of bind or listen; empty if they succeed."""
     try:
-        _listener(name.host, port, *name.options).close()
+        _listen(name.host, port, *name.options).close()
     except OSError as error:
-        return libc.answer(error, "bind")
+        return libc.name_error(error, "bind")
     return ""
 
 
-def _families(*shared: Option, v6: tuple[Option, ...] = ()) -> dict[str, _Beside]:
-    """Both orders of the two wildcard addresses, under one set of options."""
-    four, six = _Name(WILDCARD, shared), _Name(WILDCARD6, (*v6, *shared))
-    return {"v4_first": _Beside(four, six), "v6_first": _Beside(six, four)}
+def _pair_families(*shared: Option, v6: tuple[Option, ...] = ()) -> dict[str, _Pair]:
+    """Return both orders of the two wildcard addresses, with the same options."""
+    four, six = _Address(WILDCARD, shared), _Address(WILDCARD6, (*v6, *shared))
+    return {"v4_first": _Pair(four, six), "v6_first": _Pair(six, four)}
 
 
-def _rows(options: str, families: dict[str, _Beside]) -> dict[str, _Beside]:
+def _name_rows(options: str, families: dict[str, _Pair]) -> dict[str, _Pair]:
     return {f"bind_{order}_{options}": pair for order, pair in families.items()}
 
 
 @probe(
-    each={**_rows("default", _families()), **_rows("reuseaddr", _families(REUSEADDR))},
+    each={
+        **_name_rows("default", _pair_families()),
+        **_name_rows("reuseaddr", _pair_families(REUSEADDR)),
+    },
     matters="A daemon that binds every address getaddrinfo gives fails on the second, or does not.",
     advice="Set IPV6_V6ONLY=1 on the AF_INET6 socket: then both bind, in either order, everywhere.",
     reference="RFC 3493 5.3; ipv6(7) Linux; inet6(4) FreeBSD",
@@ -279,15 +278,15 @@ def _rows(options: str, families: dict[str, _Beside]) -> dict[str, _Beside]:
     hangs_on=BINDV6ONLY,
     light=True,
 )
-def bind_both_families(pair: _Beside) -> str:
+def bind_both_families(pair: _Pair) -> str:
     """What does binding {row} return?"""
-    return _second(pair)
+    return _bind_second(pair)
 
 
 @probe(
     each={
-        **_rows("v6only", _families(v6=(V6ONLY,))),
-        **_rows("v6only_reuseaddr", _families(REUSEADDR, v6=(V6ONLY,))),
+        **_name_rows("v6only", _pair_families(v6=(V6ONLY,))),
+        **_name_rows("v6only_reuseaddr", _pair_families(REUSEADDR, v6=(V6ONLY,))),
     },
     matters="Two sockets, one per family, are the portable way to serve both; this must work.",
     advice="Set IPV6_V6ONLY=1 before bind and listen on both sockets.",
@@ -295,20 +294,20 @@ def bind_both_families(pair: _Beside) -> str:
     documented={"linux": "ok", "freebsd": "ok"},
     light=True,
 )
-def bind_both_families_v6only(pair: _Beside) -> str:
+def bind_both_families_v6only(pair: _Pair) -> str:
     """What does binding {row} return?"""
-    return _second(pair)
+    return _bind_second(pair)
 
 
 @probe(
     each={
-        "wildcard_beside_specific": _Beside(_Name(LOOPBACK), _Name(WILDCARD)),
-        "wildcard_beside_specific_reuseaddr": _Beside(
-            _Name(LOOPBACK, (REUSEADDR,)), _Name(WILDCARD, (REUSEADDR,))
+        "wildcard_beside_specific": _Pair(_Address(LOOPBACK), _Address(WILDCARD)),
+        "wildcard_beside_specific_reuseaddr": _Pair(
+            _Address(LOOPBACK, (REUSEADDR,)), _Address(WILDCARD, (REUSEADDR,))
         ),
-        "specific_beside_wildcard": _Beside(_Name(WILDCARD), _Name(LOOPBACK)),
-        "specific_beside_wildcard_reuseaddr": _Beside(
-            _Name(WILDCARD, (REUSEADDR,)), _Name(LOOPBACK, (REUSEADDR,))
+        "specific_beside_wildcard": _Pair(_Address(WILDCARD), _Address(LOOPBACK)),
+        "specific_beside_wildcard_reuseaddr": _Pair(
+            _Address(WILDCARD, (REUSEADDR,)), _Address(LOOPBACK, (REUSEADDR,))
         ),
     },
     matters="If it works, a second daemon takes some of the first one's clients, unnoticed.",
@@ -318,13 +317,13 @@ def bind_both_families_v6only(pair: _Beside) -> str:
     documented=lambda pair: {"linux": "EADDRINUSE"} if pair.second.options else {},
     light=True,
 )
-def beside_a_listener(pair: _Beside) -> str:
+def beside_a_listener(pair: _Pair) -> str:
     """What does binding {row} return?"""
-    return _second(pair)
+    return _bind_second(pair)
 
 
 @probe(
-    matters="If it works, starting the daemon twice steals clients, and no one notices.",
+    matters="If it works, starting the daemon twice steals clients, unnoticed.",
     advice="Hold a lock file for the daemon's life; bind() does not keep a second daemon out.",
     reference="socket(7) Linux; getsockopt(2) FreeBSD: SO_REUSEADDR",
     documented={"linux": "EADDRINUSE"},
@@ -332,15 +331,12 @@ def beside_a_listener(pair: _Beside) -> str:
 )
 def reuseaddr_live_listener() -> str:
     """With SO_REUSEADDR, what does binding a listener's own address return?"""
-    name = _Name(LOOPBACK, (REUSEADDR,))
-    return _second(_Beside(name, name))
+    name = _Address(LOOPBACK, (REUSEADDR,))
+    return _bind_second(_Pair(name, name))
 
 
-# What getaddrinfo gives to bind -----------------------------------------------------
-
-
-def _passive() -> list[tuple[Any, ...]]:
-    """What getaddrinfo gives a daemon to bind.  Python hands it on as the C library orders it."""
+def _list_passive() -> list[tuple[Any, ...]]:
+    """Return the addresses that getaddrinfo() gives a daemon to bind, in its order."""
     return list(socket.getaddrinfo(None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE))
 
 
@@ -356,14 +352,14 @@ _FAMILY_NAMES = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
 )
 def passive_order() -> str:
     """In which order does getaddrinfo(NULL, AI_PASSIVE) list families?"""
-    return ", ".join(_FAMILY_NAMES.get(found[0], str(found[0])) for found in _passive())
+    return ", ".join(_FAMILY_NAMES.get(found[0], str(found[0])) for found in _list_passive())
 
 
-def _first_that_binds() -> socket.socket:
-    for found in _passive():
+def _bind_first() -> socket.socket:
+    for found in _list_passive():
         with contextlib.suppress(OSError, Unsupported):
-            return _listener(found[4][0])
-    raise Unsupported("nothing that getaddrinfo gives can be bound")
+            return _listen(found[4][0])
+    raise Unsupported("no address that getaddrinfo() gives can be bound")
 
 
 @probe(
@@ -375,7 +371,7 @@ def _first_that_binds() -> socket.socket:
 )
 def first_that_binds() -> str:
     """Which family does the first bindable getaddrinfo() address have?"""
-    with _first_that_binds() as bound:
+    with _bind_first() as bound:
         return _FAMILY_NAMES[bound.family]
 
 
@@ -388,40 +384,37 @@ def first_that_binds() -> str:
 )
 def first_that_binds_serves() -> str:
     """Which clients does the first bindable getaddrinfo() address serve?"""
-    with _first_that_binds() as listening:
-        # An IPv4 socket has no way to serve IPv6, on a machine without it too.
+    with _bind_first() as listening:
+        # An IPv4 socket cannot serve IPv6, so do not ask on a machine without it.
         asked = {"IPv4": LOOPBACK}
         if listening.family == socket.AF_INET6:
             asked["IPv6"] = LOOPBACK6
-        served = {name for name, host in asked.items() if _accepted(listening, host)}
+        served = {name for name, host in asked.items() if _accept_from(listening, host)}
     return "both" if len(served) == 2 else f"{''.join(served) or 'nobody'} alone"
-
-
-# A port used before -----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Restart:
-    """A daemon that ends and begins again, with or without SO_REUSEADDR."""
+    """The options of a daemon before and after its restart."""
 
     before: tuple[Option, ...]
     after: tuple[Option, ...]
 
 
-def _restart(daemon: _Restart) -> str:
-    """What the second start gets while a connection of the first is in TIME_WAIT."""
-    harness.need_loopback()
-    with _listener(LOOPBACK, 0, *daemon.before) as listening, _tcp(LOOPBACK) as client:
+def _restart_daemon(daemon: _Restart) -> str:
+    """Bind while a connection of the first start is in TIME_WAIT; return ``ok`` or the error."""
+    sockets.require_loopback()
+    with _listen(LOOPBACK, 0, *daemon.before) as listening, _open_tcp(LOOPBACK) as client:
         address = listening.getsockname()
         client.connect(address)
         server, _ = listening.accept()
-        server.close()  # Who closes first is the one to wait: here the daemon.
+        server.close()  # The side that closes first waits: here the daemon.
         client.recv(1)
-        # With SO_LINGER close() is back when the other side has acknowledged the end of
-        # the connection; and that is what puts the other side into TIME_WAIT.
+        # With SO_LINGER close() returns when the other side has acknowledged the end of the
+        # connection, and that is what puts the other side into TIME_WAIT.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
         client.close()
-    return _refusal(_Name(LOOPBACK, daemon.after), address[1]) or "ok"
+    return _try_listen(_Address(LOOPBACK, daemon.after), address[1]) or "ok"
 
 
 @probe(
@@ -435,7 +428,7 @@ def _restart(daemon: _Restart) -> str:
 )
 def bind_time_wait() -> str:
     """What does a plain bind() to a port in TIME_WAIT return?"""
-    return _restart(_Restart(before=(), after=()))
+    return _restart_daemon(_Restart(before=(), after=()))
 
 
 @probe(
@@ -447,7 +440,7 @@ def bind_time_wait() -> str:
 )
 def reuseaddr_time_wait() -> str:
     """With SO_REUSEADDR, what does bind() to a port in TIME_WAIT return?"""
-    return _restart(_Restart(before=(REUSEADDR,), after=(REUSEADDR,)))
+    return _restart_daemon(_Restart(before=(REUSEADDR,), after=(REUSEADDR,)))
 
 
 @probe(
@@ -460,36 +453,34 @@ def reuseaddr_time_wait() -> str:
 )
 def late_reuseaddr_time_wait() -> str:
     """With SO_REUSEADDR on the new socket only, what does bind() to a port in TIME_WAIT return?"""
-    return _restart(_Restart(before=(), after=(REUSEADDR,)))
+    return _restart_daemon(_Restart(before=(), after=(REUSEADDR,)))
 
-
-# SO_REUSEPORT -------------------------------------------------------------------------
 
 CLIENTS = 32
-"""That all fall to one of two listeners that share by chance: once in 2**31 times."""
+"""If two listeners share them by chance, all go to one of the two once in 2**31 times."""
 
 
-def _reuseport() -> Option:
+def _get_reuseport() -> Option:
     if not hasattr(socket, "SO_REUSEPORT"):
         raise Unsupported(f"{libc.SYSTEM} has no SO_REUSEPORT")
     return (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
-def _shares(option: Option, name: str = "SO_REUSEPORT") -> list[int]:
-    """How many of CLIENTS connections each of two listeners on one port is given."""
-    harness.need_loopback()
+def _count_shares(option: Option, name: str = "SO_REUSEPORT") -> list[int]:
+    """Return how many of CLIENTS connections each of two listeners on one port gets."""
+    sockets.require_loopback()
     shares = [0, 0]
     with contextlib.ExitStack() as open_sockets:
         try:
-            one = open_sockets.enter_context(_listener(LOOPBACK, 0, option))
-            two = open_sockets.enter_context(_listener(*one.getsockname(), option))
+            one = open_sockets.enter_context(_listen(LOOPBACK, 0, option))
+            two = open_sockets.enter_context(_listen(*one.getsockname(), option))
         except OSError as error:
-            why = libc.answer(error, "bind")
-            raise Unsupported(f"no two listeners with {name} here: {why}") from None
+            why = libc.name_error(error, "bind")
+            raise Unsupported(f"no two listeners with {name} on one port: {why}") from None
         for _ in range(CLIENTS):
-            # Kept open to the end, so that each has a port, and so a hash, of its own.
-            client = open_sockets.enter_context(_tcp(LOOPBACK))
-            harness.reset_on_close(client)
+            # Kept open to the end, so that each has another port, and so another hash.
+            client = open_sockets.enter_context(_open_tcp(LOOPBACK))
+            sockets.reset_on_close(client)
             client.connect(one.getsockname())
             for given in select.select([one, two], [], [])[0]:
                 given.accept()[0].close()
@@ -508,16 +499,16 @@ def reuseport_exists() -> Any:
     """Can SO_REUSEPORT be set on a TCP socket?"""
     if not hasattr(socket, "SO_REUSEPORT"):
         return False
-    with _tcp(LOOPBACK) as fresh:
+    with _open_tcp(LOOPBACK) as fresh:
         try:
-            fresh.setsockopt(*_reuseport())
+            fresh.setsockopt(*_get_reuseport())
         except OSError as error:
-            return Sample(False, libc.answer(error, "setsockopt"))
+            return Sample(False, libc.name_error(error, "setsockopt"))
     return True
 
 
 @probe(
-    matters="Where it does not balance, all but one process of the pool are idle.",
+    matters="If it does not balance, all but one process of the pool are idle.",
     advice="Use SO_REUSEPORT_LB where it exists, or one listener that all processes inherit.",
     reference="socket(7) Linux; getsockopt(2) FreeBSD",
     documented={"linux": True},
@@ -525,7 +516,7 @@ def reuseport_exists() -> Any:
 )
 def reuseport_balances() -> Sample:
     """Do two SO_REUSEPORT listeners both get connections?"""
-    shares = _shares(_reuseport())
+    shares = _count_shares(_get_reuseport())
     return Sample(all(shares), shares)
 
 
@@ -538,24 +529,24 @@ def reuseport_balances() -> Sample:
 )
 def reuseport_last_binder_wins() -> Sample:
     """Does the last SO_REUSEPORT listener get every connection?"""
-    shares = _shares(_reuseport())
+    shares = _count_shares(_get_reuseport())
     return Sample(shares[0] == 0, shares)
 
 
 @probe(
     matters="FreeBSD balances among listeners only with its own option.",
-    advice="Set SO_REUSEPORT_LB instead of SO_REUSEPORT where the system has it.",
+    advice="Set SO_REUSEPORT_LB instead of SO_REUSEPORT if the system has it.",
     reference="getsockopt(2) FreeBSD 12",
     documented={"freebsd": True},
     light=True,
 )
 def reuseport_lb() -> Sample:
     """Do two SO_REUSEPORT_LB listeners both get connections?"""
-    # FreeBSD's sys/sys/socket.h; Python names it only of late.
+    # FreeBSD's sys/sys/socket.h; older Pythons have no name for it.
     option = getattr(socket, "SO_REUSEPORT_LB", 0x00010000 if libc.FREEBSD else None)
     if option is None:
         raise Unsupported(f"{libc.SYSTEM} has no SO_REUSEPORT_LB")
-    shares = _shares((socket.SOL_SOCKET, option, 1), "SO_REUSEPORT_LB")
+    shares = _count_shares((socket.SOL_SOCKET, option, 1), "SO_REUSEPORT_LB")
     return Sample(all(shares), shares)
 
 
@@ -569,39 +560,37 @@ def reuseport_unix() -> str:
     """What does setting SO_REUSEPORT on a Unix socket return?"""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as fresh:
         try:
-            fresh.setsockopt(*_reuseport())
+            fresh.setsockopt(*_get_reuseport())
         except OSError as error:
-            return libc.answer(error, "setsockopt")
+            return libc.name_error(error, "setsockopt")
         return "ok"
 
-
-# Backlog --------------------------------------------------------------------------
 
 BACKLOG = 2
 MANY = 16
 
 
 def _fill_backlog() -> tuple[int, str]:
-    """How many connections a listener that nobody serves completes; what the next client gets."""
+    """Return how many connections complete without accept(), and what the next client gets."""
     under_way = (0, errno.EINPROGRESS)
-    with harness.loopback_fence() as fence, contextlib.ExitStack() as open_sockets:
-        unserved = open_sockets.enter_context(_listener(LOOPBACK, backlog=BACKLOG))
+    with sockets.fence_loopback() as fence, contextlib.ExitStack() as open_sockets:
+        unserved = open_sockets.enter_context(_listen(LOOPBACK, backlog=BACKLOG))
         for completed in range(MANY):
-            client = open_sockets.enter_context(_tcp(LOOPBACK))
+            client = open_sockets.enter_context(_open_tcp(LOOPBACK))
             client.setblocking(False)
-            # FreeBSD hands the error to connect() itself, and SO_ERROR then has it no more.
+            # On FreeBSD connect() itself returns the error, and SO_ERROR no longer has it.
             error = client.connect_ex(unserved.getsockname())
             if error not in under_way:
-                return completed, libc.errno_name(error)
-            # Once the fence is back, the kernel has answered the request or has dropped it:
-            # one that is unanswered is so for good, as nothing ever leaves the queue.
+                return completed, libc.name_errno(error)
+            # After the fence the kernel has answered the request or dropped it.  Nothing ever
+            # leaves the queue, so an unanswered request stays unanswered.
             fence()
             if not select.select([], [client], [], STRAGGLING)[1]:
                 return completed, "waits"
             error = client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if error:
-                return completed, libc.errno_name(error)
-    raise Unsupported(f"listen(2) bounds nothing: {MANY} connections completed unaccepted")
+                return completed, libc.name_errno(error)
+    raise Unsupported(f"listen(2) limits nothing: {MANY} connections completed unaccepted")
 
 
 @probe(
@@ -641,36 +630,36 @@ def backlog_overflow() -> str:
 )
 def backlog_clamp() -> int:
     """To what does the kernel limit the backlog of listen(1048576)?"""
-    with _listener(LOOPBACK, backlog=1 << 20) as listening:
+    with _listen(LOOPBACK, backlog=1 << 20) as listening:
         if libc.FREEBSD:
             # SO_LISTENQLIMIT of sys/sys/socket.h.
             return listening.getsockopt(socket.SOL_SOCKET, 0x1011)
         if not libc.LINUX:
-            raise Unsupported(f"{libc.SYSTEM} does not tell a listener's backlog")
-        harness.need_loopback()
-        alone = _queue_and_backlog(listening)
-        with _tcp(LOOPBACK) as client:
+            raise Unsupported(f"{libc.SYSTEM} does not report a listener's backlog")
+        sockets.require_loopback()
+        alone = _read_queue(listening)
+        with _open_tcp(LOOPBACK) as client:
             client.connect(listening.getsockname())
             select.select([listening], [], [])
-            beside = _queue_and_backlog(listening)
-            harness.reset_on_close(client)
+            beside = _read_queue(listening)
+            sockets.reset_on_close(client)
     queue, backlog = alone
     if not any((*alone, *beside)):
-        raise Unsupported("this kernel does not tell a listener's backlog")
-    # The client that waits proves that the words are where they are looked for.
+        raise Unsupported("this kernel does not report a listener's backlog")
+    # The waiting client proves that the words are where the lab reads them.
     if not backlog or (queue, *beside) != (0, 1, backlog):
-        raise Blocked(f"TCP_INFO cannot be trusted here: it tells {alone}, then {beside}")
+        raise Blocked(f"TCP_INFO cannot be trusted here: it reports {alone}, then {beside}")
     return backlog
 
 
-def _queue_and_backlog(listening: socket.socket) -> tuple[int, int]:
-    """Return how many wait to be accepted, and how many may, as TCP_INFO tells.
+def _read_queue(listening: socket.socket) -> tuple[int, int]:
+    """Return how many connections wait for accept(), and how many may, by TCP_INFO.
 
     include/uapi/linux/tcp.h: eight bytes, then 32-bit words; for a listener the fifth,
     tcpi_unacked, is its queue, and the sixth, tcpi_sacked, its greatest backlog.
     """
-    told = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
-    queue, backlog = struct.unpack("II", told[24:32])
+    info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    queue, backlog = struct.unpack("II", info[24:32])
     return queue, backlog
 
 
@@ -686,9 +675,6 @@ def somaxconn_macro() -> int:
     return int(socket.SOMAXCONN)
 
 
-# Addresses --------------------------------------------------------------------------
-
-
 @probe(
     matters="A client that connects to 0.0.0.0, as its server binds it, fails on some systems.",
     advice="Connect to 127.0.0.1 or ::1; the wildcard address is only for bind().",
@@ -698,18 +684,18 @@ def somaxconn_macro() -> int:
 )
 def connect_to_any() -> str:
     """What does connect() to 0.0.0.0 return?"""
-    harness.need_loopback()
-    with _listener(LOOPBACK) as listening, _tcp(WILDCARD) as client:
+    sockets.require_loopback()
+    with _listen(LOOPBACK) as listening, _open_tcp(WILDCARD) as client:
         try:
             client.connect((WILDCARD, listening.getsockname()[1]))
         except OSError as error:
-            return libc.answer(error, "connect")
+            return libc.name_error(error, "connect")
         return "ok"
 
 
 def _bind_unix(bound: socket.socket, path: bytes) -> None:
-    """bind(2) with a struct sockaddr_un that is as long as ``path`` makes it."""
-    address = lens.unix_address(path)
+    """Call bind(2) with a struct sockaddr_un that is as long as ``path`` makes it."""
+    address = lens.make_unix_address(path)
     libc.call("bind", bound.fileno(), address, len(address))
 
 
@@ -717,22 +703,22 @@ _BSD_SUN_PATH = dict.fromkeys(("freebsd", "netbsd", "openbsd", "macos"), 104)
 _KEEP_SHORT = "Keep socket paths within 100 bytes, or change into their folder and bind a name."
 
 
-def _sun_path() -> int:
-    """The size of sun_path in struct sockaddr_un, as programs for this platform declare it."""
+def _measure_sun_path() -> int:
+    """Return the size of sun_path in struct sockaddr_un, as programs here declare it."""
 
     def fits(length: int) -> bool:
         try:
             asked.connect(b"x" * length)
         except OSError as error:
-            # Python refuses by itself what does not fit, with its NUL, into the struct it
-            # was compiled with; every other error is the kernel's and has a number.
+            # Python itself refuses a path that does not fit, with its NUL, into the struct it
+            # was compiled with; any other error is the kernel's and has a number.
             return error.errno is not None
         return True
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asked:
         longest, too_long = 1, 256
         if not fits(longest) or fits(too_long):
-            raise Unsupported("this Python does not tell the size of sun_path")
+            raise Unsupported("this Python does not show the size of sun_path")
         while longest + 1 < too_long:
             middle = (longest + too_long) // 2
             longest, too_long = (middle, too_long) if fits(middle) else (longest, middle)
@@ -748,15 +734,18 @@ def _sun_path() -> int:
 )
 def sun_path_bytes() -> int:
     """How many bytes does sun_path of struct sockaddr_un have?"""
-    return _sun_path()
+    return _measure_sun_path()
 
 
-def _longest_bound(ending: bytes) -> Sample:
-    """How long a path binds that fits into sun_path with ``ending``; raw: what fits or not."""
-    fitting = _sun_path() - len(ending)
+def _find_longest_path(ending: bytes) -> Sample:
+    """Return the length of the longest path that binds and fits sun_path with ``ending``.
+
+    The raw sample is the length of the longest path that binds.
+    """
+    fitting = _measure_sun_path() - len(ending)
     fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     longest = 0
-    # A byte of length holds 255, two of them taken: no system has room for more.
+    # A byte of length holds 255, of which two are taken: no system has room for more.
     for length in range(253, 2, -1):
         path = str(length).encode().ljust(length, b"x")
         try:
@@ -767,7 +756,7 @@ def _longest_bound(ending: bytes) -> Sample:
             continue
         # A socket binds once.
         fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # Else the path was cut, and the socket has bound another name.
+        # Otherwise the path was cut, and the socket has another name.
         if os.path.exists(path):
             longest = longest or length
             if length <= fitting:
@@ -779,20 +768,20 @@ def _longest_bound(ending: bytes) -> Sample:
     matters="A socket path that works on Linux is refused or truncated elsewhere.",
     advice=_KEEP_SHORT,
     reference="unix(7) Linux: BUGS; unix(4) FreeBSD; POSIX <sys/un.h>",
-    # unp_nam2sun of OpenBSD wants room for the NUL.
+    # unp_nam2sun of OpenBSD needs room for the NUL.
     documented={"linux": 108, **_BSD_SUN_PATH, "openbsd": 103},
 )
 def unix_path_limit() -> Sample:
     """How many bytes may a Unix socket's path have without a NUL at its end?
 
-    Never more than fits into sun_path: xnu takes up to 253 bytes, which no portable
+    Never more than fits sun_path: xnu takes up to 253 bytes, which no portable
     program can write down.  The raw sample is what the kernel takes.
     """
-    return _longest_bound(b"")
+    return _find_longest_path(b"")
 
 
 @probe(
-    matters="A program that reads sun_path as a string runs past its end where there is no NUL.",
+    matters="A program that reads sun_path as a string runs past its end if there is no NUL.",
     advice=f"Count the NUL in the length you give to bind(). {_KEEP_SHORT}",
     reference="unix(7) Linux: BUGS; unix(4) FreeBSD; POSIX <sys/un.h>",
     documented={"linux": 107, **dict.fromkeys(_BSD_SUN_PATH, 103)},
@@ -800,9 +789,9 @@ def unix_path_limit() -> Sample:
 def unix_path_limit_with_nul() -> Sample:
     """How many bytes may a Unix socket's path have before the NUL at its end?
 
-    Never more than fits into sun_path; the raw sample is what the kernel takes.
+    Never more than fits sun_path; the raw sample is what the kernel takes.
     """
-    return _longest_bound(b"\0")
+    return _find_longest_path(b"\0")
 
 
 @probe(
@@ -824,5 +813,5 @@ def abstract_unix() -> Any:
             listening.listen(1)
             client.connect(listening.getsockname())
         except OSError as error:
-            return Sample(False, libc.answer(error, "bind"))
+            return Sample(False, libc.name_error(error, "bind"))
         return True

@@ -1,12 +1,12 @@
 """What the lab looks through, proven on this host before the first probe.
 
-A fact is worth no more than the layout, the constant or the tool it was read with.  So nothing
-here is taken from a table of platforms: a structure's fields are where a call whose effect is
-known shows them to be, and the flags are the bits that do what their names say.  What cannot be
-proven raises `Blocked` wherever it is needed, always with the same reason, so that a fact is
-either measured through something proven or not measured at all.
+A fact is worth no more than the layout, the constant or the tool that it was read with.  So
+nothing here comes from a table of platforms: the fields of a structure are where a call of known
+effect shows them, and the flags are the bits that do what their names say.  If something cannot
+be proven, each use of it raises `Blocked` with the same reason, so that a fact is either measured
+through something proven or not measured.
 
-A trial that could end the process, as one with a wrong layout might, is made in a child.
+A trial that could crash the process, for example with a wrong layout, runs in a child.
 """
 
 from __future__ import annotations
@@ -16,52 +16,52 @@ from typing import Any, Callable
 
 from ..probe import Blocked, Unsupported
 from . import proof, structures
-from .numbers import numbers
-from .processes import children, proc_is_ours, state, watch
-from .proof import Unproven, new_process
+from .numbers import check_numbers
+from .processes import get_state, is_proc_ours, list_children, watch
+from .proof import Unproven, fork_process
 from .signals import (
     MEANINGLESS_FLAGS,
     Sigaction,
-    flag,
-    flag_names,
-    layout_of_sigaction,
+    find_sigaction_layout,
+    get_flag,
+    make_signal_set,
+    measure_sigset_t,
+    name_flags,
     sigaction,
-    signal_set,
-    sigset_t_bytes,
 )
-from .structures import flock, pollfd, sockaddr, time_t, timespec, timeval, unix_address
+from .structures import flock, make_unix_address, pollfd, sockaddr, time_t, timespec, timeval
 
 __all__ = [
     "MEANINGLESS_FLAGS",
     "Sigaction",
     "Unproven",
-    "children",
-    "flag",
-    "flag_names",
+    "check_numbers",
+    "find_sigaction_layout",
     "flock",
-    "layout_of_sigaction",
+    "fork_process",
+    "get_flag",
+    "get_state",
+    "is_proc_ours",
+    "list_children",
     "look",
-    "new_process",
-    "numbers",
+    "make_signal_set",
+    "make_unix_address",
+    "measure_sigset_t",
+    "name_flags",
     "pollfd",
-    "proc_is_ours",
     "proof",
     "sigaction",
-    "signal_set",
-    "sigset_t_bytes",
     "sockaddr",
-    "state",
     "time_t",
     "timespec",
     "timeval",
-    "unix_address",
     "watch",
 ]
 
 _ALL: dict[str, Callable[[], Any]] = {
-    "numbers": numbers,
-    "sigaction": layout_of_sigaction,
-    "sigset_t": lambda: f"{sigset_t_bytes()} bytes",
+    "numbers": check_numbers,
+    "sigaction": find_sigaction_layout,
+    "sigset_t": lambda: f"{measure_sigset_t()} bytes",
     "time_t": lambda: f"{8 * ctypes.sizeof(time_t())} bits",
     "timespec": timespec,
     "timeval": timeval,
@@ -73,15 +73,15 @@ _ALL: dict[str, Callable[[], Any]] = {
 
 
 def look(folder: str = "") -> dict[str, str]:
-    """Prove everything now.  Return what was found, for the report's environment.
+    """Prove everything now; return what was found, for the report's environment.
 
-    ``folder`` is where a file for a trial may be made; by default that of temporary files.
+    Files for trials are made in ``folder``, by default where temporary files go.
     """
     structures.folder = folder or structures.folder
     found = {}
-    for name, see in _ALL.items():
+    for name, find in _ALL.items():
         try:
-            found[name] = str(see())
+            found[name] = str(find())
         except (Blocked, Unsupported) as why:
             found[name] = f"unproven: {why}"
     return found

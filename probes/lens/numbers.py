@@ -12,11 +12,11 @@ import socket
 from typing import Any
 
 from .. import libc
-from .proof import Unproven, in_child, look
+from .proof import Unproven, look, run_trial
 
 
 @look("the numbers of errors, signals and options")
-def numbers() -> str:
+def check_numbers() -> str:
     """Do Python's modules number errors, signals and options as the C library does?"""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
@@ -30,10 +30,10 @@ def numbers() -> str:
             ("EACCES" if os.geteuid() else "EISDIR", "open", (b"/", os.O_WRONLY)),
         )
         for name, call, arguments in failing:
-            got = libc.number_of(call, *arguments)
+            got = libc.get_errno(call, *arguments)
             if got not in (getattr(errno, name), errno.EISDIR if name == "EACCES" else None):
                 raise Unproven(
-                    f"{call}() failed with {got}, and errno.{name} is {getattr(errno, name)}"
+                    f"{call}() failed with {got}, but errno.{name} is {getattr(errno, name)}"
                 )
         flags = libc.call("fcntl", reading, fcntl.F_GETFL)
         if not flags & os.O_NONBLOCK or flags & (os.O_WRONLY | os.O_RDWR):
@@ -50,11 +50,11 @@ def numbers() -> str:
 
 
 def _check_signal_numbers() -> None:
-    """Raise Unproven unless a broken pipe gives the number of SIGPIPE, and raise() its own."""
-    held = {signal.SIGPIPE, signal.SIGUSR1, signal.SIGUSR2}
+    """Raise Unproven unless a broken pipe sends SIGPIPE's number and raise() the given one."""
+    tried = {signal.SIGPIPE, signal.SIGUSR1, signal.SIGUSR2}
 
     def trial() -> dict[str, Any]:
-        for signum in held:
+        for signum in tried:
             signal.signal(signum, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         reading, writing = os.pipe()
@@ -65,6 +65,6 @@ def _check_signal_numbers() -> None:
         return {"pending": [int(signum) for signum in signal.sigpending()]}
 
     expected = {int(signal.SIGPIPE), int(signal.SIGUSR2)}
-    pending = set(in_child(trial)["pending"])
+    pending = set(run_trial(trial)["pending"])
     if pending != expected:
         raise Unproven(f"a broken pipe and SIGUSR2 left {pending} pending, not {expected}")

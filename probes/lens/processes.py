@@ -1,4 +1,4 @@
-"""Where a process is: asleep, stopped, ended; and whose children there are."""
+"""The states of processes (asleep, stopped, ended), and the children of this one."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from typing import Callable
 
 from .. import libc, run_program
 from ..probe import Blocked, Unsupported
-from .proof import Unproven, look, new_process, word
+from .proof import Unproven, fork_process, look, read_word
 from .structures import Found
 
 State = Callable[[int], str]
-"""Tell a process's state as one letter of ps(1); empty if it is gone."""
+"""Returns the state of a process as one letter of ps(1); empty if it is gone."""
 
 
 @look("the state of a process")
 def watch() -> Found:
-    """By what can the lab see whether a process sleeps, is stopped or has ended?"""
-    if libc.LINUX and proc_is_ours():
-        return Found(_state_by_proc, "/proc")
+    """How can the lab see whether a process sleeps, is stopped or has ended?"""
+    if libc.LINUX and is_proc_ours():
+        return Found(_read_state_by_proc, "/proc")
     if libc.FREEBSD:
         with contextlib.suppress(Unproven, Blocked, Unsupported, OSError):
-            return Found(_state_by_sysctl(), "sysctl(KERN_PROC_PID)")
+            return Found(_find_state_by_sysctl(), "sysctl(KERN_PROC_PID)")
     try:
         _prove_ps()
     except OSError as error:
         why = f"ps cannot be run ({error.strerror})"
     except Unproven as unproven:
-        why = f"ps is of no use ({unproven})"
+        why = f"ps cannot be used ({unproven})"
     else:
-        return Found(_state_by_ps, "ps")
-    proc = "/proc is that of other processes" if os.path.exists("/proc/self") else "no /proc"
+        return Found(_read_state_by_ps, "ps")
+    proc = "/proc shows other processes" if os.path.exists("/proc/self") else "there is no /proc"
     raise Blocked(f"the lab cannot see whether a process sleeps: {proc}, and {why}: mount /proc")
 
 
-def proc_is_ours() -> bool:
-    """Whether /proc shows this process: not so in a PID namespace with the /proc of another."""
+def is_proc_ours() -> bool:
+    """Return whether /proc shows this process, and not those of another PID namespace."""
     try:
         return os.readlink("/proc/self") == str(os.getpid())
     except OSError:
         return False
 
 
-def _state_by_proc(pid: int) -> str:
+def _read_state_by_proc(pid: int) -> str:
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
     except FileNotFoundError:
@@ -62,23 +62,23 @@ def _state_by_proc(pid: int) -> str:
         os.close(descriptor)
 
 
-def _state_by_ps(pid: int) -> str:
+def _read_state_by_ps(pid: int) -> str:
     _, listed = run_program.run(["ps", "-o", "stat=", "-p", str(pid)])
     return listed.strip()[:1]
 
 
 def _prove_ps() -> None:
-    """Raise Unproven unless ps tells of the lab's own processes, and their states."""
-    with _idle_child() as pid:
+    """Raise Unproven unless ps shows the lab's own processes and their states."""
+    with _start_idle_child() as pid:
         _, parent = run_program.run(["ps", "-o", "ppid=", "-p", str(pid)])
         if parent.strip() != str(os.getpid()):
             raise Unproven("it does not see a child of the lab")
-    _prove_state(_state_by_ps)
+    _prove_state(_read_state_by_ps)
 
 
 def _prove_state(state: State) -> None:
     """Raise Unproven unless ``state`` sees a child stopped, asleep, ended and gone."""
-    with _idle_child() as pid:
+    with _start_idle_child() as pid:
         for signum, letters in (
             (signal.SIGSTOP, "T"),
             (signal.SIGCONT, "SI"),
@@ -93,16 +93,16 @@ def _prove_state(state: State) -> None:
                 if not seen:
                     raise Unproven("it does not see a child of the lab")
                 if time.monotonic() > give_up:
-                    raise Unproven(f"it tells {seen} of a child after {signum.name}")
+                    raise Unproven(f"it shows state {seen} for a child after {signum.name}")
                 time.sleep(0.001)
                 seen = state(pid)
 
 
 @contextlib.contextmanager
-def _idle_child() -> Iterator[int]:
-    """A child that sleeps in read() until it is killed."""
+def _start_idle_child() -> Iterator[int]:
+    """Yield a child that sleeps in read() until it is killed at the end."""
     reading, writing = os.pipe()
-    pid = new_process()
+    pid = fork_process()
     if not pid:
         try:
             os.close(writing)
@@ -126,7 +126,7 @@ _CTL_KERN, _KERN_PROC, _KERN_PROC_PID = 1, 14, 1
 _SRUN, _SSLEEP, _SSTOP, _SZOMB, _TDF_SINTR = 2, 3, 4, 5, 0x8
 
 
-def _kinfo(pid: int) -> bytes:
+def _read_kinfo(pid: int) -> bytes:
     """Return struct kinfo_proc of a process, empty if it is gone (sysctl(3) FreeBSD)."""
     name = (c_int * 4)(_CTL_KERN, _KERN_PROC, _KERN_PROC_PID, pid)
     room, size = ctypes.create_string_buffer(8192), c_size_t(8192)
@@ -139,86 +139,86 @@ def _kinfo(pid: int) -> bytes:
     return room.raw[: size.value]
 
 
-def _state_by_sysctl() -> State:
-    """Return what tells a state from struct kinfo_proc, its fields found by asking.
+def _find_state_by_sysctl() -> State:
+    """Return a reader of states from struct kinfo_proc, whose fields are found by trial.
 
-    ki_stat is the byte that tells this process runs, a child is asleep, stopped, ended; the
-    thread's flags are the last long (sys/sys/user.h), with TDF_SINTR in an interruptible sleep.
-    A sleep that is not interruptible, as of a page fault, is none in a call.
+    ki_stat is the byte that differs as it should between this running process and a child that
+    is asleep, stopped or ended.  The thread's flags are the last long (sys/sys/user.h), with
+    TDF_SINTR in an interruptible sleep; any other sleep, as for a page fault, is not in a call.
     """
-    here = _kinfo(os.getpid())
+    here = _read_kinfo(os.getpid())
     samples = [(here, _SRUN)]
-    with _idle_child() as pid:
+    with _start_idle_child() as pid:
         give_up = time.monotonic() + 10
-        while _state_by_ps(pid) not in ("S", "I"):
+        while _read_state_by_ps(pid) not in ("S", "I"):
             if time.monotonic() > give_up:
                 raise Unproven("a child does not go to sleep")
             time.sleep(0.001)
-        asleep = _kinfo(pid)
+        asleep = _read_kinfo(pid)
         samples.append((asleep, _SSLEEP))
         os.kill(pid, signal.SIGSTOP)
         os.waitpid(pid, os.WUNTRACED)
-        samples.append((_kinfo(pid), _SSTOP))
+        samples.append((_read_kinfo(pid), _SSTOP))
         os.kill(pid, signal.SIGKILL)
-        while _state_by_ps(pid) != "Z":
+        while _read_state_by_ps(pid) != "Z":
             if time.monotonic() > give_up:
-                raise Unproven("a child that was killed is no zombie")
+                raise Unproven("a child that was killed does not become a zombie")
             time.sleep(0.001)
-        samples.append((_kinfo(pid), _SZOMB))
-    return _from_kinfo(*_fields_of_kinfo(samples, asleep))
+        samples.append((_read_kinfo(pid), _SZOMB))
+    return _make_kinfo_reader(*_find_kinfo_fields(samples, asleep))
 
 
-def _fields_of_kinfo(samples: list[tuple[bytes, int]], asleep: bytes) -> tuple[int, int]:
-    """Return where ki_stat and ki_tdflags are; Unproven if the samples do not tell."""
+def _find_kinfo_fields(samples: list[tuple[bytes, int]], asleep: bytes) -> tuple[int, int]:
+    """Return where ki_stat and ki_tdflags are; raise Unproven if the samples do not show it."""
     size = len(asleep)
     if size < 64 or any(len(raw) != size for raw, _ in samples):
-        raise Unproven("struct kinfo_proc has another size each time")
+        raise Unproven("the size of struct kinfo_proc changes")
     stat = [at for at in range(size) if all(raw[at] == wanted for raw, wanted in samples)]
     flags = size - ctypes.sizeof(c_long)
     running = samples[0][0]
-    if len(stat) != 1 or not word(asleep, flags, 4) & _TDF_SINTR:
+    if len(stat) != 1 or not read_word(asleep, flags, 4) & _TDF_SINTR:
         raise Unproven("ki_stat or ki_tdflags is not where it is expected")
-    if word(running, flags, 4) & _TDF_SINTR:
-        raise Unproven("ki_tdflags has TDF_SINTR for a process that runs")
+    if read_word(running, flags, 4) & _TDF_SINTR:
+        raise Unproven("ki_tdflags has TDF_SINTR for a running process")
     return stat[0], flags
 
 
-def _from_kinfo(stat: int, flags: int) -> State:
+def _make_kinfo_reader(stat: int, flags: int) -> State:
     def state(pid: int) -> str:
-        raw = _kinfo(pid)
+        raw = _read_kinfo(pid)
         if not raw:
             return ""
         letter = {_SRUN: "R", _SSLEEP: "S", _SSTOP: "T", _SZOMB: "Z"}.get(raw[stat], "D")
-        if letter == "S" and not word(raw, flags, 4) & _TDF_SINTR:
+        if letter == "S" and not read_word(raw, flags, 4) & _TDF_SINTR:
             return "D"
         return letter
 
     return state
 
 
-def state(pid: int) -> str:
+def get_state(pid: int) -> str:
     """Return one letter of ps(1): S or I asleep in the kernel, R running, T stopped, Z ended.
 
-    Empty if the process is gone.  Raises Blocked where the lab has no way to see it.
+    Empty if the process is gone.  Raises Blocked if the lab cannot see states.
     """
     return str(watch()(pid))
 
 
-def children() -> set[int]:
+def list_children() -> set[int]:
     """Return the ids of all processes that may be children of this one."""
-    if libc.LINUX and proc_is_ours():
-        return set(_children_by_proc())
+    if libc.LINUX and is_proc_ours():
+        return set(_list_children_by_proc())
     with contextlib.suppress(Blocked, OSError, ValueError):
-        watch()  # A ps that shows other processes may have one by the id of this, with children.
-        # One option a column: a BSD's ps takes what follows the first "=" for a heading.
+        watch()  # A ps of other processes may show one with this id, and its children.
+        # One option per column: on the BSDs ps takes what follows the first "=" for a heading.
         _, listed = run_program.run(["ps", "-ax", "-o", "pid=", "-o", "ppid="])
         parents = {int(pid): int(ppid) for pid, ppid in map(str.split, listed.splitlines())}
         if os.getpid() in parents:
             return {pid for pid, parent in parents.items() if parent == os.getpid()}
-    return _younger_processes()
+    return _list_younger_processes()
 
 
-def _children_by_proc() -> Iterator[int]:
+def _list_children_by_proc() -> Iterator[int]:
     me = os.getpid()
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -227,16 +227,16 @@ def _children_by_proc() -> Iterator[int]:
                     yield int(name)
 
 
-def _younger_processes() -> set[int]:
-    """Return the ids given out since this process began, where nothing lists processes.
+def _list_younger_processes() -> set[int]:
+    """Return the ids given out since this process began, for when nothing lists processes.
 
-    Ids are given out in turn, and begin again at the end (fork(2)); where they are not, as on
-    OpenBSD, there is a ps.
+    Ids are given out in turn, and start again after the last (fork(2)); OpenBSD, which does not
+    do so, has a ps.
     """
     here = os.getpid()
     try:
         newest = os.fork()
-    except OSError:  # A limit: then all that there might be.
+    except OSError:  # A limit: then return all ids that there might be.
         newest = 0
     if not newest and os.getpid() != here:
         os._exit(0)
@@ -248,4 +248,4 @@ def _younger_processes() -> set[int]:
 
 
 _AT_MOST = 1 << 16
-"""Processes that are begun on this machine while the lab runs."""
+"""Processes that may start on this machine while the lab runs."""

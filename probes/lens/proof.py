@@ -1,4 +1,4 @@
-"""Find a thing once, prove it, and block what needs it if that fails."""
+"""Find and prove a thing once; if that fails, block every probe that needs it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ctypes import c_int, c_void_p
 from typing import Any, Callable, Union
 
 from ..probe import Blocked, Unsupported
-from ..refusals import PROCESSES, unexpected
+from ..refusals import PROCESSES, explain
 
 
 class Unproven(Exception):
@@ -23,7 +23,7 @@ _seen: dict[str, Union[Any, Blocked]] = {}
 
 
 def look(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
-    """Register what finds and proves the thing called ``name``, once in the life of the process."""
+    """Register the function that finds and proves the thing ``name``, once per process."""
 
     def register(find: Callable[[], Any]) -> Callable[[], Any]:
         _LOOKS[name] = find
@@ -37,11 +37,11 @@ def look(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
                 except (Blocked, Unsupported) as why:
                     _seen[name] = why
                 except OSError as error:
-                    limit = unexpected(error)
+                    limit = explain(error)
                     _seen[name] = Blocked(str(limit or f"{name} cannot be asked for here: {error}"))
             found = _seen[name]
             if isinstance(found, (Blocked, Unsupported)):
-                # A new one each time: an exception that is raised again grows its traceback.
+                # A new one each time, because an exception raised again grows its traceback.
                 raise type(found)(str(found))
             return found
 
@@ -51,22 +51,22 @@ def look(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     return register
 
 
-def new_process() -> int:
-    """os.fork(), and Blocked where a limit allows no more processes."""
+def fork_process() -> int:
+    """Call os.fork(); raise Blocked if a limit allows no more processes."""
     try:
         return os.fork()
     except BlockingIOError:
         raise Blocked(PROCESSES) from None
 
 
-def in_child(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what ``trial`` returns in a child.  Raise Unproven if the child ends without it.
+def run_trial(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what ``trial`` returns in a child; raise Unproven if the child ends without it.
 
-    Raise Blocked where a limit, or a sandbox, keeps the child from its trial.
+    Raises Blocked if a limit or a sandbox keeps the child from its trial.
     """
     reading, writing = os.pipe()
     try:
-        pid = new_process()
+        pid = fork_process()
     except Blocked:
         os.close(reading)
         os.close(writing)
@@ -79,45 +79,45 @@ def in_child(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             except Unproven as why:
                 answer = {"unproven": str(why)}
             except (Blocked, OSError, MemoryError) as error:
-                answer = {"blocked": str(unexpected(error) or error)}
+                answer = {"blocked": str(explain(error) or error)}
             os.write(writing, marshal.dumps(answer))
         finally:
             os._exit(0)
     os.close(writing)
     with open(reading, "rb") as answers:
-        said = answers.read()
+        answered = answers.read()
     _, status = os.waitpid(pid, 0)
-    if not said:
+    if not answered:
         how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "an error"
-        raise Unproven(f"the trial of it was ended by {how}")
-    told: dict[str, Any] = marshal.loads(said)
-    if "unproven" in told:
-        raise Unproven(told["unproven"])
-    if "blocked" in told:
-        raise Blocked(told["blocked"])
-    return told
+        raise Unproven(f"its trial ended with {how}")
+    found: dict[str, Any] = marshal.loads(answered)
+    if "unproven" in found:
+        raise Unproven(found["unproven"])
+    if "blocked" in found:
+        raise Blocked(found["blocked"])
+    return found
 
 
 def begin_trial() -> None:
-    """In a child: take no part in the caller's signals, and end after 10 s whatever happens."""
+    """In a child: leave the caller's signals alone, and end after 10 s whatever happens."""
     signal.set_wakeup_fd(-1)
-    # A caller that blocks or ignores a signal has its children do so too.
+    # Children inherit what the caller blocks or ignores.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.alarm(10)
 
 
 ROOM = 256
-"""Bytes: more than any structure here has, anywhere."""
+"""Bytes: more than any structure here has on any platform."""
 POINTER = ctypes.sizeof(c_void_p)
 INT = ctypes.sizeof(c_int)
 
 
-def word(raw: bytes, at: int, size: int) -> int:
+def read_word(raw: bytes, at: int, size: int) -> int:
     return int.from_bytes(raw[at : at + size], sys.byteorder)
 
 
-def put(buffer: Any, at: int, size: int, value: int) -> None:
+def write_word(buffer: Any, at: int, size: int, value: int) -> None:
     ctypes.memmove(
         ctypes.addressof(buffer) + at, (value % (1 << 8 * size)).to_bytes(size, sys.byteorder), size
     )

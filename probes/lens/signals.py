@@ -15,14 +15,25 @@ from typing import Any, Callable, Optional
 
 from .. import libc
 from ..probe import Blocked, Unsupported
-from .processes import state
-from .proof import INT, POINTER, ROOM, Unproven, begin_trial, in_child, look, new_process, put, word
+from .processes import get_state
+from .proof import (
+    INT,
+    POINTER,
+    ROOM,
+    Unproven,
+    begin_trial,
+    fork_process,
+    look,
+    read_word,
+    run_trial,
+    write_word,
+)
 
-_SET = libc.extent(lambda buffer: libc.call("sigfillset", buffer))
-"""Bytes of a sigset_t that the C library uses; it may have more."""
+_SET = libc.measure_extent(lambda buffer: libc.call("sigfillset", buffer))
+"""Bytes of a sigset_t that the C library uses; a sigset_t may be longer."""
 
 
-def signal_set(signals: Iterable[int] = ()) -> Any:
+def make_signal_set(signals: Iterable[int] = ()) -> Any:
     """Return a buffer with a sigset_t that holds ``signals``, made by the C library."""
     made = ctypes.create_string_buffer(ROOM)
     libc.call("sigemptyset", made)
@@ -33,16 +44,16 @@ def signal_set(signals: Iterable[int] = ()) -> Any:
 
 @dataclass(frozen=True)
 class Sigaction:
-    """Where the fields of struct sigaction lie, in bytes from its start, and its flags' bits."""
+    """The offsets of the fields of struct sigaction in bytes, and the bits of its flags."""
 
     handler: int
     flags: int
     mask: int
     bits: dict[str, int] = field(default_factory=dict)
     added: int = 0
-    """Flags that the C library or the kernel sets unasked, such as Linux's SA_RESTORER."""
+    """Flags that the C library or the kernel adds, such as Linux's SA_RESTORER."""
     keeps_unknown: bool = False
-    """Whether flags that mean nothing are kept: then one that is read back says nothing."""
+    """Whether flags without a meaning are kept: then a flag that is read back proves nothing."""
 
     def __str__(self) -> str:
         bits = " ".join(f"{name}={bit:#x}" for name, bit in sorted(self.bits.items()))
@@ -51,17 +62,17 @@ class Sigaction:
 
 @dataclass(frozen=True)
 class Disposition:
-    """What sigaction() told of a signal."""
+    """The handler and flags of a signal, from sigaction()."""
 
     handler: int
     flags: int
 
 
 _SIGNAL = signal.SIGUSR2
-"""The signal that the trials are made with."""
+"""The signal that the trials use."""
 
 
-def _raw(signum: int = _SIGNAL) -> bytes:
+def _read_sigaction(signum: int = _SIGNAL) -> bytes:
     """Return struct sigaction as sigaction() fills it."""
     buffer = ctypes.create_string_buffer(ROOM)
     libc.call("sigaction", signum, None, buffer)
@@ -69,8 +80,8 @@ def _raw(signum: int = _SIGNAL) -> bytes:
 
 
 @contextlib.contextmanager
-def _disposition_kept() -> Iterator[None]:
-    """Give the signal of the trials its disposition back."""
+def _keep_disposition() -> Iterator[None]:
+    """At the end, give the signal of the trials its old disposition."""
     before = signal.getsignal(_SIGNAL)
     try:
         yield
@@ -79,47 +90,47 @@ def _disposition_kept() -> Iterator[None]:
 
 
 @look("struct sigaction")
-def layout_of_sigaction() -> Sigaction:
+def find_sigaction_layout() -> Sigaction:
     """Where are the fields of struct sigaction, and which bits are its flags?"""
-    with _disposition_kept():
-        handler = _handler_at()
-        flags, bits = _flags_at(handler)
-    found = in_child(lambda: _try_sigaction(Sigaction(handler, flags, -1, bits)))
+    with _keep_disposition():
+        handler = _find_handler()
+        flags, bits = _find_flags(handler)
+    found = run_trial(lambda: _try_sigaction(Sigaction(handler, flags, -1, bits)))
     layout = Sigaction(handler, flags, found["mask"], found["bits"], found["added"], found["keeps"])
-    gave = _interrupted_read(layout)
-    if gave != "ok":
+    outcome = _interrupt_read(layout)
+    if outcome != "ok":
         raise Unproven(
-            f"a read() that is interrupted with SA_RESTART ({layout.bits['SA_RESTART']:#x}) gives "
-            f"{gave or 'nothing'}, expected that it goes on"
+            f"an interrupted read() with SA_RESTART ({layout.bits['SA_RESTART']:#x}) returned "
+            f"{outcome or 'nothing'}, expected that it goes on"
         )
     return layout
 
 
-def _handler_at() -> int:
-    """Return where sa_handler lies: only there do SIG_DFL and SIG_IGN differ."""
+def _find_handler() -> int:
+    """Return the offset of sa_handler: only there do SIG_DFL and SIG_IGN differ."""
     seen = []
     for handler in (signal.SIG_IGN, signal.SIG_DFL, signal.SIG_IGN, signal.SIG_DFL):
         signal.signal(_SIGNAL, handler)
-        seen.append(_raw())
+        seen.append(_read_sigaction())
     where = [
         at
         for at in range(0, ROOM, POINTER)
-        if [word(raw, at, POINTER) for raw in seen] == [1, 0, 1, 0]
+        if [read_word(raw, at, POINTER) for raw in seen] == [1, 0, 1, 0]
     ]
     if len(where) != 1:
         raise Unproven(f"SIG_IGN and SIG_DFL differ at {where or 'no place'}, expected one")
     return where[0]
 
 
-def _flags_at(handler: int) -> tuple[int, dict[str, int]]:
-    """Return where sa_flags lies, and the bits that calls of known effect set there."""
-    bits = _flags_of_faulthandler(handler)
-    by_siginterrupt = _flags_of_siginterrupt(handler)
+def _find_flags(handler: int) -> tuple[int, dict[str, int]]:
+    """Return the offset of sa_flags, and the bits that calls of known effect set there."""
+    bits = _find_flags_by_faulthandler(handler)
+    by_siginterrupt = _find_flags_by_siginterrupt(handler)
     if not bits:
         if not by_siginterrupt:
-            raise Unproven("neither faulthandler nor siginterrupt() changes one word of it")
+            raise Unproven("neither faulthandler nor siginterrupt() changes exactly one word of it")
         return by_siginterrupt
-    # A siginterrupt() that does nothing says nothing; one that does something must agree.
+    # A siginterrupt() without an effect proves nothing; one with an effect must agree.
     if by_siginterrupt and by_siginterrupt[0] != bits[0]:
         raise Unproven(
             f"sa_flags is at {bits[0]} by faulthandler, at {by_siginterrupt[0]} by siginterrupt()"
@@ -132,45 +143,45 @@ def _flags_at(handler: int) -> tuple[int, dict[str, int]]:
     return bits
 
 
-def _changing_words(seen: list[bytes], handler: int) -> list[tuple[int, int, int]]:
-    """Return place, first and second value of each int that changes back and forth.
+def _find_changing_words(seen: list[bytes], handler: int) -> list[tuple[int, int, int]]:
+    """Return offset, first and second value of each int that changes back and forth.
 
-    glibc leaves what was on its stack in the part of the mask that has no signals.  That may be
-    a copy of the flags of the call before, which `_kept` tells from the flags.
+    In the part of the mask without signals glibc leaves what was on its stack.  That may be a
+    copy of the previous call's flags, which `_find_kept` distinguishes from the flags.
     """
     found = []
     for at in range(0, ROOM, INT):
         if handler <= at < handler + POINTER:
             continue
-        first, second, *rest = (word(raw, at, INT) for raw in seen)
+        first, second, *rest = (read_word(raw, at, INT) for raw in seen)
         if first != second and rest == [first, second]:
             found.append((at, first, second))
     return found
 
 
-def _kept(places: list[int], handler: int, bit: int) -> list[int]:
+def _find_kept(places: list[int], handler: int, bit: int) -> list[int]:
     """Return those of ``places`` at which ``bit`` is read back just when it is written there.
 
-    The others are 0 meanwhile, so that no copy of the flags can have it.
+    The others are 0 at that time, so that no copy of the flags can have it.
     """
     signal.signal(_SIGNAL, lambda *_: None)
-    ours = _raw()
+    ours = _read_sigaction()
 
     def follows(at: int) -> bool:
         seen = []
         for written in (bit, 0, bit, 0):
             asked = ctypes.create_string_buffer(ours, ROOM)
             for place in places:
-                put(asked, place, INT, written if place == at else 0)
-            put(asked, handler, POINTER, word(ours, handler, POINTER))
+                write_word(asked, place, INT, written if place == at else 0)
+            write_word(asked, handler, POINTER, read_word(ours, handler, POINTER))
             libc.call("sigaction", _SIGNAL, asked, None)
-            seen.append(word(_raw(), at, INT) & bit)
+            seen.append(read_word(_read_sigaction(), at, INT) & bit)
         return seen == [bit, 0, bit, 0]
 
     return [at for at in places if follows(at)]
 
 
-def _flags_of_faulthandler(handler: int) -> Optional[tuple[int, dict[str, int]]]:
+def _find_flags_by_faulthandler(handler: int) -> Optional[tuple[int, dict[str, int]]]:
     """Return what faulthandler.register() shows: SA_NODEFER if it chains, else SA_RESTART.
 
     See faulthandler_register() in CPython's Modules/faulthandler.c, which is compiled with the
@@ -188,44 +199,44 @@ def _flags_of_faulthandler(handler: int) -> Optional[tuple[int, dict[str, int]]]
             register(_SIGNAL, file=2, chain=chain)
         except (OSError, RuntimeError, ValueError):
             return None
-        seen.append(_raw())
+        seen.append(_read_sigaction())
         unregister(_SIGNAL)
     words = [
         (at, plain & ~chained, chained & ~plain)
-        for at, plain, chained in _changing_words(seen, handler)
+        for at, plain, chained in _find_changing_words(seen, handler)
         if _is_one_bit(plain & ~chained) and _is_one_bit(chained & ~plain)
     ]
     if len(words) > 1:
-        kept = _kept([at for at, _, _ in words], handler, words[0][1])
+        kept = _find_kept([at for at, _, _ in words], handler, words[0][1])
         words = [changed for changed in words if changed[0] in kept]
         if len(words) != 1:
             raise Unproven(f"faulthandler changes {len(kept)} words of it by two bits, expected 1")
-    if not words:  # PyPy's gives the same flags always.
+    if not words:  # PyPy always sets the same flags.
         return None
     at, restart, nodefer = words[0]
     return at, {"SA_RESTART": restart, "SA_NODEFER": nodefer}
 
 
-def _flags_of_siginterrupt(handler: int) -> Optional[tuple[int, dict[str, int]]]:
-    """Return what siginterrupt() shows: it takes SA_RESTART away and gives it back.
+def _find_flags_by_siginterrupt(handler: int) -> Optional[tuple[int, dict[str, int]]]:
+    """Return what siginterrupt() shows: it clears SA_RESTART and sets it again.
 
     None if it changes nothing.
     """
-    # Python's own, where there is one, calls sigaction() as it was compiled to.
+    # Python's own, if it has one, calls sigaction() as it was compiled to.
     siginterrupt = getattr(signal, "siginterrupt", None) or partial(libc.call, "siginterrupt")
     signal.signal(_SIGNAL, lambda *_: None)
     seen = []
     for interrupts in (False, True, False, True):
         with contextlib.suppress(OSError, Unsupported):
             siginterrupt(_SIGNAL, interrupts)
-        seen.append(_raw())
+        seen.append(_read_sigaction())
     words = [
         (at, {"SA_RESTART": restarting & ~plain})
-        for at, restarting, plain in _changing_words(seen, handler)
+        for at, restarting, plain in _find_changing_words(seen, handler)
         if _is_one_bit(restarting & ~plain) and not plain & ~restarting
     ]
     if len(words) > 1:
-        kept = _kept([at for at, _ in words], handler, words[0][1]["SA_RESTART"])
+        kept = _find_kept([at for at, _ in words], handler, words[0][1]["SA_RESTART"])
         words = [changed for changed in words if changed[0] in kept]
     return words[0] if len(words) == 1 else None
 
@@ -235,34 +246,34 @@ def _is_one_bit(number: int) -> bool:
 
 
 def _install(layout: Sigaction, signum: int, handler: int, flags: int, mask: Iterable[int]) -> None:
-    made = ctypes.create_string_buffer(_raw(signum), ROOM)
-    made[layout.mask : layout.mask + _SET] = signal_set(mask).raw[:_SET]
-    # After the mask: where that is still looked for, it may cover them.
-    put(made, layout.handler, POINTER, handler)
-    put(made, layout.flags, INT, flags)
+    made = ctypes.create_string_buffer(_read_sigaction(signum), ROOM)
+    made[layout.mask : layout.mask + _SET] = make_signal_set(mask).raw[:_SET]
+    # After the mask, whose offset may still be wrong, so that it would cover them.
+    write_word(made, layout.handler, POINTER, handler)
+    write_word(made, layout.flags, INT, flags)
     libc.call("sigaction", signum, made, None)
 
 
-# Where SA_RESETHAND is on Linux, on the BSDs, and on Alpha: to be tried first, not to be believed.
+# SA_RESETHAND on Linux, on the BSDs, and on Alpha: tried first, not believed.
 _LIKELY_RESETHAND = (0x80000000, 0x4, 0x10)
 # Linux's SA_RESTORER: the handler would return through a field that is not set.
 _LAST = 0x04000000
 
 
 MEANINGLESS_FLAGS = 0x00300000
-"""Bits of sa_flags that no system gives a meaning."""
+"""Bits of sa_flags that have no meaning on any system."""
 
 
-def _bits_to_try(likely: Iterable[int], known: Iterable[int]) -> list[int]:
+def _order_bits(likely: Iterable[int], known: Iterable[int]) -> list[int]:
     order = [*likely, *(1 << n for n in range(32) if 1 << n != _LAST), _LAST]
     return [bit for bit in dict.fromkeys(order) if bit not in known]
 
 
 def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
-    """In a child: see that the fields found do what they are for.  Return the flags' bits.
+    """In a child: prove that the fields found do their work; return the flags' bits.
 
-    Signals that the process raises itself run the handler before raise() returns (POSIX XSH
-    raise), so nothing here depends on time.
+    A signal that the process raises runs its handler before raise() returns (POSIX XSH raise),
+    so nothing here depends on time.
     """
     blocked: list[set[int]] = []
 
@@ -280,11 +291,11 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
         _install(layout, this, address, flags, mask)
         libc.call("raise", this)
         if not blocked:
-            raise Unproven("a handler that was put into sa_handler does not run")
+            raise Unproven("a handler that was written to sa_handler does not run")
         return blocked[0] & {this, other}
 
     def remains() -> bool:
-        return word(_raw(), layout.handler, POINTER) == address
+        return read_word(_read_sigaction(), layout.handler, POINTER) == address
 
     where = []
     for at in range(0, ROOM // 2, INT):
@@ -294,7 +305,7 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
             where.append(at)
     if len(where) != 1:
         raise Unproven(
-            f"a signal put into a mask at {where or 'no place'} is blocked in the handler, "
+            f"a signal written to a mask at {where or 'no place'} is blocked in the handler, "
             "expected one place"
         )
     layout = replace(layout, mask=where[0])
@@ -306,10 +317,10 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
                 f"with {blocked[0] & {this, other}} blocked, expected {expected}"
             )
     if not remains():
-        raise Unproven("a handler with no flags is gone after a signal")
-    added = word(_raw(), layout.flags, INT)
+        raise Unproven("a handler without flags is removed by a signal")
+    added = read_word(_read_sigaction(), layout.flags, INT)
     if "SA_NODEFER" not in bits:
-        bits["SA_NODEFER"] = _found(
+        bits["SA_NODEFER"] = _find_bit(
             "SA_NODEFER", bits, (0x40000000, 0x10, 0x20, 0x8), lambda bit: not seen(bit)
         )
     for name, expected in (("SA_RESTART", {this}), ("SA_NODEFER", set())):
@@ -318,110 +329,111 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
                 f"with {name} ({bits[name]:#x}) a handler runs with {blocked[0]} blocked, "
                 f"expected {expected or '{}'}"
             )
-    bits["SA_RESETHAND"] = _found(
+    bits["SA_RESETHAND"] = _find_bit(
         "SA_RESETHAND", bits, _LIKELY_RESETHAND, lambda bit: bool(seen(bit)) and not remains()
     )
     keeps = False
-    with contextlib.suppress(OSError):  # EINVAL: it refuses them.
+    with contextlib.suppress(OSError):  # EINVAL: unknown flags are refused.
         _install(layout, this, address, MEANINGLESS_FLAGS, ())
-        keeps = bool(word(_raw(), layout.flags, INT) & MEANINGLESS_FLAGS)
+        keeps = bool(read_word(_read_sigaction(), layout.flags, INT) & MEANINGLESS_FLAGS)
     added &= ~sum(bits.values())
     return {"mask": layout.mask, "bits": bits, "added": added, "keeps": keeps}
 
 
 ENOUGH = 8
-"""Signals after which a read() that has not ended is one that goes on."""
+"""Signals after which a read() that has not returned is taken to restart."""
 
 
-def _interrupted_read(layout: Sigaction) -> str:
-    """Return what a read() that blocks gives when handlers with SA_RESTART run: ``ok`` or EINTR."""
-    handled, data, told = (os.pipe() for _ in range(3))
-    pid = new_process()
+def _interrupt_read(layout: Sigaction) -> str:
+    """Return the result, ``ok`` or EINTR, of a blocked read() when SA_RESTART handlers run."""
+    handled, data, results = (os.pipe() for _ in range(3))
+    pid = fork_process()
     if not pid:
         try:
             begin_trial()
             os.set_blocking(handled[1], False)
             signal.set_wakeup_fd(handled[1], warn_on_full_buffer=False)
             signal.signal(_SIGNAL, lambda *_: None)
-            handler = word(_raw(), layout.handler, POINTER)
+            handler = read_word(_read_sigaction(), layout.handler, POINTER)
             _install(layout, int(_SIGNAL), handler, layout.bits["SA_RESTART"], ())
-            os.write(told[1], b".")
+            os.write(results[1], b".")
             os.write(
-                told[1], libc.outcome("read", data[0], ctypes.create_string_buffer(1), 1).encode()
+                results[1],
+                libc.try_call("read", data[0], ctypes.create_string_buffer(1), 1).encode(),
             )
         finally:
             os._exit(0)
-    os.close(told[1])
+    os.close(results[1])
     try:
-        if os.read(told[0], 1):
+        if os.read(results[0], 1):
             for _ in range(ENOUGH):
-                _wait_asleep(pid, told[0])
+                _wait_until_asleep(pid, results[0])
                 os.kill(pid, _SIGNAL)
-                # The handler has run when its byte is there: then the read goes on, or ends.
-                if told[0] in select.select([handled[0], told[0]], [], [])[0]:
+                # The handler has run when its byte is there: then the read goes on or returns.
+                if results[0] in select.select([handled[0], results[0]], [], [])[0]:
                     break
                 os.read(handled[0], 64)
             os.write(data[1], b"x")
-        return os.read(told[0], 64).decode()
+        return os.read(results[0], 64).decode()
     finally:
-        for end in (*handled, *data, told[0]):
+        for end in (*handled, *data, results[0]):
             os.close(end)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
 
-def _wait_asleep(pid: int, told: int) -> None:
-    """Wait until the child sleeps in its read(), or has told what that gave.
+def _wait_until_asleep(pid: int, results: int) -> None:
+    """Wait until the child sleeps in its read() or has written its result.
 
-    A signal that comes before the read() blocks does not interrupt it, and proves nothing.
+    A signal before the read() blocks does not interrupt it, and proves nothing.
     """
     pause = 0.00002
-    while not select.select([told], [], [], pause)[0]:
+    while not select.select([results], [], [], pause)[0]:
         try:
-            if state(pid) in ("S", "I"):
+            if get_state(pid) in ("S", "I"):
                 return
         except Blocked:
-            # Nothing shows it; with time enough before each signal, one of them comes in time.
-            select.select([told], [], [], 0.002)
+            # Nothing shows states; after a pause before each signal one of them comes in time.
+            select.select([results], [], [], 0.002)
             return
         pause = min(pause * 1.5, 0.005)
 
 
-def _found(
+def _find_bit(
     name: str, known: dict[str, int], likely: Iterable[int], works: Callable[[int], bool]
 ) -> int:
-    """Return the bit that does what ``name`` is for.  Raise Unproven if none does."""
-    for bit in _bits_to_try(likely, known.values()):
+    """Return the bit that does what ``name`` is for; raise Unproven if none does."""
+    for bit in _order_bits(likely, known.values()):
         with contextlib.suppress(OSError):  # EINVAL: there is no such flag.
             if works(bit):
                 return bit
     raise Unproven(f"no bit of sa_flags does what {name} does")
 
 
-def flag(name: str) -> int:
+def get_flag(name: str) -> int:
     """Return the bit of SA_RESTART, SA_NODEFER, SA_RESETHAND, SA_ONSTACK or SA_NOCLDWAIT.
 
-    Raises Blocked where struct sigaction is not proven, or no bit does what the flag is for.
+    Raises Blocked if struct sigaction is not proven, or no bit does what the flag is for.
     """
-    layout = layout_of_sigaction()
+    layout = find_sigaction_layout()
     if name in layout.bits:
         return int(layout.bits[name])
-    return int({"SA_ONSTACK": _onstack, "SA_NOCLDWAIT": _nocldwait}[name]())
+    return int({"SA_ONSTACK": _find_onstack, "SA_NOCLDWAIT": _find_nocldwait}[name]())
 
 
 @look("SA_ONSTACK")
-def _onstack() -> int:
-    """Which bit has a handler run on the alternate stack?"""
-    layout = layout_of_sigaction()
+def _find_onstack() -> int:
+    """Which bit makes a handler run on the alternate stack?"""
+    layout = find_sigaction_layout()
 
     def trial() -> dict[str, Any]:
         stack = ctypes.create_string_buffer(1 << 18)
         base, size = ctypes.addressof(stack), len(stack)
         # stack_t is {ss_sp, ss_flags, ss_size}, or {ss_sp, ss_size, ss_flags} on the BSDs and
-        # MIPS; a kernel that is given the one for the other finds a size of 0, or wrong flags.
+        # MIPS; with the wrong form the kernel sees a size of 0, or wrong flags.
         for fields in ((base, 0, size), (base, size, 0)):
-            if libc.outcome("sigaltstack", (c_size_t * 3)(*fields), None) == "ok":
+            if libc.try_call("sigaltstack", (c_size_t * 3)(*fields), None) == "ok":
                 break
         else:
             raise Unproven("sigaltstack() takes neither form of stack_t")
@@ -429,7 +441,7 @@ def _onstack() -> int:
         libc.call("sigaltstack", None, outside)
         inside = ctypes.create_string_buffer(outside.raw, 64)
         callback = ctypes.CFUNCTYPE(None, c_int)(
-            # While it is in use, ss_flags has SS_ONSTACK (POSIX XSH sigaltstack).
+            # While the stack is in use, ss_flags has SS_ONSTACK (POSIX XSH sigaltstack).
             lambda _: libc.call("sigaltstack", None, inside) and None
         )
         address = int(ctypes.cast(callback, c_void_p).value or 0)
@@ -439,25 +451,25 @@ def _onstack() -> int:
             libc.call("raise", _SIGNAL)
             return inside.raw != outside.raw
 
-        return {"bit": _found("SA_ONSTACK", layout.bits, (0x08000000, 0x1), works)}
+        return {"bit": _find_bit("SA_ONSTACK", layout.bits, (0x08000000, 0x1), works)}
 
-    return int(in_child(trial)["bit"])
+    return int(run_trial(trial)["bit"])
 
 
 @look("SA_NOCLDWAIT")
-def _nocldwait() -> int:
-    """Which bit has children that end leave no zombie?"""
-    layout = layout_of_sigaction()
+def _find_nocldwait() -> int:
+    """Which bit keeps ended children from becoming zombies?"""
+    layout = find_sigaction_layout()
 
     def trial() -> dict[str, Any]:
-        # A handler that never runs: with a wrong bit it might not return.
+        # Blocked, so that the handler never runs: with a wrong bit it might not return.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        address = word(_raw(signal.SIGCHLD), layout.handler, POINTER)
+        address = read_word(_read_sigaction(signal.SIGCHLD), layout.handler, POINTER)
 
         def works(bit: int) -> bool:
             _install(layout, int(signal.SIGCHLD), address, bit, ())
-            pid = new_process()
+            pid = fork_process()
             if not pid:
                 os._exit(0)
             try:
@@ -469,61 +481,61 @@ def _nocldwait() -> int:
         # Linux, the BSDs, Linux on MIPS, SPARC and PA-RISC.
         likely = (0x2, 0x20, 0x10000, 0x100, 0x80)
         try:
-            return {"bit": _found("SA_NOCLDWAIT", layout.bits, likely, works)}
+            return {"bit": _find_bit("SA_NOCLDWAIT", layout.bits, likely, works)}
         except Unproven:
             return {"bit": 0}
 
-    bit = int(in_child(trial)["bit"])
+    bit = int(run_trial(trial)["bit"])
     if not bit:
-        raise Unsupported("no flag of sigaction() has children that end leave no zombie")
+        raise Unsupported("no flag of sigaction() keeps ended children from becoming zombies")
     return bit
 
 
 def sigaction(
     signum: int, handler: Any = None, flags: int = 0, mask: Iterable[int] = ()
 ) -> Disposition:
-    """sigaction(2).  With no handler it only asks.  Return the disposition before.
+    """Call sigaction(2), without a handler only to ask; return the old disposition.
 
-    ``handler`` is an address, SIG_DFL, SIG_IGN or a ctypes callback (which the caller keeps
-    alive).  Raises OSError as the call fails, Blocked where the structure is not proven.
+    ``handler`` is an address, SIG_DFL, SIG_IGN or a ctypes callback, which the caller must keep
+    alive.  Raises OSError if the call fails, Blocked if the structure is not proven.
     """
-    layout = layout_of_sigaction()
-    before = _raw(signum)
+    layout = find_sigaction_layout()
+    before = _read_sigaction(signum)
     if handler is not None:
         address = handler if isinstance(handler, int) else ctypes.cast(handler, c_void_p).value
         _install(layout, signum, int(address or 0), flags, mask)
     return Disposition(
-        word(before, layout.handler, POINTER),
-        word(before, layout.flags, INT) & ~layout.added,
+        read_word(before, layout.handler, POINTER),
+        read_word(before, layout.flags, INT) & ~layout.added,
     )
 
 
-def flag_names(flags: int) -> str:
-    """Return ``SA_NODEFER|SA_RESTART`` in the order of the names, ``none`` for no flag.
+def name_flags(flags: int) -> str:
+    """Return the flags as ``SA_NODEFER|SA_RESTART``, sorted by name; ``none`` if there are none.
 
-    A bit that is none of those the lab can prove by what it does is shown as a number, unless
-    the kernel keeps whatever it is given, as Linux before 5.11 keeps glibc's SA_INTERRUPT.
+    A bit whose effect the lab cannot prove is shown as a number, unless the kernel keeps every
+    bit, as Linux before 5.11 keeps glibc's SA_INTERRUPT.
     """
     names = []
     left = flags
     for name in ("SA_RESTART", "SA_NODEFER", "SA_RESETHAND", "SA_ONSTACK", "SA_NOCLDWAIT"):
-        # What takes a trial of its own is asked only if there is a bit to explain.
-        if left and flags & flag(name):
+        # Some flags need another trial, so ask only if a bit is still unexplained.
+        if left and flags & get_flag(name):
             names.append(name)
-            left &= ~flag(name)
+            left &= ~get_flag(name)
     names.sort()
-    if left and not layout_of_sigaction().keeps_unknown:
+    if left and not find_sigaction_layout().keeps_unknown:
         names.append(f"{left:#x}")
     return "|".join(names) or "none"
 
 
 @look("sigset_t")
-def sigset_t_bytes() -> int:
+def measure_sigset_t() -> int:
     """How many bytes is a sigset_t, as the C library copies one?"""
     attributes = ctypes.create_string_buffer(2 * ROOM)
     libc.call("posix_spawnattr_init", attributes)
     try:
-        return libc.extent(
+        return libc.measure_extent(
             lambda buffer: libc.call("posix_spawnattr_getsigmask", attributes, buffer)
         )
     finally:

@@ -1,4 +1,4 @@
-"""Times, and what poll(), fcntl() and bind() take."""
+"""Structures of times, and those that poll(), fcntl() and bind() take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 from .. import libc
 from ..probe import Blocked
-from .proof import ROOM, Unproven, in_child, look
+from .proof import ROOM, Unproven, look, run_trial
 
 
 @look("time_t")
@@ -25,10 +25,10 @@ def time_t() -> Any:
 
     The interpreter is such a program; time(), linked as its own call is, must agree.
     """
-    writes = libc.extent(lambda now: libc.call("time", now))
+    writes = libc.measure_extent(lambda now: libc.call("time", now))
     if 8 * writes != libc.TIME_T_BITS:
         raise Unproven(
-            f"the interpreter's has {libc.TIME_T_BITS} bits, and time() writes {8 * writes}"
+            f"the interpreter's has {libc.TIME_T_BITS} bits, but time() writes {8 * writes}"
         )
     return {4: ctypes.c_int32, 8: c_int64}[writes]
 
@@ -51,31 +51,31 @@ class _Pair:
         return " and ".join(f"{part.size} bytes at {part.offset}" for part in parts)
 
 
-def _pair_filled_by(fill: Callable[[Any], Any], units: int) -> _Pair:
-    """Return the structure in which ``fill`` writes the time it is now."""
+def _find_pair(fill: Callable[[Any], Any], units: int) -> _Pair:
+    """Return the structure in which ``fill`` writes the current time."""
     tried = []
     for fraction in dict.fromkeys((time_t(), c_long, c_int)):
         pair = _Pair(time_t(), fraction, units)
         made = pair(0)
         buffer = ctypes.create_string_buffer(b"\xaa" * ROOM, ROOM)
-        # Padding behind the fraction is left alone by some.
+        # Some systems do not write the padding after the fraction.
         ctypes.memset(buffer, 0, ctypes.sizeof(made))
         before = time.time()
         fill(buffer)
         after = time.time()
         ctypes.memmove(byref(made), buffer, ctypes.sizeof(made))
         tried.append(f"{made.seconds}.{made.part}")
-        told = made.seconds + made.part / units
+        shown = made.seconds + made.part / units
         overrun = buffer.raw[ctypes.sizeof(made) :].strip(b"\xaa")
-        if before - 0.001 <= told <= after + 0.001 and 0 <= made.part < units and not overrun:
+        if before - 0.001 <= shown <= after + 0.001 and 0 <= made.part < units and not overrun:
             return pair
-    raise Unproven(f"it tells the time as {' or '.join(tried)}, expected about {time.time():.0f}")
+    raise Unproven(f"it shows the time as {' or '.join(tried)}, expected about {time.time():.0f}")
 
 
 @look("struct timespec")
 def timespec() -> Any:
     """How is struct timespec laid out: time_t, then a long, or as much as a time_t?"""
-    return _pair_filled_by(
+    return _find_pair(
         lambda buffer: libc.call("clock_gettime", time.CLOCK_REALTIME, buffer), 1_000_000_000
     )
 
@@ -83,10 +83,7 @@ def timespec() -> Any:
 @look("struct timeval")
 def timeval() -> Any:
     """How is struct timeval laid out?"""
-    return _pair_filled_by(lambda buffer: libc.call("gettimeofday", buffer, None), 1_000_000)
-
-
-# Other structures ---------------------------------------------------------------------
+    return _find_pair(lambda buffer: libc.call("gettimeofday", buffer, None), 1_000_000)
 
 
 class _Pollfd(ctypes.Structure):
@@ -106,13 +103,13 @@ def pollfd() -> Any:
     reading, writing = os.pipe()
     both = select.POLLIN | select.POLLOUT
     try:
-        # Writable first: a pipe of one page that holds a byte may be full.
+        # Writable first, because a pipe of one page may be full with one byte.
         for descriptor, expected in ((writing, select.POLLOUT), (reading, select.POLLIN)):
             entry = _Pollfd(fd=descriptor, events=both, revents=0)
             libc.call("poll", byref(entry), 1, 0)
-            # Not what it asked: gVisor adds POLLERR and POLLHUP to that.
+            # Not `events`, to which gVisor adds POLLERR and POLLHUP.
             if (entry.fd, entry.revents) != (descriptor, expected):
-                raise Unproven(f"poll() gives {entry.revents:#x}, expected {expected:#x}")
+                raise Unproven(f"poll() returns {entry.revents:#x}, expected {expected:#x}")
             if descriptor == writing:
                 os.write(writing, b"x")
     finally:
@@ -123,7 +120,7 @@ def pollfd() -> Any:
 
 @dataclass(frozen=True)
 class Found:
-    """A type, and what is said of it in the report."""
+    """A type, and its description in the report."""
 
     type: Any
     text: str
@@ -142,22 +139,22 @@ _START, _LENGTH = 0x0102030405, 0x0607
 def flock() -> Any:
     """Which form of struct flock does fcntl() take?
 
-    The interpreter, built with this platform's headers, locks a range of a file; if F_GETLK of
-    another process tells of a lock, it must be that, and EINVAL must answer for each field that
-    holds what cannot be.
+    The interpreter, built with this platform's headers, locks a range of a file.  If F_GETLK in
+    another process shows a lock, it must be this one, and an impossible value in any field must
+    give EINVAL.
     """
-    path = f"{_scratch()}/.lens-{os.getpid()}-{os.urandom(4).hex()}"
+    path = f"{_get_scratch()}/.lens-{os.getpid()}-{os.urandom(4).hex()}"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _LENGTH, _START)
         except OSError as error:
-            why = libc.errno_name(error.errno)
+            why = libc.name_errno(error.errno)
             raise Blocked(
                 f"the scratch file system has no record locks ({why}): set TMPDIR elsewhere"
             ) from None
         holder = os.getpid()
-        found = in_child(lambda: _try_flocks(path, holder))["form"]
+        found = run_trial(lambda: _try_flocks(path, holder))["form"]
     finally:
         os.close(descriptor)
         os.unlink(path)
@@ -172,42 +169,42 @@ def _try_flocks(path: str, holder: int) -> dict[str, Any]:
     tried = []
     likely = next(name for name, form in libc.FLOCKS.items() if form is libc.Flock)
     for name in dict.fromkeys((likely, *libc.FLOCKS)):
-        outcome, told = _asked(name, descriptor, {})
+        outcome, shown = _ask(name, descriptor, {})
         expected = (fcntl.F_WRLCK, _START, _LENGTH)
         # A lock of an open file description has no holder, and l_pid is -1.
-        fits = told[0] == fcntl.F_UNLCK or (told[:3] == expected and told[3] in (holder, -1))
-        refused = [_asked(name, descriptor, wrong)[0] for wrong in _WRONG]
+        fits = shown[0] == fcntl.F_UNLCK or (shown[:3] == expected and shown[3] in (holder, -1))
+        refused = [_ask(name, descriptor, wrong)[0] for wrong in _WRONG]
         if outcome == "ok" and fits and set(refused) == {"EINVAL"}:
             return {"form": name}
-        tried.append(f"{name}'s form: {outcome}, {told}, and {', '.join(refused)}")
+        tried.append(f"{name}'s form: {outcome}, {shown}, and {', '.join(refused)}")
     raise Unproven(
-        f"F_GETLK gives {'; '.join(tried)}; expected {expected}, and EINVAL for wrong fields"
+        f"F_GETLK returns {'; '.join(tried)}; expected {expected}, and EINVAL for wrong fields"
     )
 
 
-def _asked(form: str, descriptor: int, fields: dict[str, int]) -> tuple[str, tuple[int, ...]]:
-    """Return what F_GETLK gives in this form with ``fields``, and the lock it tells of."""
-    # More room than it has, so that a wrong form is not written past.
+def _ask(form: str, descriptor: int, fields: dict[str, int]) -> tuple[str, tuple[int, ...]]:
+    """Return the result of F_GETLK in this form with ``fields``, and the lock that it shows."""
+    # More room than any form has, so that the call cannot write past a wrong one.
     room = ctypes.create_string_buffer(ROOM)
     lock = libc.FLOCKS[form].from_buffer(room)
     lock.l_type, lock.l_whence = fcntl.F_WRLCK, os.SEEK_SET
     for name, value in fields.items():
         setattr(lock, name, value)
-    outcome = libc.outcome(libc.FCNTL, descriptor, fcntl.F_GETLK, room)
+    outcome = libc.try_call(libc.FCNTL, descriptor, fcntl.F_GETLK, room)
     return outcome, (lock.l_type, lock.l_start, lock.l_len, lock.l_pid)
 
 
 folder = ""
-"""Where a file may be made for a trial; empty for the folder of temporary files."""
+"""Where files for trials are made; if empty, where temporary files go."""
 
 
-def _scratch() -> str:
+def _get_scratch() -> str:
     return folder or os.environ.get("TMPDIR") or "/tmp"
 
 
 @look("struct sockaddr")
 def sockaddr() -> Any:
-    """Does a socket's address begin with its length, as on the BSDs, or with its family?"""
+    """Does a socket's address start with its length, as on the BSDs, or with its family?"""
     with socket.socket(socket.AF_UNIX) as fresh:
         address, size = ctypes.create_string_buffer(128), c_uint(128)
         libc.call("getsockname", fresh.fileno(), address, byref(size))
@@ -216,10 +213,10 @@ def sockaddr() -> Any:
         return "a family of 16 bits"
     if head[1] == socket.AF_UNIX:
         return "a length and a family of 8 bits each"
-    raise Unproven(f"that of a Unix socket begins with {head.hex()}, without AF_UNIX")
+    raise Unproven(f"that of a Unix socket starts with {head.hex()}, without AF_UNIX")
 
 
-def unix_address(path: bytes) -> bytes:
+def make_unix_address(path: bytes) -> bytes:
     """Return a struct sockaddr_un that is as long as ``path`` makes it."""
     if str(sockaddr()).startswith("a length"):
         return bytes((2 + len(path), socket.AF_UNIX)) + path

@@ -121,7 +121,7 @@ def main() -> None:
     # In turn, so that whatever else the machine does meets both.
     for _ in range(runs):
         ours += seconds(asking, 1)
-        if compiler.command():
+        if compiler.find_command():
             theirs.append(by_compiling(ids))
     ours_median = told(f"the lab: {len(ids)} questions", ours)
     if theirs:
@@ -143,7 +143,7 @@ def by_compiling(ids: list[str]) -> float:
             source = Path(folder, "asked.c")
             source.write_text(PROGRAM.replace("{ %s }", "{ " + ASKED_IN_C[id] + " }"))
             # The flags are those of a configure script that is given none (autoconf, AC_PROG_CC).
-            build = [*compiler.command(), "-g", "-O2", "-o", "asked", "asked.c"]
+            build = [*compiler.find_command(), "-g", "-O2", "-o", "asked", "asked.c"]
             subprocess.run(build, cwd=folder, check=True)
             subprocess.run(["./asked"], cwd=folder, stdout=subprocess.DEVNULL, check=False)
     return time.monotonic() - started

@@ -13,7 +13,7 @@ from tests.worlds import flipped, measure
 
 pytestmark = needs("cc")
 
-CC = " ".join(compiler.command())
+CC = " ".join(compiler.find_command())
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_headers_flip_the_widths(tmp_path: Path, here: Report) -> None:
     header = tmp_path / "narrow.h"
     header.write_text("#include <sys/types.h>\n#define off_t int\n#define time_t short\n")
     changed = flipped(here, measure(environment={"CC": f"{CC} -include {header}"}))
-    # The programs that ask about signals include headers that such names break.
+    # Such names break the headers that the programs about signals include.
     for name in ("off_t_bits_plain", "off_t_bits_file_offset_bits_64"):
         assert changed[f"compilers.{name}"] == ("64", "32")
     for name in ("time_t_bits_plain", "time_t_bits_time_bits_64"):
@@ -43,7 +43,7 @@ def test_headers_flip_the_widths(tmp_path: Path, here: Report) -> None:
 
 
 def test_plain_widths_are_those_without_any_flag(tmp_path: Path) -> None:
-    """As of 32-bit glibc: the macros choose the wide types, and plain cc gets the narrow ones."""
+    """As in 32-bit glibc, the macros choose the wide types, and plain cc gets the narrow ones."""
     header = tmp_path / "narrow.h"
     header.write_text(
         "#include <sys/types.h>\n"

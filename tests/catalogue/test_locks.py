@@ -1,15 +1,6 @@
-"""The locks family can be wrong: change the world, see the answers flip."""
+"""How the answers of the locks family change with the world: a table for `test_shims`."""
 
 from __future__ import annotations
-
-from pathlib import Path
-
-import pytest
-
-from probes import Report
-from tests.worlds import flipped, measure, needs_linux, shim
-
-pytestmark = needs_linux
 
 HEADERS = r"""
 #include <errno.h>
@@ -21,7 +12,7 @@ HEADERS = r"""
 
 NO_FLOCK = HEADERS + "int flock(int fd, int operation) { return 0; }"
 
-# What NFS and some C libraries do.
+# As NFS and some C libraries do.
 FLOCK_OF_FCNTL = (
     HEADERS
     + r"""
@@ -45,7 +36,7 @@ int flock(int fd, int operation)
 """
 )
 
-# What a failed upgrade lost is taken again, as long as no other could have taken it.
+# A failed upgrade takes the lost lock again, unless another process may have taken it.
 UPGRADE_KEEPS = (
     HEADERS
     + r"""
@@ -62,7 +53,7 @@ int flock(int fd, int operation)
 
 
 def fcntl(rule: str) -> str:
-    """A fcntl() that applies ``rule`` to its command first."""
+    """Return a fcntl() that applies ``rule`` to its command first."""
     body = (
         "(int fd, int command, ...) { va_list rest; va_start(rest, command);"
         " struct flock *lock = va_arg(rest, struct flock *); va_end(rest); (void)lock;"
@@ -72,7 +63,7 @@ def fcntl(rule: str) -> str:
     return HEADERS + "int fcntl" + body + "int fcntl64" + body
 
 
-WORLDS = {
+SHIMS = {
     "flock does nothing": (
         NO_FLOCK,
         {
@@ -155,11 +146,3 @@ WORLDS = {
         {"locks.lockf_is": ("fcntl", "flock")},
     ),
 }
-
-
-@pytest.mark.parametrize("world", WORLDS)
-def test_a_world_flips_what_hangs_on_it_and_nothing_else(
-    here: Report, tmp_path: Path, world: str
-) -> None:
-    source, expected = WORLDS[world]
-    assert flipped(here, measure(environment=shim(tmp_path, source))) == expected

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from probes import Report, harness
 from probes.catalogue import restarts
+from probes.harness import blocking
 from probes.probe import Unsupported
 from tests.catalogue.test_signals import python_flags
-from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, shim
+from tests.worlds import ROOT, measure, needs_linux, needs_root, shim
 
 CALLS = """
 #include <errno.h>
@@ -32,7 +32,7 @@ CALLS = """
 
 
 def again(result: str, name: str, declared: str, passed: str) -> str:
-    """A function that makes the real call until it gives something other than EINTR, in C."""
+    """Return a C function that repeats the real call until it fails with something but EINTR."""
     return f"""
 {result} {name}({declared}) {{
     REAL({name});
@@ -44,7 +44,7 @@ def again(result: str, name: str, declared: str, passed: str) -> str:
 
 
 def to_the_end(name: str, declared: str, passed: str) -> str:
-    """A write or send that comes back when all is moved, or when it would block, in C."""
+    """Return a C write() or send() that returns when all is moved, or when it would block."""
     return f"""
 ssize_t {name}(int fd, const void *data, size_t size{declared}) {{
     REAL({name});
@@ -61,7 +61,7 @@ ssize_t {name}(int fd, const void *data, size_t size{declared}) {{
 
 
 def with_flags(change: str) -> str:
-    """A sigaction that changes the flags of a handler for SIGUSR1, in C."""
+    """Return a C sigaction() that changes the flags of a handler for SIGUSR1."""
     return (
         CALLS
         + f"""
@@ -98,7 +98,7 @@ BY_FLAG = [
     "open_fifo",
     "sem_wait",
 ]
-"""What the flag decides about."""
+"""Facts that SA_RESTART decides."""
 NEVER = [
     "recv_rcvtimeo",
     "recv_rcvtimeo_tcp",
@@ -112,7 +112,7 @@ NEVER = [
     "sigwaitinfo",
     "msgrcv",
 ]
-"""What ends with EINTR whatever the flag."""
+"""Facts that are EINTR with and without SA_RESTART."""
 
 
 def rows(*names: str, old: str, new: str) -> dict[str, tuple[str, str]]:
@@ -127,7 +127,7 @@ def bare(*names: str) -> list[str]:
     return [f"{name}_flags_0" for name in names]
 
 
-FLIPS = {
+SHIMS = {
     "SA_RESTART is dropped": (
         with_flags("&= ~SA_RESTART"),
         rows(*BY_FLAG, old="restarts", new="EINTR"),
@@ -243,7 +243,7 @@ int msgget(key_t key, int flags) { FAIL(ENOSYS); }
         },
     ),
     "semaphores have names, as on macOS": (
-        # Python's own locks begin with 1.
+        # Python's own locks start at 1.
         CALLS
         + """
 int sem_init(sem_t *made, int shared, unsigned value) {
@@ -257,21 +257,12 @@ int sem_init(sem_t *made, int shared, unsigned value) {
 }
 
 
-@needs_linux
-@pytest.mark.parametrize("world", FLIPS)
-def test_a_changed_call_flips_what_hangs_on_it_and_nothing_else(
-    world: str, here: Report, tmp_path: Path
-) -> None:
-    source, expected = FLIPS[world]
-    assert flipped(here, measure(environment=shim(tmp_path, source))) == expected
-
-
 def test_a_write_that_went_through_whole_was_not_interrupted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """TCP may find room in a full connection at a time of its own."""
+    """TCP may find room in a full connection at any time."""
     case = restarts._CASES["write_tcp"]
-    through = Unsupported("the call does not block here: it gave all")
+    through = Unsupported("the call does not block here: it returned all")
     given = iter(["all", through, "EINTR", "never asked"])
 
     def interrupted(*_: object) -> object:
@@ -280,7 +271,7 @@ def test_a_write_that_went_through_whole_was_not_interrupted(
             raise outcome
         return outcome
 
-    monkeypatch.setattr(harness, "interrupted", interrupted)
+    monkeypatch.setattr(blocking, "interrupt", interrupted)
     assert restarts.after_restarting_handler(case) == "EINTR"
     given = iter(["all"] * 100)
     with pytest.raises(Unsupported, match="moves all its bytes"):
@@ -292,7 +283,7 @@ def test_a_write_that_went_through_whole_was_not_interrupted(
 
 @needs_linux
 def test_each_kind_of_socket_has_its_own_answer(tmp_path: Path) -> None:
-    """What interrupts a Unix socket alone says nothing of TCP, and the other way round."""
+    """The answer for a Unix socket says nothing of TCP, and the other way round."""
     once_more = """
 #include <errno.h>
 #include <sys/socket.h>
@@ -342,12 +333,12 @@ int connect(int fd, const struct sockaddr *address, socklen_t length) {
 
 @needs_linux
 def test_what_connect_itself_gives_for_a_full_backlog_is_told(tmp_path: Path) -> None:
-    """On FreeBSD connect() says ECONNRESET, and SO_ERROR then says nothing."""
+    """On FreeBSD connect() fails with ECONNRESET, and SO_ERROR no longer has it."""
     there = measure("--only=restarts.connect*", environment=shim(tmp_path, RESET_WHEN_FULL))
     for name in ("connect", "connect_flags_0"):
         fact = there[f"restarts.{name}"]
         assert fact.status == "unsupported"
-        assert "a backlog is full: ECONNRESET" in fact.reason
+        assert "the backlog is full: ECONNRESET" in fact.reason
 
 
 QUEUES_LEFT = """
@@ -365,5 +356,5 @@ assert queues.read_text() == before
 @needs_linux
 @needs_root
 def test_no_message_queue_is_left_when_the_probe_is_killed() -> None:
-    # In a namespace with queues of its own, as other tests make some meanwhile.
+    # In a namespace with separate queues, because other tests may make queues at the same time.
     subprocess.run(["unshare", "--ipc", sys.executable, "-c", QUEUES_LEFT], cwd=ROOT, check=True)

@@ -16,8 +16,6 @@ from probes.load_catalogue import load_catalogue
 from probes.probe import Sample
 from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, network, shim
 
-# System calls ----------------------------------------------------------------------
-
 SYSCALLS = """
 #include <errno.h>
 #include <fcntl.h>
@@ -48,7 +46,7 @@ static inline int tcp_state(int fd) {
 
 
 def set_option(instead: str) -> str:
-    """A setsockopt that does ``instead`` before the real one, in C."""
+    """Return a C setsockopt() that does ``instead`` before the real call."""
     return (
         SYSCALLS
         + """
@@ -98,9 +96,6 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
 """
 )
 
-# Namespaces ------------------------------------------------------------------------
-
-
 BINDV6ONLY = {
     "sockets.v6only_default": ("no", "yes"),
     "sockets.v4mapped_default": ("yes", "no"),
@@ -116,7 +111,7 @@ BINDV6ONLY = {
 def test_a_server_that_works_on_one_system_serves_ipv6_alone_on_another(
     here: Report, tmp_path: Path
 ) -> None:
-    """What FreeBSD does to the loop that keeps the first address that binds."""
+    """FreeBSD breaks the loop that keeps the first address that binds."""
     freebsd = measure(
         before=network("net.ipv6.bindv6only=1"), environment=shim(tmp_path, REVERSED_GETADDRINFO)
     )
@@ -136,19 +131,19 @@ SYSCTLS: dict[str, dict[str, tuple[str, str]]] = {
         "sockets.backlog_clamp": ("4096", "1"),
         "sockets.backlog_completes": ("3", "2"),
     },
-    # No connection may linger: nothing is in the way of a bind.
+    # No connection stays in TIME_WAIT, so nothing prevents a bind.
     "net.ipv4.tcp_max_tw_buckets=0": {
         "sockets.bind_time_wait": ("EADDRINUSE", "ok"),
         "sockets.late_reuseaddr_time_wait": ("EADDRINUSE", "ok"),
     },
-    # It resets a client only when the queue fills up between its SYN and its ACK:
-    # a SYN that finds the queue full is dropped all the same.
+    # The kernel resets a client only if the queue fills up between its SYN and its ACK:
+    # a SYN that finds the queue full is dropped in any case.
     "net.ipv4.tcp_abort_on_overflow=1": {},
 }
 
 
 def test_facts_hang_on_the_settings_that_flip_them() -> None:
-    """An answer that cannot flip hangs on nothing: each setting named is changed below."""
+    """Each setting that a fact depends on is changed below, and the answer flips."""
     flip: dict[str, set[str]] = {}
     for changed, facts in SYSCTLS.items():
         flip.setdefault(changed.partition("=")[0], set()).update(facts)
@@ -181,13 +176,11 @@ def test_without_loopback_facts_are_blocked_and_none_is_broken(here: Report) -> 
     assert not counts["broken"] + counts["timed out"]
     reasons = {fact.reason for fact in down if fact.status == "blocked"}
     assert reasons == {"no 127.0.0.1 on this machine (Network is unreachable): bring lo up"}
-    # glibc lists an address later that it cannot reach.
+    # glibc lists an address that it cannot reach last.
     assert down["sockets.passive_order"].value == "inet6, inet"
 
 
-# Shims -------------------------------------------------------------------------------
-
-FLIPS = {
+SHIMS = {
     "SO_REUSEADDR is ignored": (
         set_option("if (level == SOL_SOCKET && option == SO_REUSEADDR) return 0;"),
         {"sockets.reuseaddr_time_wait": ("ok", "EADDRINUSE")},
@@ -363,7 +356,7 @@ int connect(int fd, const struct sockaddr *address, socklen_t length) {
         {"sockets.backlog_overflow": ("waits", "ECONNREFUSED")},
     ),
     "a full backlog resets, and connect() itself tells, as on FreeBSD": (
-        # A connection more than Linux completes is let through, to a listener of its own.
+        # One connection more than Linux completes goes to another listener.
         SYSCALLS
         + """
 static int elsewhere(void) {
@@ -439,17 +432,8 @@ int connect(int fd, const struct sockaddr *address, socklen_t length) {
 
 
 @needs_linux
-@pytest.mark.parametrize("world", FLIPS)
-def test_a_changed_call_flips_what_hangs_on_it_and_nothing_else(
-    world: str, here: Report, tmp_path: Path
-) -> None:
-    source, expected = FLIPS[world]
-    assert flipped(here, measure(environment=shim(tmp_path, source))) == expected
-
-
-@needs_linux
 def test_what_freebsd_alone_has_is_asked_for_by_its_numbers(tmp_path: Path) -> None:
-    """Linux knows neither option: the shim answers for both."""
+    """Linux has neither option: the shim answers for both."""
     freebsd = set_option(
         """if (level == SOL_SOCKET && option == 0x10000)
                return real(fd, level, SO_REUSEPORT, value, length);
@@ -476,7 +460,7 @@ print(sockets.reuseport_lb().value, sockets.backlog_clamp())
     assert asked.stdout.split() == ["True", "128"]
 
 
-# What is longer than the struct is bound by another name first.
+# A path that is longer than the struct is bound under another name first.
 LONG_PATHS = (
     SYSCALLS
     + """
@@ -495,7 +479,7 @@ int bind(int fd, const struct sockaddr *address, socklen_t length) {
 
 @needs_linux
 def test_no_more_is_told_than_a_program_can_write_down(here: Report, tmp_path: Path) -> None:
-    """The kernel of macOS takes a path of 253 bytes; its struct has room for 104."""
+    """The kernel of macOS takes a path of 253 bytes, but its struct has room for 104."""
     there = measure("--only=sockets.*path*", environment=shim(tmp_path, LONG_PATHS))
     for name, limit in (("unix_path_limit", 108), ("unix_path_limit_with_nul", 107)):
         fact = there[f"sockets.{name}"]

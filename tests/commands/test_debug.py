@@ -21,7 +21,7 @@ from tests.worlds import ROOT, needs_linux, run_lab
 ID = "sockets.v6only_default"
 FAMILY = '''
 import os, signal, sys
-from .. import harness
+from ..harness import children
 from ..probe import Blocked, Sample, probe
 
 ask = probe(matters="Not.", advice="None.", reference="none")
@@ -40,8 +40,8 @@ def child_raises() -> bool:
     def deep(channel):
         print("of the child")
         raise ZeroDivisionError("in the child")
-    with harness.fork(deep) as child:
-        return child.hear()
+    with children.fork(deep) as child:
+        return child.receive()
 
 @ask
 def hangs() -> None:
@@ -129,7 +129,7 @@ def test_tracebacks_are_whole_those_of_children_too(lab: Lab, option: list[str])
     said = done.stdout + done.stderr
     assert "of the child\n" in said
     assert 'raise ZeroDivisionError("in the child")' in said
-    assert "return child.hear()" in said
+    assert "return child.receive()" in said
     assert "broken: RuntimeError: in the child" in said
 
 

@@ -1,4 +1,4 @@
-"""Fixtures: a lens that has not looked yet, and a C library that answers otherwise."""
+"""Fixtures: a lens that has not looked yet, and a C library with other answers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Change = Callable[[str, Callable[..., Any]], None]
 
 @pytest.fixture(autouse=True)
 def nothing_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget what the lens has found, for this test and of this test."""
+    """Forget what the lens has found, before the test and after it."""
     monkeypatch.setattr(proof, "_seen", {})
     monkeypatch.setattr(structures, "folder", "")
 
 
 @pytest.fixture
 def change(monkeypatch: pytest.MonkeyPatch) -> Change:
-    """Return what has ``other(real, *arguments)`` answer for a call of the C library."""
+    """Return a function that replaces a call of the C library by ``other(real, *arguments)``."""
 
     def change(name: str, other: Callable[..., Any]) -> None:
         before = libc.call

@@ -1,4 +1,4 @@
-"""A number that is another platform's is not believed."""
+"""The lens does not believe a number of another platform."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ERRORS = ["EBADF", "ENOENT", "EAGAIN", "EINVAL"]
 
 def unproven(reason: str) -> None:
     with pytest.raises(Blocked, match=reason):
-        lens.numbers()
+        lens.check_numbers()
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -28,7 +28,7 @@ def test_an_error_of_another_number_is_unproven(name: str, monkeypatch: pytest.M
 
 
 def test_one_error_is_not_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only where a folder is opened may there be two."""
+    """Only opening a folder may give one of two errors."""
     monkeypatch.setattr(errno, "EISDIR", errno.EBADF)
     monkeypatch.setattr(errno, "EBADF", 250)
     unproven("errno.EBADF is 250")
@@ -38,7 +38,7 @@ def test_one_error_is_not_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_root_folder_is_not_opened_for_writing(
     user: int, name: str, change: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The superuser is told that it is a folder; for others that may come second."""
+    """root gets EISDIR for a folder; other users may get EACCES first."""
     monkeypatch.setattr(os, "geteuid", lambda: user)
 
     def give(number: int) -> None:
@@ -51,14 +51,14 @@ def test_the_root_folder_is_not_opened_for_writing(
         change("open", open_)
 
     give(errno.EISDIR)
-    lens.numbers()
+    lens.check_numbers()
     give(errno.EACCES)
     if user:
-        lens.numbers()
+        lens.check_numbers()
     else:
         unproven("errno.EISDIR")
     give(errno.EROFS)
-    unproven(rf"open\(\) failed with {errno.EROFS}, and errno.{name}")
+    unproven(rf"open\(\) failed with {errno.EROFS}, but errno.{name}")
 
 
 @pytest.mark.parametrize("flags", [0, os.O_NONBLOCK | os.O_WRONLY, os.O_NONBLOCK | os.O_RDWR])
@@ -82,7 +82,7 @@ def test_a_signal_of_another_number_is_unproven(
 ) -> None:
     monkeypatch.setattr(signal, "sigpending", lambda: pending)
     if proven:
-        lens.numbers()
+        lens.check_numbers()
     else:
         unproven("a broken pipe and SIGUSR2 left")
 
@@ -93,7 +93,7 @@ def test_the_signal_of_a_broken_pipe_is_seen(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_signals_that_the_caller_ignores_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a kernel that discards an ignored signal even while it is blocked, as POSIX allows."""
+    """POSIX allows a kernel to discard an ignored signal even while it is blocked."""
     pending = signal.sigpending
     monkeypatch.setattr(
         signal,
@@ -102,7 +102,7 @@ def test_signals_that_the_caller_ignores_are_seen(monkeypatch: pytest.MonkeyPatc
     )
     before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGPIPE, signal.SIGUSR2)}
     try:
-        lens.numbers()
+        lens.check_numbers()
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)

@@ -1,4 +1,4 @@
-"""A process's state is seen by /proc, sysctl() or ps, or not at all; never made up."""
+"""A process's state is read from /proc, sysctl() or ps, or it is blocked; it is never wrong."""
 
 from __future__ import annotations
 
@@ -27,17 +27,14 @@ LONG = ctypes.sizeof(ctypes.c_long)
 
 @pytest.fixture
 def idle() -> Iterator[int]:
-    """A child that sleeps."""
-    with processes._idle_child() as pid:
+    """Yield the id of a child that sleeps."""
+    with processes._start_idle_child() as pid:
         yield pid
-
-
-# FreeBSD's struct kinfo_proc ------------------------------------------------------------------
 
 
 def kinfo(stat: int, flags: int, size: int = 1088) -> bytes:
     raw = bytearray(os.urandom(size))
-    # What lies around must not be taken for it: no byte is a state by chance.
+    # The bytes around it must not look like a state by chance.
     for at, byte in enumerate(raw):
         raw[at] = byte | 0x80
     raw[388 % size] = stat
@@ -48,9 +45,9 @@ def kinfo(stat: int, flags: int, size: int = 1088) -> bytes:
 def test_the_fields_of_kinfo_proc_are_found_by_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     asleep = kinfo(3, 0x10 | 0x8)
     samples = [(kinfo(2, 0x10), 2), (asleep, 3), (kinfo(4, 0x18), 4), (kinfo(5, 0), 5)]
-    stat, flags = processes._fields_of_kinfo(samples, asleep)
+    stat, flags = processes._find_kinfo_fields(samples, asleep)
     assert (stat, flags) == (388, 1088 - LONG)
-    state = processes._from_kinfo(stat, flags)
+    state = processes._make_kinfo_reader(stat, flags)
     seen = {
         1: kinfo(3, 0x8),
         2: kinfo(3, 0x10),
@@ -60,63 +57,63 @@ def test_the_fields_of_kinfo_proc_are_found_by_asking(monkeypatch: pytest.Monkey
         6: b"",
         7: kinfo(6, 0x8),
     }
-    monkeypatch.setattr(processes, "_kinfo", lambda pid: seen[pid])
+    monkeypatch.setattr(processes, "_read_kinfo", lambda pid: seen[pid])
     assert [state(pid) for pid in seen] == ["S", "D", "T", "Z", "R", "", "D"]
 
 
 def twice(raw: bytes) -> bytes:
-    """A structure with the byte of the state in another place too."""
+    """Return a structure that has the byte of the state in a second place."""
     return raw[:100] + raw[388:389] + raw[101:]
 
 
 @pytest.mark.parametrize(
     "samples",
     [
-        # No byte tells them apart.
+        # No byte distinguishes the states.
         [(kinfo(2, 0), 2), (kinfo(2, 8), 3), (kinfo(2, 0), 4), (kinfo(2, 0), 5)],
-        # Two do.
+        # Two bytes do.
         [(twice(kinfo(s, 8 * (s == 3))), s) for s in (2, 3, 4, 5)],
-        # The last long does not tell an interruptible sleep.
+        # The last long does not show an interruptible sleep.
         [(kinfo(2, 0), 2), (kinfo(3, 0), 3), (kinfo(4, 0), 4), (kinfo(5, 0), 5)],
         [(kinfo(2, 8), 2), (kinfo(3, 8), 3), (kinfo(4, 0), 4), (kinfo(5, 0), 5)],
-        # Another structure each time.
+        # A structure that changes its size.
         [(kinfo(2, 0, 1088), 2), (kinfo(3, 8), 3), (kinfo(4, 0, 1096), 4), (kinfo(5, 0), 5)],
-        # Too little.
+        # A structure that is too small.
         [(kinfo(s, 8 * (s == 3), 60), s) for s in (2, 3, 4, 5)],
         [(b"", s) for s in (2, 3, 4, 5)],
     ],
 )
 def test_a_kinfo_proc_that_does_not_tell_is_unproven(samples: list[tuple[bytes, int]]) -> None:
     with pytest.raises(Unproven):
-        processes._fields_of_kinfo(samples, samples[1][0])
+        processes._find_kinfo_fields(samples, samples[1][0])
 
 
 @needs_linux
 @needs("ps")
 def test_a_process_is_seen_by_sysctl(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a sysctl() that knows what /proc does."""
+    """Run with a sysctl() that reports the states of /proc."""
 
     def told(pid: int) -> bytes:
-        letter = processes._state_by_proc(pid)
+        letter = processes._read_state_by_proc(pid)
         if not letter:
             return b""
-        # One that waits for the disk, on a busy machine, sleeps and no signal wakes it.
+        # On a busy machine it may wait for the disk, in a sleep that no signal interrupts.
         stat = {"R": 2, "S": 3, "D": 3, "T": 4, "Z": 5}[letter]
         return kinfo(stat, 8 * (letter == "S"))
 
     monkeypatch.setattr(libc, "LINUX", False)
     monkeypatch.setattr(libc, "FREEBSD", True)
-    monkeypatch.setattr(processes, "_kinfo", told)
-    monkeypatch.setattr(processes, "_state_by_ps", processes._state_by_proc)
+    monkeypatch.setattr(processes, "_read_kinfo", told)
+    monkeypatch.setattr(processes, "_read_state_by_ps", processes._read_state_by_proc)
     assert str(lens.watch()) == "sysctl(KERN_PROC_PID)"
-    with processes._idle_child() as pid:
-        processes._prove_state(lens.state)
+    with processes._start_idle_child() as pid:
+        processes._prove_state(lens.get_state)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        assert lens.state(pid) == ""
-    # One that tells nothing: ps must do.
+        assert lens.get_state(pid) == ""
+    # This sysctl() shows nothing, so ps is used.
     lens.proof._seen.clear()
-    monkeypatch.setattr(processes, "_kinfo", lambda pid: kinfo(2, 8))
+    monkeypatch.setattr(processes, "_read_kinfo", lambda pid: kinfo(2, 8))
     assert str(lens.watch()) == "ps"
 
 
@@ -133,39 +130,36 @@ def test_a_process_that_is_gone_has_no_kinfo(change: Any) -> None:
         return 0
 
     change("sysctl", sysctl)
-    assert processes._kinfo(6) == b"abc"
-    assert processes._kinfo(7) == b""
+    assert processes._read_kinfo(6) == b"abc"
+    assert processes._read_kinfo(7) == b""
     with pytest.raises(PermissionError):
-        processes._kinfo(8)
-
-
-# By what it is seen ----------------------------------------------------------------------------
+        processes._read_kinfo(8)
 
 
 def test_a_foreign_proc_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole lab under one is in tests/test_lens.py."""
+    """tests/test_lens.py runs the whole lab under a foreign /proc."""
     monkeypatch.setattr(os, "readlink", lambda path: str(os.getpid()))
-    assert processes.proc_is_ours()
+    assert processes.is_proc_ours()
     monkeypatch.setattr(os, "readlink", lambda path: str(os.getpid() + 1))
-    assert not processes.proc_is_ours()
+    assert not processes.is_proc_ours()
 
     def missing(path: str) -> str:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
 
     monkeypatch.setattr(os, "readlink", missing)
-    assert not processes.proc_is_ours()
+    assert not processes.is_proc_ours()
 
 
 @pytest.fixture
 def no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "proc_is_ours", lambda: False)
+    monkeypatch.setattr(processes, "is_proc_ours", lambda: False)
 
 
 @needs_linux
 def test_proc_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_prove_state", lambda state: 1 // 0)
     found = lens.watch()
-    assert (found.type, str(found)) == (processes._state_by_proc, "/proc")
+    assert (found.type, str(found)) == (processes._read_state_by_proc, "/proc")
 
 
 @pytest.mark.usefixtures("no_proc")
@@ -174,8 +168,8 @@ def test_ps_comes_next_and_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
     proven = []
     monkeypatch.setattr(processes, "_prove_state", proven.append)
     found = lens.watch()
-    assert (found.type, str(found)) == (processes._state_by_ps, "ps")
-    assert proven == [processes._state_by_ps]
+    assert (found.type, str(found)) == (processes._read_state_by_ps, "ps")
+    assert proven == [processes._read_state_by_ps]
 
 
 @pytest.mark.parametrize("proc", [True, False])
@@ -183,7 +177,7 @@ def test_ps_comes_next_and_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
     ("fault", "reason"),
     [
         (FileNotFoundError(errno.ENOENT, "Not here"), r"ps cannot be run \(Not here\)"),
-        (Unproven("it lies"), r"ps is of no use \(it lies\)"),
+        (Unproven("it lies"), r"ps cannot be used \(it lies\)"),
     ],
 )
 @pytest.mark.usefixtures("no_proc")
@@ -196,15 +190,15 @@ def test_one_reason_says_why_no_process_is_seen(
 
     monkeypatch.setattr(processes, "_prove_state", fail)
     monkeypatch.setattr(os.path, "exists", lambda path: proc)
-    what = "/proc is that of other processes" if proc else "no /proc"
+    what = "/proc shows other processes" if proc else "there is no /proc"
     with pytest.raises(Blocked, match=f": {what}, and {reason}: mount /proc$"):
-        lens.state(os.getpid())
+        lens.get_state(os.getpid())
 
 
-@pytest.mark.parametrize("see", ["_state_by_proc", "_state_by_ps"])
+@pytest.mark.parametrize("see", ["_read_state_by_proc", "_read_state_by_ps"])
 @needs_linux
 def test_each_state_is_seen(see: str, idle: int) -> None:
-    if see == "_state_by_ps":
+    if see == "_read_state_by_ps":
         require("ps")
     state = getattr(processes, see)
     processes._prove_state(state)
@@ -229,8 +223,8 @@ def test_a_name_with_brackets_is_not_taken_for_a_state() -> None:
         os.read(reading, 1)
         os.kill(pid, signal.SIGSTOP)
         os.waitpid(pid, os.WUNTRACED)
-        assert processes._state_by_proc(pid) == "T"
-        assert pid in processes._children_by_proc()
+        assert processes._read_state_by_proc(pid) == "T"
+        assert pid in processes._list_children_by_proc()
     finally:
         os.close(reading)
         os.close(writing)
@@ -244,17 +238,17 @@ def test_a_process_that_ends_while_it_is_read_is_gone(monkeypatch: pytest.Monkey
         raise ProcessLookupError(errno.ESRCH, "No such process")
 
     monkeypatch.setattr(os, "read", gone)
-    assert processes._state_by_proc(os.getpid()) == ""
+    assert processes._read_state_by_proc(os.getpid()) == ""
 
 
 class _Sees:
-    """A way to see states that is wrong at one of the three."""
+    """A reader of states that is wrong about one of the three states."""
 
     def __init__(self, **wrong: str) -> None:
         self.wrong = wrong
 
     def __call__(self, pid: int) -> str:
-        seen = processes._state_by_proc(pid)
+        seen = processes._read_state_by_proc(pid)
         return self.wrong.get(seen, seen)
 
 
@@ -263,15 +257,15 @@ class _Sees:
     ("wrong", "reason"),
     [
         ({"T": ""}, "it does not see a child of the lab"),
-        ({"T": "S"}, "it tells S of a child after SIGSTOP"),
-        ({"S": "T"}, "it tells T of a child after SIGCONT"),
-        ({"Z": "S"}, "it tells S of a child after SIGKILL"),
+        ({"T": "S"}, "it shows state S for a child after SIGSTOP"),
+        ({"S": "T"}, "it shows state T for a child after SIGCONT"),
+        ({"Z": "S"}, "it shows state S for a child after SIGKILL"),
     ],
 )
 def test_a_state_that_is_told_wrong_is_unproven(
     wrong: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The ten seconds are over after so many looks, and not after ten seconds.
+    # The ten seconds pass after so many looks, and not after ten seconds.
     looks = iter(range(10**6))
     clock = types.SimpleNamespace(monotonic=lambda: next(looks) / 20, sleep=time.sleep)
     monkeypatch.setattr(processes, "time", clock)
@@ -287,11 +281,8 @@ def test_a_sleep_is_told_by_either_letter(letter: str) -> None:
     processes._prove_state(_Sees(S=letter))
 
 
-# Whose children there are ------------------------------------------------------------------------
-
-
 def _family() -> tuple[int, int, int]:
-    """Start a child with a child of its own; return both, and what ends them when closed."""
+    """Start a child that has a child; return both, and a descriptor whose close() ends them."""
     reading, writing = os.pipe()
     telling, told = os.pipe()
     pid = os.fork()
@@ -317,12 +308,12 @@ def _family() -> tuple[int, int, int]:
 def test_children_are_listed_and_no_others(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if by == "ps":
         require("ps")
-        monkeypatch.setattr(processes, "proc_is_ours", lambda: False)
-    # With neither, it would be known by its number.
-    monkeypatch.setattr(processes, "_younger_processes", lambda: {0})
+        monkeypatch.setattr(processes, "is_proc_ours", lambda: False)
+    # Without both, the child would be found by its number.
+    monkeypatch.setattr(processes, "_list_younger_processes", lambda: {0})
     child, grandchild, lifeline = _family()
     try:
-        seen = lens.children()
+        seen = lens.list_children()
         assert child in seen
         assert not {grandchild, os.getpid(), os.getppid(), 0} & seen
     finally:
@@ -347,8 +338,8 @@ def test_without_a_list_children_are_told_by_their_numbers(
 
     monkeypatch.setattr(run_program, "run", run)
     monkeypatch.setattr(processes, "watch", lambda: None)
-    monkeypatch.setattr(processes, "_younger_processes", lambda: {4, 5})
-    assert lens.children() == {4, 5}
+    monkeypatch.setattr(processes, "_list_younger_processes", lambda: {4, 5})
+    assert lens.list_children() == {4, 5}
 
 
 @pytest.mark.parametrize(
@@ -367,7 +358,7 @@ def test_younger_processes_have_later_numbers(
     monkeypatch.setattr(os, "getpid", lambda: me)
     monkeypatch.setattr(os, "fork", lambda: newest)
     monkeypatch.setattr(os, "waitpid", lambda pid, options: waited.append(pid))
-    assert processes._younger_processes() == young
+    assert processes._list_younger_processes() == young
     assert waited == [newest]
 
 

@@ -1,4 +1,4 @@
-"""A look is made once, and blocks what it cannot prove; a trial in a child cannot hurt the lab."""
+"""The lens looks once, and blocks what it cannot prove; a trial cannot hurt the lab."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 from probes import lens, libc, refusals
 from probes.lens import proof, structures
-from probes.lens.proof import Unproven, in_child
+from probes.lens.proof import Unproven, run_trial
 from probes.probe import Blocked, Unsupported
 
 
@@ -77,9 +77,6 @@ def test_a_fault_of_the_lens_itself_is_not_hidden() -> None:
         looking(lambda: 1 // 0)()
 
 
-# The whole --------------------------------------------------------------------
-
-
 def test_all_is_proven_here_and_nothing_is_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +97,7 @@ def test_all_is_proven_here_and_nothing_is_left_behind(
     assert set(found) == set(lens._ALL)
     assert structures.folder == str(tmp_path)
     assert found["time_t"] == f"{libc.TIME_T_BITS} bits"
-    assert found["sigset_t"] == f"{lens.sigset_t_bytes()} bytes"
+    assert found["sigset_t"] == f"{lens.measure_sigset_t()} bytes"
     assert not [text for text in found.values() if text.startswith("unproven") or not text]
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
@@ -121,12 +118,9 @@ def test_what_cannot_be_proven_is_said_and_the_rest_is_found(
     assert found["second"] == "found"
 
 
-# A trial in a child -----------------------------------------------------------
-
-
 def test_a_trial_answers_from_a_child() -> None:
     here = os.getpid()
-    told = in_child(lambda: {"pid": os.getpid(), "parent": os.getppid()})
+    told = run_trial(lambda: {"pid": os.getpid(), "parent": os.getppid()})
     assert told["pid"] != here
     assert told["parent"] == here
 
@@ -136,17 +130,17 @@ def test_a_trial_that_proves_nothing_says_why() -> None:
         raise Unproven("it is not there")
 
     with pytest.raises(Unproven, match=r"^it is not there$"):
-        in_child(trial)
+        run_trial(trial)
 
 
 def test_a_trial_that_crashes_is_told_by_its_signal() -> None:
-    with pytest.raises(Unproven, match=f"ended by signal {int(signal.SIGKILL)}$"):
-        in_child(lambda: {"killed": os.kill(os.getpid(), signal.SIGKILL)})
+    with pytest.raises(Unproven, match=f"ended with signal {int(signal.SIGKILL)}$"):
+        run_trial(lambda: {"killed": os.kill(os.getpid(), signal.SIGKILL)})
 
 
 def test_a_trial_that_raises_is_told() -> None:
-    with pytest.raises(Unproven, match="ended by an error"):
-        in_child(lambda: {"never": 1 // 0})
+    with pytest.raises(Unproven, match="ended with an error"):
+        run_trial(lambda: {"never": 1 // 0})
 
 
 def test_a_trial_that_hangs_ends_whatever_the_caller_does_with_alarms(
@@ -166,12 +160,12 @@ def test_a_trial_that_hangs_ends_whatever_the_caller_does_with_alarms(
     before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
     try:
-        with pytest.raises(Unproven, match=f"ended by signal {int(signal.SIGALRM)}"):
-            in_child(hang)
+        with pytest.raises(Unproven, match=f"ended with signal {int(signal.SIGALRM)}"):
+            run_trial(hang)
     finally:
         signal.signal(signal.SIGALRM, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    assert asked == []  # Asked for in the child alone.
+    assert asked == []  # Only the child asks for it.
 
 
 def test_a_trial_tells_the_lab_of_no_signals() -> None:
@@ -181,7 +175,7 @@ def test_a_trial_tells_the_lab_of_no_signals() -> None:
     handler = signal.signal(signal.SIGUSR2, lambda *_: None)
     before = signal.set_wakeup_fd(writing)
     try:
-        in_child(lambda: {"raised": os.kill(os.getpid(), signal.SIGUSR2)})
+        run_trial(lambda: {"raised": os.kill(os.getpid(), signal.SIGUSR2)})
         with pytest.raises(BlockingIOError):
             os.read(reading, 1)
     finally:
@@ -193,15 +187,12 @@ def test_a_trial_tells_the_lab_of_no_signals() -> None:
 
 def test_a_child_is_reaped_and_its_pipe_is_closed() -> None:
     before = len(os.listdir("/dev/fd"))
-    in_child(dict)
+    run_trial(dict)
     with pytest.raises(Unproven, match="nothing"):
-        in_child(lambda: {"unproven": "nothing"})
+        run_trial(lambda: {"unproven": "nothing"})
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
     assert len(os.listdir("/dev/fd")) == before
-
-
-# Words ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("order", "raw"), [("little", b"\4\3\2\1"), ("big", b"\1\2\3\4")])
@@ -210,8 +201,8 @@ def test_words_are_read_and_put_in_the_machines_order(
 ) -> None:
     monkeypatch.setattr(sys, "byteorder", order)
     buffer = ctypes.create_string_buffer(b"\xee" * 12, 12)
-    proof.put(buffer, 4, 4, 0x01020304)
+    proof.write_word(buffer, 4, 4, 0x01020304)
     assert buffer.raw == b"\xee" * 4 + raw + b"\xee" * 4
-    assert proof.word(buffer.raw, 4, 4) == 0x01020304
-    proof.put(buffer, 4, 4, -1)
-    assert proof.word(buffer.raw, 4, 4) == 0xFFFFFFFF
+    assert proof.read_word(buffer.raw, 4, 4) == 0x01020304
+    proof.write_word(buffer, 4, 4, -1)
+    assert proof.read_word(buffer.raw, 4, 4) == 0xFFFFFFFF

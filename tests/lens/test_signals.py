@@ -16,7 +16,7 @@ import pytest
 
 from probes import compiler, lens, libc
 from probes.lens import proof, signals
-from probes.lens.proof import INT, POINTER, ROOM, Unproven, put, word
+from probes.lens.proof import INT, POINTER, ROOM, Unproven, read_word, write_word
 from probes.lens.signals import Sigaction
 from probes.probe import Blocked, Unsupported
 from tests.needs import require
@@ -24,7 +24,7 @@ from tests.worlds import needs_linux
 
 pytestmark = pytest.mark.skipif(POINTER != 8, reason="the layouts are those of 64-bit programs")
 
-# As glibc has it on s390x and on MIPS, as FreeBSD has it, and two that nobody has.
+# The forms of glibc on s390x and on MIPS, that of FreeBSD, and two that no system has.
 FORMS = {
     "s390x": Sigaction(handler=0, flags=12, mask=24),
     "mips64el": Sigaction(handler=8, flags=0, mask=16),
@@ -36,15 +36,15 @@ FORMS = {
 
 @pytest.fixture
 def native() -> Sigaction:
-    """The layout of this host, with which another is made up."""
-    found: Sigaction = lens.layout_of_sigaction()
+    """Return the layout of this host, from which the tests make others."""
+    found: Sigaction = lens.find_sigaction_layout()
     proof._seen.clear()
     return found
 
 
 @dataclass
 class Library:
-    """A C library with another struct sigaction, or other ideas of what is in it."""
+    """A C library with another struct sigaction, or another meaning of its fields."""
 
     native: Sigaction
     form: Sigaction
@@ -57,19 +57,23 @@ class Library:
         size = min(signals._SET, 32)
         given, was = (ctypes.create_string_buffer(ROOM) for _ in range(2))
         if new is not None:
-            put(given, self.native.flags, INT, self.flags(word(new.raw, self.form.flags, INT)))
-            put(
+            write_word(
+                given, self.native.flags, INT, self.flags(read_word(new.raw, self.form.flags, INT))
+            )
+            write_word(
                 given, self.native.handler, POINTER,
-                self.handler(word(new.raw, self.form.handler, POINTER)),
+                self.handler(read_word(new.raw, self.form.handler, POINTER)),
             )  # fmt: skip
             mask = self.mask(new.raw[self.form.mask :])[:size]
             given[self.native.mask : self.native.mask + size] = mask
         done = real(signum, None if new is None else given, None if old is None else was)
         if old is not None:
-            # What is no field holds what was on the stack.
+            # The bytes between the fields hold what was on the stack.
             ctypes.memmove(old, self.rest(ROOM), ROOM)
-            put(old, self.form.flags, INT, word(was.raw, self.native.flags, INT))
-            put(old, self.form.handler, POINTER, word(was.raw, self.native.handler, POINTER))
+            write_word(old, self.form.flags, INT, read_word(was.raw, self.native.flags, INT))
+            write_word(
+                old, self.form.handler, POINTER, read_word(was.raw, self.native.handler, POINTER)
+            )
             old[self.form.mask : self.form.mask + size] = was.raw[self.native.mask :][:size]
         return done
 
@@ -77,7 +81,7 @@ class Library:
 @pytest.fixture
 def library(native: Sigaction, change: Any, monkeypatch: pytest.MonkeyPatch) -> Library:
     made = Library(native, native)
-    # A mask of 128 bytes, as glibc's, would cover what other forms have behind it.
+    # A mask of 128 bytes, as in glibc, would cover fields that follow it in other forms.
     monkeypatch.setattr(signals, "_SET", min(signals._SET, 32))
     change("sigaction", lambda *arguments: made.call(*arguments))
     return made
@@ -86,7 +90,7 @@ def library(native: Sigaction, change: Any, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("form", FORMS)
 def test_another_struct_sigaction_is_found(form: str, library: Library) -> None:
     library.form = FORMS[form]
-    found = lens.layout_of_sigaction()
+    found = lens.find_sigaction_layout()
     assert (found.handler, found.flags, found.mask) == (
         library.form.handler, library.form.flags, library.form.mask,
     )  # fmt: skip
@@ -102,12 +106,14 @@ def test_what_is_found_is_what_a_program_is_compiled_with(
     fields = ("handler", "flags", "mask")
     for name in fields:
         expression = f"__builtin_offsetof(struct sigaction, sa_{name})"
-        assert getattr(native, name) == compiler.constant(expression, "signal.h")
+        assert getattr(native, name) == compiler.read_constant(expression, "signal.h")
     for name, bit in native.bits.items():
-        assert bit == 1 << compiler.constant(f"__builtin_ctz({name})", "signal.h")
+        assert bit == 1 << compiler.read_constant(f"__builtin_ctz({name})", "signal.h")
     for name in ("SA_ONSTACK", "SA_NOCLDWAIT"):
-        assert lens.flag(name) == 1 << compiler.constant(f"__builtin_ctz({name})", "signal.h")
-    assert lens.sigset_t_bytes() == compiler.constant("sizeof(sigset_t)", "signal.h")
+        assert lens.get_flag(name) == 1 << compiler.read_constant(
+            f"__builtin_ctz({name})", "signal.h"
+        )
+    assert lens.measure_sigset_t() == compiler.read_constant("sizeof(sigset_t)", "signal.h")
 
 
 def test_flags_set_unasked_are_not_told(native: Sigaction) -> None:
@@ -115,32 +121,31 @@ def test_flags_set_unasked_are_not_told(native: Sigaction) -> None:
     address = ctypes.cast(handler, ctypes.c_void_p).value
     before = lens.sigaction(signal.SIGUSR1)
     try:
-        told = lens.sigaction(signal.SIGUSR1, handler, lens.flag("SA_NODEFER"), [signal.SIGUSR2])
+        told = lens.sigaction(
+            signal.SIGUSR1, handler, lens.get_flag("SA_NODEFER"), [signal.SIGUSR2]
+        )
         assert told == before
         now = lens.sigaction(signal.SIGUSR1)
-        assert (now.handler, now.flags) == (address, lens.flag("SA_NODEFER"))
+        assert (now.handler, now.flags) == (address, lens.get_flag("SA_NODEFER"))
         assert lens.sigaction(signal.SIGUSR1, 0, 0).handler == address
         assert lens.sigaction(signal.SIGUSR1) == signals.Disposition(0, 0)
     finally:
         signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
 
-# Libraries and kernels that do otherwise ----------------------------------------
-
-
 def unproven(reason: str) -> None:
     with pytest.raises(Blocked, match=reason):
-        lens.layout_of_sigaction()
+        lens.find_sigaction_layout()
 
 
 def test_a_handler_that_does_not_stay_is_unproven(library: Library) -> None:
     library.flags = lambda flags: flags | library.native.bits["SA_RESETHAND"]
-    unproven("a handler with no flags is gone after a signal")
+    unproven("a handler without flags is removed by a signal")
 
 
 def test_a_handler_that_never_runs_is_unproven(library: Library) -> None:
     library.handler = lambda handler: min(handler, libc.SIG_IGN)
-    unproven("a handler that was put into sa_handler does not run")
+    unproven("a handler that was written to sa_handler does not run")
 
 
 def test_a_mask_that_is_not_heeded_is_unproven(library: Library) -> None:
@@ -161,7 +166,7 @@ def test_a_mask_that_is_heeded_in_two_places_is_unproven(library: Library) -> No
 def test_a_flag_that_does_nothing_is_unproven(name: str, library: Library) -> None:
     library.flags = lambda flags: flags & ~library.native.bits[name]
     unproven(
-        r"a read\(\) that is interrupted with SA_RESTART .* gives EINTR"
+        r"an interrupted read\(\) with SA_RESTART .* returned EINTR"
         if name == "SA_RESTART"
         else r"with SA_NODEFER \(0x[0-9a-f]+\) a handler runs with"
     )
@@ -182,7 +187,7 @@ def test_a_flag_that_does_more_is_not_taken_for_it(
         return flags | bits["SA_RESETHAND"] | bits["SA_NODEFER"] if flags & more else flags
 
     library.flags = and_nodefer
-    assert lens.layout_of_sigaction().bits == bits
+    assert lens.find_sigaction_layout().bits == bits
 
 
 def test_a_kernel_that_refuses_unknown_flags_is_asked_on(
@@ -197,29 +202,26 @@ def test_a_kernel_that_refuses_unknown_flags_is_asked_on(
         return flags
 
     library.flags = refusing
-    assert lens.layout_of_sigaction().bits == library.native.bits
+    assert lens.find_sigaction_layout().bits == library.native.bits
 
 
 def test_no_flag_against_zombies_is_the_platforms_own_answer(library: Library) -> None:
-    without = lens.flag("SA_NOCLDWAIT")
+    without = lens.get_flag("SA_NOCLDWAIT")
     del proof._seen["SA_NOCLDWAIT"]
     library.flags = lambda flags: flags & ~without
     with pytest.raises(Unsupported, match="no flag of sigaction"):
-        lens.flag("SA_NOCLDWAIT")
+        lens.get_flag("SA_NOCLDWAIT")
 
 
 @pytest.mark.parametrize("name", ["SA_ONSTACK", "SA_NOCLDWAIT"])
 def test_a_flag_is_found_whatever_the_caller_blocks(name: str) -> None:
-    expected = lens.flag(name)
+    expected = lens.get_flag(name)
     proof._seen.clear()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
-        assert lens.flag(name) == expected
+        assert lens.get_flag(name) == expected
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-# A wrong layout in the trial ------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -235,14 +237,14 @@ def test_flags_mistaken_for_each_other_are_unproven(
     bits = {name: native.bits[name] for name in ("SA_RESTART", "SA_NODEFER")}
     wrong = {name: native.bits[swapped.get(name, name)] for name in bits}
     with pytest.raises(Unproven, match=reason):
-        proof.in_child(lambda: signals._try_sigaction(replace(native, bits=wrong)))
+        proof.run_trial(lambda: signals._try_sigaction(replace(native, bits=wrong)))
 
 
 def test_a_read_goes_on_with_its_flag_alone(native: Sigaction) -> None:
-    assert signals._interrupted_read(native) == "ok"
+    assert signals._interrupt_read(native) == "ok"
     for other in (0, native.bits["SA_NODEFER"]):
         wrong = replace(native, bits={**native.bits, "SA_RESTART": other})
-        assert signals._interrupted_read(wrong) == "EINTR"
+        assert signals._interrupt_read(wrong) == "EINTR"
 
 
 @needs_linux
@@ -253,11 +255,11 @@ def test_each_signal_comes_when_the_read_is_blocked(
 
     def see_and_kill(pid: int, signum: int) -> None:
         if signum == signals._SIGNAL:
-            seen.append(lens.state(pid))
+            seen.append(lens.get_state(pid))
         kill(pid, signum)
 
     monkeypatch.setattr(os, "kill", see_and_kill)
-    assert signals._interrupted_read(native) == "ok"
+    assert signals._interrupt_read(native) == "ok"
     assert seen == ["S"] * signals.ENOUGH
 
 
@@ -274,14 +276,14 @@ def test_a_child_is_waited_for_until_it_sleeps(
             raise told
         return str(told)
 
-    monkeypatch.setattr(signals, "state", state)
+    monkeypatch.setattr(signals, "get_state", state)
     reading, writing = os.pipe()
     try:
-        signals._wait_asleep(1, reading)
+        signals._wait_until_asleep(1, reading)
         assert len(states) == left
-        # One that has told what its read() gave is not waited for.
+        # There is no wait for a child that has sent the result of its read().
         os.write(writing, b".")
-        signals._wait_asleep(1, reading)
+        signals._wait_until_asleep(1, reading)
         assert len(states) == left
     finally:
         os.close(reading)
@@ -289,27 +291,24 @@ def test_a_child_is_waited_for_until_it_sleeps(
 
 
 def test_a_read_that_does_not_go_on_is_unproven(monkeypatch: pytest.MonkeyPatch) -> None:
-    for gave, text in (("EINTR", "EINTR"), ("", "nothing")):
+    for outcome, text in (("EINTR", "EINTR"), ("", "nothing")):
         proof._seen.clear()
-        monkeypatch.setattr(signals, "_interrupted_read", lambda layout, gave=gave: gave)
-        unproven(f"gives {text}, expected that it goes on")
-
-
-# By what the fields are found -----------------------------------------------------
+        monkeypatch.setattr(signals, "_interrupt_read", lambda layout, outcome=outcome: outcome)
+        unproven(f"returned {text}, expected that it goes on")
 
 
 def told(monkeypatch: pytest.MonkeyPatch, answers: Iterable[dict[int, tuple[int, int]]]) -> None:
-    """Have sigaction() tell these words: place -> (bytes, value)."""
+    """Make sigaction() return these words: place -> (bytes, value)."""
 
     def raw() -> Iterator[bytes]:
         for words in answers:
             buffer = ctypes.create_string_buffer(ROOM)
             for at, (size, value) in words.items():
-                put(buffer, at, size, value)
+                write_word(buffer, at, size, value)
             yield buffer.raw
 
     given = raw()
-    monkeypatch.setattr(signals, "_raw", lambda signum=0: next(given))
+    monkeypatch.setattr(signals, "_read_sigaction", lambda signum=0: next(given))
 
 
 @pytest.mark.parametrize(
@@ -328,12 +327,12 @@ def test_the_handler_is_in_one_place(
     values: dict[int, tuple[int, ...]], place: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told(monkeypatch, [{at: (8, v[i]) for at, v in values.items()} for i in range(4)])
-    with signals._disposition_kept():
+    with signals._keep_disposition():
         if isinstance(place, int):
-            assert signals._handler_at() == place
+            assert signals._find_handler() == place
         else:
             with pytest.raises(Unproven, match=f"differ at {place}, expected one"):
-                signals._handler_at()
+                signals._find_handler()
 
 
 R, N, X = 0x10000000, 0x40000000, 0x4
@@ -343,7 +342,7 @@ R, N, X = 0x10000000, 0x40000000, 0x4
     ("values", "found"),
     [
         ({8: (R, N, R, N)}, (8, {"SA_RESTART": R, "SA_NODEFER": N})),
-        # A flag that is always set, and what does not change back and forth.
+        # A flag that is always set, and a word that does not change back and forth.
         ({8: (R | X, N | X, R | X, N | X)}, (8, {"SA_RESTART": R, "SA_NODEFER": N})),
         ({8: (R, N, R, N), 12: (R, N, R, R)}, (8, {"SA_RESTART": R, "SA_NODEFER": N})),
         # The handler changes too, and more than two bits elsewhere.
@@ -360,13 +359,13 @@ def test_faulthandler_changes_two_bits_of_one_word(
     values: dict[int, tuple[int, ...]], found: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told(monkeypatch, [{at: (4, v[i]) for at, v in values.items()} for i in range(4)])
-    monkeypatch.setattr(signals, "_kept", lambda places, handler, bit: places)
-    with signals._disposition_kept():
+    monkeypatch.setattr(signals, "_find_kept", lambda places, handler, bit: places)
+    with signals._keep_disposition():
         if isinstance(found, str):
             with pytest.raises(Unproven, match=found):
-                signals._flags_of_faulthandler(0)
+                signals._find_flags_by_faulthandler(0)
             return
-        gave = signals._flags_of_faulthandler(0)
+        gave = signals._find_flags_by_faulthandler(0)
     assert gave == (found if not found or found[1] else (8, {"SA_RESTART": R, "SA_NODEFER": N}))
 
 
@@ -387,9 +386,9 @@ def test_siginterrupt_takes_one_bit_away(
     values: dict[int, tuple[int, ...]], found: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told(monkeypatch, [{at: (4, v[i]) for at, v in values.items()} for i in range(4)])
-    monkeypatch.setattr(signals, "_kept", lambda places, handler, bit: places)
-    with signals._disposition_kept():
-        assert signals._flags_of_siginterrupt(0) == found
+    monkeypatch.setattr(signals, "_find_kept", lambda places, handler, bit: places)
+    with signals._keep_disposition():
+        assert signals._find_flags_by_siginterrupt(0) == found
 
 
 BOTH = {"SA_RESTART": R, "SA_NODEFER": N}
@@ -409,13 +408,13 @@ BOTH = {"SA_RESTART": R, "SA_NODEFER": N}
 def test_two_witnesses_must_agree(
     by_faulthandler: Any, by_siginterrupt: Any, found: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signals, "_flags_of_faulthandler", lambda handler: by_faulthandler)
-    monkeypatch.setattr(signals, "_flags_of_siginterrupt", lambda handler: by_siginterrupt)
+    monkeypatch.setattr(signals, "_find_flags_by_faulthandler", lambda handler: by_faulthandler)
+    monkeypatch.setattr(signals, "_find_flags_by_siginterrupt", lambda handler: by_siginterrupt)
     if isinstance(found, str):
         with pytest.raises(Unproven, match=found):
-            signals._flags_at(0)
+            signals._find_flags(0)
     else:
-        assert signals._flags_at(0) == found
+        assert signals._find_flags(0) == found
 
 
 @pytest.mark.parametrize("how", ["no module", "no function", "it cannot be registered"])
@@ -427,7 +426,7 @@ def test_a_python_without_faulthandler_finds_the_same(
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("unable to get the file")
 
-    # Undone before a failure is reported: pytest uses the module too.
+    # Undo this before pytest reports a failure, because pytest uses the module too.
     with monkeypatch.context() as python:
         if how == "no module":
             python.setitem(sys.modules, "faulthandler", None)
@@ -435,8 +434,8 @@ def test_a_python_without_faulthandler_finds_the_same(
             python.delattr(faulthandler, "register")
         else:
             python.setattr(faulthandler, "register", refuse)
-        assert lens.layout_of_sigaction() == native
-        # With no witness at all nothing is believed.
+        assert lens.find_sigaction_layout() == native
+        # If neither call shows the flags, nothing is believed.
         proof._seen.clear()
         python.setattr(signal, "siginterrupt", lambda *_: None)
         unproven("neither faulthandler nor siginterrupt")
@@ -448,17 +447,14 @@ def test_the_signals_disposition_is_given_back_when_it_cannot_be_proven(
     def handler(*_: object) -> None:
         """Do nothing."""
 
-    monkeypatch.setattr(signals, "_flags_at", lambda at: 1 // 0)
+    monkeypatch.setattr(signals, "_find_flags", lambda at: 1 // 0)
     before = signal.signal(signal.SIGUSR2, handler)
     try:
         with pytest.raises(ZeroDivisionError):
-            lens.layout_of_sigaction()
+            lens.find_sigaction_layout()
         assert signal.getsignal(signal.SIGUSR2) is handler
     finally:
         signal.signal(signal.SIGUSR2, before)
-
-
-# Bits -----------------------------------------------------------------------------
 
 
 def test_one_bit_is_one_bit() -> None:
@@ -468,7 +464,7 @@ def test_one_bit_is_one_bit() -> None:
 
 
 def test_every_bit_is_tried_once_and_the_dangerous_one_last() -> None:
-    tried = signals._bits_to_try((0x80, 0x4), [0x1, 0x4])
+    tried = signals._order_bits((0x80, 0x4), [0x1, 0x4])
     assert tried[0] == 0x80
     assert tried[-1] == signals._LAST == 0x04000000
     assert sorted(tried) == sorted({1 << n for n in range(32)} - {0x1, 0x4})
@@ -480,47 +476,47 @@ def test_a_bit_is_believed_when_it_works() -> None:
             raise OSError(errno.EINVAL, "Invalid argument")
         return bit in (0x1, 0x8)
 
-    assert signals._found("SA_X", {"SA_Y": 0x1}, (0x2, 0x4), works) == 0x8
+    assert signals._find_bit("SA_X", {"SA_Y": 0x1}, (0x2, 0x4), works) == 0x8
     with pytest.raises(Unproven, match="no bit of sa_flags does what SA_X does"):
-        signals._found("SA_X", {}, (), lambda bit: False)
+        signals._find_bit("SA_X", {}, (), lambda bit: False)
 
 
 def test_flags_are_told_by_name_and_unknown_bits_as_a_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bits = {
-        name: lens.flag(name)
+        name: lens.get_flag(name)
         for name in ("SA_RESTART", "SA_NODEFER", "SA_RESETHAND", "SA_ONSTACK", "SA_NOCLDWAIT")
     }
     assert len(set(bits.values())) == 5
     assert all(signals._is_one_bit(bit) for bit in bits.values())
     for name, bit in bits.items():
-        assert lens.flag_names(bit) == name
+        assert lens.name_flags(bit) == name
     unknown = 1 << 20
-    assert lens.flag_names(0) == "none"
+    assert lens.name_flags(0) == "none"
     restart, nodefer = bits["SA_RESTART"], bits["SA_NODEFER"]
-    assert lens.flag_names(restart | nodefer) == "SA_NODEFER|SA_RESTART"
-    layout = signals.layout_of_sigaction()
+    assert lens.name_flags(restart | nodefer) == "SA_NODEFER|SA_RESTART"
+    layout = signals.find_sigaction_layout()
     for keeps, shown in ((False, f"SA_RESTART|{unknown:#x}"), (True, "SA_RESTART")):
         kept = replace(layout, keeps_unknown=keeps)
-        monkeypatch.setattr(signals, "layout_of_sigaction", lambda kept=kept: kept)
-        assert lens.flag_names(unknown | restart) == shown
-    assert lens.flag_names(sum(bits.values())) == "|".join(sorted(bits))
+        monkeypatch.setattr(signals, "find_sigaction_layout", lambda kept=kept: kept)
+        assert lens.name_flags(unknown | restart) == shown
+    assert lens.name_flags(sum(bits.values())) == "|".join(sorted(bits))
 
 
 def test_a_name_is_not_asked_for_when_no_bit_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    restart = lens.flag("SA_RESTART")
+    restart = lens.get_flag("SA_RESTART")
 
     def refuse() -> int:
         raise Unsupported("no trial must be made")
 
-    monkeypatch.setattr(signals, "_onstack", refuse)
-    monkeypatch.setattr(signals, "_nocldwait", refuse)
-    assert lens.flag_names(restart) == "SA_RESTART"
+    monkeypatch.setattr(signals, "_find_onstack", refuse)
+    monkeypatch.setattr(signals, "_find_nocldwait", refuse)
+    assert lens.name_flags(restart) == "SA_RESTART"
 
 
 def test_a_set_of_signals_has_those() -> None:
-    made = lens.signal_set({signal.SIGUSR1, signal.SIGTERM})
+    made = lens.make_signal_set({signal.SIGUSR1, signal.SIGTERM})
     for signum in (signal.SIGUSR1, signal.SIGTERM, signal.SIGUSR2):
         expected = int(signum != signal.SIGUSR2)
         assert libc.call("sigismember", made, signum) == expected
@@ -532,4 +528,4 @@ def test_a_sigset_t_is_as_wide_as_the_library_writes(change: Any) -> None:
         return 0
 
     change("posix_spawnattr_getsigmask", write)
-    assert lens.sigset_t_bytes() == 16
+    assert lens.measure_sigset_t() == 16

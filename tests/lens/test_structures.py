@@ -35,7 +35,7 @@ def test_two_widths_of_time_t_are_no_answer(
 
     monkeypatch.setattr(libc, "TIME_T_BITS", interpreters)
     change("time", write)
-    with pytest.raises(Blocked, match=rf"has {interpreters} bits, and time\(\) writes"):
+    with pytest.raises(Blocked, match=rf"has {interpreters} bits, but time\(\) writes"):
         lens.time_t()
     monkeypatch.setattr(libc, "TIME_T_BITS", librarys)
     lens.proof._seen.clear()
@@ -48,14 +48,14 @@ HALF = 500_000_000
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is half a second past NOW."""
+    """Set the time to half a second past NOW."""
     stopped = types.SimpleNamespace(time=lambda: NOW + 0.5, CLOCK_REALTIME=0)
     monkeypatch.setattr(structures, "time", stopped)
 
 
 def pair(raw: bytes, units: int = 1_000_000_000) -> str:
-    """Return what is found where a call writes ``raw``."""
-    made = structures._pair_filled_by(lambda buffer: ctypes.memmove(buffer, raw, len(raw)), units)
+    """Return what the lens finds when a call writes ``raw``."""
+    made = structures._find_pair(lambda buffer: ctypes.memmove(buffer, raw, len(raw)), units)
     return str(made)
 
 
@@ -64,10 +64,10 @@ def pair(raw: bytes, units: int = 1_000_000_000) -> str:
     [
         (8, struct.pack("=qq", NOW, HALF), "8 bytes at 0 and 8 bytes at 8"),
         (4, struct.pack("=ii", NOW, HALF), "4 bytes at 0 and 4 bytes at 4"),
-        # Linux on SPARC: the microseconds are an int, and what is behind them is anything.
+        # Linux on SPARC: the microseconds are an int, and any bytes may follow.
         (8, struct.pack("=qii", NOW, HALF, -1), "8 bytes at 0 and 4 bytes at 8"),
         (8, struct.pack("=qiI", NOW, HALF, 0xAAAAAAAA), "8 bytes at 0 and 4 bytes at 8"),
-        # What is behind them is left alone: a 0 there, as a program's own has, is read with them.
+        # The following bytes are not written: a 0 there, as in a program's own, is read as part.
         pytest.param(
             8,
             struct.pack("=qi", NOW, HALF),
@@ -92,11 +92,11 @@ def test_a_time_is_found_in_the_form_it_is_told(
         struct.pack("=qq", NOW - 1, HALF),
         struct.pack("=qq", NOW, HALF + 10_000_000),
         struct.pack("=qq", NOW, HALF - 10_000_000),
-        # Another unit; more than a second; less than nothing.
+        # Another unit; more than a second; a negative number.
         struct.pack("=qq", NOW, HALF // 1000),
         struct.pack("=qq", NOW - 1, HALF + 1_000_000_000),
         struct.pack("=qq", NOW + 1, -HALF),
-        # More is written than a time has.
+        # More bytes are written than a time has.
         struct.pack("=qqq", NOW, HALF, 0),
         struct.pack("=qqb", NOW, HALF, 0),
         struct.pack("=qq", HALF, NOW),
@@ -116,7 +116,7 @@ def test_times_are_in_their_units(change: Any, monkeypatch: pytest.MonkeyPatch) 
         assert (made.seconds, made.part) == (2, units // 4)
         assert ctypes.sizeof(made) >= 8
     lens.proof._seen.clear()
-    # A clock whose fraction is in the other's unit is not believed.
+    # A clock whose fraction has the unit of the other structure is not believed.
     stopped = types.SimpleNamespace(time=lambda: NOW + 0.5, CLOCK_REALTIME=0)
     monkeypatch.setattr(structures, "time", stopped)
     monkeypatch.setattr(structures, "time_t", lambda: ctypes.c_int64)
@@ -130,11 +130,8 @@ def test_times_are_in_their_units(change: Any, monkeypatch: pytest.MonkeyPatch) 
     change("clock_gettime", tell(500_000))
     change("gettimeofday", tell(500_000_000))
     for see in (lens.timespec, lens.timeval):
-        with pytest.raises(Blocked, match="tells the time as"):
+        with pytest.raises(Blocked, match="shows the time as"):
             see()
-
-
-# poll() ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -156,7 +153,7 @@ def test_a_poll_that_answers_otherwise_is_unproven(spoil: Any, change: Any) -> N
 
     change("poll", poll)
     before = len(os.listdir("/dev/fd"))
-    with pytest.raises(Blocked, match=r"struct pollfd cannot be trusted here: poll\(\) gives"):
+    with pytest.raises(Blocked, match=r"struct pollfd cannot be trusted here: poll\(\) returns"):
         lens.pollfd()
     assert len(os.listdir("/dev/fd")) == before
 
@@ -172,8 +169,6 @@ def test_a_poll_that_changes_what_was_asked_is_believed(change: Any) -> None:
     assert (made.fd, made.events, made.revents, ctypes.sizeof(made)) == (3, 1, 0, 8)
 
 
-# fcntl() --------------------------------------------------------------------------
-
 LOCK = (fcntl.F_WRLCK, structures._START, structures._LENGTH)
 FREE = (fcntl.F_UNLCK, 0, 0, 0)
 
@@ -181,7 +176,7 @@ FREE = (fcntl.F_UNLCK, 0, 0, 0)
 def answers(
     monkeypatch: pytest.MonkeyPatch, told: Any, outcome: str = "ok", wrong: Any = ()
 ) -> None:
-    """Have F_GETLK tell of ``told``, and give ``wrong``'s errors for what cannot be."""
+    """Make F_GETLK return ``told``, and the errors of ``wrong`` for impossible values."""
     refusals = {"l_whence": "EINVAL", "l_type": "EINVAL", "l_start": "EINVAL", **dict(wrong)}
 
     def asked(form: str, descriptor: int, fields: dict[str, int]) -> tuple[str, Any]:
@@ -190,7 +185,7 @@ def answers(
         lock = told if isinstance(told, tuple) else told[form]
         return outcome, (*lock, os.getppid()) if len(lock) == 3 else lock
 
-    monkeypatch.setattr(structures, "_asked", asked)
+    monkeypatch.setattr(structures, "_ask", asked)
 
 
 @pytest.mark.parametrize("told", [LOCK, (*LOCK, -1), FREE], ids=["process", "open file", "free"])
@@ -245,8 +240,8 @@ def test_the_lock_of_another_process_is_seen_in_this_platforms_form(tmp_path: Pa
     with open(tmp_path / "file", "w+b") as file:
         fcntl.lockf(file, fcntl.LOCK_EX, 3, 1 << 33)
         name = next(name for name, form in libc.FLOCKS.items() if form is found.type)
-        told = lens.proof.in_child(
-            lambda: {"told": structures._asked(name, os.open(file.name, os.O_RDWR), {})}
+        told = lens.proof.run_trial(
+            lambda: {"told": structures._ask(name, os.open(file.name, os.O_RDWR), {})}
         )["told"]
     assert told == ("ok", (fcntl.F_WRLCK, 1 << 33, 3, os.getpid()))
 
@@ -268,17 +263,15 @@ def test_the_file_for_a_trial_is_where_the_caller_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(os.environ, "TMPDIR", str(tmp_path))
-    assert structures._scratch() == str(tmp_path)
+    assert structures._get_scratch() == str(tmp_path)
     structures.folder = "/elsewhere"
-    assert structures._scratch() == "/elsewhere"
+    assert structures._get_scratch() == "/elsewhere"
     with pytest.raises(Blocked, match=r"struct flock cannot be asked for here: .*/elsewhere"):
         lens.flock()
     structures.folder = ""
     monkeypatch.delitem(os.environ, "TMPDIR")
-    assert structures._scratch() == "/tmp"
+    assert structures._get_scratch() == "/tmp"
 
-
-# Addresses ------------------------------------------------------------------------
 
 FAMILY, LENGTH = "a family of 16 bits", "a length and a family of 8 bits each"
 
@@ -306,21 +299,21 @@ def test_the_head_of_an_address_is_found(
     if form:
         assert lens.sockaddr() == form
     else:
-        with pytest.raises(Blocked, match=f"begins with {head.hex()}, without AF_UNIX"):
+        with pytest.raises(Blocked, match=f"starts with {head.hex()}, without AF_UNIX"):
             lens.sockaddr()
 
 
 def test_a_unix_address_is_in_the_form_found(monkeypatch: pytest.MonkeyPatch) -> None:
     unix = socket.AF_UNIX
     monkeypatch.setattr(structures, "sockaddr", lambda: FAMILY)
-    assert lens.unix_address(b"/a/b") == struct.pack("=H", unix) + b"/a/b"
+    assert lens.make_unix_address(b"/a/b") == struct.pack("=H", unix) + b"/a/b"
     monkeypatch.setattr(structures, "sockaddr", lambda: LENGTH)
-    assert lens.unix_address(b"/a/b") == bytes((6, unix)) + b"/a/b"
+    assert lens.make_unix_address(b"/a/b") == bytes((6, unix)) + b"/a/b"
 
 
 def test_a_unix_address_is_one_that_a_socket_binds_to(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path / "s")
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as bound:
-        address = lens.unix_address(path)
+        address = lens.make_unix_address(path)
         libc.call("bind", bound.fileno(), address, len(address))
         assert bound.getsockname() == os.fsdecode(path)

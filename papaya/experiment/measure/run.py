@@ -419,7 +419,7 @@ def _load(
 def _end_with_runner() -> None:
     """Have this process killed when the runner is, where the platform can."""
     with contextlib.suppress(Unsupported, OSError):
-        libc.die_with_parent(signal.SIGKILL)
+        libc.request_death_signal(signal.SIGKILL)
 
 
 def _ended(server: subprocess.Popen[bytes]) -> float:

@@ -1,0 +1,62 @@
+"""Change a call of the C library, and see exactly the facts change that depend on it.
+
+Each family's tests have a table, ``SHIMS``: what differs in the changed world, the C source of a
+library that is preloaded, and the facts that must change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Union
+
+import pytest
+
+from probes import Report
+from tests.catalogue import (
+    test_abi,
+    test_accepting,
+    test_files,
+    test_groups,
+    test_locks,
+    test_processes,
+    test_restarts,
+    test_signals,
+    test_sockets,
+)
+from tests.worlds import flipped, measure, needs_linux, needs_root, shim
+
+Expected = Mapping[str, Union[str, tuple[str, str]]]
+"""By fact, the new answer, or the old and the new one."""
+
+TABLES: dict[str, Mapping[str, tuple[str, Any]]] = {
+    "abi": test_abi.SHIMS,
+    "accepting": test_accepting.SHIMS,
+    "files": test_files.SHIMS,
+    "groups": test_groups.SHIMS,
+    "locks": test_locks.SHIMS,
+    "processes": test_processes.SHIMS,
+    "restarts": test_restarts.SHIMS,
+    "signals": test_signals.SHIMS,
+    "sockets": test_sockets.SHIMS,
+}
+NEED_ROOT = ("groups", "processes")
+
+
+def list_shims() -> Iterator[Any]:
+    """Yield the C source and the expected changes of every shim of every family."""
+    for family, table in TABLES.items():
+        marks = [needs_linux, needs_root] if family in NEED_ROOT else [needs_linux]
+        for world, (source, expected) in table.items():
+            yield pytest.param(source, expected, id=f"{family}: {world}", marks=marks)
+
+
+@pytest.mark.parametrize(("source", "expected"), list(list_shims()))
+def test_a_changed_call_flips_what_hangs_on_it_and_nothing_else(
+    source: str, expected: Expected, here: Report, tmp_path: Path
+) -> None:
+    changed = flipped(here, measure(environment=shim(tmp_path, source)))
+    assert {
+        fact: answers if isinstance(expected.get(fact), tuple) else answers[1]
+        for fact, answers in changed.items()
+    } == expected
