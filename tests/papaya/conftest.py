@@ -40,7 +40,7 @@ def serve(tmp_path: Path, facts: Path) -> Iterator[Serve]:
         server = Server(where, "--report", str(facts), *options, wait=False, **more)
         servers.append(server)  # Before it is waited for, so that a failure of that ends it.
         if wait:
-            server.started()
+            server.wait_until_listening()
         return server
 
     yield start
@@ -54,9 +54,9 @@ def serve(tmp_path: Path, facts: Path) -> Iterator[Serve]:
         except subprocess.TimeoutExpired:
             ended.append(server.stop(signal.SIGKILL))
     for server, status in zip(servers, ended, strict=True):
-        assert status == 0, server.errors()
-        assert "Traceback" not in server.errors()
-        assert "failed" not in server.errors()
+        assert status == 0, server.read_errors()
+        assert "Traceback" not in server.read_errors()
+        assert "failed" not in server.read_errors()
 
 
 class Fake:

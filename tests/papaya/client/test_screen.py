@@ -33,7 +33,7 @@ class Terminal:
         self.child = pexpect.spawn(
             sys.executable,
             arguments,
-            cwd=str(Path(__file__).parent.parent.parent),
+            cwd=str(Path(__file__).parents[3]),
             dimensions=(24, 80),
             env={**environment, "TERM": "xterm-256color", "HOME": str(home)},
             timeout=1,
@@ -111,7 +111,7 @@ def test_it_connects_again_by_itself(chatting: tuple[Server, Terminal], serve: S
     ann.child.send("before\r")
     ann.until_shown("ann before")
     server.process.send_signal(signal.SIGTERM)
-    ann.until_shown("connecting again in")
+    ann.until_shown("reconnecting in")
     server.process.wait()
     serve("--engine", "coroutines", "--listen", f"127.0.0.1:{server.address[1]}")
     ann.until(lambda shown: " · connected" in shown)

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from papaya.client.connection import Seen, message
+from papaya.client.connection import HistoryFilter, parse_message
 from papaya.key import LENGTH
 from papaya.load.chat import Load
 from papaya.selftest import Server
 from tests.papaya.conftest import Fake, Serve
 from tests.worlds import needs_linux, needs_root
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 RUN = "from papaya.cli import main; raise SystemExit(main())"
 
 
@@ -50,7 +50,7 @@ def test_once_ends_when_every_line_came_back(text: str, serve: Serve, tmp_path: 
         said=text, home=tmp_path,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert server.log().count(b" ann: ") == done.stdout.count(" ann: ")
+    assert server.read_log().count(b" ann: ") == done.stdout.count(" ann: ")
     assert "\x1b" not in done.stdout
     assert bool(done.stdout) == bool(text.strip())
 
@@ -154,17 +154,17 @@ def test_what_was_shown_is_not_shown_again(tmp_path: Path) -> None:
     ],
 )
 def test_the_history_alone_is_hidden(again: str, news: str) -> None:
-    seen = Seen()
+    history = HistoryFilter()
     before, after = again.split(" ")
 
     def shown(letters: str) -> str:
-        found = (seen.news(message(letter.encode())) for letter in letters)
+        found = (history.filter(parse_message(letter.encode())) for letter in letters)
         return "".join(one.text for some in found for one in some)
 
     assert shown(before) == before
-    seen.joined()
-    notice = message(b"* a line was refused")
-    assert seen.news(notice) == [notice]
+    history.start_connection()
+    notice = parse_message(b"* a line was refused")
+    assert history.filter(notice) == [notice]
     assert shown(after) == news
     # What is said from now on is shown, whatever it is.
     assert shown("c" + before) == "c" + before
@@ -182,8 +182,8 @@ def test_an_address_that_is_silent_does_not_hide_the_next(serve: Serve, tmp_path
     ask = (
         "import sys; from papaya.client.connection import *\n"
         "_, port, key = sys.argv\n"
-        "connected, answered = connect(Account('twin', int(port), key.encode(), 'ann'), 0.5)\n"
-        "print(connected.getpeername()[0], answered < 0.5)"
+        "connected, latency = connect(Account('twin', int(port), key.encode(), 'ann'), 0.5)\n"
+        "print(connected.getpeername()[0], latency < 0.5)"
     )
     port = server.address[1]
     with contextlib.ExitStack() as stack:
@@ -241,7 +241,7 @@ def test_an_output_that_is_closed_ends_it(serve: Serve, tmp_path: Path) -> None:
     "line", [b"9999-99-99T99:99:99Z x", b"0001-01-01T00:00:00Z x", b"2026-13-01T00:00:00Z a: x"]
 )
 def test_a_time_that_is_none_is_text(line: bytes) -> None:
-    found = message(line)
+    found = parse_message(line)
     assert line[-1:].decode() in found.text
 
 
@@ -280,11 +280,11 @@ def test_a_line_that_does_not_come_back_is_status_1(serve: Serve, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--plain"], "no server: give HOST[:PORT]"),
-        (["host:port", "--plain", "--key", "/nonexistent"], "'host:port' is no address"),
-        (["localhost", "--plain"], "no key: give --key FILE"),
+        (["--plain"], "no server; give HOST[:PORT]"),
+        (["host:port", "--plain", "--key", "/nonexistent"], "'host:port': not an address"),
+        (["localhost", "--plain"], "no key; give --key FILE"),
         (["localhost", "--plain", "--key", "/nonexistent"], "/nonexistent: No such file"),
-        (["localhost", "--once"], "--once goes with --plain"),
+        (["localhost", "--once"], "--once needs --plain"),
     ],
 )
 def test_a_wrong_word_is_one_line_and_status_2(
