@@ -75,8 +75,8 @@ class Config:
     max_unauthenticated: str = field(
         default="30:30:100",
         metadata={
-            "help": "START:RATE:FULL: with START connections without a key, drop RATE percent of "
-            "new ones; with FULL, drop all (like sshd's MaxStartups; default: 30:30:100)"
+            "help": "with START connections without a key, drop RATE percent of new ones; with "
+            "FULL, drop all (like sshd's MaxStartups; default: 30:30:100)"
         },
     )
     auth_timeout: float = field(

@@ -15,11 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from . import engines, key
 from .load.chat import Load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 CLIENTS, MESSAGES = 8, 25
 _LONGEST_LOG = 90
@@ -120,7 +123,7 @@ Results = dict[str, Checks]
 
 
 def run_checks(
-    names: list[str], *options: str, show_progress: Callable[[str], None] = lambda name: None
+    names: list[str], *options: str, show_progress: Callable[[str], None] = lambda _: None
 ) -> Results:
     """Run every check with each engine; return True or what went wrong, by engine and check.
 

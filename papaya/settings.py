@@ -11,7 +11,6 @@ unmeasured fact comes after the options whose facts are all measured.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,8 @@ from . import facts
 from .server.event_log import log_to_standard_error
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from probes import Report
 
 

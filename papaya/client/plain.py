@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import sys
 import time
 from collections import Counter
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .connection import Account, Backoff, HistoryFilter, Message, MessageSplitter, connect
+
+if TYPE_CHECKING:
+    import socket
+    from datetime import datetime
 
 ONCE_SECONDS = 10.0
 """How long a line may take to come back."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import threading
 import zlib
 from collections import Counter
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import work
@@ -21,6 +20,9 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input, RichLog, Static
 
 from .connection import Account, Backoff, HistoryFilter, Message, MessageSplitter, connect
+
+if TYPE_CHECKING:
+    import socket
 
 _COLOURS = (
     "cyan", "green", "yellow", "magenta", "bright_blue", "bright_red",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,19 @@ from . import parse_settings
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from ..server.engine import Engine
     from ..settings import Settings
+
+_METAVARS = {
+    "key": "FILE",
+    "log": "FILE",
+    "report": "FILE",
+    "pid_file": "FILE",
+    "status": "SOCKET",
+    "max_unauthenticated": "START:RATE:FULL",
+}
 
 
 @dataclass(frozen=True)
@@ -51,8 +60,8 @@ def add_parser(commands: Any) -> None:
             parser.add_argument(flag, action="store_true", default=None, help=help)
         else:
             kind = {"int": int, "float": float}.get(str(entry.type), str)
-            unit = {int: "N", float: "SECONDS"}.get(kind, name.upper().replace("MAX_", ""))
-            parser.add_argument(flag, type=kind, metavar=unit, help=help)
+            metavar = {int: "N", float: "SECONDS"}.get(kind, _METAVARS.get(name, name.upper()))
+            parser.add_argument(flag, type=kind, metavar=metavar, help=help)
     parser.set_defaults(run=_run)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from . import parse_settings
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from ..settings import Settings
 

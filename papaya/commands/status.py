@@ -21,7 +21,7 @@ def add_parser(commands: Any) -> None:
     """Add the command ``status``."""
     parser = commands.add_parser("status", help="print the counters of a running service as JSON")
     parser.add_argument(
-        "socket", metavar="SOCKET", help="status socket of the service (default there: LOG.status)"
+        "socket", metavar="SOCKET", help="status socket of the service, usually LOG.status"
     )
     parser.set_defaults(run=_run)
 

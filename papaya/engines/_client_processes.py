@@ -9,7 +9,6 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..protocol import format_notice
@@ -21,6 +20,8 @@ from ..server.session import Full, Session, WrongKey, describe_notice
 from ..server.wakeup import WAKEUP, make_wait
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..server.engine import ServiceContext
     from ..server.log_cursor import LogCursor
     from ..server.scoreboard import Scoreboard

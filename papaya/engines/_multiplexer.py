@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,6 +23,8 @@ from ..server.scoreboard import CLIENTS
 from ..server.session import Full, Session, WrongKey, describe_notice
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..server.engine import ServiceContext
 
 

@@ -13,7 +13,6 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..server.connection import LEFT
@@ -23,6 +22,8 @@ from ..server.wakeup import WAKEUP
 from ._multiplexer import Multiplexer, Peer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..server.engine import ServiceContext
     from ..server.wakeup import SenderGroup
 

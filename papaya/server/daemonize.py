@@ -10,10 +10,13 @@ import os
 import pwd
 import stat
 import sys
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from probes import libc
 from probes.errors import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def detach(how: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from .message_log import LOCKS, MessageLog
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from ..config import Config
     from ..settings import Settings

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from probes import libc
@@ -16,6 +15,8 @@ except ImportError:  # Not CPython.
     import signal as _signal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from .event_log import EventLog
 
 HANDLED = frozenset(

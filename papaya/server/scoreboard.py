@@ -11,7 +11,10 @@ from __future__ import annotations
 import mmap
 import os
 import signal
-from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GENERATION, INODE, BASE, COMMITTED, LINES, BYTES, REPAIRED, DAEMON, FILLED = range(9)
 _SLOTS = 9

@@ -13,7 +13,6 @@ import resource
 import selectors
 import signal
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import CommandError
@@ -28,6 +27,7 @@ from .status import StatusSocket
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from .engine import Engine, ServiceContext
 

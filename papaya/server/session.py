@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from probes.errors import CommandError
@@ -12,6 +11,8 @@ from ..protocol import LineSplitter
 from .message_log import LogMoved
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .engine import ServiceContext
     from .log_cursor import LogCursor, LogReader
     from .message_log import MessageLog

@@ -12,12 +12,13 @@ import functools
 import os
 import select
 import signal
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .processes import close_inherited, fork_child, sigwait
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .event_log import EventLog
     from .scoreboard import Scoreboard
 

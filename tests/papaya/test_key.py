@@ -25,7 +25,7 @@ def test_a_key_is_new_private_and_never_written_over(tmp_path: Path) -> None:
 def test_a_key_is_never_readable_by_others(
     umask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither when it is there nor while it is written, whatever the umask."""
+    """Check the mode while the key is written and afterwards, with every umask."""
     path, modes = tmp_path / "key", []
     for name in ("open", "fdopen", "fsync"):
         real = getattr(os, name)

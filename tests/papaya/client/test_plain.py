@@ -66,7 +66,7 @@ def test_a_line_of_the_history_is_no_acknowledgement(serve: Serve, tmp_path: Pat
     options = (server_of(server), "--plain", "--once", "--key", server.key_path, "--name", "ann")
     assert chat(*options, said="backup ok\n", home=tmp_path).returncode == 0
     log = os.open(f"/proc/{server.process.pid}/root{small}/chat.log", os.O_WRONLY | os.O_APPEND)
-    # Full to the last byte: what is said now is not kept, and is in the history all the same.
+    # The disk is full: the next line is not kept, although the history has the same line.
     with contextlib.suppress(OSError):
         while os.write(log, b"2026-11-22T23:59:59Z ann: backup ok\n"):
             pass
@@ -107,7 +107,7 @@ def test_a_line_that_never_comes_back_is_given_up_in_a_busy_chat(tmp_path: Path)
         assert process.stdin
         process.stdin.write(b"hi\n")
         process.stdin.close()
-        with fake.joined(b"") as client, contextlib.suppress(OSError):
+        with fake.accept(b"") as client, contextlib.suppress(OSError):
             end = time.monotonic() + 20
             while process.poll() is None and time.monotonic() < end:
                 client.sendall(b"bob: and so on\n")
@@ -127,8 +127,8 @@ def test_what_was_shown_is_not_shown_again(tmp_path: Path) -> None:
         ) as process,
     ):  # fmt: skip
         assert process.stdout
-        fake.joined(b"bob: one\nbob: two\n").close()
-        with fake.joined(b"bob: two\nbob: three\n") as client:
+        fake.accept(b"bob: one\nbob: two\n").close()
+        with fake.accept(b"bob: two\nbob: three\n") as client:
             client.sendall(b"bob: two\nbob: end\n")
             said = b""
             while not said.endswith(b"end\n"):
@@ -146,9 +146,9 @@ def test_what_was_shown_is_not_shown_again(tmp_path: Path) -> None:
         ("abc cc", "c"),
         ("abc cabc", "abc"),
         ("abc xabc", "xabc"),
-        ("abc bd", "bd"),  # It was another b: the history goes on to the last that was shown.
+        ("abc bd", "bd"),  # Another b: the history ends with the last message that was shown.
         ("aab aab", ""),
-        ("abab abab", "ab"),  # It may have been said again: rather twice than not at all.
+        ("abab abab", "ab"),  # It may be new: show it twice rather than not at all.
         ("abc abx", "abx"),
         (" ab", "ab"),
     ],
@@ -166,7 +166,7 @@ def test_the_history_alone_is_hidden(again: str, news: str) -> None:
     notice = parse_message(b"* a line was refused")
     assert history.filter(notice) == [notice]
     assert shown(after) == news
-    # What is said from now on is shown, whatever it is.
+    # Every later message is shown.
     assert shown("c" + before) == "c" + before
 
 
@@ -187,7 +187,7 @@ def test_an_address_that_is_silent_does_not_hide_the_next(serve: Serve, tmp_path
     )
     port = server.address[1]
     with contextlib.ExitStack() as stack:
-        # Who connects where nobody accepts any more is not answered.
+        # With a full backlog, a connection is not answered.
         full = socket.socket(socket.AF_INET6)
         stack.enter_context(full).bind(("::1", port))
         full.listen(0)
@@ -306,7 +306,7 @@ def test_nobody_there_is_status_1(tmp_path: Path, serve: Serve) -> None:
 
 
 def test_the_original_server_is_understood(tmp_path: Path) -> None:
-    """papayaChat 1.0: no time before a line, and a NUL where its line feed was."""
+    """papayaChat 1.0 sends no times, and a NUL instead of some line feeds."""
     key = tmp_path / "key"
     key.write_text("ab" * 64)
     key.chmod(0o600)
@@ -337,7 +337,7 @@ def test_the_original_server_is_understood(tmp_path: Path) -> None:
 
 
 def test_the_original_client_is_served(serve: Serve) -> None:
-    """papayaChat 1.0 sends the key and each line as it is typed, and shows what comes as text."""
+    """papayaChat 1.0 sends the key and each line as it is typed."""
     server = serve()
     with socket.create_connection(server.address, timeout=20) as client:
         client.sendall(server.key)

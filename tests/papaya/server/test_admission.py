@@ -12,7 +12,7 @@ def test_early_drop_rises_to_all() -> None:
     admission = Admission((10, 30, 20), 1000, 0, chance=lambda: chance)
     for _ in range(10):
         assert not admission.add_connection("192.0.2.1")
-    assert admission.add_connection("192.0.2.1")  # 30 %, and the lot fell on it.
+    assert admission.add_connection("192.0.2.1")  # 30 percent, and chance() returned 0.
     chance = 0.31
     assert not admission.add_connection("192.0.2.1")
     chance = 0.99
@@ -28,7 +28,7 @@ def test_backoff_doubles_and_ends() -> None:
         assert not admission.add_connection("2001:db8::1")
         admission.remove_connection("2001:db8::1", wrong_key=True)
         now += wait - 0.1
-        # The whole /64 waits, and nobody else.
+        # The whole /64 is refused, and no other address.
         assert admission.add_connection("2001:db8::abcd") == "wrong key before"
         assert not admission.add_connection("2001:db8:0:1::1")
         admission.remove_connection("2001:db8:0:1::1", wrong_key=False)

@@ -35,7 +35,7 @@ def test_a_pid_file_that_was_removed_meanwhile_is_not_held(
 
     def late(descriptor: int, how: int) -> None:
         monkeypatch.undo()
-        path.unlink()  # The one that held it ends just now.
+        path.unlink()  # The process that held it ends at this moment.
         flock(descriptor, how)
 
     monkeypatch.setattr(fcntl, "flock", late)

@@ -77,7 +77,7 @@ def test_a_torn_line_that_cannot_be_cut_off_is_no_line(
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:30]))
     monkeypatch.setattr(os, "ftruncate", fails)
-    # What is said of each line is so still when the next has come.
+    # What append() returned must stay true after the next append().
     assert log.append([b"a", b"b"]) == (1, os.strerror(errno.ENOSPC))
     assert (scoreboard[LINES], scoreboard[COMMITTED]) == (1, 23)
     monkeypatch.undo()
