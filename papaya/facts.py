@@ -19,15 +19,25 @@ def read_facts(path: str) -> Report:
     return probes.Report.load(path)
 
 
-def measure_facts(ids: Iterable[str], repeat: int = 1) -> Report:
-    """Measure the facts ``ids`` on this host, ``repeat`` times each.  Raise CommandError.
+def measure_facts(ids: Iterable[str]) -> Report:
+    """Measure the facts ``ids`` on this host.  Raise CommandError.
 
     The lab may run in a fork, in half the time of a fresh interpreter, because the command has
     just started: it has no threads, handlers or descriptors that the lab would measure instead.
     """
     import probes
 
-    return probes.measure(only=ids, repeat=repeat, fresh=False)
+    return probes.measure(only=ids, fresh=False)
+
+
+def measure_facts_again(ids: Iterable[str], repeat: int) -> Report:
+    """Measure the facts ``ids``, ``repeat`` times each.  Raise CommandError.
+
+    The lab runs in a fresh interpreter, so that this process cannot be the cause of an answer.
+    """
+    import probes
+
+    return probes.measure(only=ids, repeat=repeat)
 
 
 def list_contradictions(wanted: Mapping[str, Answer], report: Report) -> list[str]:

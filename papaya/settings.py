@@ -336,7 +336,7 @@ def measure_for_settings(forced: Mapping[str, str]) -> Report:
         choose_settings(report, forced)
     except RuledOut as error:
         log_to_standard_error(f"{error}; measuring {_REPEAT} times more")
-        return facts.measure_facts(NEEDED, repeat=_REPEAT)
+        return facts.measure_facts_again(NEEDED, _REPEAT)
     return report
 
 
