@@ -5,13 +5,13 @@ import signal
 
 def main() -> int:
     """See `papaya.cli.main`."""
-    # Whoever interrupts while we are being loaded is not shown where that was.
-    told = signal.getsignal(signal.SIGINT)
-    if told is signal.default_int_handler:
+    # An interrupt during the imports must not print a traceback.
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from papaya import cli
 
-    signal.signal(signal.SIGINT, told)
+    signal.signal(signal.SIGINT, handler)
     return cli.main()
 
 

@@ -1,12 +1,11 @@
-"""What `papaya serve` is told: `papaya.toml`, and options over it.
+"""The configuration of `papaya serve`: `papaya.toml`, overridden by options.
 
     # papaya.toml
     listen = ["127.0.0.1:7722", "[::1]:7722"]
     key = "/etc/papaya/key"
     log = "/var/lib/papaya/papaya.log"
 
-Every entry is a field of `Config`; the option ``--auth-timeout`` is the entry
-``auth_timeout``.  An unknown entry, or a value of another type, is named.
+Every entry is a field of `Config`; the option ``--auth-timeout`` is the entry ``auth_timeout``.
 """
 
 from __future__ import annotations
@@ -27,50 +26,72 @@ DEFAULT_PORT = 7722
 
 @dataclass(frozen=True)
 class Config:
-    """The service as it is to run; each field's metadata says what it means and its bounds."""
+    """The configuration; each field's metadata has its help text and bounds."""
 
     listen: tuple[str, ...] = field(
         default=(f"127.0.0.1:{DEFAULT_PORT}",),
-        metadata={"help": "HOST:PORT, [HOST]:PORT, or :PORT for every address; port 0 picks one"},
+        metadata={
+            "help": "listen on HOST:PORT, [HOST]:PORT, or :PORT for every address; with port 0 "
+            f"the kernel picks a port (default: 127.0.0.1:{DEFAULT_PORT})"
+        },
     )
-    key: str = field(default="", metadata={"help": "file with the key (papaya key new FILE)"})
-    log: str = field(default="", metadata={"help": "file the chat is kept in"})
-    engine: str = field(default="fork", metadata={"help": "fork, pool or coroutines"})
+    key: str = field(
+        default="", metadata={"help": "file with the key (make one with papaya key new FILE)"}
+    )
+    log: str = field(default="", metadata={"help": "file that the chat is logged to"})
+    engine: str = field(
+        default="fork", metadata={"help": "fork, pool or coroutines (default: fork)"}
+    )
     report: str = field(
-        default="", metadata={"help": "take the facts from this report; measure nothing"}
+        default="", metadata={"help": "take the facts from this report instead of measuring them"}
     )
     durability: str = field(
         default="none",
         metadata={
-            "help": "none, or data: fdatasync before a line is delivered",
+            "help": "none, or data: call fdatasync() before a line is delivered (default: none)",
             "choices": ("none", "data"),
         },
     )
     history: int = field(
         default=7,
-        metadata={"help": "lines of the log a client gets on joining", "least": 0, "most": 10000},
+        metadata={
+            "help": "number of earlier lines sent to a client that joins (default: 7)",
+            "least": 0,
+            "most": 10000,
+        },
     )
     max_line: int = field(
-        default=4096, metadata={"help": "bytes a line may have", "least": 16, "most": 65536}
-    )
+        default=4096,
+        metadata={
+            "help": "longest line accepted, in bytes (default: 4096)", "least": 16, "most": 65536
+        },
+    )  # fmt: skip
     max_clients: int = field(
-        default=1000, metadata={"help": "clients at once", "least": 1, "most": 100000}
-    )
+        default=1000,
+        metadata={
+            "help": "limit of simultaneous clients (default: 1000)", "least": 1, "most": 100000
+        },
+    )  # fmt: skip
     max_unauthenticated: str = field(
         default="30:30:100",
         metadata={
-            "help": "START:RATE:FULL: from START connections without a key on, RATE percent of "
-            "new ones are dropped, all of them from FULL on (sshd's MaxStartups)"
+            "help": "with START connections without a key, drop RATE percent of new ones; with "
+            "FULL, drop all (like sshd's MaxStartups; default: 30:30:100)"
         },
     )
     auth_timeout: float = field(
         default=5.0,
-        metadata={"help": "seconds in which the whole key must come", "least": 0.1, "most": 600},
+        metadata={
+            "help": "time that a client has to send the key, in seconds (default: 5)",
+            "least": 0.1,
+            "most": 600,
+        },
     )
     backoff: float = field(
         default=1.0,
         metadata={
-            "help": "seconds an address waits after a wrong key, doubled with each; 0 for none",
+            "help": "seconds for which an address is refused after a wrong key, doubled with each "
+            "further one; 0 turns this off (default: 1)",
             "least": 0,
             "most": 3600,
         },
@@ -78,7 +99,7 @@ class Config:
     send_timeout: float = field(
         default=30.0,
         metadata={
-            "help": "seconds after which a client that takes nothing is dropped",
+            "help": "seconds after which a client that reads nothing is disconnected (default: 30)",
             "least": 0.1,
             "most": 86400,
         },
@@ -86,7 +107,7 @@ class Config:
     workers: int = field(
         default=0,
         metadata={
-            "help": "sender processes of the engine pool; 0: one a processor",
+            "help": "worker processes of the engine pool; 0: one per processor (default: 0)",
             "least": 0,
             "most": 1024,
         },
@@ -94,25 +115,29 @@ class Config:
     daemon: bool = field(
         default=False, metadata={"help": "leave the terminal and run in the background"}
     )
-    syslog: bool = field(default=False, metadata={"help": "log to syslog, not to standard error"})
-    pid_file: str = field(default="", metadata={"help": "file for the process id, locked"})
+    syslog: bool = field(
+        default=False, metadata={"help": "log to syslog instead of standard error"}
+    )
+    pid_file: str = field(
+        default="", metadata={"help": "write the process id to this file, and lock it"}
+    )
     status: str = field(
         default="", metadata={"help": "Unix socket for papaya status (default: LOG.status)"}
     )
-    user: str = field(default="", metadata={"help": "give up root and be this user"})
+    user: str = field(default="", metadata={"help": "drop root and run as this user"})
     set: Mapping[str, str] = field(
         default_factory=dict,
-        metadata={"help": "a setting that is not to be chosen from facts (papaya settings)"},
+        metadata={"help": "fix a setting instead of choosing it from facts (see papaya settings)"},
     )
 
     @property
     def status_path(self) -> str:
-        """Where the status socket is."""
+        """The path of the status socket."""
         return self.status or self.log + ".status"
 
     @property
     def early_drop(self) -> tuple[int, int, int]:
-        """``max_unauthenticated`` as three numbers."""
+        """The three numbers of ``max_unauthenticated``."""
         start, rate, full = map(int, self.max_unauthenticated.split(":"))
         return start, rate, full
 
@@ -122,9 +147,9 @@ _TYPES = typing.get_type_hints(Config)
 
 
 def load(path: str | None, options: Mapping[str, Any]) -> Config:
-    """The configuration of the file (None: no file) with ``options`` over it; they win.
+    """Return the configuration in the file (None: no file), overridden by ``options``.
 
-    Raises CommandError for a file that cannot be read, an unknown entry, or a bad value.
+    Raise CommandError for a file that cannot be read, an unknown entry, or a bad value.
     """
     document: dict[str, Any] = {}
     if path is not None:
@@ -134,10 +159,10 @@ def load(path: str | None, options: Mapping[str, Any]) -> Config:
         except OSError as error:
             raise CommandError(f"{path}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise CommandError(f"{path}: no TOML: {error}") from None
-    values = {name: _checked(f"{path}: {name}", name, v) for name, v in document.items()}
+            raise CommandError(f"{path}: not valid TOML: {error}") from None
+    values = {name: _check(f"{path}: {name}", name, v) for name, v in document.items()}
     for name, value in options.items():
-        values[name] = _checked(f"--{name.replace('_', '-')}", name, value)
+        values[name] = _check(f"--{name.replace('_', '-')}", name, value)
     config = Config(**values)
     for name in ("key", "log"):
         if not getattr(config, name):
@@ -147,16 +172,16 @@ def load(path: str | None, options: Mapping[str, Any]) -> Config:
     return config
 
 
-def _checked(where: str, name: str, value: Any) -> Any:
-    """``value`` as `Config` wants it, or CommandError."""
+def _check(where: str, name: str, value: Any) -> Any:
+    """Return ``value`` as `Config` needs it, or raise CommandError."""
     if name not in FIELDS:
-        raise CommandError(f"{where}: no such entry; there are {', '.join(FIELDS)}")
+        raise CommandError(f"{where}: unknown entry; the entries are {', '.join(FIELDS)}")
     kind = _TYPES[name]
     meta = FIELDS[name].metadata
     if name == "listen":
         addresses = [value] if isinstance(value, str) else value
         if not isinstance(addresses, list | tuple) or not addresses:
-            raise CommandError(f"{where}: not an address, nor a list of them")
+            raise CommandError(f"{where}: not an address or a list of addresses")
         for address in addresses:
             split_address(address if isinstance(address, str) else "")
         return tuple(addresses)
@@ -169,17 +194,17 @@ def _checked(where: str, name: str, value: Any) -> Any:
     if type(value) is not kind:
         raise CommandError(f"{where}: {value!r} is not {_WORDS[kind]}")
     if "choices" in meta and value not in meta["choices"]:
-        raise CommandError(f"{where}: {value!r} is none of {', '.join(meta['choices'])}")
+        raise CommandError(f"{where}: {value!r} is not one of {', '.join(meta['choices'])}")
     if "least" in meta and not meta["least"] <= value <= meta["most"]:
         raise CommandError(f"{where}: {value} is not between {meta['least']} and {meta['most']}")
     if name == "max_unauthenticated":
         _check_early_drop(where, value)
     if name in ("key", "log", "report", "pid_file", "status") and value:
-        return os.path.abspath(value)  # A daemon goes to / .
+        return os.path.abspath(value)  # A daemon changes to / .
     return value
 
 
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 
 
 def _check_early_drop(where: str, value: str) -> None:
@@ -194,7 +219,7 @@ def _check_early_drop(where: str, value: str) -> None:
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """``HOST:PORT`` as host and port; the host is empty for every address.  Raises CommandError."""
+    """Split ``HOST:PORT``; the host is empty for every address.  Raise CommandError."""
     host, colon, port = address.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -202,10 +227,10 @@ def split_address(address: str) -> tuple[str, int]:
     else:
         bad = ":" in host
     if bad or not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise CommandError(f"{address!r} is no address: HOST:PORT, [HOST]:PORT or :PORT")
+        raise CommandError(f"{address!r}: not an address; write HOST:PORT, [HOST]:PORT or :PORT")
     return host, int(port)
 
 
-def joined_address(host: str, port: int) -> str:
-    """``HOST:PORT``, an IPv6 host in brackets."""
+def join_address(host: str, port: int) -> str:
+    """Return ``HOST:PORT``, an IPv6 host in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,10 +1,9 @@
-"""The wire form, that of papayaChat 1.0: a key, then UTF-8 lines, ``name: text``.
+"""The wire format of papayaChat 1.0: a key, then UTF-8 lines, ``name: text``.
 
-The client sends the key's 128 characters, then lines.  The server sends the last
-lines of the log, then each new one, the sender's own too: seeing it is the
-acknowledgement that it is in the log.  A line of the log has the time before it,
-``2026-11-22T23:59:59Z name: text``.  What the server has to tell one client alone
-begins with ``* ``; it is not in the log.
+The client sends the key's 128 characters, then lines.  The server sends the last lines of
+the log, then each new line, also to its sender, to whom it acknowledges that the line is in
+the log.  In the log each line begins with its time, ``2026-11-22T23:59:59Z name: text``.  A
+notice, which the server sends to a single client, begins with ``* `` and is not in the log.
 """
 
 from __future__ import annotations
@@ -13,75 +12,78 @@ import re
 import time
 
 NOTICE = b"* "
-"""What a line begins with that the server says to one client alone."""
+"""The beginning of a notice."""
 
 _CONTROLS = bytes(set(range(0x20)) - {0x09} | {0x7F})
 _TIMED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (.*)", re.DOTALL | re.ASCII)
 _C1 = dict.fromkeys(range(128, 160))
 
 
-class Lines:
-    """Cuts what comes from one client into lines, none longer than ``most`` bytes.
+class LineSplitter:
+    """Split what one client sends into lines of at most ``most`` bytes.
 
-    The length is that of what was sent, its line feed not counted, and of what is kept of
-    it: a byte that is no UTF-8 is kept as three.
+    The limit is for the line as it was sent, without its line feed, and also for the line as
+    it is kept: a byte that is not UTF-8 is kept as three bytes.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.begun = b""
+        self.unfinished = b""
         self.skipping = False
 
     def feed(self, data: bytes) -> tuple[list[bytes], int]:
-        """The lines that ``data`` completes, cleaned, and how many were too long."""
+        """Return the lines that ``data`` completes, cleaned, and how many were too long."""
         *whole, rest = data.split(b"\n")
         refused = 0
         lines = []
         for line in whole:
-            if self.begun:
-                line, self.begun = self.begun + line, b""
+            if self.unfinished:
+                line, self.unfinished = self.unfinished + line, b""
             if self.skipping:
-                self.skipping = False  # It was counted when it had become too long.
+                self.skipping = False  # The line was counted when it became too long.
                 continue
-            cleaned = clean(line)
+            cleaned = clean_line(line)
             if max(len(line) - line.endswith(b"\r"), len(cleaned)) > self.most:
                 refused += 1
             elif cleaned:
                 lines.append(cleaned)
         if self.skipping or not rest:
             return lines, refused
-        self.begun += rest
-        if len(self.begun) > self.most + 1:  # One more: the carriage return of a CR LF.
-            self.begun, self.skipping = b"", True
+        self.unfinished += rest
+        if len(self.unfinished) > self.most + 1:  # One more for the carriage return of a CR LF.
+            self.unfinished, self.skipping = b"", True
             refused += 1
         return lines, refused
 
-    def end(self) -> list[bytes]:
-        """What was begun and will not be ended: the original's clients send no last line feed."""
-        line, self.begun = clean(self.begun), b""
+    def finish(self) -> list[bytes]:
+        """Return the unfinished last line: papayaChat 1.0's clients omit the last line feed."""
+        line, self.unfinished = clean_line(self.unfinished), b""
         return [line] if 0 < len(line) <= self.most and not self.skipping else []
 
 
-def clean(line: bytes) -> bytes:
-    """The line as it is kept: UTF-8, no control characters but the tab, no space at its end."""
+def clean_line(line: bytes) -> bytes:
+    """Return the line as UTF-8, without control characters except tabs, and right-stripped."""
     if line.isascii():
         return line.translate(None, _CONTROLS).rstrip()
     text = line.translate(None, _CONTROLS).decode("utf-8", "replace")
     return text.translate(_C1).rstrip().encode()
 
 
-def timed(lines: list[bytes], seconds: float) -> bytes:
-    """The lines as they stand in the log, with the time ``seconds`` after the epoch."""
+def stamp_lines(lines: list[bytes], seconds: float) -> bytes:
+    """Return the lines as they are in the log, with the time ``seconds`` after the epoch."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime(seconds)).encode()
     return b"".join([part for line in lines for part in (stamp, line, b"\n")])
 
 
-def untimed(line: str) -> tuple[str | None, str]:
-    """A line the server sent as its time, None where it has none (the original's), and the rest."""
+def split_time(line: str) -> tuple[str | None, str]:
+    """Split a line from the server into its time and the rest.
+
+    The time is None in lines from papayaChat 1.0's server.
+    """
     found = _TIMED.fullmatch(line)
     return (found[1], found[2]) if found else (None, line)
 
 
-def notice(text: str) -> bytes:
-    """A line for one client alone."""
+def format_notice(text: str) -> bytes:
+    """Return a notice with that text."""
     return NOTICE + text.encode() + b"\n"

@@ -1,8 +1,8 @@
-"""Does the chat work on this machine?  The essential scenario, with the standard library alone.
+"""Check that the chat works on this machine, with the standard library only.
 
-A server with each engine on a port of its own, over IPv4 and, where there is one, IPv6:
-many clients at once, a wrong key, a client that stops reading, and an end with SIGTERM
-that leaves every line in the log.
+Start a server with each engine, over IPv4 and IPv6 if the machine has it, and try many
+clients at once, a wrong key, a client that stops reading, and SIGTERM, after which every line
+must be in the log.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from . import engines, key
 from .load.chat import Load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 CLIENTS, MESSAGES = 8, 25
 _LONGEST_LOG = 90
@@ -27,9 +30,9 @@ _LONGEST_LOG = 90
 
 
 class Server:
-    """A ``papaya serve`` of our own, in a folder of its own.
+    """Start ``papaya serve`` in ``folder``, with its key and log there.
 
-    Clients may come at once, or with ``wait=False`` from `started` on.
+    With ``wait=False``, clients can connect only after `wait_until_listening`.
     """
 
     def __init__(
@@ -39,7 +42,7 @@ class Server:
         self.key_path = os.path.join(folder, "key")
         self.log_path = os.path.join(folder, "chat.log")
         if not os.path.exists(self.key_path):
-            key.new(self.key_path)
+            key.create(self.key_path)
         self.key = key.load(self.key_path)
         self.errors_path = os.path.join(folder, "errors")
         listening = [] if "--listen" in options else ["--listen", "127.0.0.1:0"]
@@ -62,38 +65,38 @@ class Server:
         self.addresses: list[tuple[str, int]] = []
         self.wanted = max(1, sum(option == "--listen" for option in options))
         if wait:
-            self.started()
+            self.wait_until_listening()
 
-    def started(self) -> None:
-        """Wait until it listens.  Raises RuntimeError where it does not."""
+    def wait_until_listening(self) -> None:
+        """Wait until the server listens.  Raise RuntimeError if it ends instead."""
         assert self.process.stdout
         while len(self.addresses) < self.wanted:
             line = self.process.stdout.readline()
             if not line:
                 self.process.wait()
-                said = self.errors().strip().rpartition("\n")[2]
-                raise RuntimeError(f"the server did not start: {said}")
+                error = self.read_errors().strip().rpartition("\n")[2]
+                raise RuntimeError(f"the server did not start: {error}")
             found = re.fullmatch(r"listening on \[?(.*?)\]?:(\d+)\n", line)
             assert found, line
             self.addresses.append((found[1], int(found[2])))
 
     @property
     def address(self) -> tuple[str, int]:
-        """The first it listens on."""
+        """The first address that it listens on."""
         return self.addresses[0]
 
-    def errors(self) -> str:
-        """What it said on standard error."""
+    def read_errors(self) -> str:
+        """Return what the server has written to standard error."""
         with open(self.errors_path, encoding="utf-8", errors="replace") as file:
             return file.read()
 
-    def log(self) -> bytes:
-        """The chat's log as it is."""
+    def read_log(self) -> bytes:
+        """Return the content of the chat's log."""
         with open(self.log_path, "rb") as file:
             return file.read()
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
-        """End it; its exit status."""
+        """End the server with a signal, and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signum)
         status = self.process.wait(timeout=30)
@@ -103,13 +106,13 @@ class Server:
 
 
 @contextmanager
-def served(*options: str, wait: bool = True) -> Iterator[Server]:
-    """A server for the time being."""
+def run_server(*options: str, wait: bool = True) -> Iterator[Server]:
+    """Run a server in a temporary folder for the duration of a ``with`` block."""
     with tempfile.TemporaryDirectory() as folder:
         server = Server(folder, *options, wait=False)
         try:
             if wait:
-                server.started()
+                server.wait_until_listening()
             yield server
         finally:
             server.stop(signal.SIGKILL)
@@ -119,115 +122,118 @@ Checks = dict[str, bool | str]
 Results = dict[str, Checks]
 
 
-def run(
-    names: list[str], *options: str, tell: Callable[[str], None] = lambda name: None
+def run_checks(
+    names: list[str], *options: str, show_progress: Callable[[str], None] = lambda _: None
 ) -> Results:
-    """Every check, by engine; each is true, or says what went wrong.
+    """Run every check with each engine; return True or what went wrong, by engine and check.
 
-    The servers are started with these options.  One server and one crowd for all checks of
-    an engine, and the servers all at once: on an emulated machine starting them takes longer
-    than what is asked.  ``tell`` is called with each engine before its checks.
+    ``options`` are for the servers.  All checks of an engine share one server and its clients,
+    and all servers start at once, because on an emulated machine the start takes longer than
+    the checks.  ``show_progress`` is called with each engine before its checks.
     """
-    # The one wrong key is ours, and is not held against us.
-    options = (*options, "--backoff", "0", *_both_families())
+    # Without back-off, because the checks themselves send a wrong key.
+    options = (*options, "--backoff", "0", *_choose_addresses())
     with ExitStack() as stack:
         servers = [
-            stack.enter_context(served("--engine", name, *options, wait=False)) for name in names
+            stack.enter_context(run_server("--engine", name, *options, wait=False))
+            for name in names
         ]
         results = {}
         for name, server in zip(names, servers, strict=True):
-            tell(name)
-            results[name] = _checked(server)
+            show_progress(name)
+            results[name] = _check_server(server)
         return results
 
 
-def _checked(server: Server) -> Checks:
+def _check_server(server: Server) -> Checks:
     try:
-        server.started()
+        server.wait_until_listening()
         with Load(server.address, server.key) as load:
-            return {check: _told(ask, server, load) for check, ask in _CHECKS.items()}
+            return {name: _run_check(check, server, load) for name, check in _CHECKS.items()}
     except (OSError, RuntimeError) as error:
         return {"a server starts": str(error)}
 
 
-def passed(results: Results) -> bool:
-    """Whether all of them are true."""
+def has_passed(results: Results) -> bool:
+    """Return whether all checks have passed."""
     return all(outcome is True for checks in results.values() for outcome in checks.values())
 
 
-def _told(ask: Callable[[Server, Load], None], server: Server, load: Load) -> bool | str:
+def _run_check(check: Callable[[Server, Load], None], server: Server, load: Load) -> bool | str:
     try:
-        ask(server, load)
+        check(server, load)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return True
 
 
-def _check(condition: object, what: object) -> None:
+def _require(condition: object, problem: object) -> None:
     if not condition:
-        raise AssertionError(what)
+        raise AssertionError(problem)
 
 
-def _both_families() -> list[str]:
+def _choose_addresses() -> list[str]:
+    """Return options to listen on both families if this machine has IPv6."""
     try:
-        with socket.socket(socket.AF_INET6) as asked:
-            asked.bind(("::1", 0))
+        with socket.socket(socket.AF_INET6) as tried:
+            tried.bind(("::1", 0))
     except OSError:
         return ["--listen", "127.0.0.1:0"]
     return ["--listen", "127.0.0.1:0", "--listen", "[::1]:0"]
 
 
-def _everybody_gets_everything(server: Server, load: Load) -> None:
+def _check_delivery(server: Server, load: Load) -> None:
     for load.address in server.addresses:
         load.join(CLIENTS // len(server.addresses))
     result = load.exchange(MESSAGES)
-    _check(result.perfect and result.clients == CLIENTS, result)
+    _require(result.perfect and result.clients == CLIENTS, result)
 
 
-def _who_does_not_read_delays_nobody(server: Server, load: Load) -> None:
+def _check_slow_reader(server: Server, load: Load) -> None:
     [deaf] = load.join(1)
     deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     load.stop_reading(deaf)
     result = load.exchange(4 * MESSAGES, size=4000)
     load.leave(deaf)
-    _check(result.perfect, result)
+    _require(result.perfect, result)
 
 
-def _a_wrong_key_is_refused(server: Server, load: Load) -> None:
+def _check_wrong_key(server: Server, load: Load) -> None:
     with socket.create_connection(server.address, timeout=10) as stranger:
         stranger.sendall(b"0" * key.LENGTH + b"stranger: let me in\n")
-        _check(stranger.recv(100) == b"", "it was let in")
+        _require(stranger.recv(100) == b"", "a client with a wrong key was let in")
         port = stranger.getsockname()[1]
     until = time.monotonic() + 10
-    while not (said := re.search(rf"refused .* port {port}: (.*)", server.errors())):
-        _check(time.monotonic() < until, "not a word of it")
+    while not (line := re.search(rf"refused .* port {port}: (.*)", server.read_errors())):
+        _require(time.monotonic() < until, "the refusal was not logged")
         time.sleep(0.01)
-    _check(said[1] == "wrong key", said[0])
-    _check(b"stranger" not in server.log(), "its line is in the log")
+    _require(line[1] == "wrong key", line[0])
+    _require(b"stranger" not in server.read_log(), "the refused client's line is in the log")
 
 
-def _an_end_leaves_every_line(server: Server, load: Load) -> None:
-    before = server.log().count(b"\n")
+def _check_end(server: Server, load: Load) -> None:
+    before = server.read_log().count(b"\n")
     result = load.exchange(MESSAGES)
-    _check(result.perfect and result.sent, result)
+    _require(result.perfect and result.sent, result)
     started = time.monotonic()
-    _check(server.stop() == 0, server.errors())
-    _check(time.monotonic() - started < 2, "it took more than 2 s")
-    log = server.log()
-    _check(log.count(b"\n") == before + result.sent, log[-200:])
-    _check(log.endswith(b"\n"), log[-200:])
+    _require(server.stop() == 0, server.read_errors())
+    _require(time.monotonic() - started < 2, "the end took more than 2 s")
+    log = server.read_log()
+    _require(log.count(b"\n") == before + result.sent, log[-200:])
+    _require(log.endswith(b"\n"), log[-200:])
 
 
 _CHECKS = {
-    "everybody gets everything": _everybody_gets_everything,
-    "who does not read delays nobody": _who_does_not_read_delays_nobody,
-    "a wrong key is refused": _a_wrong_key_is_refused,
-    "an end leaves every line in the log": _an_end_leaves_every_line,
+    "everybody gets everything": _check_delivery,
+    "who does not read delays nobody": _check_slow_reader,
+    "a wrong key is refused": _check_wrong_key,
+    "an end leaves every line in the log": _check_end,
 }
+"""By their names in the JSON output, which stay as they are."""
 
 
-def chosen(engine: str | None) -> list[str]:
-    """The engines to check: the one, or all."""
+def select_engines(engine: str | None) -> list[str]:
+    """Return the engines to check: the given one, or all."""
     if engine is None:
         return engines.list_engines()
     engines.load_engine(engine)

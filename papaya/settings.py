@@ -1,35 +1,37 @@
 """Every choice that depends on the platform, made from measured facts, each with its reason.
 
-    settings = Settings.from_report(probes.measure(only=NEEDED))
+    settings = choose_settings(measure_facts(NEEDED))
     settings["lock"]            # 'flock'
-    settings.choices["lock"]    # the same with the facts and the sentence why
+    settings.choices["lock"]    # the same with its facts and its reason
 
-A setting is a row of `SETTINGS`: its options, best first, each with the facts it
-rests on.  An option is ruled out by a fact that answers otherwise; one that rests
-on a fact nobody could measure comes after those that are known to hold.
+A setting is an entry of `SETTINGS`: its options, best first, each with the facts that it
+depends on.  A fact with another answer rules an option out.  An option that depends on an
+unmeasured fact comes after the options whose facts are all measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from probes.errors import CommandError
 
-if TYPE_CHECKING:
-    from probes import Report
+from . import facts
+from .server.event_log import log_to_standard_error
 
-Answer = bool | int | str | None
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from probes import Report
 
 
 @dataclass(frozen=True)
 class Option:
-    """One way to do it, why, and the answers it rests on, by fact id."""
+    """One way to do it, the reason, and the answers that it depends on, by fact id."""
 
     value: str
     because: str
-    rests_on: Mapping[str, Answer]
+    depends_on: Mapping[str, facts.Answer]
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,13 @@ class Setting:
     name: str
     question: str
     options: tuple[Option, ...]
-    told_by: tuple[str, ...] = ()
-    """Facts that say why it is set explicitly, and rule nothing out."""
+    explained_by: tuple[str, ...] = ()
+    """Facts that show why it is set explicitly; they rule nothing out."""
 
     @property
     def facts(self) -> set[str]:
-        """All that bear on it, by id."""
-        return {*self.told_by, *(id for option in self.options for id in option.rests_on)}
+        """The ids of all its facts."""
+        return {*self.explained_by, *(id for option in self.options for id in option.depends_on)}
 
 
 SETTINGS = (
@@ -55,8 +57,8 @@ SETTINGS = (
         (
             Option(
                 "a socket a family",
-                "0.0.0.0 and [::] bind beside each other with IPV6_V6ONLY=1, "
-                "and every address reads as it is",
+                "0.0.0.0 and [::] can both be bound with IPV6_V6ONLY=1, "
+                "and no address is IPv4-mapped",
                 {"sockets.bind_v4_first_v6only": "ok"},
             ),
             Option(
@@ -66,36 +68,36 @@ SETTINGS = (
             ),
             Option(
                 "IPv4 alone",
-                "there is no IPv6 on this machine",
+                "this machine has no IPv6",
                 {"sockets.ipv6_loopback": False},
             ),
         ),
-        told_by=("sockets.v6only_default", "sockets.v4mapped_default"),
+        explained_by=("sockets.v6only_default", "sockets.v4mapped_default"),
     ),
     Setting(
         "v6only",
-        "What is IPV6_V6ONLY set to before bind?",
+        "Is IPV6_V6ONLY set before bind()?",
         (
             Option(
                 "always set",
-                "its default differs between platforms and may not change after bind",
+                "its default differs between platforms, and some refuse to change it after bind()",
                 {},
             ),
         ),
-        told_by=("sockets.v6only_default", "sockets.v6only_after_bind"),
+        explained_by=("sockets.v6only_default", "sockets.v6only_after_bind"),
     ),
     Setting(
         "accepted",
-        "Where do the options of an accepted socket come from?",
+        "Does an accepted socket inherit its options?",
         (
             Option(
                 "set on each",
-                "blocking mode, close-on-exec, TCP_NODELAY and SO_KEEPALIVE are handed on by "
-                "some listeners and not by others",
+                "on some platforms an accepted socket inherits blocking mode, close-on-exec, "
+                "TCP_NODELAY and SO_KEEPALIVE from the listener, on others not",
                 {},
             ),
         ),
-        told_by=(
+        explained_by=(
             "accepting.inherits_nonblock",
             "accepting.inherits_cloexec",
             "accepting.inherits_nodelay",
@@ -108,13 +110,12 @@ SETTINGS = (
         (
             Option(
                 "signal.signal",
-                "Python installs it by sigaction() with flags of its own: it stays installed, and "
-                "a read it interrupts is asked again by Python, whatever the C library's signal() "
-                "does",
+                "Python calls sigaction() with explicit flags: the handler stays installed, and "
+                "Python restarts an interrupted read, whatever the C library's signal() does",
                 {"signals.python_signal_stays": True},
             ),
         ),
-        told_by=("signals.libc_signal_flags", "signals.python_signal_flags"),
+        explained_by=("signals.libc_signal_flags", "signals.python_signal_flags"),
     ),
     Setting(
         "wait",
@@ -122,13 +123,14 @@ SETTINGS = (
         (
             Option(
                 "sigwait",
-                "the signal stays blocked, and sigwait() takes one that came before the wait: "
-                "none is lost",
+                "the signal stays blocked, and sigwait() returns one that arrived before the wait, "
+                "so none is lost",
                 {"signals.sigwait_takes_earlier": True},
             ),
             Option(
                 "sigtimedwait",
-                "the signal stays blocked, and sigtimedwait() takes one that came before the wait",
+                "the signal stays blocked, and sigtimedwait() returns one that arrived before the "
+                "wait",
                 {
                     "signals.python_has_sigtimedwait": True,
                     "signals.sigtimedwait_takes_pending": True,
@@ -136,19 +138,19 @@ SETTINGS = (
             ),
             Option(
                 "wakeup descriptor",
-                "a handler writes a byte into a pipe that is polled",
+                "a handler writes a byte to a pipe, which the process polls",
                 {"signals.python_wakeup_fd": True},
             ),
         ),
-        told_by=("signals.pending_coalesce",),
+        explained_by=("signals.pending_coalesce",),
     ),
     Setting(
         "multicast",
-        "How is a new line told to every sender?",
+        "How are all senders told of a new line?",
         (
             Option(
                 "killpg",
-                "one call reaches every member of the senders' group and nobody else",
+                "one call reaches every member of the senders' group and no other process",
                 {"groups.killpg_reaches_all": True, "groups.killpg_spares_foreign": True},
             ),
             Option("one by one", "kill() to each sender reaches it", {}),
@@ -156,7 +158,7 @@ SETTINGS = (
     ),
     Setting(
         "lock",
-        "Which lock keeps two writers of the log apart?",
+        "Which lock excludes a second writer of the log?",
         (
             Option(
                 "flock",
@@ -178,44 +180,46 @@ SETTINGS = (
     ),
     Setting(
         "log",
-        "How does a process come by the log?",
+        "How does a process get a descriptor of the log?",
         (
             Option(
                 "opened anew in each process",
-                "a descriptor kept over fork() shares its lock and its offset with the parent",
+                "a descriptor kept over fork() would share its lock and its offset with the parent",
                 {"files.offset_shared_by_new_open": False},
             ),
         ),
-        told_by=("locks.flock_shared_by_fork", "files.offset_shared_after_fork"),
+        explained_by=("locks.flock_shared_by_fork", "files.offset_shared_after_fork"),
     ),
     Setting(
         "send",
-        "How do bytes go from the log to a client?",
+        "How are bytes copied from the log to a client?",
         (
             Option(
                 "sendfile",
-                "one call moves them, from an explicit offset",
+                "one call copies them, from an explicit offset",
                 {
                     "files.python_has_sendfile": True,
                     "files.sendfile_to_socket": True,
                     "files.sendfile_keeps_offset": True,
                 },
             ),
-            Option("pread and send", "every Unix has both, with an explicit offset", {}),
+            Option(
+                "pread and send", "every Unix has both, and pread() takes an explicit offset", {}
+            ),
         ),
     ),
     Setting(
         "reap",
-        "How are ended children reaped?",
+        "How are dead children reaped?",
         (
             Option(
                 "waitpid on SIGCHLD",
-                "their exit status is needed, and as one SIGCHLD may stand for several, waitpid() "
-                "is asked until none is left",
+                "papaya needs their exit status; as one SIGCHLD may stand for several children, "
+                "waitpid() is called until none is left",
                 {"signals.sigchld_default_leaves_zombies": True},
             ),
         ),
-        told_by=("signals.sigchld_coalesces", "signals.sigchld_ignored_reaps"),
+        explained_by=("signals.sigchld_coalesces", "signals.sigchld_ignored_reaps"),
     ),
     Setting(
         "orphans",
@@ -223,60 +227,60 @@ SETTINGS = (
         (
             Option(
                 "prctl",
-                "prctl(PR_SET_PDEATHSIG) sends it a signal; set anew after each fork",
+                "prctl(PR_SET_PDEATHSIG) requests a signal; requested again after each fork",
                 {"processes.parent_death_signal": "prctl"},
             ),
             Option(
                 "procctl",
-                "procctl(PROC_PDEATHSIG_CTL) sends it a signal; set anew after each fork",
+                "procctl(PROC_PDEATHSIG_CTL) requests a signal; requested again after each fork",
                 {"processes.parent_death_signal": "procctl"},
             ),
             Option(
                 "pipe",
-                "a pipe whose other end only the parent holds reads its end",
+                "a pipe reads as closed when its only writer, the parent, has died",
                 {"processes.parent_death_pipe": True},
             ),
         ),
-        told_by=("processes.parent_death_signal_survives_fork",),
+        explained_by=("processes.parent_death_signal_survives_fork",),
     ),
     Setting(
         "sigpipe",
-        "How is SIGPIPE kept away?",
+        "What happens to SIGPIPE?",
         (
             Option(
                 "ignored",
-                "with SIGPIPE ignored a send to a client that left fails with EPIPE, "
-                "by sendfile() too",
+                "with SIGPIPE ignored, send() and sendfile() to a client that left fail with EPIPE",
                 {"signals.sigpipe_ignored_gives": "EPIPE"},
             ),
         ),
-        told_by=("signals.python_sigpipe_ignored", "accepting.msg_nosignal"),
+        explained_by=("signals.python_sigpipe_ignored", "accepting.msg_nosignal"),
     ),
     Setting(
         "daemon",
-        "How does it leave its terminal for good?",
+        "How does the daemon leave its terminal?",
         (
             Option(
                 "double fork",
-                "after the second fork it leads no session, so no open() gives it a terminal",
+                "after the second fork it is not a session leader, so no open() gives it a "
+                "terminal",
                 {"groups.double_fork_is_session_leader": False},
             ),
             Option("setsid", "setsid() leaves the terminal", {}),
         ),
-        told_by=("groups.double_fork_regains_terminal",),
+        explained_by=("groups.double_fork_regains_terminal",),
     ),
     Setting(
         "privileges",
-        "How is root given up for good?",
+        "How is root dropped permanently?",
         (
             Option(
                 "setresuid",
-                "real, effective and saved id change together and do not come back",
+                "real, effective and saved id change together and cannot be regained",
                 {"processes.setresuid_drops_for_good": True},
             ),
             Option("setuid", "setuid() by root changes all three ids", {}),
         ),
-        told_by=("processes.no_new_privs",),
+        explained_by=("processes.no_new_privs",),
     ),
 )
 """All settings, in the order in which they are shown."""
@@ -284,12 +288,14 @@ SETTINGS = (
 NAMES = tuple(setting.name for setting in SETTINGS)
 
 NEEDED = tuple(sorted({id for setting in SETTINGS for id in setting.facts}))
-"""The ids of the facts that settings are made of."""
+"""The ids of all facts that settings depend on."""
+
+_REPEAT = 3
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen for one setting, why, and the facts it came from with their answers."""
+    """The value chosen for a setting, the reason, and the facts it depends on with answers."""
 
     name: str
     question: str
@@ -299,7 +305,7 @@ class Choice:
 
 
 class RuledOut(CommandError):
-    """The facts leave a setting no option."""
+    """The facts rule out every option of a setting."""
 
 
 class Settings:
@@ -311,65 +317,66 @@ class Settings:
     def __getitem__(self, name: str) -> str:
         return self.choices[name].value
 
-    @classmethod
-    def from_report(cls, report: Report, forced: Mapping[str, str] | None = None) -> Settings:
-        """Choose from the facts of ``report``; ``forced`` gives values by name (``--set``).
 
-        Raises RuledOut where the facts rule out every option, or the one that is forced,
-        CommandError for a name or a value there is not.
-        """
-        forced = forced or {}
-        for name in forced:
-            if name not in NAMES:
-                raise CommandError(f"no setting {name!r}: there are {', '.join(NAMES)}")
-        return cls({s.name: _choose(s, report, forced.get(s.name)) for s in SETTINGS})
+def load_settings(path: str, forced: Mapping[str, str]) -> Settings:
+    """Choose from the report in the file ``path``, or from facts measured now if it is empty."""
+    if path:
+        return choose_settings(facts.read_facts(path), forced)
+    return choose_settings(measure_for_settings(forced), forced)
 
 
-def _choose(setting: Setting, report: Report, forced: str | None) -> Choice:
+def measure_for_settings(forced: Mapping[str, str]) -> Report:
+    """Measure the facts that settings need, and again if they rule out a setting.
+
+    A refusal to serve costs the user much, and a second measurement little.  If the answers of
+    several runs differ, the fact is `unstable`, which rules nothing out.
+    """
+    report = facts.measure_facts(NEEDED)
+    try:
+        choose_settings(report, forced)
+    except RuledOut as error:
+        log_to_standard_error(f"{error}; measuring {_REPEAT} times more")
+        return facts.measure_facts_again(NEEDED, _REPEAT)
+    return report
+
+
+def choose_settings(report: Report, forced: Mapping[str, str] | None = None) -> Settings:
+    """Choose from the facts of ``report``; ``forced`` gives values by name (``--set``).
+
+    Raise RuledOut if the facts rule out every option or the forced one, CommandError for an
+    unknown name or value.
+    """
+    forced = forced or {}
+    for name in forced:
+        if name not in NAMES:
+            raise CommandError(f"unknown setting {name!r}; the settings are {', '.join(NAMES)}")
+    return Settings({s.name: choose(s, report, forced.get(s.name)) for s in SETTINGS})
+
+
+def choose(setting: Setting, report: Report, forced: str | None = None) -> Choice:
+    """Choose the best option of one setting; see `choose_settings`."""
     options = setting.options
     if forced is not None:
         options = tuple(option for option in options if option.value == forced)
         if not options:
             values = ", ".join(repr(option.value) for option in setting.options)
-            raise CommandError(f"setting {setting.name}: no {forced!r}; it may be {values}")
-    possible = [option for option in options if not _against(option, report)]
+            raise CommandError(
+                f"setting {setting.name}: unknown value {forced!r}; choose one of {values}"
+            )
+    possible = [o for o in options if not facts.list_contradictions(o.depends_on, report)]
     if not possible:
-        why = "; ".join(f"{o.value}: {', '.join(_against(o, report))}" for o in options)
-        raise RuledOut(f"setting {setting.name}: the facts rule out all there is: {why}", 3)
-    known = [option for option in possible if not _unknown(option, report)]
+        why = "; ".join(
+            f"{o.value}: {', '.join(facts.list_contradictions(o.depends_on, report))}"
+            for o in options
+        )
+        raise RuledOut(f"setting {setting.name}: the facts rule out every option: {why}", 3)
+    known = [o for o in possible if not facts.list_unmeasured(o.depends_on, report)]
     option = (known or possible)[0]
     because = option.because
-    unknown = _unknown(option, report)
-    if unknown:
-        because += f" (not measured here: {', '.join(unknown)})"
+    unmeasured = facts.list_unmeasured(option.depends_on, report)
+    if unmeasured:
+        because += f" (not measured here: {', '.join(unmeasured)})"
     if forced is not None:
-        because += " (asked for)"
-    ids = dict.fromkeys((*option.rests_on, *setting.told_by))
-    facts = {id: answer for id in ids if (answer := _answer(report, id)) is not None}
-    return Choice(setting.name, setting.question, option.value, because, facts)
-
-
-def _answer(report: Report, id: str) -> str | None:
-    fact = report.get(id)
-    return fact.answer if fact else None
-
-
-def _against(option: Option, report: Report) -> list[str]:
-    """The facts that rule the option out, each with its answer."""
-    found = []
-    for id, wanted in option.rests_on.items():
-        fact = report.get(id)
-        lacking = fact is not None and fact.status == "unsupported"
-        if fact and (lacking or (fact.measured and fact.value != wanted)):
-            found.append(f"{id} is {fact.answer}")
-    return found
-
-
-def _unknown(option: Option, report: Report) -> list[str]:
-    """The facts it rests on of which the report does not know the answer."""
-    unmeasured = []
-    for id in option.rests_on:
-        fact = report.get(id)
-        if fact is None or not fact.measured:
-            unmeasured.append(id)
-    return unmeasured
+        because += " (set by the user)"
+    answers = facts.list_answers((*option.depends_on, *setting.explained_by), report)
+    return Choice(setting.name, setting.question, option.value, because, answers)

@@ -85,8 +85,6 @@ def explain_refusals() -> Iterator[None]:
         refused = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EAGAIN)
         if error.filename or error.errno not in refused:
             raise
-        if error.errno == errno.EAGAIN:
-            reason = refusals.PROCESSES
-        else:
-            reason = str(refusals.explain(error))
+        too_many = error.errno == errno.EAGAIN
+        reason = refusals.PROCESSES if too_many else str(refusals.explain(error))
         raise CommandError(f"the lab cannot run here: {reason}", 3) from None

@@ -1,1 +1,1 @@
-"""The client: `plain` for pipes and scripts, `screen` for people."""
+"""The client: `plain` for pipes and scripts, `screen` for a terminal."""

@@ -1,4 +1,4 @@
-"""Who one is, how the server is reached, and what it says."""
+"""The user's account, the connection to the server, and the messages from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import socket
 import time
 import tomllib
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,7 +18,7 @@ from probes.errors import CommandError
 
 from .. import key as keys
 from ..config import DEFAULT_PORT, split_address
-from ..protocol import clean, untimed
+from ..protocol import clean_line, split_time
 
 ENTRIES = ("server", "key", "name")
 CONFIG = "~/.config/papaya/client.toml"
@@ -27,42 +26,44 @@ CONFIG = "~/.config/papaya/client.toml"
 
 @dataclass(frozen=True)
 class Account:
-    """Where to connect, with which key, under which name."""
+    """The server, the key and the user's name."""
 
     host: str
     port: int
     key: bytes
     name: str
 
-    def line(self, text: str) -> bytes:
-        """What is sent to say ``text``; empty where nothing would be left of it."""
-        cleaned = clean(text.encode("utf-8", "replace"))
-        return clean(f"{self.name}: ".encode()) + b" " + cleaned + b"\n" if cleaned else b""
+    def format_line(self, text: str) -> bytes:
+        """Return the line to send for ``text``, empty if ``text`` has no printable character."""
+        cleaned = clean_line(text.encode("utf-8", "replace"))
+        return clean_line(f"{self.name}: ".encode()) + b" " + cleaned + b"\n" if cleaned else b""
 
 
-def account(given: Mapping[str, str | None]) -> Account:
-    """The account from what is given, else the environment, else ``client.toml``.
+def load_account(server: str | None, key: str | None, name: str | None) -> Account:
+    """Return the account.  What is None comes from the environment, or from ``client.toml``.
 
-    ``PAPAYA_SERVER``, ``PAPAYA_KEY`` (the key's file) and ``PAPAYA_NAME``.  Raises CommandError.
+    The variables are ``PAPAYA_SERVER``, ``PAPAYA_KEY`` (the key's file) and ``PAPAYA_NAME``.
+    Raise CommandError.
     """
+    given = {"server": server, "key": key, "name": name}
     path = os.path.expanduser(CONFIG)
-    entries = _entries(path)
+    entries = _load_entries(path)
     found = {
         name: given.get(name) or os.environ.get(f"PAPAYA_{name.upper()}") or entries.get(name)
         for name in ENTRIES
     }
-    for name, option in (("server", "HOST[:PORT]"), ("key", "--key FILE")):
-        if not found[name]:
-            raise CommandError(f'no {name}: give {option}, or {name} = "…" in {CONFIG}')
+    for entry, option in (("server", "HOST[:PORT]"), ("key", "--key FILE")):
+        if not found[entry]:
+            raise CommandError(f'no {entry}; give {option}, or write {entry} = "…" in {CONFIG}')
     host, port = split_server(str(found["server"]))
     name = str(found["name"] or os.environ.get("LOGNAME") or os.environ.get("USER") or "anonymous")
-    name = clean(name.encode("utf-8", "replace")).decode().replace(":", "").strip()
+    name = clean_line(name.encode("utf-8", "replace")).decode().replace(":", "").strip()
     if not name:
-        raise CommandError("an empty name: give another --name")
+        raise CommandError("--name: empty; choose another name")
     return Account(host, port, keys.load(os.path.expanduser(str(found["key"]))), name)
 
 
-def _entries(path: str) -> dict[str, Any]:
+def _load_entries(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             entries = tomllib.load(file)
@@ -71,15 +72,17 @@ def _entries(path: str) -> dict[str, Any]:
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path}: no TOML: {error}") from None
+        raise CommandError(f"{path}: not valid TOML: {error}") from None
     for name, value in entries.items():
         if name not in ENTRIES or not isinstance(value, str):
-            raise CommandError(f"{path}: {name}: there are {', '.join(ENTRIES)}, each a text")
+            raise CommandError(
+                f"{path}: {name}: not an entry; the entries are {', '.join(ENTRIES)}, each a string"
+            )
     return entries
 
 
 def split_server(server: str) -> tuple[str, int]:
-    """``HOST``, ``HOST:PORT``, ``[ADDRESS]:PORT`` or an IPv6 address alone."""
+    """Split ``HOST``, ``HOST:PORT``, ``[ADDRESS]:PORT`` or a bare IPv6 address."""
     if server.count(":") > 1 and not server.startswith("["):
         return server, DEFAULT_PORT
     if server.startswith("[") and server.endswith("]"):
@@ -90,109 +93,112 @@ def split_server(server: str) -> tuple[str, int]:
     return host or "localhost", port
 
 
-EACH_SECONDS = 5.0
-"""How long one address may take to answer: the next may be there at once."""
+ADDRESS_TIMEOUT = 5.0
+"""Seconds that one address may take to answer before the next one is tried."""
 
 
-def connect(who: Account, each: float = EACH_SECONDS) -> tuple[socket.socket, float]:
-    """A connection that has sent the key, and how long its address took to answer.
+def connect(account: Account, timeout: float = ADDRESS_TIMEOUT) -> tuple[socket.socket, float]:
+    """Connect and send the key; return the socket, and the seconds its address took to answer.
 
-    Each address of the host is tried in turn.  Raises OSError of the last.
+    Try each address of the host in turn, and raise the OSError of the last.
     """
-    refused = OSError(f"{who.host}: no address")
+    refusal = OSError(f"{account.host}: no address")
     for family, kind, protocol, _, address in socket.getaddrinfo(
-        who.host, who.port, type=socket.SOCK_STREAM
+        account.host, account.port, type=socket.SOCK_STREAM
     ):
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             connected = socket.socket(family, kind, protocol)
-        except OSError as error:  # There is no such family here.
-            refused = error
+        except OSError as error:  # This machine does not support the family.
+            refusal = error
             continue
         try:
-            connected.settimeout(each)
+            connected.settimeout(timeout)
             connected.connect(address)
-            answered = time.monotonic() - began
+            latency = time.monotonic() - started
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            connected.sendall(who.key)
-            return connected, answered
+            connected.sendall(account.key)
+            return connected, latency
         except OSError as error:
             connected.close()
-            refused = error
-    raise refused
+            refusal = error
+    raise refusal
 
 
 @dataclass(frozen=True)
 class Message:
-    """A line the server sent, fit to be shown."""
+    """A line from the server, safe to print to a terminal."""
 
     time: datetime | None
-    """None from the original's server, and for what the server says to us alone."""
+    """None in a notice, and in every line from papayaChat 1.0's server."""
     name: str
     text: str
     raw: bytes
-    """Without its time: what its sender sent."""
+    """The line without its time, as its sender sent it."""
 
     @property
-    def notice(self) -> bool:
-        """Whether the server says it to us alone."""
-        # With a time it is in the log: another's line that looks like one.
+    def is_notice(self) -> bool:
+        """Whether the server sent it to this client only."""
+        # A line with a time is in the log: another client's line that looks like a notice.
         return self.time is None and not self.name and self.raw.startswith(b"* ")
 
 
 _LONGEST = 1 << 17
-"""Bytes of a line: twice what a server of ours sends at most."""
+"""Bytes of a line: twice the longest line that a papaya sends."""
 
 
-class Incoming:
-    """Cuts what the server sends into messages."""
+class MessageSplitter:
+    """Split what the server sends into messages."""
 
     def __init__(self) -> None:
-        self.begun = b""
+        self.unfinished = b""
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that ``data`` completes."""
-        # The original's server ends a line with a NUL where it overwrote the line feed.
-        *whole, self.begun = re.split(rb"[\n\0]", self.begun + data)
-        if len(self.begun) > _LONGEST:  # A server that ends no line is not to fill the memory.
-            whole.append(self.begun)
-            self.begun = b""
-        return [message(line) for line in whole if line]
+        """Return the messages that ``data`` completes."""
+        # papayaChat 1.0's server overwrites the line feed of some lines with a NUL.
+        *whole, self.unfinished = re.split(rb"[\n\0]", self.unfinished + data)
+        if len(self.unfinished) > _LONGEST:  # A server that ends no line must not fill the memory.
+            whole.append(self.unfinished)
+            self.unfinished = b""
+        return [parse_message(line) for line in whole if line]
 
 
 _REMEMBERED = 20000
-"""Lines; a server says 10,000 again at most."""
+"""Lines; a server repeats 10,000 at most."""
 
 
-class Seen:
-    """What was shown, so that the history is not shown again after connecting anew.
+class HistoryFilter:
+    """Remember the messages that were shown, and hide them when the server repeats them.
 
-    On joining the server says the last lines of its log again.  Hidden are those alone that
-    it says first and that are, one after the other, the last that were shown.
+    After each connect the server repeats the last lines of its log.  Hide only lines at the
+    beginning that repeat, without a gap, the last messages that were shown.
     """
 
     def __init__(self) -> None:
         self.shown: deque[tuple[object, bytes]] = deque(maxlen=_REMEMBERED)
-        self.joined()
+        self.start_connection()
 
-    def joined(self) -> None:
-        """A connection begins."""
+    def start_connection(self) -> None:
+        """Expect the server to repeat lines."""
         self.before = list(self.shown)
         self.at: list[int] | None = None
-        """Where in ``before`` the next line is to be found; None at the first."""
+        """The indexes in ``before`` that the next line may repeat; None before the first."""
         self.held: list[Message] = []
 
-    def news(self, message: Message) -> list[Message]:
-        """What is to be shown now that this came: it was held back until it was known whether."""
-        if message.notice:
+    def filter(self, message: Message) -> list[Message]:
+        """Return the messages to show now.
+
+        A message that may be repeated is held back until the following ones decide.
+        """
+        if message.is_notice:
             return [message]
         if self.before:
             line = message.time, message.raw
             at = range(len(self.before)) if self.at is None else self.at
             self.at = [place + 1 for place in at if self.before[place] == line]
             self.held.append(message)
-            if len(self.before) in self.at:  # All that was shown before has been said again.
+            if len(self.before) in self.at:  # The server has repeated all that was shown.
                 self.before, self.held = [], []
             if self.at:
                 return []
@@ -204,44 +210,44 @@ class Seen:
         return shown
 
 
-def message(line: bytes) -> Message:
-    """One line as a message."""
-    stamp, rest = untimed(line.decode("utf-8", "replace"))
+def parse_message(line: bytes) -> Message:
+    """Parse one line from the server."""
+    stamp, rest = split_time(line.decode("utf-8", "replace"))
     at = None
     if stamp:
         try:
             at = datetime.fromisoformat(stamp).astimezone()
-        except (ValueError, OverflowError):  # No such day, or none that this machine can show.
+        except (ValueError, OverflowError):  # Not a date, or one this machine cannot represent.
             stamp, rest = None, f"{stamp} {rest}"
     raw = line[len(stamp) + 1 :] if stamp else line
     name, colon, text = rest.partition(": ")
     if not colon or rest.startswith("* ") or len(name) > 64:
         name, text = "", rest
-    return Message(at, shown(name), shown(text), raw)
+    return Message(at, escape(name), escape(text), raw)
 
 
-def shown(text: str) -> str:
-    """``text`` with every character a terminal might obey shown as its escape."""
-    return "".join(c if c.isprintable() or c == "\t" else _escaped(c) for c in text)
+def escape(text: str) -> str:
+    """Return ``text`` with every character that could control a terminal escaped."""
+    return "".join(c if c.isprintable() or c == "\t" else _escape_one(c) for c in text)
 
 
-def _escaped(character: str) -> str:
+def _escape_one(character: str) -> str:
     return codecs.encode(character, "unicode_escape").decode()
 
 
 class Backoff:
-    """How long to wait before connecting again: longer each time, and never all at once."""
+    """Delays before the next try to connect: exponential, with jitter."""
 
     def __init__(self, first: float = 0.5, most: float = 30) -> None:
         self.first, self.most = first, most
         self.tries = 0
 
-    def next(self) -> float:
-        """Seconds until the next try."""
+    def next_delay(self) -> float:
+        """Return the seconds until the next try."""
         seconds: float = min(self.most, self.first * 2 ** min(self.tries, 20))
         self.tries += 1
         return seconds * random.uniform(0.5, 1)
 
-    def worked(self) -> None:
-        """It did."""
+    def reset(self) -> None:
+        """Start again with the first delay, after a try that worked."""
         self.tries = 0

@@ -1,18 +1,17 @@
-"""The chat on a whole terminal.
+"""The chat as a full-screen terminal program.
 
-On textual and not on prompt_toolkit: scrollback, resizing and a driver for tests come
-with it, where prompt_toolkit has the better line editor.
+It uses textual, which has scrollback, resizing and a driver for tests; prompt_toolkit has only
+the better line editor.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import threading
 import zlib
 from collections import Counter
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import work
@@ -20,7 +19,10 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, RichLog, Static
 
-from .connection import Account, Backoff, Incoming, Message, Seen, connect
+from .connection import Account, Backoff, HistoryFilter, Message, MessageSplitter, connect
+
+if TYPE_CHECKING:
+    import socket
 
 _COLOURS = (
     "cyan", "green", "yellow", "magenta", "bright_blue", "bright_red",
@@ -30,7 +32,7 @@ _KEPT = 5000
 
 
 class _Line(Input):
-    """The line one types, with those typed before on the arrow keys."""
+    """The input line, with the earlier lines on the arrow keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "older", show=False),
@@ -38,7 +40,7 @@ class _Line(Input):
     ]
 
     def __init__(self) -> None:
-        super().__init__(placeholder="say something", id="line")
+        super().__init__(placeholder="write a message", id="line")
         self.typed: list[str] = []
         self.at = 0
         self.draft = ""
@@ -49,13 +51,13 @@ class _Line(Input):
         self.at = len(self.typed)
 
     def action_older(self) -> None:
-        """The one before."""
+        """Show the line before."""
         if self.at == len(self.typed):
             self.draft = self.value
         self._go(self.at - 1)
 
     def action_newer(self) -> None:
-        """The one after, or what was begun."""
+        """Show the line after, or the unfinished line."""
         self._go(self.at + 1)
 
     def _go(self, at: int) -> None:
@@ -66,17 +68,17 @@ class _Line(Input):
 
 
 class _Log(RichLog):
-    """What was said."""
+    """The messages."""
 
     def on_mouse_scroll_up(self) -> None:
-        """The wheel."""
-        self.app.call_after_refresh(self.app.looked)  # type: ignore[attr-defined]
+        """Handle the mouse wheel."""
+        self.app.call_after_refresh(self.app.update_position)  # type: ignore[attr-defined]
 
     on_mouse_scroll_down = on_mouse_scroll_up
 
 
 class Screen(App[int]):
-    """The chat: what was said, one line to say something, the status."""
+    """The chat: the messages, the input line, the status line."""
 
     CSS = """
     RichLog { height: 1fr; }
@@ -91,165 +93,164 @@ class Screen(App[int]):
         Binding("pagedown", "scroll(1)", show=False, priority=True),
     ]
 
-    def __init__(self, who: Account) -> None:
+    def __init__(self, account: Account) -> None:
         super().__init__()
-        self.who = who
+        self.account = account
         self.writer: asyncio.StreamWriter | None = None
         self.unread = 0
         self.following = True
-        """Whether the end of the chat is looked at.  The log itself lags in a burst of lines."""
+        """Whether the newest message is visible.  The widget itself lags in a burst of lines."""
         self.state = "connecting"
-        self.seen = Seen()
-        self.owed: Counter[bytes] = Counter()
+        self.history_filter = HistoryFilter()
+        self.unacknowledged: Counter[bytes] = Counter()
         """Lines that were sent and have not come back."""
 
     def compose(self) -> ComposeResult:
-        """What is on the screen."""
+        """Yield the widgets."""
         yield _Log(id="log", wrap=True, markup=False, highlight=False, max_lines=_KEPT)
         yield _Line()
         yield Static(id="status", markup=False)
 
     def on_mount(self) -> None:
-        """Begin."""
+        """Start to connect."""
         self.query_one(RichLog).can_focus = False
         self.query_one(_Line).focus()
-        self._say_status()
+        self._update_status()
         self._stay_connected()
-
-    # The server ---------------------------------------------------------------------------
 
     @work
     async def _stay_connected(self) -> None:
         backoff = Backoff()
         while True:
             try:
-                connected = await _connected(self.who)
+                connected = await _connect(self.account)
                 reader, self.writer = await asyncio.open_connection(sock=connected)
-                self._become("connected")
-                heard = await self._listen(reader, backoff)
-                why = "the server closed the connection" if heard else "refused; is the key right?"
+                self._set_state("connected")
+                received = await self._receive(reader, backoff)
+                why = (
+                    "the server closed the connection" if received else "refused; is the key right?"
+                )
             except OSError as error:
                 why = error.strerror or str(error)
             if self.writer:
                 self.writer.close()
                 self.writer = None
-            self._say_lost()
-            seconds = backoff.next()
-            self._become(f"{why}; connecting again in {seconds:.0f} s")
+            self._show_lost()
+            seconds = backoff.next_delay()
+            self._set_state(f"{why}; reconnecting in {seconds:.0f} s")
             await asyncio.sleep(seconds)
 
-    async def _listen(self, reader: asyncio.StreamReader, backoff: Backoff) -> bool:
-        """Show what comes until no more comes; whether anything did."""
-        incoming = Incoming()
-        heard = False
-        self.seen.joined()
+    async def _receive(self, reader: asyncio.StreamReader, backoff: Backoff) -> bool:
+        """Show messages until the connection ends; return whether there were any."""
+        splitter = MessageSplitter()
+        received = False
+        self.history_filter.start_connection()
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
-                if not heard:
-                    backoff.worked()
-                heard = True
-                for message in incoming.feed(data):
-                    self.owed -= Counter([message.raw])
-                    for shown in self.seen.news(message):
+                if not received:
+                    backoff.reset()
+                received = True
+                for message in splitter.feed(data):
+                    self.unacknowledged -= Counter([message.raw])
+                    for shown in self.history_filter.filter(message):
                         self._show(shown)
-        return heard
+        return received
 
-    def _become(self, state: str) -> None:
+    def _set_state(self, state: str) -> None:
         self.state = state
-        self._say_status()
-
-    # The screen ---------------------------------------------------------------------------
+        self._update_status()
 
     def _show(self, message: Message) -> None:
         text = Text()
         if message.time:
             text.append(f"{message.time:%H:%M} ", style="dim")
         if message.name:
-            text.append(message.name, style=f"bold {colour(message.name)}")
+            text.append(message.name, style=f"bold {choose_colour(message.name)}")
             text.append(" ")
-        text.append(message.text, style="dim italic" if message.notice else "")
+        text.append(message.text, style="dim italic" if message.is_notice else "")
         self._write(text)
 
     def _write(self, text: Text) -> None:
         self.query_one(RichLog).write(text, scroll_end=self.following)
         if not self.following:
             self.unread += 1
-            self._say_status()
+            self._update_status()
 
-    def _say_lost(self) -> None:
-        """Of lines that were sent nobody knows whether they are in the log."""
-        for line in self.owed:
-            text = line.decode("utf-8", "replace").removeprefix(f"{self.who.name}: ")
+    def _show_lost(self) -> None:
+        """Show the lines that were sent but may not be in the log."""
+        for line in self.unacknowledged:
+            text = line.decode("utf-8", "replace").removeprefix(f"{self.account.name}: ")
             self._write(Text(f"may be lost, as it did not come back: {text}", style="dim italic"))
-        self.owed.clear()
+        self.unacknowledged.clear()
 
-    def _say_status(self) -> None:
+    def _update_status(self) -> None:
         unread = f" · {self.unread} unread below" if self.unread else ""
-        server = f"{self.who.host} port {self.who.port}"
+        server = f"{self.account.host} port {self.account.port}"
         self.query_one("#status", Static).update(
-            f" {self.who.name} at {server} · {self.state}{unread}"
+            f" {self.account.name} at {server} · {self.state}{unread}"
         )
 
     def action_scroll(self, pages: int) -> None:
-        """Look back, or forward again."""
+        """Scroll by pages, up if negative."""
         log = self.query_one(RichLog)
         log.scroll_relative(y=pages * max(1, log.size.height - 1), animate=False)
-        self.call_after_refresh(self.looked)
+        self.call_after_refresh(self.update_position)
 
-    def looked(self) -> None:
-        """The user has scrolled."""
+    def update_position(self) -> None:
+        """Check, after the user has scrolled, whether the newest message is visible."""
         self.following = self.query_one(RichLog).is_vertical_scroll_end
         if self.following:
             self.unread = 0
-            self._say_status()
+            self._update_status()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Send the line; it is shown when it comes back."""
-        line = self.who.line(event.value)
+        """Send the line; it is shown when the server sends it back."""
+        line = self.account.format_line(event.value)
         if not line:
             return
         if self.writer is None:
-            self._become("not connected: the line is kept until it can be sent")
+            self._set_state("not connected; press Enter again once connected")
             return
         self.writer.write(line)
-        self.owed[line[:-1]] += 1
+        self.unacknowledged[line[:-1]] += 1
         field = self.query_one(_Line)
         field.keep(event.value)
         field.value = ""
 
 
-async def _connected(who: Account) -> socket.socket:
-    """A connection that has sent the key."""
+async def _connect(account: Account) -> socket.socket:
+    """Connect and send the key, in a thread."""
     loop = asyncio.get_running_loop()
-    connected: asyncio.Future[socket.socket] = loop.create_future()
+    future: asyncio.Future[socket.socket] = loop.create_future()
 
-    def told(found: socket.socket | OSError) -> None:
-        if connected.cancelled():
+    def set_result(found: socket.socket | OSError) -> None:
+        if future.cancelled():
             return
         if isinstance(found, OSError):
-            connected.set_exception(found)
+            future.set_exception(found)
         else:
-            connected.set_result(found)
+            future.set_result(found)
 
-    def walk() -> None:
+    def connect_in_thread() -> None:
         found: socket.socket | OSError
         try:
-            found, _ = connect(who)
+            found, _ = connect(account)
         except OSError as error:
             found = error
         with contextlib.suppress(RuntimeError):  # The user has left.
-            loop.call_soon_threadsafe(told, found)
+            loop.call_soon_threadsafe(set_result, found)
 
-    # A daemon, which no executor has: who leaves does not wait for an address that is silent.
-    threading.Thread(target=walk, daemon=True).start()
-    return await connected
+    # A daemon thread, which an executor does not offer: a user who leaves must not wait for an
+    # address that does not answer.
+    threading.Thread(target=connect_in_thread, daemon=True).start()
+    return await future
 
 
-def colour(name: str) -> str:
-    """The same colour for a name on every screen."""
+def choose_colour(name: str) -> str:
+    """Return the colour of a name, the same on every screen."""
     return _COLOURS[zlib.crc32(name.encode()) % len(_COLOURS)]
 
 
-def run(who: Account) -> int:
-    """Chat until the user leaves; the exit status."""
-    return Screen(who).run() or 0
+def run(account: Account) -> int:
+    """Chat until the user leaves, and return the exit status."""
+    return Screen(account).run() or 0

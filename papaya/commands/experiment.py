@@ -13,7 +13,7 @@ from probes.errors import CommandError
 DEFAULT_CONNECTIONS = "1,2,4,8,16,32,64"
 
 
-def add_to(commands: Any) -> None:
+def add_parser(commands: Any) -> None:
     """The command with its own two."""
     parser = commands.add_parser("experiment", help="what do concurrency paradigms cost here?")
     inner = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -13,7 +13,7 @@ from probes.errors import CommandError
 from .experiment import check_positive
 
 
-def add_to(commands: Any) -> None:
+def add_parser(commands: Any) -> None:
     """The command."""
     parser = commands.add_parser(
         "load", help="offer a server a constant rate, and check every delivery"

@@ -1,15 +1,17 @@
-"""Engines: the ways to serve many clients at once, one file each.
+"""Engines: the ways to serve many clients at once, one module each.
 
-Each has an ``ENGINE``, a subclass of `papaya.server.server.Engine`.
+Each module has an ``ENGINE``, a subclass of `papaya.server.engine.Engine`.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from probes import plugins
 
-from ..server.server import Engine
+if TYPE_CHECKING:
+    from ..server.engine import Engine
 
 
 def list_engines() -> list[str]:

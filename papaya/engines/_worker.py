@@ -1,7 +1,7 @@
-"""A process of the engine `pool`: its clients, and what the daemon and it tell each other.
+"""A worker of the engine `pool`: its connections, and its messages to and from the daemon.
 
 The daemon sends the number of each connection with its descriptor; the worker answers with
-that number and `WELCOME`, or why the visit ended.
+that number and `CLIENT`, or how the connection ended.
 """
 
 from __future__ import annotations
@@ -13,140 +13,148 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from ..server.processes import close_all_but, dying_with_parent
+from ..server.connection import LEFT
+from ..server.processes import close_inherited, make_death_request
 from ..server.scoreboard import SENDER
-from ..server.server import LEFT
-from ..server.session import Chat
-from ..server.wakeup import RING, Group
-from ._crowd import Client, Crowd
+from ..server.wakeup import WAKEUP
+from ._multiplexer import Multiplexer, Peer
 
-WELCOME = "welcome"
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..server.engine import ServiceContext
+    from ..server.wakeup import SenderGroup
+
+CLIENT = "client"
+"""The worker's message that a connection has sent the key."""
 
 
 class Worker:
-    """One process's crowd, and the loop that serves it."""
+    """Run the event loop of one process and its `Multiplexer`."""
 
     def __init__(
         self,
-        chat: Chat,
-        group: Group,
-        ring: Callable[[], None],
+        context: ServiceContext,
+        group: SenderGroup,
+        wake_senders: Callable[[], None],
         channel: socket.socket,
         number: int,
     ) -> None:
-        self.chat = chat
+        self.context = context
         self.group = group
-        self.ring = ring
+        self.wake_senders = wake_senders
         self.channel = channel
         self.number = number
-        """The slot of the board that is its own."""
-        self.short = False
+        """Also the worker's slot of the scoreboard."""
+        self.is_short = False
+        """Whether the last connection found no free descriptor."""
         self.ending = False
 
     def run(self, daemon: int) -> int:
-        """Serve until the daemon ends, or says so; the exit status."""
-        chat = self.chat
-        close_all_but(self.channel.fileno())
+        """Serve until the daemon dies or sends SIGTERM; return the exit status."""
+        context = self.context
+        close_inherited(self.channel.fileno())
         self.group.join()
-        chat.board.set_slot(self.number, SENDER, os.getpid())
-        dying_with_parent(chat.settings["orphans"], signal.SIGTERM)(daemon)
+        context.scoreboard.set_slot(self.number, SENDER, os.getpid())
+        make_death_request(context.settings["orphans"], signal.SIGTERM)(daemon)
         self.selector = selectors.DefaultSelector()
-        self.wake, writing = os.pipe()
-        os.set_blocking(self.wake, False)
+        self.wakeup, writing = os.pipe()
+        os.set_blocking(self.wakeup, False)
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
             signal.signal(ignored, signal.SIG_IGN)
-        for handled in (RING, signal.SIGTERM):
+        for handled in (WAKEUP, signal.SIGTERM):
             signal.signal(handled, lambda *_: None)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {RING, signal.SIGTERM})
-        self.crowd = Crowd(chat, self, self.ring, self.number)
-        self.selector.register(self.wake, selectors.EVENT_READ, None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {WAKEUP, signal.SIGTERM})
+        self.multiplexer = Multiplexer(context, self, self.wake_senders, self.number)
+        self.selector.register(self.wakeup, selectors.EVENT_READ, None)
         self.selector.register(self.channel, selectors.EVENT_READ, None)
-        # How soon it is seen that somebody is late.
-        pause = min(1.0, chat.config.auth_timeout / 4, chat.config.send_timeout / 4)
-        looked = time.monotonic()
-        while not (self.ending and self.crowd.quiet()):
+        # The precision of both timeouts.
+        pause = min(1.0, context.config.auth_timeout / 4, context.config.send_timeout / 4)
+        checked = time.monotonic()
+        while not (self.ending and self.multiplexer.is_idle()):
             for key, events in self.selector.select(pause):
                 if key.data is None:
-                    self._hear_of(key.fileobj)
+                    self._read_source(key.fileobj)
                     continue
                 if events & selectors.EVENT_WRITE:
-                    self.crowd.send(key.data)
-                if events & selectors.EVENT_READ and key.data.id in self.crowd.clients:
-                    self.crowd.receive(key.data)
-            if time.monotonic() - looked > pause:
-                looked = time.monotonic()
-                self.crowd.drop_late()
+                    self.multiplexer.send(key.data)
+                if events & selectors.EVENT_READ and key.data.id in self.multiplexer.peers:
+                    self.multiplexer.receive(key.data)
+            if time.monotonic() - checked > pause:
+                checked = time.monotonic()
+                self.multiplexer.drop_late()
         return 0
 
-    def _hear_of(self, source: object) -> None:
+    def _read_source(self, source: object) -> None:
         if source is self.channel:
-            self._take_clients()
+            self._take_connections()
             return
-        came = os.read(self.wake, 4096)
-        if signal.SIGTERM in came:
+        received = os.read(self.wakeup, 4096)
+        if signal.SIGTERM in received:
             self._end()
-        self.crowd.send_all()
+        self.multiplexer.send_all()
 
-    def _take_clients(self) -> None:
+    def _take_connections(self) -> None:
         data = b""
         descriptors: list[int] = []
-        # A daemon that was killed before it read what this worker told it resets the channel.
+        # A daemon that was killed before it read this worker's messages resets the channel.
         with contextlib.suppress(ConnectionResetError):
             data, descriptors, _, _ = socket.recv_fds(self.channel, 4096, 64)
         if not data:
-            # The daemon is gone.
+            # The daemon has died.
             self._end()
-            self.crowd.clients.clear()
+            self.multiplexer.peers.clear()
             return
-        given = iter(descriptors)
+        received = iter(descriptors)
         for word in data.split():
             id = int(word)
-            descriptor = next(given, None)
-            if descriptor is None:  # No room for it among our open files.
-                if not self.short:
-                    self.chat.say(f"a connection was refused: {os.strerror(errno.EMFILE)}")
-                self.short = True
-                self._tell(LEFT, id)
+            descriptor = next(received, None)
+            if descriptor is None:  # The kernel had no free descriptor for it in this process.
+                if not self.is_short:
+                    self.context.log_event(f"refused a connection: {os.strerror(errno.EMFILE)}")
+                self.is_short = True
+                self._report(LEFT, id)
                 continue
-            self.short = False
+            self.is_short = False
             connected = socket.socket(fileno=descriptor)
             connected.setblocking(False)
-            client = self.crowd.add(id, connected)
-            self.selector.register(connected, selectors.EVENT_READ, client)
+            peer = self.multiplexer.add(id, connected)
+            self.selector.register(connected, selectors.EVENT_READ, peer)
 
     def _end(self) -> None:
-        """Take no more from anybody; what is in the log is sent still."""
+        """Stop reading from all connections; what is in the log is still sent."""
         self.ending = True
-        for client in self.crowd.clients.values():
-            self._watch(client, selectors.EVENT_WRITE if client.waiting else 0)
+        for peer in self.multiplexer.peers.values():
+            self._watch(peer, selectors.EVENT_WRITE if peer.is_blocked else 0)
 
-    # What the crowd asks for ------------------------------------------------------------------
+    def watch_writing(self, peer: Peer, wanted: bool) -> None:
+        """See `Loop.watch_writing`."""
+        reading = 0 if self.ending or peer.is_leaving else selectors.EVENT_READ
+        self._watch(peer, reading | (selectors.EVENT_WRITE if wanted else 0))
 
-    def watch_writing(self, client: Client, wanted: bool) -> None:
-        reading = 0 if self.ending or client.leaving else selectors.EVENT_READ
-        self._watch(client, reading | (selectors.EVENT_WRITE if wanted else 0))
-
-    def _watch(self, client: Client, events: int) -> None:
+    def _watch(self, peer: Peer, events: int) -> None:
         if not events:
             with contextlib.suppress(KeyError):
-                self.selector.unregister(client.socket)
-        elif client.socket in self.selector.get_map():
-            self.selector.modify(client.socket, events, client)
+                self.selector.unregister(peer.socket)
+        elif peer.socket in self.selector.get_map():
+            self.selector.modify(peer.socket, events, peer)
         else:
-            self.selector.register(client.socket, events, client)
+            self.selector.register(peer.socket, events, peer)
 
-    def welcomed(self, client: Client) -> None:
-        self._tell(WELCOME, client.id)
+    def mark_as_client(self, peer: Peer) -> None:
+        """See `Loop.mark_as_client`."""
+        self._report(CLIENT, peer.id)
 
-    def gone(self, client: Client, why: str) -> None:
-        self._watch(client, 0)
-        client.socket.close()
-        self._tell(why, client.id)
+    def forget(self, peer: Peer, why: str) -> None:
+        """See `Loop.forget`."""
+        self._watch(peer, 0)
+        peer.socket.close()
+        self._report(why, peer.id)
 
-    def _tell(self, word: str, id: int) -> None:
+    def _report(self, word: str, id: int) -> None:
         with contextlib.suppress(OSError):
             self.channel.sendall(f"{id} {word}\n".encode())

@@ -1,29 +1,35 @@
-"""One process, a coroutine a client: asyncio schedules what the kernel does in `fork`."""
+"""One process, a coroutine per client: asyncio schedules what the kernel does in `fork`."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
+from typing import TYPE_CHECKING
 
-from ..server.server import LEFT, Engine, Service, Visitor
-from ._crowd import Client, Crowd
+from ..server.connection import LEFT, Connection
+from ..server.engine import Engine
+from ._multiplexer import Multiplexer, Peer
+
+if TYPE_CHECKING:
+    import socket
+
+    from ..server.server import Service
 
 
 class Coroutines(Engine):
-    """Everything in the daemon's own process."""
+    """Serve all clients in the daemon's own process."""
 
     unused = frozenset(("wait", "multicast", "send", "reap", "orphans"))
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
-        self.visitors: dict[int, Visitor] = {}
+        self.connections: dict[int, Connection] = {}
         self.tasks: dict[int, list[asyncio.Task[None]]] = {}
-        """The coroutines of each client."""
-        self.last = 0
-        self.rung = False
+        """The coroutines of each peer."""
+        self.last_id = 0
+        self.wakeup_scheduled = False
 
     def start(self) -> None:
-        self.crowd = Crowd(self.chat, self, self.ring)
+        self.multiplexer = Multiplexer(self.context, self, self.wake_senders)
 
     def run(self) -> None:
         asyncio.run(self._run())
@@ -37,89 +43,88 @@ class Coroutines(Engine):
             if self.service.ending and not ended.done():
                 ended.set_result(None)
 
-        # The service's own selector is a descriptor, which can be read when it has something.
+        # The service's selector is itself a descriptor, readable when a source of it is.
         self.loop.add_reader(self.service.selector, step)
         late = self.loop.create_task(self._drop_late())
         await ended
         self.loop.remove_reader(self.service.selector)
         late.cancel()
-        await self._drained()
+        await self._send_last_lines()
 
-    async def _drained(self) -> None:
-        """Everybody is sent the last lines, and left."""
+    async def _send_last_lines(self) -> None:
+        """Send the last lines to all clients, then disconnect them."""
         for task, *_ in self.tasks.values():
-            task.cancel()  # Nobody is listened to any more.
-        self.crowd.send_all()
+            task.cancel()  # Nothing more is read from the clients.
+        self.multiplexer.send_all()
         until = self.loop.time() + 1
-        while not self.crowd.quiet() and self.loop.time() < until:
+        while not self.multiplexer.is_idle() and self.loop.time() < until:
             await asyncio.sleep(0.01)
-        for client in list(self.crowd.clients.values()):
-            self.crowd.drop(client, LEFT)
+        for peer in list(self.multiplexer.peers.values()):
+            self.multiplexer.drop(peer, LEFT)
 
     async def _drop_late(self) -> None:
-        config = self.chat.config
+        config = self.context.config
         while True:
             await asyncio.sleep(min(1.0, config.auth_timeout / 4, config.send_timeout / 4))
-            self.crowd.drop_late()
+            self.multiplexer.drop_late()
 
-    # Clients --------------------------------------------------------------------------------
+    def take(self, accepted: socket.socket, connection: Connection) -> None:
+        self.last_id += 1
+        peer = self.multiplexer.add(self.last_id, accepted)
+        self.connections[peer.id] = connection
+        self.tasks[peer.id] = [self.loop.create_task(self._receive(peer))]
 
-    def take(self, accepted: socket.socket, visitor: Visitor) -> None:
-        self.last += 1
-        client = self.crowd.add(self.last, accepted)
-        self.visitors[client.id] = visitor
-        self.tasks[client.id] = [self.loop.create_task(self._serve(client))]
-
-    async def _serve(self, client: Client) -> None:
-        """Take what the client sends until it sends no more."""
-        while client.id in self.crowd.clients and not client.leaving:
+    async def _receive(self, peer: Peer) -> None:
+        """Process what the peer sends until it sends no more."""
+        while peer.id in self.multiplexer.peers and not peer.is_leaving:
             try:
-                data = await self.loop.sock_recv(client.socket, 65536)
+                data = await self.loop.sock_recv(peer.socket, 65536)
             except OSError:
                 data = b""
-            self.crowd.take(client, data)
-            # There may be more at once, and more: the others are to have their turn.
+            self.multiplexer.feed(peer, data)
+            # Give the other coroutines a turn, because sock_recv() may return at once each time.
             await asyncio.sleep(0)
 
-    async def _catch_up(self, client: Client) -> None:
-        """Send to a client that took no more, each time it takes more, until it has all."""
-        while client.waiting and client.id in self.crowd.clients:
+    async def _catch_up(self, peer: Peer) -> None:
+        """Send to a peer whose buffer was full, each time it is writable, until it has all."""
+        while peer.is_blocked and peer.id in self.multiplexer.peers:
             writable = self.loop.create_future()
-            self.loop.add_writer(client.socket, writable.set_result, None)
+            self.loop.add_writer(peer.socket, writable.set_result, None)
             await writable
-            self.loop.remove_writer(client.socket)
-            self.crowd.send(client)
+            self.loop.remove_writer(peer.socket)
+            self.multiplexer.send(peer)
 
-    def ring(self) -> None:
-        # Once for all the lines of this round.
-        if not self.rung:
-            self.rung = True
+    def wake_senders(self) -> None:
+        # Once for all lines of this round of the loop.
+        if not self.wakeup_scheduled:
+            self.wakeup_scheduled = True
             self.loop.call_soon(self._send_all)
 
     def _send_all(self) -> None:
-        self.rung = False
-        self.crowd.send_all()
+        self.wakeup_scheduled = False
+        self.multiplexer.send_all()
 
-    # What the crowd asks for ------------------------------------------------------------------
-
-    def watch_writing(self, client: Client, wanted: bool) -> None:
-        tasks = self.tasks[client.id]
+    def watch_writing(self, peer: Peer, wanted: bool) -> None:
+        """See `Loop.watch_writing`."""
+        tasks = self.tasks[peer.id]
         if not wanted:
-            del tasks[1:]  # It is over: it was it that found the client to have all.
+            del tasks[1:]  # `_catch_up` is the caller, and is about to end.
         elif len(tasks) == 1:
-            tasks.append(self.loop.create_task(self._catch_up(client)))
+            tasks.append(self.loop.create_task(self._catch_up(peer)))
 
-    def welcomed(self, client: Client) -> None:
-        self.service.welcomed(self.visitors[client.id])
+    def mark_as_client(self, peer: Peer) -> None:
+        """See `Loop.mark_as_client`."""
+        self.service.mark_as_client(self.connections[peer.id])
 
-    def gone(self, client: Client, why: str) -> None:
-        for task in self.tasks.pop(client.id):
+    def forget(self, peer: Peer, why: str) -> None:
+        """See `Loop.forget`."""
+        for task in self.tasks.pop(peer.id):
             if task is not asyncio.current_task():
                 task.cancel()
-        self.loop.remove_reader(client.socket)
-        self.loop.remove_writer(client.socket)
-        client.socket.close()
-        self.service.gone(self.visitors.pop(client.id), why)
+        self.loop.remove_reader(peer.socket)
+        self.loop.remove_writer(peer.socket)
+        peer.socket.close()
+        self.service.forget(self.connections.pop(peer.id), why)
 
 
 ENGINE = Coroutines

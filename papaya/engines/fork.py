@@ -1,8 +1,8 @@
-"""The paper's engine: two processes a client.
+"""The paper's engine: two processes per client.
 
-*Child RECV* takes what the client sends, appends it to the log and multicasts.  *Child
+*Child RECV* reads what the client sends, appends it to the log and multicasts.  *Child
 SEND*, its child, waits for the multicast and sends what is new in the log.  The kernel
-schedules them, and one that fails takes nobody along.
+schedules them, and if one fails, no other client notices.
 """
 
 from __future__ import annotations
@@ -10,101 +10,108 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from probes.errors import CommandError
 
-from ..server.message_log import Moved
-from ..server.processes import fork
+from ..server.connection import LEFT, Connection
+from ..server.engine import Engine
+from ..server.message_log import LogMoved
+from ..server.processes import fork_child
 from ..server.scoreboard import CLIENTS, NOTICE, SENDER
-from ..server.server import LEFT, Engine, Service, Visitor
-from ..server.wakeup import Group, ringer
-from ._cluster import CODES, Cluster
+from ..server.wakeup import SenderGroup, make_multicast
+from ._client_processes import ENDS, ClientProcesses
+
+if TYPE_CHECKING:
+    import socket
+
+    from ..server.server import Service
 
 
 @dataclass
-class _Client:
+class _Child:
     slot: int
-    visitor: Visitor
+    connection: Connection
 
 
 class Fork(Engine):
-    """A process cluster a client."""
+    """Serve each client with two processes."""
 
     blocking = True
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
-        self.clients: dict[int, _Client] = {}
+        self.children: dict[int, _Child] = {}
         """By the process id of the Child RECV."""
-        self.free = list(range(self.chat.board.slots))
+        self.free_slots = list(range(self.context.scoreboard.slots))
 
     def start(self) -> None:
-        self.group = Group(self.chat.say)
-        self._ring = ringer(self.chat.settings["multicast"], self.group.id, self.chat.board)
+        context = self.context
+        self.group = SenderGroup(context.log_event)
+        self._multicast = make_multicast(
+            context.settings["multicast"], self.group.id, context.scoreboard
+        )
         # A Child RECV writes its process id here once its client has sent the key.
         self.reports, report = os.pipe()
         os.set_blocking(self.reports, False)
-        self.service.watch(self.reports, self.hear)
-        self.cluster = Cluster(self.chat, self.group, self._ring, report)
+        self.service.watch(self.reports, self.read_reports)
+        self.processes = ClientProcesses(context, self.group, self._multicast, report)
 
-    def ring(self) -> None:
-        self._ring()
-        # Not to keep open what the log was.  Else the children find it out for themselves.
-        with contextlib.suppress(CommandError, Moved, OSError):
-            self.cluster.reader.refresh()
+    def wake_senders(self) -> None:
+        self._multicast()
+        # Close the old log file here.  If that fails, each child still switches by itself.
+        with contextlib.suppress(CommandError, LogMoved, OSError):
+            self.processes.reader.refresh()
 
-    # The daemon -----------------------------------------------------------------------------
-
-    def take(self, accepted: socket.socket, visitor: Visitor) -> None:
-        slot = self.free.pop()
+    def take(self, accepted: socket.socket, connection: Connection) -> None:
+        slot = self.free_slots.pop()
         try:
-            pid = fork(lambda: self.cluster.receive(accepted, slot), self.chat.say)
+            pid = fork_child(lambda: self.processes.receive(accepted, slot), self.context.log_event)
         except OSError:
-            self.free.append(slot)
+            self.free_slots.append(slot)
             raise
-        self.clients[pid] = _Client(slot, visitor)
+        self.children[pid] = _Child(slot, connection)
         accepted.close()
 
-    def hear(self) -> None:
+    def read_reports(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self.reports, 4096):
                 for (pid,) in struct.iter_unpack("i", data):
-                    self.service.welcomed(self.clients[pid].visitor)
+                    self.service.mark_as_client(self.children[pid].connection)
 
     def reap(self, pid: int, status: int) -> None:
-        self.hear()  # It may have said so before it ended.
+        self.read_reports()  # The child may have reported a client before it ended.
         if pid == self.group.id:
-            self.service.fail("the process that leads the senders was killed")
-        client = self.clients.pop(pid, None)
-        if client is None:
+            self.service.fail("the leader of the senders' process group was killed")
+        child = self.children.pop(pid, None)
+        if child is None:
             return
-        board = self.chat.board
-        sender = board.slot(client.slot, SENDER)
+        scoreboard = self.context.scoreboard
+        sender = scoreboard.get_slot(child.slot, SENDER)
         if sender:
-            # Its Child RECV was killed; where the platform ends it for that, it is gone already.
+            # The Child RECV was killed.  On some platforms the kernel has killed the Child SEND.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(sender, signal.SIGKILL)
-        board.set_slot(client.slot, SENDER, 0)
-        board.set_slot(client.slot, NOTICE, 0)
-        board.set_slot(client.slot, CLIENTS, 0)
-        self.free.append(client.slot)
-        why = CODES.get(os.waitstatus_to_exitcode(status), LEFT)
-        self.service.gone(client.visitor, why)
+        scoreboard.set_slot(child.slot, SENDER, 0)
+        scoreboard.set_slot(child.slot, NOTICE, 0)
+        scoreboard.set_slot(child.slot, CLIENTS, 0)
+        self.free_slots.append(child.slot)
+        why = ENDS.get(os.waitstatus_to_exitcode(status), LEFT)
+        self.service.forget(child.connection, why)
 
     def drain(self) -> None:
-        for pid in self.clients:
+        for pid in self.children:
             os.kill(pid, signal.SIGTERM)
 
-    def idle(self) -> bool:
-        return not self.clients
+    def is_idle(self) -> bool:
+        return not self.children
 
     def kill(self) -> None:
-        for pid in self.clients:
+        for pid in self.children:
             os.kill(pid, signal.SIGKILL)
-        self.group.end()
+        self.group.kill()
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.wait()

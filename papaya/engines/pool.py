@@ -1,7 +1,7 @@
-"""A process a processor, each serving many clients.
+"""One worker process per processor, each serving many clients.
 
-The daemon accepts and hands the connection to the worker with the fewest clients.  A
-new line costs a signal a worker and a send a client.
+The daemon accepts, and hands each connection to the worker with the fewest connections.  A
+new line costs one signal per worker and one send per client.
 """
 
 from __future__ import annotations
@@ -13,158 +13,166 @@ import signal
 import socket
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ..server.processes import fork
+from ..server.connection import LEFT, Connection
+from ..server.engine import Engine
+from ..server.processes import describe_exit, fork_child
 from ..server.scoreboard import CLIENTS, SENDER
-from ..server.server import LEFT, Engine, Service, Visitor, how_it_ended
-from ..server.wakeup import Group, ringer
-from ._worker import WELCOME, Worker
+from ..server.wakeup import SenderGroup, make_multicast
+from ._worker import CLIENT, Worker
 
-_SHORT_LIVES = 8
-_AGAIN_SECONDS = 1.0
+if TYPE_CHECKING:
+    from ..server.server import Service
+
+_MOST_SHORT_LIVES = 8
+_RETRY_SECONDS = 1.0
 
 
 @dataclass
-class _Worker:
+class _Child:
+    """A worker's process, as the daemon sees it."""
+
     number: int
     pid: int
     channel: socket.socket
     since: float
-    heard: bytes = b""
-    visitors: dict[int, Visitor] = field(default_factory=dict)
+    unread: bytes = b""
+    connections: dict[int, Connection] = field(default_factory=dict)
 
 
 class Pool(Engine):
-    """Workers, as many as there are processors."""
+    """Serve all clients with as many workers as there are processors."""
 
     unused = frozenset(("wait", "send"))
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
-        self.workers: dict[int, _Worker] = {}
+        self.children: dict[int, _Child] = {}
         """By process id."""
         self.missing: list[int] = []
-        """Numbers of workers that there are no processes or descriptors for."""
-        self.last = 0
-        self.short: str | None = None
-        """Why the last could not be started."""
+        """Numbers of workers for which there are no processes or descriptors."""
+        self.last_id = 0
+        self.last_shortage: str | None = None
+        """Why the last worker could not be started."""
         self.draining = False
         self.short_lives = 0
-        """Workers in a row that lived less than a second."""
+        """Workers in a row that lived for less than a second."""
 
     def start(self) -> None:
-        self.group = Group(self.chat.say)
-        self._ring = ringer(self.chat.settings["multicast"], self.group.id, self.chat.board)
-        for number in range(self.chat.config.workers or os.cpu_count() or 1):
+        context = self.context
+        self.group = SenderGroup(context.log_event)
+        self._multicast = make_multicast(
+            context.settings["multicast"], self.group.id, context.scoreboard
+        )
+        for number in range(context.config.workers or os.cpu_count() or 1):
             self._start_worker(number)
 
-    def ring(self) -> None:
-        self._ring()
+    def wake_senders(self) -> None:
+        self._multicast()
 
     def run(self) -> None:
         while not self.service.ending:
-            self.service.step(_AGAIN_SECONDS if self.missing else None)
+            self.service.step(_RETRY_SECONDS if self.missing else None)
             missing, self.missing = self.missing, []
             for number in missing:
                 self._replace(number)
 
-    # The daemon -----------------------------------------------------------------------------
-
     def _start_worker(self, number: int) -> None:
         daemon = os.getpid()
-        with contextlib.ExitStack() as undone:
-            ours, theirs = socket.socketpair()
-            undone.callback(ours.close)
-            with theirs:
-                worker = Worker(self.chat, self.group, self.ring, theirs, number)
-                pid = fork(lambda: worker.run(daemon), self.chat.say)
-            undone.pop_all()
-        ours.setblocking(False)
-        started = _Worker(number, pid, ours, time.monotonic())
-        self.workers[pid] = started
-        self.service.watch(ours, lambda: self._hear(started))
+        with contextlib.ExitStack() as cleanup:
+            channel, workers_end = socket.socketpair()
+            cleanup.callback(channel.close)
+            with workers_end:
+                worker = Worker(self.context, self.group, self.wake_senders, workers_end, number)
+                pid = fork_child(lambda: worker.run(daemon), self.context.log_event)
+            cleanup.pop_all()
+        channel.setblocking(False)
+        child = _Child(number, pid, channel, time.monotonic())
+        self.children[pid] = child
+        self.service.watch(channel, lambda: self._read_channel(child))
 
     def _replace(self, number: int) -> None:
-        """Start a worker anew; where that cannot be, the others go on, and it is tried again."""
+        """Start a worker again; if that fails, the others continue, and `run` tries later."""
         try:
             self._start_worker(number)
         except OSError as error:
             self.missing.append(number)
-            if error.strerror != self.short:
-                self.chat.say(f"worker {number} cannot be started yet: {error.strerror}")
-            self.short = error.strerror
+            if error.strerror != self.last_shortage:
+                self.context.log_event(f"cannot start worker {number} yet: {error.strerror}")
+            self.last_shortage = error.strerror
         else:
-            self.short = None
+            self.last_shortage = None
 
-    def take(self, accepted: socket.socket, visitor: Visitor) -> None:
-        self.last += 1
-        for worker in sorted(self.workers.values(), key=lambda w: len(w.visitors)):
-            # One may have been killed a moment ago.
+    def take(self, accepted: socket.socket, connection: Connection) -> None:
+        self.last_id += 1
+        for child in sorted(self.children.values(), key=lambda c: len(c.connections)):
+            # The worker may have been killed a moment ago.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                socket.send_fds(worker.channel, [b"%d\n" % self.last], [accepted.fileno()])
-                worker.visitors[self.last] = visitor
+                socket.send_fds(child.channel, [b"%d\n" % self.last_id], [accepted.fileno()])
+                child.connections[self.last_id] = connection
                 accepted.close()
                 return
-        raise OSError(errno.EPIPE, "no worker is left")
+        raise OSError(errno.EPIPE, "no worker is running")
 
-    def hear(self) -> None:
-        for worker in list(self.workers.values()):
-            self._hear(worker)
+    def read_reports(self) -> None:
+        for child in list(self.children.values()):
+            self._read_channel(child)
 
-    def _hear(self, worker: _Worker) -> None:
-        """What a worker has to say of its clients."""
-        if worker.pid not in self.workers:
-            return  # It ended in this very round.
+    def _read_channel(self, child: _Child) -> None:
+        """Read what a worker reports of its connections."""
+        if child.pid not in self.children:
+            return  # The worker was reaped in this round of the loop.
         with contextlib.suppress(BlockingIOError, ConnectionResetError):
-            while data := worker.channel.recv(65536):
-                worker.heard += data
-        *lines, worker.heard = worker.heard.split(b"\n")
+            while data := child.channel.recv(65536):
+                child.unread += data
+        *lines, child.unread = child.unread.split(b"\n")
         for line in lines:
             id, _, word = line.decode().partition(" ")
-            self._heard(worker, word, int(id))
+            self._process_report(child, word, int(id))
 
-    def _heard(self, worker: _Worker, word: str, id: int) -> None:
-        if word != WELCOME:
-            self.service.gone(worker.visitors.pop(id), word)
+    def _process_report(self, child: _Child, word: str, id: int) -> None:
+        if word != CLIENT:
+            self.service.forget(child.connections.pop(id), word)
         else:
-            self.service.welcomed(worker.visitors[id])
+            self.service.mark_as_client(child.connections[id])
 
     def reap(self, pid: int, status: int) -> None:
         if pid == self.group.id:
-            self.service.fail("the process that leads the workers was killed")
-        worker = self.workers.get(pid)
-        if worker is None:
+            self.service.fail("the leader of the workers' process group was killed")
+        child = self.children.get(pid)
+        if child is None:
             return
-        self._hear(worker)
-        del self.workers[pid]
-        self.service.unwatch(worker.channel)
-        worker.channel.close()
+        self._read_channel(child)
+        del self.children[pid]
+        self.service.unwatch(child.channel)
+        child.channel.close()
         for number in (SENDER, CLIENTS):
-            self.chat.board.set_slot(worker.number, number, 0)
-        for visitor in worker.visitors.values():
-            self.service.gone(visitor, LEFT)
+            self.context.scoreboard.set_slot(child.number, number, 0)
+        for connection in child.connections.values():
+            self.service.forget(connection, LEFT)
         if self.draining:
             return
-        self.chat.say(
-            f"worker {worker.number} ended ({how_it_ended(status)}); another takes its place"
+        self.context.log_event(
+            f"worker {child.number} ended ({describe_exit(status)}); replacing it"
         )
-        lived = time.monotonic() - worker.since
+        lived = time.monotonic() - child.since
         self.short_lives = self.short_lives + 1 if lived < 1 else 0
-        if self.short_lives > _SHORT_LIVES:
-            self.service.fail("workers end as soon as they begin")
+        if self.short_lives > _MOST_SHORT_LIVES:
+            self.service.fail("workers end as soon as they start")
         else:
-            self._replace(worker.number)
+            self._replace(child.number)
 
     def drain(self) -> None:
         self.draining = True
-        for pid in self.workers:
+        for pid in self.children:
             os.kill(pid, signal.SIGTERM)
 
-    def idle(self) -> bool:
-        return not self.workers
+    def is_idle(self) -> bool:
+        return not self.children
 
     def kill(self) -> None:
-        self.group.end()
+        self.group.kill()
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.wait()

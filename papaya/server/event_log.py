@@ -1,4 +1,4 @@
-"""The service's own log: one line an event, to standard error or to syslog."""
+"""The service's own log: one line for each event, on standard error or in syslog."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ import sys
 import syslog
 from collections.abc import Callable
 
-Say = Callable[[str], None]
+EventLog = Callable[[str], None]
+"""Write a line to the service's own log."""
 
 
-def to_standard_error(line: str) -> None:
-    """One write, so that lines of several processes do not mix."""
+def log_to_standard_error(line: str) -> None:
+    """Write ``papaya: line`` in one write, so that lines of several processes do not mix."""
     with contextlib.suppress(OSError):
-        os.write(2, f"papaya: {_one_line(line)}\n".encode("utf-8", "backslashreplace"))
+        os.write(2, f"papaya: {_escape(line)}\n".encode("utf-8", "backslashreplace"))
 
 
-def to_syslog(line: str) -> None:
-    """``papaya[PID]: line`` with the facility daemon."""
-    # Opened and closed each time: the C library keeps the descriptor's number, and a child that
-    # closes what it inherited may have given that to another thing by its first line.
+def log_to_syslog(line: str) -> None:
+    """Send ``papaya[PID]: line`` to syslog with the facility daemon."""
+    # Opened and closed each time: the C library remembers the descriptor's number, and a child
+    # that closed its inherited descriptors may have reused the number before its first line.
     syslog.openlog("papaya", syslog.LOG_PID, syslog.LOG_DAEMON)
-    syslog.syslog(_one_line(line))
+    syslog.syslog(_escape(line))
     syslog.closelog()
 
 
-def _one_line(line: str) -> str:
+def _escape(line: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
-def opened(use_syslog: bool) -> Say:
-    """The one that is asked for."""
-    return to_syslog if use_syslog else to_standard_error
+def choose_event_log(use_syslog: bool) -> EventLog:
+    """Return `log_to_syslog` or `log_to_standard_error`."""
+    return log_to_syslog if use_syslog else log_to_standard_error
 
 
-def notify(state: str) -> None:
-    """Tell a supervisor that waits for it (systemd's Type=notify, sd_notify(3))."""
+def notify_supervisor(state: str) -> None:
+    """Report ``state`` to a supervisor (systemd's Type=notify, sd_notify(3)), if there is one."""
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
         return
@@ -45,12 +46,12 @@ def notify(state: str) -> None:
     address = "\0" + path[1:] if path.startswith("@") else path
     with (
         contextlib.suppress(OSError),
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as told,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as supervisor,
     ):
-        told.sendto(state.encode(), address)
+        supervisor.sendto(state.encode(), address)
 
 
-def announce(lines: list[str]) -> None:
-    """What a script waits for, on standard output."""
+def print_lines(lines: list[str]) -> None:
+    """Print the lines that scripts wait for to standard output."""
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The sockets that listen, and what is set on each connection they accept."""
+"""Listening sockets, and the options of each connection that they accept."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from typing import Any
 
 from probes.errors import CommandError
 
-from ..config import joined_address, split_address
+from ..config import join_address, split_address
 
 _BACKLOG = 128
 
-_OURS = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
-"""What accept() says of our listener; all else it says of one connection (accept(2) Linux)."""
-_SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_BROKEN_LISTENER = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
+"""Errors of accept() that are about the listener; others are about one connection (accept(2))."""
+_SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 def listen(addresses: tuple[str, ...], how: str) -> list[socket.socket]:
-    """Listening sockets for the addresses; ``how`` is the setting ``listen``.
+    """Return sockets that listen on the addresses; ``how`` is the setting ``listen``.
 
-    Raises CommandError where one cannot be had; then none is left open.
+    If one fails, close all others and raise CommandError.
     """
     made: list[socket.socket] = []
     try:
         for address in addresses:
             host, port = split_address(address)
             if host:
-                made.append(_bound(address, *_resolved(address, host, port), v6only=True))
+                made.append(_bind(address, *_resolve(address, host, port), v6only=True))
             elif how == "one dual-stack socket":
-                made.append(_bound(address, socket.AF_INET6, ("::", port), v6only=False))
+                made.append(_bind(address, socket.AF_INET6, ("::", port), v6only=False))
             elif how == "IPv4 alone":
-                made.append(_bound(address, socket.AF_INET, ("0.0.0.0", port)))
+                made.append(_bind(address, socket.AF_INET, ("0.0.0.0", port)))
             else:
-                made += _bound_both(address, port)
+                made += _bind_both(address, port)
     except BaseException:
         for one in made:
             one.close()
@@ -44,13 +44,16 @@ def listen(addresses: tuple[str, ...], how: str) -> list[socket.socket]:
     return made
 
 
-def _bound_both(address: str, port: int) -> list[socket.socket]:
-    """A socket a family on one port; that which the kernel picks may be taken in the other."""
+def _bind_both(address: str, port: int) -> list[socket.socket]:
+    """Bind one socket per family to the same port.
+
+    With port 0, try again if the port that the kernel picks for IPv4 is taken for IPv6.
+    """
     for left in range(20, -1, -1):
-        first = _bound(address, socket.AF_INET, ("0.0.0.0", port))
+        first = _bind(address, socket.AF_INET, ("0.0.0.0", port))
         try:
             picked = first.getsockname()[1]
-            return [first, _bound(address, socket.AF_INET6, ("::", picked), v6only=True)]
+            return [first, _bind(address, socket.AF_INET6, ("::", picked), v6only=True)]
         except CommandError:
             first.close()
             if port or not left:
@@ -58,7 +61,7 @@ def _bound_both(address: str, port: int) -> list[socket.socket]:
     raise AssertionError
 
 
-def _resolved(address: str, host: str, port: int) -> tuple[int, Any]:
+def _resolve(address: str, host: str, port: int) -> tuple[int, Any]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
@@ -69,7 +72,7 @@ def _resolved(address: str, host: str, port: int) -> tuple[int, Any]:
     return found[0][0], found[0][4]
 
 
-def _bound(address: str, family: int, to: Any, v6only: bool = True) -> socket.socket:
+def _bind(address: str, family: int, to: Any, v6only: bool = True) -> socket.socket:
     try:
         made = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
@@ -77,7 +80,7 @@ def _bound(address: str, family: int, to: Any, v6only: bool = True) -> socket.so
     try:
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
-        # A restart gets its port though connections of before are in TIME_WAIT.
+        # A restarted daemon gets its port although old connections are in TIME_WAIT.
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(to)
         made.listen(_BACKLOG)
@@ -85,73 +88,74 @@ def _bound(address: str, family: int, to: Any, v6only: bool = True) -> socket.so
     except OSError as error:
         made.close()
         hint = {
-            errno.EADDRINUSE: ": another program listens there; stop it or take another port",
-            errno.EACCES: ": a port below 1024 needs root",
-            errno.EADDRNOTAVAIL: ": no such address on this machine",
+            errno.EADDRINUSE: "; stop the other program or choose another port",
+            errno.EACCES: "; a port below 1024 needs root",
+            errno.EADDRNOTAVAIL: "; this machine does not have that address",
         }.get(error.errno or 0, "")
         raise CommandError(f"cannot listen on {address}: {error.strerror}{hint}", 3) from None
     return made
 
 
-def names(listeners: list[socket.socket]) -> list[str]:
-    """What each listens on, as a client would be told."""
-    return [joined_address(*one.getsockname()[:2]) for one in listeners]
+def list_addresses(listeners: list[socket.socket]) -> list[str]:
+    """Return the address of each socket in the form that a client takes."""
+    return [join_address(*one.getsockname()[:2]) for one in listeners]
 
 
 class Acceptor:
-    """Accepts, and does not fall over where accept() fails."""
+    """Accept connections, and survive a shortage of descriptors or memory."""
 
     def __init__(self) -> None:
-        self.spare = self._open()
+        self.spare = self._open_spare()
 
-    def _open(self) -> int:
+    def _open_spare(self) -> int:
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def accept(self, listener: socket.socket) -> tuple[socket.socket, str, int] | str | None:
-        """A connection with its host and port; None where there is none (any more).
+        """Return a connection with its host and port, or None if no connection is waiting.
 
-        A word where descriptors or memory are short: the connection was closed, so that the
-        listener does not wake us for it for ever.
+        If descriptors or memory are short, return the error's text: the connection was closed,
+        because the listener would otherwise stay readable for ever.
         """
         try:
             accepted, address = listener.accept()
         except OSError as error:
-            if error.errno in _OURS:
+            if error.errno in _BROKEN_LISTENER:
                 raise
-            if error.errno not in _SHORT:
+            if error.errno not in _SHORTAGE:
                 return None
-            self._shed(listener)
+            self._drop(listener)
             return error.strerror or str(error)
-        return accepted, *_host_port(address)
+        return accepted, *_split_peer(address)
 
-    def _shed(self, listener: socket.socket) -> None:
+    def _drop(self, listener: socket.socket) -> None:
+        """Accept a connection with the spare descriptor, and close it."""
         if self.spare >= 0:
             os.close(self.spare)
         self.spare = -1
         with contextlib.suppress(OSError):
             listener.accept()[0].close()
-        # Another may have taken it meanwhile.
+        # Another process may have taken the descriptor in between.
         with contextlib.suppress(OSError):
-            self.spare = self._open()
+            self.spare = self._open_spare()
 
 
-def _host_port(address: tuple[str, int] | None) -> tuple[str, int]:
-    if not address:  # It left before it could be asked for.
+def _split_peer(address: tuple[str, int] | None) -> tuple[str, int]:
+    if not address:  # The peer has left already.
         return "", 0
     host, port = address[:2]
-    # A dual-stack listener's IPv4 clients, as everybody writes them.
+    # A dual-stack socket reports IPv4 clients as IPv4-mapped addresses.
     return host.removeprefix("::ffff:") if "." in host else host, port
 
 
-def prepare(accepted: socket.socket, blocking: bool, send_timeout: float) -> None:
-    """Set all that accept() hands on from some listeners and not from others."""
+def set_socket_options(accepted: socket.socket, blocking: bool, send_timeout: float) -> None:
+    """Set every option that accepted sockets inherit on some platforms and not on others."""
     accepted.setblocking(blocking)
     accepted.set_inheritable(False)
     accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if blocking:
         length = len(accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 64))
-        # 16 bytes; 8 with a time_t of 32 bits; 12 where that is 64 bits wide and a long is not.
+        # struct timeval has 16 bytes; 8 with a 32-bit time_t; 12 if only time_t has 64 bits.
         seconds_width = 4 if length == 8 else 8
         seconds, rest = divmod(int(send_timeout * 1_000_000), 1_000_000)
         timeval = seconds.to_bytes(seconds_width, sys.byteorder)

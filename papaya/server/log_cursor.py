@@ -1,35 +1,39 @@
-"""Reading the log: how far a client has been sent it.
+"""Reading the log: how much of it each client has been sent.
 
-A client has no queue of its own: the log is the queue, and a place in it is all that
-is kept of a client that reads slowly.
+No client has a queue: the log is the queue, and a slow reader costs only its offset in it.
 """
 
 from __future__ import annotations
 
 import os
-import socket
+from typing import TYPE_CHECKING
 
-from .message_log import after_newline, open_current
-from .scoreboard import COMMITTED, GENERATION, Board
+from .message_log import find_line_start, open_current
+from .scoreboard import COMMITTED, GENERATION
+
+if TYPE_CHECKING:
+    import socket
+
+    from .scoreboard import Scoreboard
 
 _MOST = 1 << 20
 _READ = 1 << 16
 
 
-class Behind(Exception):
-    """The client is so far behind that a file came and went in between: it missed lines."""
+class FellBehind(Exception):
+    """The client missed lines: a whole file was the log and was rotated before it read on."""
 
 
 class _File:
-    """One file the log has been, open as long as a client is at it."""
+    """One of the files that have been the log, open as long as a client needs it."""
 
-    def __init__(self, path: str, board: Board) -> None:
+    def __init__(self, path: str, scoreboard: Scoreboard) -> None:
         self.descriptor = -1
-        self.descriptor, self.generation, self.base, self.filled = open_current(path, board)
+        self.descriptor, self.generation, self.base, self.filled = open_current(path, scoreboard)
         self.inode = os.fstat(self.descriptor).st_ino
 
     def close(self) -> None:
-        """Nobody in this process is at it any more."""
+        """Close the file: no client in this process needs it any more."""
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -37,100 +41,102 @@ class _File:
     __del__ = close
 
 
-class Reader:
-    """The log as one process reads it for its clients.  A child may go on with its parent's."""
+class LogReader:
+    """Read the log in one process for its clients.  A child may continue with its parent's."""
 
-    def __init__(self, path: str, board: Board, sendfile: bool) -> None:
+    def __init__(self, path: str, scoreboard: Scoreboard, sendfile: bool) -> None:
         self.path = path
-        self.board = board
+        self.scoreboard = scoreboard
         self.sendfile = sendfile
-        self.file = _File(path, board)
-        self.told = board[COMMITTED]
-        self.read_at = -1, 0
-        """The generation of the file that was read, and where."""
-        self.read = b""
+        self.file = _File(path, scoreboard)
+        self.read_until = scoreboard[COMMITTED]
+        """The offset up to which `read_new` has returned lines."""
+        self.chunk_at = -1, 0
+        """The generation of the file and the offset that ``chunk`` was read from."""
+        self.chunk = b""
 
-    def join(self, history: int) -> Place:
-        """The place of a client that has just come: ``history`` lines before the end."""
+    def make_cursor(self, history: int) -> LogCursor:
+        """Return the cursor of a new client, ``history`` lines before the end."""
         while True:
             self.refresh()
-            end = self.board[COMMITTED]
-            if self.board[GENERATION] == self.file.generation:
-                break  # Else it may be the end of another file.
-        start = after_newline(self.file.descriptor, end, history + 1) if history else end
-        return Place(self, self.file, start)
+            end = self.scoreboard[COMMITTED]
+            if self.scoreboard[GENERATION] == self.file.generation:
+                break  # Otherwise it may be the end of another file.
+        start = find_line_start(self.file.descriptor, end, history + 1) if history else end
+        return LogCursor(self, self.file, start)
 
     def refresh(self) -> None:
-        """Go on to the file the log is now."""
-        if self.board[GENERATION] != self.file.generation:
-            self.file = _File(self.path, self.board)
+        """Switch to the file that is the log now."""
+        if self.scoreboard[GENERATION] != self.file.generation:
+            self.file = _File(self.path, self.scoreboard)
 
-    def news(self) -> tuple[int, bytes]:
-        """What was committed since it was asked for last, and where that is in the file."""
+    def read_new(self) -> tuple[int, bytes]:
+        """Return the lines committed since the last call, and their offset in the file."""
         self.refresh()
-        start, end = self.told, self.board[COMMITTED]
+        start, end = self.read_until, self.scoreboard[COMMITTED]
         if not 0 < end - start <= _READ:
             start = end
-        self.told = end
+        self.read_until = end
         return start, os.pread(self.file.descriptor, end - start, start) if end > start else b""
 
-    def chunk(self, file: _File, offset: int, most: int) -> bytes:
-        """Up to ``most`` bytes at ``offset``, read once for all clients that are there."""
+    def read_chunk(self, file: _File, offset: int, most: int) -> bytes:
+        """Return up to ``most`` bytes at ``offset``, read once for all clients at this offset."""
         at = file.generation, offset
-        if self.read_at != at:
-            # No byte that is not committed: it might be another by the time it is.
-            self.read = os.pread(file.descriptor, min(_READ, most), offset)
-            self.read_at = at
-        return self.read[:most]
+        if self.chunk_at != at:
+            # Only committed bytes: others might change before they are committed.
+            self.chunk = os.pread(file.descriptor, min(_READ, most), offset)
+            self.chunk_at = at
+        return self.chunk[:most]
 
 
-class Place:
-    """Where one client is in the log."""
+class LogCursor:
+    """The position of one client in the log."""
 
-    __slots__ = ("file", "has_all", "offset", "reader")
+    __slots__ = ("at_end", "file", "offset", "reader")
 
-    def __init__(self, reader: Reader, file: _File, offset: int) -> None:
+    def __init__(self, reader: LogReader, file: _File, offset: int) -> None:
         self.reader = reader
         self.file = file
         self.offset = offset
-        self.has_all = False
-        """Whether it had all there was when it was looked at last."""
+        self.at_end = False
+        """Whether the client had been sent the whole log when `advance` last returned."""
 
-    def advance(self, to: socket.socket) -> None:
-        """Send all that is new.
+    def advance(self, client: socket.socket) -> None:
+        """Send all new lines to ``client``.
 
-        Raises BlockingIOError when the socket takes no more for now, another OSError when
-        the client is gone, and `Behind` when it missed lines.
+        Raise BlockingIOError if the socket's buffer is full, another OSError if the client is
+        gone, and `FellBehind` if it missed lines.
         """
-        board = self.reader.board.numbers
+        numbers = self.reader.scoreboard.numbers
         while True:
-            left = board[COMMITTED] - self.offset
-            if board[GENERATION] == self.file.generation:
-                # Nothing to send where somebody cut the file: the next writer will see it.
-                if left <= 0 or not self._send(to, left):
-                    self.has_all = True
+            left = numbers[COMMITTED] - self.offset
+            if numbers[GENERATION] == self.file.generation:
+                # If another program truncated the file, there is nothing to send: the next
+                # writer will notice.
+                if left <= 0 or not self._send(client, left):
+                    self.at_end = True
                     return
                 continue
             self.reader.refresh()
             new = self.reader.file
-            # Cut (copytruncate), it has the same inode, and what it had is gone.
+            # After copytruncate the inode is the same, and the old content is gone.
             if new.inode == self.file.inode:
-                if not self.has_all:
-                    raise Behind
-            elif self._send(to, _MOST):
+                if not self.at_end:
+                    raise FellBehind
+            elif self._send(client, _MOST):
                 continue
-            # No more is written to the old file, and this was its end: on to the next.
+            # The old file grows no more, and this was its end: continue with the next file.
             if new.filled - self.file.filled > 1:
-                raise Behind
+                raise FellBehind
             self.file = new
             self.offset = new.base
 
-    def _send(self, to: socket.socket, most: int) -> int:
-        self.has_all = False
+    def _send(self, client: socket.socket, most: int) -> int:
+        self.at_end = False
         if self.reader.sendfile:
-            sent = os.sendfile(to.fileno(), self.file.descriptor, self.offset, min(most, _MOST))
+            sent = os.sendfile(client.fileno(), self.file.descriptor, self.offset, min(most, _MOST))
         else:
-            data = self.reader.chunk(self.file, self.offset, most)
-            sent = to.send(data) if data else 0
+            data = self.reader.read_chunk(self.file, self.offset, most)
+            sent = client.send(data) if data else 0
         self.offset += sent
         return sent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from probes import libc
 
@@ -14,7 +14,10 @@ try:
 except ImportError:  # Not CPython.
     import signal as _signal
 
-from .event_log import Say
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from .event_log import EventLog
 
 HANDLED = frozenset(
     map(
@@ -29,18 +32,18 @@ HANDLED = frozenset(
         ),
     )
 )
-"""Every signal the service knows what to do with; blocked around each fork."""
+"""Every signal that the service handles; blocked around each fork."""
 
-# What the signal module wraps these in makes enums of what they return: 12 us a line and sender,
-# and dozens of pages that a child would else share with its parent.
+# The wrappers in the signal module make enums of the results, which costs each sender 12 us per
+# line, and copies dozens of pages that a child would otherwise share with its parent.
 pthread_sigmask: Callable[[int, Iterable[int]], set[int]] = _signal.pthread_sigmask
 sigwait: Callable[[Iterable[int]], int] = _signal.sigwait
 
 
-def fork(child: Callable[[], int], say: Say) -> int:
-    """A child that runs ``child`` and exits with what it returns; its process id.
+def fork_child(run: Callable[[], int], log_event: EventLog) -> int:
+    """Fork a child that calls ``run`` and exits with its result; return the child's process id.
 
-    It begins with `HANDLED` blocked, and no handler of its parent's is told of anything.
+    The child begins with `HANDLED` blocked, and without its parent's wakeup descriptor.
     """
     before = pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     try:
@@ -49,9 +52,9 @@ def fork(child: Callable[[], int], say: Say) -> int:
             code = 1
             try:
                 signal.set_wakeup_fd(-1)
-                code = child()
+                code = run()
             except BaseException as error:
-                say(f"a process failed: {type(error).__name__}: {error}")
+                log_event(f"a process failed: {type(error).__name__}: {error}")
             finally:
                 os._exit(code)
     finally:
@@ -59,30 +62,45 @@ def fork(child: Callable[[], int], say: Say) -> int:
     return pid
 
 
-def close_all_but(*kept: int) -> None:
-    """Close what was inherited: a listener kept open by a child keeps its port from a restart."""
+def close_inherited(*kept: int) -> None:
+    """Close all descriptors from 3 on, apart from ``kept``.
+
+    A child that kept a listening socket open would keep a restarted daemon from its port.
+    """
     first = 3
     for descriptor in sorted(kept):
         os.closerange(first, descriptor)
         first = descriptor + 1
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # One system call on Linux and FreeBSD; elsewhere a loop that must end.
+    # One system call on Linux and FreeBSD; a loop elsewhere, which must end.
     os.closerange(first, min(soft, 65536) if soft > 0 else 65536)
 
 
-def dying_with_parent(how: str, signum: int) -> Callable[[int], None]:
-    """What a child calls with its parent's process id, to be sent ``signum`` when that ends.
+def make_death_request(how: str, signum: int) -> Callable[[int], None]:
+    """Return a function that a child calls with its parent's process id.
 
-    ``how`` is the setting ``orphans``; with ``pipe`` the platform is not asked.  Made before
-    the fork: what a child has to make itself is memory that it does not share.
+    When the parent dies, the kernel then sends the child ``signum``.  ``how`` is the setting
+    ``orphans``; with ``pipe`` the kernel is not asked.  Call this before the fork: the child
+    would not share the memory that it takes.
     """
     ask = None if how == "pipe" else libc.prepare_death_signal(signum)
 
-    def die_with(parent: int) -> None:
+    def request_death_signal(parent: int) -> None:
         if ask and ask():
-            raise OSError("the platform does not tell of a parent's end")
+            raise OSError("the kernel refused to signal the parent's death")
         if os.getppid() != parent:
-            # It ended before it could be asked.
+            # The parent died before the request.
             os.kill(os.getpid(), signum)
 
-    return die_with
+    return request_death_signal
+
+
+def describe_exit(status: int) -> str:
+    """Describe what waitpid() returned for a child, such as "exit status 1" or "SIGKILL"."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:  # A real-time signal has no name.
+        return f"signal {-code}"

@@ -1,9 +1,9 @@
-"""What all processes of the service see at once: a page of numbers in shared memory.
+"""Scoreboard: a page of numbers in memory that all processes of the service share.
 
-Written by whoever holds the log's exclusive lock, but for the slots; read without a
-lock.  A number is 64 bits wide and aligned, so that it is written in one go (on a
-32-bit processor in two: it could be read half-written as it passes 4 GiB, by a sender
-that is woken again at once).
+Only the holder of the log's exclusive lock writes the numbers, apart from the slots; they
+are read without a lock.  A number is 64 bits wide and aligned, so the processor writes it
+at once.  A 32-bit processor needs two writes: when a number passes 4 GiB, a sender may read
+it half-written, but the next line wakes that sender at once.
 """
 
 from __future__ import annotations
@@ -11,36 +11,41 @@ from __future__ import annotations
 import mmap
 import os
 import signal
-from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GENERATION, INODE, BASE, COMMITTED, LINES, BYTES, REPAIRED, DAEMON, FILLED = range(9)
 _SLOTS = 9
 _WIDTH = 8
 SENDER, NOTICE, CLIENTS = range(3)
-_SLOT_NUMBERS = 3
+"""The fields of a slot: the process that sends to its clients, a notice, the clients admitted."""
+_SLOT_FIELDS = 3
 
 
-class Board:
-    """The numbers by name, and a slot for each client that has a sender of its own.
+class Scoreboard:
+    """Hold the numbers by name, and a slot for each sender.
 
-    ``generation`` counts the files the log has been, twice each: it is odd while the
-    numbers that describe the file are being changed.  ``base`` is where this file's
-    lines begin that no earlier client has seen; ``committed`` is where its whole lines
-    end, which never move again.  ``filled`` counts the files before this one that got lines.
+    ``GENERATION`` goes up by two with each file that becomes the log; it is odd while the
+    numbers that describe the file change.  ``BASE`` is the offset in this file from which no
+    earlier client has seen lines.  ``COMMITTED`` is the end of the whole lines, which never
+    change again.  ``FILLED`` counts the earlier files to which lines were written.
     """
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
-        numbers = _SLOTS + _SLOT_NUMBERS * slots
-        # Anonymous and shared: children have the same memory, and it goes with the last of them.
+        numbers = _SLOTS + _SLOT_FIELDS * slots
+        # Anonymous and shared: children have the same memory, and the kernel frees it with the
+        # last of them.
         self._memory = mmap.mmap(-1, numbers * _WIDTH)
         self.numbers = memoryview(self._memory).cast("Q")
         self.numbers[DAEMON] = os.getpid()
         self.rotate: Callable[[], None] = lambda: None
         """What the daemon's process does on SIGHUP."""
 
-    def ask_for_rotation(self) -> None:
-        """Have the daemon go on with the file that has the log's name by now."""
+    def request_rotation(self) -> None:
+        """Make the daemon switch to the file that has the log's name now."""
         if self[DAEMON] == os.getpid():
             self.rotate()
         else:
@@ -52,8 +57,8 @@ class Board:
     def __setitem__(self, number: int, value: int) -> None:
         self.numbers[number] = value
 
-    def file(self) -> tuple[int, int, int, int]:
-        """Generation, inode, base and filled of the file the log is now, all of one moment."""
+    def get_file(self) -> tuple[int, int, int, int]:
+        """Return generation, inode, base and filled of the log's file, all of one moment."""
         numbers = self.numbers
         while True:
             generation = numbers[GENERATION]
@@ -62,7 +67,7 @@ class Board:
                 return found
 
     def set_file(self, inode: int, base: int) -> None:
-        """The log is another file from now on.  Only under the lock of the one it was."""
+        """Record that another file is the log now.  The caller holds the old file's lock."""
         numbers = self.numbers
         numbers[GENERATION] += 1
         numbers[FILLED] += numbers[COMMITTED] != numbers[BASE]
@@ -71,36 +76,31 @@ class Board:
         numbers[COMMITTED] = base
         numbers[GENERATION] += 1
 
-    # Slots ---------------------------------------------------------------------------------
+    def get_index(self, slot: int, field: int) -> int:
+        """Return the index in ``numbers`` of a slot's field: SENDER, NOTICE or CLIENTS."""
+        return _SLOTS + _SLOT_FIELDS * slot + field
 
-    def number_of(self, slot: int, number: int) -> int:
-        """Where a slot has ``SENDER``, the process that sends to its clients, or another number.
+    def get_slot(self, slot: int, field: int) -> int:
+        """Return a field of a slot."""
+        return self.numbers[self.get_index(slot, field)]
 
-        ``NOTICE`` is of what its client is to be told, ``CLIENTS`` how many were admitted there.
-        """
-        return _SLOTS + _SLOT_NUMBERS * slot + number
-
-    def slot(self, slot: int, number: int) -> int:
-        """What a slot has there."""
-        return self.numbers[self.number_of(slot, number)]
-
-    def set_slot(self, slot: int, number: int, value: int) -> None:
-        """See `number_of`."""
-        self.numbers[self.number_of(slot, number)] = value
+    def set_slot(self, slot: int, field: int, value: int) -> None:
+        """Set a field of a slot."""
+        self.numbers[self.get_index(slot, field)] = value
 
     def admit(self, slot: int, most: int) -> bool:
-        """Whether one more client is among the ``most`` that there may be, in all slots.
+        """Count one more client in ``slot``; return False if all slots would exceed ``most``.
 
-        Without a lock, as each slot has one process that admits there: two that ask for the
-        last place at once may both be told no, and never both yes.
+        This needs no lock, because each slot has one process that admits there: two processes
+        that ask for the last place at once may both be refused, but never both be admitted.
         """
-        here = self.number_of(slot, CLIENTS)
+        here = self.get_index(slot, CLIENTS)
         self.numbers[here] += 1
-        if sum(self.numbers[_SLOTS + CLIENTS :: _SLOT_NUMBERS]) <= most:
+        if sum(self.numbers[_SLOTS + CLIENTS :: _SLOT_FIELDS]) <= most:
             return True
         self.numbers[here] -= 1
         return False
 
-    def senders(self) -> list[int]:
-        """The process ids in all slots."""
-        return [pid for pid in self.numbers[_SLOTS + SENDER :: _SLOT_NUMBERS] if pid]
+    def list_senders(self) -> list[int]:
+        """Return the process ids of all senders."""
+        return [pid for pid in self.numbers[_SLOTS + SENDER :: _SLOT_FIELDS] if pid]

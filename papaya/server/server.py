@@ -1,7 +1,7 @@
-"""The daemon: listens, admits, hands connections to an engine, and ends in good order.
+"""The daemon: listen, admit connections, hand them to an engine, and end in good order.
 
-An engine is a file of `papaya.engines`; it says how clients are served at the same
-time.  What is the same for all is here: signals, limits, rotation, status, the end.
+An engine is a module of `papaya.engines`, which defines how clients are served at the same
+time.  This module has what all engines need: signals, admission, rotation, status, the end.
 """
 
 from __future__ import annotations
@@ -12,127 +12,65 @@ import os
 import resource
 import selectors
 import signal
-import socket
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probes.errors import CommandError
 
 from . import event_log
-from .admission import Limits
-from .listener import Acceptor, prepare
-from .message_log import Log
+from .admission import Admission
+from .connection import FULL, NO_KEY, STALLED, WRONG_KEY, Connection
+from .listener import Acceptor, set_socket_options
 from .processes import HANDLED, pthread_sigmask
 from .scoreboard import BYTES, LINES, REPAIRED
-from .session import Chat
 from .status import StatusSocket
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from .engine import Engine, ServiceContext
 
 STOP_SECONDS = 1.5
 """How long clients may take to be sent the last lines when the service ends."""
-
-
-WRONG, LATE, FULL = "wrong key", "no key in time", "too many clients"
-LEFT, STALLED = "left", "stalled"
-"""How a visit ends."""
-
-
-@dataclass
-class Visitor:
-    """Who connected, and whether it has sent the key."""
-
-    host: str
-    port: int
-    welcome: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.host} port {self.port}"
-
-
-class Engine(ABC):
-    """One way to serve many clients at once."""
-
-    blocking = False
-    """Whether it wants accepted sockets to block."""
-    unused: frozenset[str] = frozenset()
-    """The settings that make no difference to it."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self.chat = service.chat
-
-    @abstractmethod
-    def start(self) -> None:
-        """Make what is needed before the first client; signals are blocked."""
-
-    @abstractmethod
-    def take(self, accepted: socket.socket, visitor: Visitor) -> None:
-        """Serve a connection that `Limits` let in, and close it.
-
-        `Service.welcomed` and `Service.gone` are to be told what becomes of it.
-        """
-
-    @abstractmethod
-    def ring(self) -> None:
-        """Tell the senders to look at the log."""
-
-    def drain(self) -> None:  # noqa: B027 (who has no children has done so by the end of `run`)
-        """Begin to end: every line that came is kept and sent, then the clients are left."""
-
-    def idle(self) -> bool:
-        """Whether nothing is left running."""
-        return True
-
-    def kill(self) -> None:  # noqa: B027
-        """End whatever is left."""
-
-    def reap(self, pid: int, status: int) -> None:
-        """A child ended."""
-        raise AssertionError("this engine has no children")
-
-    def hear(self) -> None:  # noqa: B027 (who has no children has nothing to hear)
-        """Take in what the children have to say of their clients."""
-
-    def run(self) -> None:
-        """Serve until the service is to end."""
-        self.service.loop()
 
 
 class Service:
     """The daemon's process.  Single-threaded; made before the first fork."""
 
     def __init__(
-        self, chat: Chat, listeners: list[socket.socket], engine: Callable[[Service], Engine]
+        self,
+        context: ServiceContext,
+        listeners: list[socket.socket],
+        make_engine: Callable[[Service], Engine],
     ) -> None:
-        config = chat.config
-        self.chat = chat
-        self.say = chat.say
+        config = context.config
+        self.context = context
+        self.log_event = context.log_event
         self.listeners = listeners
-        self.log: Log = chat.log()
-        self.limits = Limits(config.early_drop, config.max_clients, config.backoff)
+        self.log = context.make_log()
+        self.admission = Admission(config.early_drop, config.max_clients, config.backoff)
         self.acceptor = Acceptor()
-        chat.board.rotate = self.rotate
-        with self.log.alone():  # Who has bound and does not listen yet is not taken for dead.
+        context.scoreboard.rotate = self.rotate
+        # Under the lock, so that a papaya that has bound its status socket but does not listen
+        # yet is not mistaken for a dead one.
+        with self.log.hold_lock():
             self.status = StatusSocket(config.status_path)
-        self.engine = engine(self)
+        self.engine = make_engine(self)
         self.selector = selectors.DefaultSelector()
         self.started = time.monotonic()
         self.ending = False
-        self.failed = ""
-        self.short = ""
-
-    # Life ---------------------------------------------------------------------------------
+        self.failure = ""
+        self.last_shortage = ""
 
     def serve(self, ready: Callable[[], None]) -> None:
-        """Everything, until SIGTERM or SIGINT.  ``ready`` is called once clients may come."""
-        _allow_descriptors(self.chat.board.slots)
+        """Serve until SIGTERM or SIGINT.  Call ``ready`` once clients can connect."""
+        _raise_descriptor_limit(self.context.scoreboard.slots)
         try:
             pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-            cut = self.log.begin()
+            cut = self.log.recover()
             if cut:
-                self.say(f"{self.log.path}: cut {cut} bytes of a line that was not finished")
+                self.log_event(f"{self.log.path}: cut {cut} bytes of an unfinished line")
             self._handle_signals()
             self.engine.start()
         except BaseException:
@@ -142,76 +80,74 @@ class Service:
         try:
             for listener in self.listeners:
                 self.watch(listener, functools.partial(self._accept, listener))
-            self.watch(self.wake, self._signals)
-            self.watch(self.status.socket, self._tell)
+            self.watch(self.wakeup, self._read_signals)
+            self.watch(self.status.socket, self._send_status)
             ready()
-            event_log.notify("READY=1")
+            event_log.notify_supervisor("READY=1")
             self.engine.run()
         finally:
             self._end()
-        if self.failed:
-            raise CommandError(self.failed, 3)
+        if self.failure:
+            raise CommandError(self.failure, 3)
 
     def fail(self, why: str) -> None:
-        """End, as it cannot be mended from within; a supervisor may start it anew."""
-        self.failed = why
+        """End the service, because it cannot recover; a supervisor may restart it."""
+        self.failure = why
         self.ending = True
 
     def watch(self, source: Any, callback: Callable[[], None]) -> None:
-        """Call back when the source can be read."""
+        """Call ``callback`` whenever ``source`` is readable."""
         self.selector.register(source, selectors.EVENT_READ, callback)
 
     def unwatch(self, source: Any) -> None:
-        """No longer."""
+        """Undo `watch`."""
         self.selector.unregister(source)
 
     def loop(self) -> None:
-        """Call back as sources become readable, until the end is asked for."""
+        """Call the callbacks of readable sources until the service is ending."""
         while not self.ending:
             self.step(None)
 
     def step(self, seconds: float | None) -> None:
-        """One round of it, of that many seconds at most."""
+        """Wait up to ``seconds`` for readable sources, and call their callbacks once."""
         for key, _ in self.selector.select(seconds):
             key.data()
 
     def _end(self) -> None:
-        event_log.notify("STOPPING=1")
+        event_log.notify_supervisor("STOPPING=1")
         for source in (*self.listeners, self.status.socket):
             self.unwatch(source)
             source.close()
         self.status.close()
         self.engine.drain()
         until = time.monotonic() + STOP_SECONDS
-        while not self.engine.idle() and (left := until - time.monotonic()) > 0:
+        while not self.engine.is_idle() and (left := until - time.monotonic()) > 0:
             self.step(left)
         self.engine.kill()
-        self.say("ended")
-
-    # Signals ------------------------------------------------------------------------------
+        self.log_event("ended")
 
     def _handle_signals(self) -> None:
-        self.wake, writing = os.pipe()
-        os.set_blocking(self.wake, False)
+        self.wakeup, writing = os.pipe()
+        os.set_blocking(self.wakeup, False)
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         for signum in HANDLED - {signal.SIGUSR1}:
             signal.signal(signum, lambda *_: None)
 
-    def _signals(self) -> None:
-        """What came: the handlers only wrote the numbers into the pipe."""
-        came = set()
+    def _read_signals(self) -> None:
+        """Act on the signals whose numbers the wakeup descriptor has."""
+        received = set()
         with contextlib.suppress(BlockingIOError):
-            while data := os.read(self.wake, 4096):
-                came |= set(data)
-        if signal.SIGCHLD in came:
+            while data := os.read(self.wakeup, 4096):
+                received |= set(data)
+        if signal.SIGCHLD in received:
             self._reap()
-        if signal.SIGHUP in came:
+        if signal.SIGHUP in received:
             self.rotate()
-        if signal.SIGUSR2 in came:
-            self.say(StatusSocket.text(self.counters()).strip())
-        if came & {signal.SIGTERM, signal.SIGINT}:
+        if signal.SIGUSR2 in received:
+            self.log_event(StatusSocket.format_counters(self.get_counters()).strip())
+        if received & {signal.SIGTERM, signal.SIGINT}:
             self.ending = True
 
     def _reap(self) -> None:
@@ -225,104 +161,91 @@ class Service:
             self.engine.reap(pid, status)
 
     def rotate(self) -> None:
-        """Go on with another file where the log was renamed; with the old one if it cannot be."""
+        """Switch to a new log file if the log was renamed; keep the old one if that fails."""
         try:
             moved = self.log.rotate()
         except (CommandError, OSError) as error:
-            self.say(f"{self.log.path}: no new file ({error}); the old one is written to still")
+            self.log_event(
+                f"{self.log.path}: cannot open the new log file ({error}); keeping the old one"
+            )
             return
         if moved:
-            self.say(f"{self.log.path}: goes on in a new file")
-            self.engine.ring()
-
-    # Connections --------------------------------------------------------------------------
+            self.log_event(f"{self.log.path}: opened a new log file")
+            self.engine.wake_senders()
 
     def _accept(self, listener: socket.socket) -> None:
-        """One at a time: whoever connects in masses does not keep the rest waiting."""
+        """Accept one connection per call, so that a flood of connections delays nothing else."""
         found = self.acceptor.accept(listener)
         if found is None:
             return
         if isinstance(found, str):
-            if found != self.short:
-                self.say(f"a connection was refused: {found}")
-            self.short = found
+            if found != self.last_shortage:
+                self.log_event(f"refused a connection: {found}")
+            self.last_shortage = found
             return
-        self.short = ""
-        accepted, visitor = found[0], Visitor(*found[1:])
-        self.engine.hear()  # Who of those that waited has sent the key by now?
-        why = self.limits.refuses(visitor.host)
+        self.last_shortage = ""
+        accepted, connection = found[0], Connection(*found[1:])
+        self.engine.read_reports()  # Some waiting connections may have become clients.
+        why = self.admission.add_connection(connection.host)
         if why:
             accepted.close()
-            self._refused(visitor, why)
+            self._log_refusal(connection, why)
             return
         try:
-            prepare(accepted, self.engine.blocking, self.chat.config.send_timeout)
-            self.engine.take(accepted, visitor)
+            set_socket_options(accepted, self.engine.blocking, self.context.config.send_timeout)
+            self.engine.take(accepted, connection)
         except OSError as error:
-            # It left before it was served, or there is no process left for it.
+            # The peer has left already, or the system has no process for it.
             accepted.close()
-            self.limits.failed(visitor.host, False)
-            self.say(f"{visitor} could not be served: {error.strerror}")
+            self.admission.remove_connection(connection.host, False)
+            self.log_event(f"{connection} could not be served: {error.strerror}")
 
-    def welcomed(self, visitor: Visitor) -> None:
-        """It sent the key, and was admitted."""
-        visitor.welcome = True
-        self.limits.welcomed(visitor.host)
+    def mark_as_client(self, connection: Connection) -> None:
+        """Record that the connection sent the key and was admitted."""
+        connection.is_client = True
+        self.admission.add_client(connection.host)
 
-    def gone(self, visitor: Visitor, why: str) -> None:
-        """Its visit ended: ``why`` is WRONG, LATE, FULL, LEFT or STALLED."""
-        if not visitor.welcome:
-            self.limits.failed(visitor.host, why == WRONG)
-            self.limits.refused += why == FULL
-            if why in (WRONG, LATE, FULL):
-                self._refused(visitor, why)
+    def forget(self, connection: Connection, why: str) -> None:
+        """Record the end of a connection; see `papaya.server.connection` for ``why``."""
+        if not connection.is_client:
+            self.admission.remove_connection(connection.host, why == WRONG_KEY)
+            self.admission.refused += why == FULL
+            if why in (WRONG_KEY, NO_KEY, FULL):
+                self._log_refusal(connection, why)
             return
-        self.limits.left()
+        self.admission.remove_client()
         if why == STALLED:
-            seconds = self.chat.config.send_timeout
-            self.say(f"{visitor} dropped: took nothing for {seconds:g} s")
+            seconds = self.context.config.send_timeout
+            self.log_event(f"{connection} disconnected: read nothing for {seconds:g} s")
 
-    def _refused(self, visitor: Visitor, why: str) -> None:
-        """The line that fail2ban reads."""
-        self.say(f"refused {visitor}: {why}")
+    def _log_refusal(self, connection: Connection, why: str) -> None:
+        """Log the line that fail2ban reads (deploy/fail2ban-papaya.conf)."""
+        self.log_event(f"refused {connection}: {why}")
 
-    # Status -------------------------------------------------------------------------------
-
-    def counters(self) -> dict[str, object]:
-        """What ``papaya status`` prints."""
-        board = self.chat.board
+    def get_counters(self) -> dict[str, object]:
+        """Return what ``papaya status`` prints."""
+        scoreboard = self.context.scoreboard
         return {
             "pid": os.getpid(),
-            "engine": self.chat.config.engine,
+            "engine": self.context.config.engine,
             "seconds": round(time.monotonic() - self.started, 1),
             "listening": [one.getsockname()[:2] for one in self.listeners],
-            "clients": self.limits.clients,
-            "waiting": self.limits.waiting,
-            "refused": self.limits.refused,
-            "lines": board[LINES],
-            "bytes": board[BYTES],
-            "repaired": board[REPAIRED],
+            "clients": self.admission.clients,
+            "waiting": self.admission.waiting,
+            "refused": self.admission.refused,
+            "lines": scoreboard[LINES],
+            "bytes": scoreboard[BYTES],
+            "repaired": scoreboard[REPAIRED],
         }
 
-    def _tell(self) -> None:
+    def _send_status(self) -> None:
         found = self.acceptor.accept(self.status.socket)
         if isinstance(found, tuple):
-            self.status.tell(found[0], self.counters())
+            self.status.send(found[0], self.get_counters())
 
 
-def how_it_ended(status: int) -> str:
-    """What waitpid() says of a child, as people say it."""
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"exit status {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:  # A real-time signal has no name.
-        return f"signal {-code}"
-
-
-def _allow_descriptors(clients: int) -> None:
-    """As many open files as the clients need, if the hard limit lets us."""
+def _raise_descriptor_limit(clients: int) -> None:
+    """Raise the limit of open files to what the clients need, if the hard limit permits it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = clients + 64
     if soft != resource.RLIM_INFINITY and soft < wanted:

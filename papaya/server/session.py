@@ -1,121 +1,107 @@
-"""What one process needs to take part in the chat: its own log, its own eyes on it."""
+"""Session: what one client sends, first the key, then lines for the log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from probes.errors import CommandError
 
-from ..config import Config
-from ..key import LENGTH, same
-from ..protocol import Lines
-from ..settings import Settings
-from .log_cursor import Place, Reader
-from .message_log import LOCKS, Log, Moved
-from .scoreboard import Board
+from ..key import LENGTH, is_same
+from ..protocol import LineSplitter
+from .message_log import LogMoved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .engine import ServiceContext
+    from .log_cursor import LogCursor, LogReader
+    from .message_log import MessageLog
 
 
 class WrongKey(Exception):
-    """What the client sent is not the key."""
+    """The client did not send the key."""
 
 
 class Full(Exception):
-    """There are as many clients as there may be."""
+    """The service has as many clients as it may have."""
 
 
 TOO_LONG, NOT_KEPT = 1, 2
-NOTICES = {
+_NOTICES = {
     TOO_LONG: "a line was refused: it is longer than {most} bytes",
-    NOT_KEPT: "a line was refused: the log could not take it",
+    NOT_KEPT: "a line was refused: it could not be written to the log",
 }
-"""What one client alone may be told, by number: a number fits into a slot of the board."""
+"""Notices for a single client, by number, because a slot of the scoreboard holds only numbers."""
 
 
-@dataclass(frozen=True)
-class Chat:
-    """What the processes of a service share, made before the first fork."""
-
-    config: Config
-    settings: Settings
-    key: bytes
-    board: Board
-    say: Callable[[str], None]
-    """Says a line in the service's own log."""
-
-    def log(self) -> Log:
-        """The log for this process to write, opened at the first line."""
-        config = self.config
-        lock = LOCKS[self.settings["lock"]]
-        return Log(config.log, self.board, lock, config.durability == "data")
-
-    def reader(self, sendfile: bool) -> Reader:
-        """The log for this process to read, opened now."""
-        return Reader(self.config.log, self.board, sendfile)
-
-    def notice(self, number: int) -> str:
-        """The words of a notice."""
-        return NOTICES[number].format(most=self.config.max_line)
+def describe_notice(number: int, context: ServiceContext) -> str:
+    """Return the text of a notice."""
+    return _NOTICES[number].format(most=context.config.max_line)
 
 
 class Session:
-    """What one client sends: first the key, then lines, which go into the log."""
+    """Check the key that one connection sends, and append its lines to the log."""
 
     def __init__(
-        self, chat: Chat, log: Log, ring: Callable[[], None], reader: Callable[[], Reader]
+        self,
+        context: ServiceContext,
+        log: MessageLog,
+        wake_senders: Callable[[], None],
+        get_reader: Callable[[], LogReader],
     ) -> None:
-        self.chat = chat
+        self.context = context
         self.log = log
-        self.ring = ring
-        self.reader = reader
-        self.given = b""
-        """What there is of the key."""
-        self.place: Place | None = None
-        """Where the client is in the log, once it has sent the key."""
-        self.lines = Lines(chat.config.max_line)
+        self.wake_senders = wake_senders
+        self.get_reader = get_reader
+        self.partial_key = b""
+        self.cursor: LogCursor | None = None
+        """The client's position in the log, once it has sent the key."""
+        self.lines = LineSplitter(context.config.max_line)
         self.slot = 0
-        """The board's, in which the client is counted once it is admitted."""
+        """The slot of the scoreboard in which the client is counted once it is admitted."""
         self.admitted = False
 
     def feed(self, data: bytes) -> int:
-        """Take what the client sent; the number of a notice for it, or 0.
+        """Take what the client sent; return the number of a notice for the client, or 0.
 
-        Raises `WrongKey` and `Full`.
+        Raise `WrongKey` or `Full`.
         """
-        if self.place is None:
-            self.given += data
-            if len(self.given) < LENGTH:
+        if self.cursor is None:
+            self.partial_key += data
+            if len(self.partial_key) < LENGTH:
                 return 0
-            given, data, self.given = self.given[:LENGTH], self.given[LENGTH:], b""
-            if not same(given, self.chat.key):
+            given, data = self.partial_key[:LENGTH], self.partial_key[LENGTH:]
+            self.partial_key = b""
+            if not is_same(given, self.context.key):
                 raise WrongKey
-            # Before anything that it sent is looked at: of one that is refused nothing is kept.
-            if not self.chat.board.admit(self.slot, self.chat.config.max_clients):
+            # Admission comes before the lines: no line of a refused client may be logged.
+            if not self.context.scoreboard.admit(self.slot, self.context.config.max_clients):
                 raise Full
             self.admitted = True
-            # Before its first line is in the log: it is owed every line of its own.
-            self.place = self.reader().join(self.chat.config.history)
+            # The cursor comes before the first line: the client must be sent its own lines.
+            self.cursor = self.get_reader().make_cursor(self.context.config.history)
         lines, too_long = self.lines.feed(data)
-        notice = self._keep(lines)
+        notice = self._append(lines)
         return TOO_LONG if too_long else notice
 
-    def end(self) -> None:
-        """The client sends no more."""
-        if self.place:
-            self._keep(self.lines.end())
+    def finish(self) -> None:
+        """Append the unfinished last line of a client that sends no more."""
+        if self.cursor:
+            self._append(self.lines.finish())
 
-    def _keep(self, lines: list[bytes]) -> int:
+    def _append(self, lines: list[bytes]) -> int:
         if not lines:
             return 0
         try:
             kept, why = self.log.append(lines)
-        except Moved:
-            kept, why = 0, "it was renamed, and the daemon does not go on with a new one"
+        except LogMoved:
+            kept, why = 0, "the log was renamed, and the daemon has not opened a new one"
         except (CommandError, OSError) as error:
             kept, why = 0, str(error)
         if kept:
-            self.ring()
+            self.wake_senders()
         if kept == len(lines):
             return 0
-        self.chat.say(f"{self.chat.config.log}: {len(lines) - kept} lines not kept: {why}")
+        lost = len(lines) - kept
+        self.context.log_event(f"{self.context.config.log}: {lost} lines not kept: {why}")
         return NOT_KEPT

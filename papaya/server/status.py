@@ -1,4 +1,4 @@
-"""The counters, as JSON over a Unix socket that only its owner can open."""
+"""The status socket: the counters as JSON, over a Unix socket that only its owner can open."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from probes.errors import CommandError
 
 
 class StatusSocket:
-    """The daemon's end: whoever connects is sent the counters."""
+    """The daemon's end: send the counters to each program that connects."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -27,58 +27,61 @@ class StatusSocket:
         except OSError as error:
             self.socket.close()
             raise CommandError(
-                f"{path}: {error.strerror or error}; --status gives another", 3
+                f"{path}: {error.strerror or error}; choose another path with --status", 3
             ) from None
         finally:
             os.umask(old)
 
     def _bind(self) -> None:
         try:
-            self.socket.bind(_address(self.path))
+            self.socket.bind(_shorten(self.path))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
             if not stat.S_ISSOCK(os.lstat(self.path).st_mode):
                 raise CommandError(
-                    f"{self.path}: is there and is no socket; --status gives another"
+                    f"{self.path}: exists and is not a socket; choose another path with --status"
                 ) from None
-            if _answers(self.path):
+            if _is_answered(self.path):
                 raise CommandError(
                     f"{self.path}: another papaya is running with this log", 3
                 ) from None
-            # What one left that was killed.
+            # A papaya that was killed left it.
             os.unlink(self.path)
-            self.socket.bind(_address(self.path))
+            self.socket.bind(_shorten(self.path))
 
-    def tell(self, connected: socket.socket, counters: dict[str, object]) -> None:
-        """Send them to one that connected, and close it."""
+    def send(self, connected: socket.socket, counters: dict[str, object]) -> None:
+        """Send the counters to a program that has connected, and close the connection."""
         with connected, contextlib.suppress(OSError):
             connected.setblocking(False)
-            connected.send(self.text(counters).encode())
+            connected.send(self.format_counters(counters).encode())
 
     def close(self) -> None:
-        """Remove it, unless it is another's by now."""
+        """Close the socket, and remove its file unless another papaya has replaced it."""
         self.socket.close()
         with contextlib.suppress(OSError):
             if os.stat(self.path).st_ino == self.inode:
                 os.unlink(self.path)
 
     @staticmethod
-    def text(counters: dict[str, object]) -> str:
-        """As it is sent."""
+    def format_counters(counters: dict[str, object]) -> str:
+        """Return the counters as one line of JSON."""
         return json.dumps(counters) + "\n"
 
 
-def _address(path: str) -> str:
-    """The path as a socket's address, which has no more than 104 bytes on the BSDs and macOS."""
+def _shorten(path: str) -> str:
+    """Return the shorter of ``path`` and its relative form.
+
+    The BSDs and macOS limit the address of a Unix socket to 104 bytes.
+    """
     return min(path, os.path.relpath(path), key=len)
 
 
-def _answers(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
-        asked.settimeout(5)
+def _is_answered(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
+        connected.settimeout(5)
         try:
-            asked.connect(_address(path))
+            connected.connect(_shorten(path))
         except ConnectionRefusedError:
             return False
         except OSError:
@@ -86,18 +89,20 @@ def _answers(path: str) -> bool:
         return True
 
 
-def ask(path: str) -> dict[str, object]:
-    """The counters of the papaya whose status socket is ``path``.  Raises CommandError."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
-        asked.settimeout(5)
+def read_counters(path: str) -> dict[str, object]:
+    """Return the counters of the papaya whose status socket is ``path``.  Raise CommandError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
+        connected.settimeout(5)
         try:
-            asked.connect(_address(path))
-            said = b""
-            while data := asked.recv(65536):
-                said += data
-            if not said:
-                raise OSError(errno.EMFILE, "it closed the connection: is it out of open files?")
-            counters: dict[str, object] = json.loads(said)
+            connected.connect(_shorten(path))
+            received = b""
+            while data := connected.recv(65536):
+                received += data
+            if not received:
+                raise OSError(
+                    errno.EMFILE, "papaya closed the connection; is it out of open files?"
+                )
+            counters: dict[str, object] = json.loads(received)
             return counters
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or str(error)

@@ -1,8 +1,8 @@
 """The multicast: SIGUSR1 to every sender, and how a sender waits for it.
 
-SIGUSR1 is blocked before the first fork and stays so: one that comes while a sender
-is at work is pending, and its next wait takes it.  Several that come together are one,
-which is enough, as a sender sends all that is new.
+SIGUSR1 is blocked before the first fork and stays blocked: a signal that arrives while a
+sender is busy stays pending, and ends the sender's next wait.  Several pending signals
+become one, which is enough, because a sender sends all new lines.
 """
 
 from __future__ import annotations
@@ -12,57 +12,62 @@ import functools
 import os
 import select
 import signal
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from .event_log import Say
-from .processes import close_all_but, fork, sigwait
-from .scoreboard import Board
+from .processes import close_inherited, fork_child, sigwait
 
-RING = int(signal.SIGUSR1)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .event_log import EventLog
+    from .scoreboard import Scoreboard
+
+WAKEUP = int(signal.SIGUSR1)
 
 
-def ringer(how: str, group: int, board: Board) -> Callable[[], None]:
-    """What tells every sender of a new line; ``how`` is the setting ``multicast``."""
+def make_multicast(how: str, group: int, scoreboard: Scoreboard) -> Callable[[], None]:
+    """Return a function that wakes every sender; ``how`` is the setting ``multicast``."""
     if how == "killpg":
 
-        def ring() -> None:
-            # A group of zombies alone is no permission on macOS.
+        def wake_senders() -> None:
+            # macOS reports EPERM for a group that has only zombies.
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, RING)
+                os.killpg(group, WAKEUP)
 
     else:
 
-        def ring() -> None:
-            for pid in board.senders():
+        def wake_senders() -> None:
+            for pid in scoreboard.list_senders():
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, RING)
+                    os.kill(pid, WAKEUP)
 
-    return ring
+    return wake_senders
 
 
-def waiter(how: str) -> Callable[[], int]:
-    """What waits for SIGUSR1 or SIGTERM and tells which; ``how`` is the setting ``wait``.
+def make_wait(how: str) -> Callable[[], int]:
+    """Return a function that waits for SIGUSR1 or SIGTERM, and returns the signal's number.
 
-    To be called with both blocked; made before the fork, it is memory that senders share.
+    ``how`` is the setting ``wait``.  Both signals must be blocked when the function is called.
+    Call this before the fork, so that the senders share the memory that it takes.
     """
-    signals = {RING, int(signal.SIGTERM)}
+    signals = {WAKEUP, int(signal.SIGTERM)}
     if how == "sigwait":
         return functools.partial(sigwait, signals)
     if how == "sigtimedwait":
 
-        def timed() -> int:
+        def wait() -> int:
             while (found := signal.sigtimedwait(signals, 3600)) is None:
                 pass
             return found.si_signo
 
-        return timed
-    return _by_descriptor(signals)
+        return wait
+    return _make_wait_by_descriptor(signals)
 
 
-def _by_descriptor(signals: set[int]) -> Callable[[], int]:
+def _make_wait_by_descriptor(signals: set[int]) -> Callable[[], int]:
     @functools.cache
-    def woken() -> int:
-        """The descriptor, of the process that waits."""
+    def open_descriptor() -> int:
+        """Open the wakeup descriptor of the process that waits."""
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -72,41 +77,43 @@ def _by_descriptor(signals: set[int]) -> Callable[[], int]:
         return reading
 
     def wait() -> int:
-        reading = woken()
+        reading = open_descriptor()
         select.select([reading], [], [])
-        came = os.read(reading, 4096)
-        return signal.SIGTERM if signal.SIGTERM in came else RING
+        received = os.read(reading, 4096)
+        return signal.SIGTERM if signal.SIGTERM in received else WAKEUP
 
     return wait
 
 
-class Group:
-    """A process group for the senders alone, so that the multicast wakes nobody else.
+class SenderGroup:
+    """A process group for the senders only, so that the multicast wakes no other process.
 
-    A process that does nothing leads it: a group's number may become another's once it
-    has no member.  It ends them all when the daemon is gone.
+    An idle process leads the group, because the number of a group without members may be
+    reused.  The leader kills all members when the daemon has died.
     """
 
-    def __init__(self, say: Say) -> None:
-        self.life, self._daemons_end = os.pipe()
-        """``life`` reads its end when the daemon is gone, if children close the daemon's end."""
-        self.id = fork(self._lead, say)
-        # Here as well as there: whoever is forked next finds the group, whichever ran first.
+    def __init__(self, log_event: EventLog) -> None:
+        self.daemon_alive, self._daemon_end = os.pipe()
+        """``daemon_alive`` reads as closed once the daemon has died, if children close the
+        daemon's end."""
+        self.id = fork_child(self._lead, log_event)
+        # Both the parent and the leader do this, so that the group exists for the next child
+        # whichever of the two runs first.
         with contextlib.suppress(PermissionError):
             os.setpgid(self.id, self.id)
 
     def _lead(self) -> int:
         os.setpgid(0, 0)
-        close_all_but(self.life)
-        os.read(self.life, 1)
+        close_inherited(self.daemon_alive)
+        os.read(self.daemon_alive, 1)
         os.killpg(0, signal.SIGKILL)
         return 0
 
     def join(self) -> None:
-        """Become a member."""
+        """Make this process a member."""
         os.setpgid(0, self.id)
 
-    def end(self) -> None:
+    def kill(self) -> None:
         """Kill every member."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.id, signal.SIGKILL)

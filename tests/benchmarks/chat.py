@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 from papaya import engines  # noqa: E402
 from papaya.key import LENGTH  # noqa: E402
 from papaya.load.chat import Load  # noqa: E402
-from papaya.selftest import served  # noqa: E402
+from papaya.selftest import run_server  # noqa: E402
 
 
 def processes(pid: int) -> list[int]:
@@ -250,7 +250,7 @@ def main() -> None:
         f" {'join ms':>9} {'procs':>6} {'lost':>6} {'order':>6}"
     )
     for name in engines.list_engines():
-        with served("--engine", name) as server:
+        with run_server("--engine", name) as server:
             measure(f"papaya {name}", server.address, server.key, server.process.pid, options)
     program = shutil.which("ngircd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program:

@@ -1,4 +1,4 @@
-"""A server for a test, and the oracle: the log says what everybody must have been sent."""
+"""A server for a test, and the oracle: the log says what each client must have been sent."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import probes
+from papaya import engines
 from papaya.key import LENGTH
 from papaya.load.chat import Load, Member
 from papaya.selftest import Server
@@ -21,10 +22,13 @@ from papaya.settings import NEEDED
 
 Serve = Callable[..., Server]
 
+ENGINES = engines.list_engines()
+every_engine = pytest.mark.parametrize("engine", ENGINES)
+
 
 @pytest.fixture(scope="session")
 def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The facts of this host, measured once for all servers."""
+    """Measure the facts of this host, once for all servers."""
     path = tmp_path_factory.mktemp("facts") / "report.json"
     probes.measure(only=NEEDED).save(path)
     return path
@@ -32,35 +36,35 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def serve(tmp_path: Path, facts: Path) -> Iterator[Serve]:
-    """Starts servers; each is ended with the test, and leaves no process."""
+    """Return a function that starts servers; each is stopped after the test."""
     servers: list[Server] = []
 
     def start(*options: str, folder: str | None = None, wait: bool = True, **more: Any) -> Server:
         where = folder or str(tmp_path)
         server = Server(where, "--report", str(facts), *options, wait=False, **more)
-        servers.append(server)  # Before it is waited for, so that a failure of that ends it.
+        servers.append(server)  # Before the wait, so that it is stopped if the wait fails.
         if wait:
-            server.started()
+            server.wait_until_listening()
         return server
 
     yield start
-    # All are ended before any is judged, so that none outlives a failure.
+    # Stop all servers before any assertion, so that none outlives a failure.
     ended = []
     for server in servers:
         ran = server.process.poll() is None
         try:
-            status = server.stop()  # Of one that has ended it closes what is open.
+            status = server.stop()  # If it has ended, this closes its pipe.
             ended.append(status if ran else 0)
         except subprocess.TimeoutExpired:
             ended.append(server.stop(signal.SIGKILL))
     for server, status in zip(servers, ended, strict=True):
-        assert status == 0, server.errors()
-        assert "Traceback" not in server.errors()
-        assert "failed" not in server.errors()
+        assert status == 0, server.read_errors()
+        assert "Traceback" not in server.read_errors()
+        assert "failed" not in server.read_errors()
 
 
 class Fake:
-    """A server that is told what to say, and takes what comes."""
+    """A fake server that sends what the test says."""
 
     def __init__(self, folder: Path) -> None:
         self.key = folder / "key"
@@ -73,8 +77,8 @@ class Fake:
             *("--key", str(self.key), "--name", "ann"),
         ]
 
-    def joined(self, history: bytes) -> socket.socket:
-        """The next that connects, which is sent ``history``."""
+    def accept(self, history: bytes) -> socket.socket:
+        """Accept the next connection, read its key, and send ``history``."""
         client, _ = self.listening.accept()
         client.settimeout(20)
         given = b""
@@ -85,10 +89,10 @@ class Fake:
 
 
 def until(condition: Callable[[], object], load: Load | None = None) -> None:
-    """Wait until ``condition()`` holds; a ``load`` takes what comes meanwhile."""
+    """Wait until ``condition()`` is true, and let a ``load`` receive in between."""
     end = time.monotonic() + 20
     while not condition():
-        assert time.monotonic() < end, "it never came true"
+        assert time.monotonic() < end, "the condition did not become true in 20 s"
         if load:
             load.step(0.005)
         else:
@@ -96,13 +100,13 @@ def until(condition: Callable[[], object], load: Load | None = None) -> None:
 
 
 def settle(load: Load, log: Callable[[], bytes]) -> None:
-    """Wait until everybody was sent the log to its end."""
+    """Wait until every client has been sent the log to its end."""
     reading = [member for member in load.members if member.reads and not member.closed]
     until(lambda: all(log().endswith(stream(m)) for m in reading), load)
 
 
 def check_streams(load: Load, log: Callable[[], bytes]) -> None:
-    """Everybody was sent a stretch of the log: whole lines, in order, each once, to the end."""
+    """Check that each client was sent a part of the log: whole lines, in order, to the end."""
     settle(load, log)
     for member in load.members:
         if member.reads:
@@ -110,12 +114,12 @@ def check_streams(load: Load, log: Callable[[], bytes]) -> None:
 
 
 def stream(member: Member) -> bytes:
-    """The whole lines a client was sent of the log; what it alone was told left out."""
+    """Return the whole lines that a client was sent, without notices."""
     return b"".join(line + b"\n" for line in member.lines() if not line.startswith(b"* "))
 
 
 def check_stream(member: Member, log: bytes) -> None:
-    """See `check_streams`; who was cut off has a part of it."""
+    """See `check_streams`; a client that was disconnected need not have the end."""
     lines = stream(member)
     start = log.find(lines)
     assert start == 0 or (start > 0 and log[start - 1 : start] == b"\n"), member.name
@@ -124,7 +128,7 @@ def check_stream(member: Member, log: bytes) -> None:
 
 
 def state(pid: int) -> str:
-    """Of a process, by proc(5); Z also where it is gone."""
+    """Return the state of a process (proc(5)); Z also if it does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
     except OSError:
@@ -132,12 +136,12 @@ def state(pid: int) -> str:
 
 
 def runs(pid: int) -> bool:
-    """Whether the process has not ended."""
+    """Return whether the process has not ended."""
     return state(pid) != "Z"
 
 
 def descendants(pid: int) -> dict[int, list[int]]:
-    """The process ids below ``pid``, by parent (Linux)."""
+    """Return the process ids of all descendants of ``pid``, by parent (Linux)."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -155,3 +159,8 @@ def descendants(pid: int) -> dict[int, list[int]]:
         found[at] = children.get(at, [])
         todo += found[at]
     return found
+
+
+def load_for(server: Server, address: tuple[str, int] | None = None) -> Load:
+    """Return a load for the server, at its first address or the given one."""
+    return Load(address or server.address, server.key)

@@ -1,4 +1,4 @@
-"""What is installed beside the program."""
+"""The files in papaya/deploy, and the commands of the README."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEPLOY = Path(config.__file__).parent / "deploy"
 
 
 def checked(*command: str) -> str:
-    """What a tool says; where it is missing the test says so."""
+    """Return what a tool prints; fail, or skip, if it is not installed."""
     require(command[0])
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -39,7 +39,7 @@ def test_the_systemd_unit_leaves_little_open() -> None:
 
 def test_the_rc_script_is_plain_sh() -> None:
     checked("sh", "-n", str(DEPLOY / "papaya.rc"))
-    # Its variables are read by /etc/rc.subr, which is FreeBSD's.
+    # FreeBSD's /etc/rc.subr reads its variables.
     checked("shellcheck", "-s", "sh", "-e", "SC1091,SC2034,SC2154", str(DEPLOY / "papaya.rc"))
 
 
@@ -60,12 +60,12 @@ def test_fail2ban_reads_what_the_service_says() -> None:
 
 
 def test_from_nothing_to_chatting(checkout: Path) -> None:
-    """All but the terminal and what it needs: that is tests/papaya/test_screen.py."""
+    """Run all commands except the full-screen client (see client/test_screen.py)."""
     (commands,) = section("Chat: papaya", "sh")
     shutil.copytree(ROOT / "papaya", checkout / "papaya")
     run = [line for line in commands.splitlines() if ".chat/" not in line]
     assert len(run) == 3
-    # A port of its own; and the client waits for the server as a person would.
+    # On a free port; the client waits until the server listens, as a user would.
     script = "\n".join(run).replace(":7722", "127.0.0.1:0").replace("python3", sys.executable)
     script = script.replace(" &\n", " > out &\nwhile ! grep -q listening out; do sleep 0.1; done\n")
     script = (

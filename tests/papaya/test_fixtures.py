@@ -1,4 +1,4 @@
-"""What a test started is ended with it, also if it ends badly."""
+"""The fixture `serve`: servers are stopped after the test, also if it fails."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from papaya.key import LENGTH
 from papaya.load import constant_rate
 from papaya.load.chat import Load, shown
 from papaya.load.constant_rate import Offered, drive
-from papaya.selftest import served
+from papaya.selftest import run_server
 from probes.errors import CommandError
 from tests.worlds import ROOT, needs_linux
 
@@ -207,7 +207,7 @@ def test_a_load_that_was_held_up_itself_is_no_measurement(chat: bool) -> None:
 
     before = signal.signal(signal.SIGALRM, lambda *_: time.sleep(0.5))
     try:
-        with served("--engine", "pool") as server, sink() as address:
+        with run_server("--engine", "pool") as server, sink() as address:
             outcome = drive(
                 server.address if chat else address, Offered(4, 200, 64, 1.5),
                 key=server.key if chat else None, started=hold_up,
@@ -219,7 +219,7 @@ def test_a_load_that_was_held_up_itself_is_no_measurement(chat: bool) -> None:
 
 def test_a_rate_of_few_messages_keeps_its_time() -> None:
     """Not each client has one to send in that time."""
-    with served("--engine", "pool") as server:
+    with run_server("--engine", "pool") as server:
         outcome = drive(server.address, Offered(20, 10, 64, 1.0), key=server.key)
     assert 2 <= outcome.messages <= 20
     assert outcome.seconds < 1.5 or outcome.refused
@@ -260,7 +260,7 @@ def test_an_address_is_named_as_it_is_typed() -> None:
 
 @pytest.mark.parametrize("engine", engines.list_engines())
 def test_a_chat_loses_nothing(engine: str) -> None:
-    with served("--engine", engine) as server:
+    with run_server("--engine", engine) as server:
         outcome = drive(server.address, Offered(8, 100, 64, 1.0, 0.2), key=server.key)
     assert outcome.deliveries == outcome.messages * 8
     assert (outcome.lost, outcome.duplicated, outcome.disordered) == (0, 0, 0)
@@ -349,7 +349,7 @@ def test_the_command(tmp_path: Path) -> None:
         for wrong in (["--rate", "-1"], ["--rate", "1", "--mbps", "1"], ["--size", "8"]):
             done = load(f"{host}:{port}", "--sink", *wrong)
             assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    with served() as server:
+    with run_server() as server:
         host, port = server.address
         done = load(f"{host}:{port}", "--key", server.key_path, "--connections", "3",
                     "--seconds", "0.5", "--warmup", "0")  # fmt: skip
@@ -365,7 +365,7 @@ def test_the_command(tmp_path: Path) -> None:
 
 def wrong_key(folder: Path) -> str:
     path = folder / "wrong.key"
-    key.new(str(path))
+    key.create(str(path))
     return str(path)
 
 

@@ -100,7 +100,7 @@ def _chat(engine: str) -> Maker:
     def make(subject: Subject, folder: str) -> Made:
         path = os.path.join(folder, f"{subject.name}.key")
         if not os.path.exists(path):
-            keys.new(path)
+            keys.create(path)
         command = (sys.executable, "-m", "papaya", "serve", "--engine", engine, "--key", path,
                    "--log", "chat.log", "--listen", "127.0.0.1:0",
                    "--max-unauthenticated", "2000:1:3000", "--max-clients", "10000")  # fmt: skip

@@ -27,20 +27,20 @@ class Terminal:
     def __init__(self, options: list[str], home: Path) -> None:
         self.screen = pyte.Screen(80, 24)
         self.stream = pyte.ByteStream(self.screen)
-        # They would fix the size.
+        # These variables would override the size.
         environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
         arguments = ["-m", "papaya", "chat", *options]
         self.child = pexpect.spawn(
             sys.executable,
             arguments,
-            cwd=str(Path(__file__).parent.parent.parent),
+            cwd=str(Path(__file__).parents[3]),
             dimensions=(24, 80),
             env={**environment, "TERM": "xterm-256color", "HOME": str(home)},
             timeout=1,
         )
 
     def take(self) -> str:
-        """What is on the screen by now."""
+        """Return the text on the screen."""
         with contextlib.suppress(pexpect.TIMEOUT):
             data: Any = self.child.read_nonblocking(65536, timeout=0.05)
             self.stream.feed(data)
@@ -76,7 +76,7 @@ def test_type_receive_resize_and_leave(chatting: tuple[Server, Terminal]) -> Non
     ann.until(lambda shown: re.search(r"\d\d:\d\d ann grüezi mitenand", shown))
     with Load(server.address, server.key) as load:
         (bob,) = load.join(1)
-        # What one is typing is not garbled by what comes meanwhile.
+        # Messages that arrive do not garble the input line.
         ann.child.send("half a li")
         ann.until_shown("half a li")
         load.say(bob, b"bob: \x1b[2Jhello \x07ann\n")
@@ -84,13 +84,13 @@ def test_type_receive_resize_and_leave(chatting: tuple[Server, Terminal]) -> Non
         assert "half a li" in shown
         ann.child.send("ne\r")
         ann.until(lambda shown: re.search(r"ann half a line", shown))
-        # The line before is an arrow key away.
+        # The arrow keys show earlier lines.
         ann.child.send("\x1b[A\x1b[A")
         ann.until(lambda shown: shown.count("grüezi mitenand") == 2)
         ann.screen.resize(30, 100)
         ann.child.setwinsize(30, 100)
         ann.until(lambda shown: "connected" in shown.splitlines()[29])
-        # Scrolled back, what is new is counted.
+        # After scrolling back, new messages are counted.
         for number in range(60):
             load.say(bob, b"bob: line %d\n" % number)
         ann.until_shown("bob line 59")
@@ -111,7 +111,7 @@ def test_it_connects_again_by_itself(chatting: tuple[Server, Terminal], serve: S
     ann.child.send("before\r")
     ann.until_shown("ann before")
     server.process.send_signal(signal.SIGTERM)
-    ann.until_shown("connecting again in")
+    ann.until_shown("reconnecting in")
     server.process.wait()
     serve("--engine", "coroutines", "--listen", f"127.0.0.1:{server.address[1]}")
     ann.until(lambda shown: " · connected" in shown)
@@ -124,7 +124,7 @@ def test_a_line_that_may_be_lost_is_said(tmp_path: Path) -> None:
     fake = Fake(tmp_path)
     with fake.listening:
         ann = Terminal(fake.options, tmp_path)
-        with fake.joined(b"bob: hi\n* to you alone\n") as client:
+        with fake.accept(b"bob: hi\n* to you alone\n") as client:
             ann.until_shown("bob hi")
             ann.child.send("one\r")
             ann.take()
@@ -135,8 +135,8 @@ def test_a_line_that_may_be_lost_is_said(tmp_path: Path) -> None:
             assert client.recv(100) == b"ann: two\n"
         shown = ann.until_shown("may be lost, as it did not come back: two")
         assert shown.count("may be lost") == 1
-        # What the server says to us alone and what others say again is shown again.
-        with fake.joined(b"bob: hi\nann: one\n* to you alone\nbob: hi\n"):
+        # Notices, and messages that are sent again, are shown again.
+        with fake.accept(b"bob: hi\nann: one\n* to you alone\nbob: hi\n"):
             shown = ann.until(lambda shown: shown.count("bob hi") == 2)
             assert (shown.count("ann one"), shown.count("to you alone")) == (1, 2)
         ann.child.close(force=True)

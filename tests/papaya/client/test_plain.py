@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from papaya.client.connection import Seen, message
+from papaya.client.connection import HistoryFilter, parse_message
 from papaya.key import LENGTH
 from papaya.load.chat import Load
 from papaya.selftest import Server
 from tests.papaya.conftest import Fake, Serve
 from tests.worlds import needs_linux, needs_root
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 RUN = "from papaya.cli import main; raise SystemExit(main())"
 
 
@@ -50,7 +50,7 @@ def test_once_ends_when_every_line_came_back(text: str, serve: Serve, tmp_path: 
         said=text, home=tmp_path,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert server.log().count(b" ann: ") == done.stdout.count(" ann: ")
+    assert server.read_log().count(b" ann: ") == done.stdout.count(" ann: ")
     assert "\x1b" not in done.stdout
     assert bool(done.stdout) == bool(text.strip())
 
@@ -66,7 +66,7 @@ def test_a_line_of_the_history_is_no_acknowledgement(serve: Serve, tmp_path: Pat
     options = (server_of(server), "--plain", "--once", "--key", server.key_path, "--name", "ann")
     assert chat(*options, said="backup ok\n", home=tmp_path).returncode == 0
     log = os.open(f"/proc/{server.process.pid}/root{small}/chat.log", os.O_WRONLY | os.O_APPEND)
-    # Full to the last byte: what is said now is not kept, and is in the history all the same.
+    # The disk is full: the next line is not kept, although the history has the same line.
     with contextlib.suppress(OSError):
         while os.write(log, b"2026-11-22T23:59:59Z ann: backup ok\n"):
             pass
@@ -107,7 +107,7 @@ def test_a_line_that_never_comes_back_is_given_up_in_a_busy_chat(tmp_path: Path)
         assert process.stdin
         process.stdin.write(b"hi\n")
         process.stdin.close()
-        with fake.joined(b"") as client, contextlib.suppress(OSError):
+        with fake.accept(b"") as client, contextlib.suppress(OSError):
             end = time.monotonic() + 20
             while process.poll() is None and time.monotonic() < end:
                 client.sendall(b"bob: and so on\n")
@@ -127,8 +127,8 @@ def test_what_was_shown_is_not_shown_again(tmp_path: Path) -> None:
         ) as process,
     ):  # fmt: skip
         assert process.stdout
-        fake.joined(b"bob: one\nbob: two\n").close()
-        with fake.joined(b"bob: two\nbob: three\n") as client:
+        fake.accept(b"bob: one\nbob: two\n").close()
+        with fake.accept(b"bob: two\nbob: three\n") as client:
             client.sendall(b"bob: two\nbob: end\n")
             said = b""
             while not said.endswith(b"end\n"):
@@ -146,27 +146,27 @@ def test_what_was_shown_is_not_shown_again(tmp_path: Path) -> None:
         ("abc cc", "c"),
         ("abc cabc", "abc"),
         ("abc xabc", "xabc"),
-        ("abc bd", "bd"),  # It was another b: the history goes on to the last that was shown.
+        ("abc bd", "bd"),  # Another b: the history ends with the last message that was shown.
         ("aab aab", ""),
-        ("abab abab", "ab"),  # It may have been said again: rather twice than not at all.
+        ("abab abab", "ab"),  # It may be new: show it twice rather than not at all.
         ("abc abx", "abx"),
         (" ab", "ab"),
     ],
 )
 def test_the_history_alone_is_hidden(again: str, news: str) -> None:
-    seen = Seen()
+    history = HistoryFilter()
     before, after = again.split(" ")
 
     def shown(letters: str) -> str:
-        found = (seen.news(message(letter.encode())) for letter in letters)
+        found = (history.filter(parse_message(letter.encode())) for letter in letters)
         return "".join(one.text for some in found for one in some)
 
     assert shown(before) == before
-    seen.joined()
-    notice = message(b"* a line was refused")
-    assert seen.news(notice) == [notice]
+    history.start_connection()
+    notice = parse_message(b"* a line was refused")
+    assert history.filter(notice) == [notice]
     assert shown(after) == news
-    # What is said from now on is shown, whatever it is.
+    # Every later message is shown.
     assert shown("c" + before) == "c" + before
 
 
@@ -182,12 +182,12 @@ def test_an_address_that_is_silent_does_not_hide_the_next(serve: Serve, tmp_path
     ask = (
         "import sys; from papaya.client.connection import *\n"
         "_, port, key = sys.argv\n"
-        "connected, answered = connect(Account('twin', int(port), key.encode(), 'ann'), 0.5)\n"
-        "print(connected.getpeername()[0], answered < 0.5)"
+        "connected, latency = connect(Account('twin', int(port), key.encode(), 'ann'), 0.5)\n"
+        "print(connected.getpeername()[0], latency < 0.5)"
     )
     port = server.address[1]
     with contextlib.ExitStack() as stack:
-        # Who connects where nobody accepts any more is not answered.
+        # With a full backlog, a connection is not answered.
         full = socket.socket(socket.AF_INET6)
         stack.enter_context(full).bind(("::1", port))
         full.listen(0)
@@ -241,7 +241,7 @@ def test_an_output_that_is_closed_ends_it(serve: Serve, tmp_path: Path) -> None:
     "line", [b"9999-99-99T99:99:99Z x", b"0001-01-01T00:00:00Z x", b"2026-13-01T00:00:00Z a: x"]
 )
 def test_a_time_that_is_none_is_text(line: bytes) -> None:
-    found = message(line)
+    found = parse_message(line)
     assert line[-1:].decode() in found.text
 
 
@@ -280,11 +280,11 @@ def test_a_line_that_does_not_come_back_is_status_1(serve: Serve, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--plain"], "no server: give HOST[:PORT]"),
-        (["host:port", "--plain", "--key", "/nonexistent"], "'host:port' is no address"),
-        (["localhost", "--plain"], "no key: give --key FILE"),
+        (["--plain"], "no server; give HOST[:PORT]"),
+        (["host:port", "--plain", "--key", "/nonexistent"], "'host:port': not an address"),
+        (["localhost", "--plain"], "no key; give --key FILE"),
         (["localhost", "--plain", "--key", "/nonexistent"], "/nonexistent: No such file"),
-        (["localhost", "--once"], "--once goes with --plain"),
+        (["localhost", "--once"], "--once needs --plain"),
     ],
 )
 def test_a_wrong_word_is_one_line_and_status_2(
@@ -306,7 +306,7 @@ def test_nobody_there_is_status_1(tmp_path: Path, serve: Serve) -> None:
 
 
 def test_the_original_server_is_understood(tmp_path: Path) -> None:
-    """papayaChat 1.0: no time before a line, and a NUL where its line feed was."""
+    """papayaChat 1.0 sends no times, and a NUL instead of some line feeds."""
     key = tmp_path / "key"
     key.write_text("ab" * 64)
     key.chmod(0o600)
@@ -337,7 +337,7 @@ def test_the_original_server_is_understood(tmp_path: Path) -> None:
 
 
 def test_the_original_client_is_served(serve: Serve) -> None:
-    """papayaChat 1.0 sends the key and each line as it is typed, and shows what comes as text."""
+    """papayaChat 1.0 sends the key and each line as it is typed."""
     server = serve()
     with socket.create_connection(server.address, timeout=20) as client:
         client.sendall(server.key)

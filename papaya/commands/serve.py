@@ -1,0 +1,146 @@
+"""``papaya serve``: run the service."""
+
+from __future__ import annotations
+
+import gc
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from probes.errors import CommandError
+
+from ..config import FIELDS
+from . import parse_settings
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from ..server.engine import Engine
+    from ..settings import Settings
+
+_METAVARS = {
+    "key": "FILE",
+    "log": "FILE",
+    "report": "FILE",
+    "pid_file": "FILE",
+    "status": "SOCKET",
+    "max_unauthenticated": "START:RATE:FULL",
+}
+
+
+@dataclass(frozen=True)
+class ServeRequest:
+    """What the user asked for."""
+
+    config_path: str | None
+    options: Mapping[str, Any]
+    """Entries of the configuration that override the file."""
+    verbose: bool
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command ``serve``."""
+    parser = commands.add_parser("serve", help="run the service")
+    parser.add_argument("--config", metavar="FILE", help="papaya.toml; options override it")
+    parser.add_argument(
+        "--foreground", action="store_false", dest="daemon", default=None,
+        help="stay in the foreground, as supervisors need it (default)",
+    )  # fmt: skip
+    parser.add_argument(
+        "-v", "--verbose", action="store_true",
+        help="log each setting and the facts it depends on; the system log always has them",
+    )  # fmt: skip
+    for name, entry in FIELDS.items():
+        flag, help = f"--{name.replace('_', '-')}", entry.metadata["help"]
+        if name in ("listen", "set"):
+            metavar = "NAME=VALUE" if name == "set" else "ADDRESS"
+            parser.add_argument(flag, action="append", metavar=metavar, help=help)
+        elif entry.type == "bool":
+            parser.add_argument(flag, action="store_true", default=None, help=help)
+        else:
+            kind = {"int": int, "float": float}.get(str(entry.type), str)
+            metavar = {int: "N", float: "SECONDS"}.get(kind, _METAVARS.get(name, name.upper()))
+            parser.add_argument(flag, type=kind, metavar=metavar, help=help)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    given = {name: value for name in FIELDS if (value := getattr(options, name)) is not None}
+    if "set" in given:
+        given["set"] = parse_settings(given["set"])
+    return serve(ServeRequest(options.config, given, options.verbose))
+
+
+def serve(request: ServeRequest) -> int:
+    """Run the service until it ends, and return the exit status."""
+    from .. import config as configuration
+    from .. import engines, key
+    from ..server import daemonize, event_log
+    from ..server.engine import ServiceContext
+    from ..server.listener import list_addresses, listen
+    from ..server.processes import close_inherited
+    from ..server.scoreboard import Scoreboard
+    from ..server.server import Service
+    from ..settings import load_settings
+
+    config = configuration.load(request.config_path, request.options)
+    if config.daemon:
+        close_inherited()  # The daemon must not keep the shell's descriptors open for ever.
+    engine = engines.load_engine(config.engine)
+    secret = key.load(config.key)
+    log_event = event_log.choose_event_log(config.syslog or config.daemon)
+    settings = load_settings(config.report, dict(config.set))
+    listeners = listen(config.listen, settings["listen"])
+    start_report = None
+    if config.daemon:
+        event_log.print_lines([f"listening on {name}" for name in list_addresses(listeners)])
+        start_report = daemonize.detach(settings["daemon"])
+    pid_file = None
+    try:
+        pid_file = daemonize.write_pid(config.pid_file) if config.pid_file else None
+        if config.user:
+            daemonize.drop_root(config.user, settings["privileges"])
+        if request.verbose or config.syslog or config.daemon:
+            for line in _describe_settings(settings, engine):
+                log_event(line)
+        # One slot per client, or per worker of `pool`.
+        slots = max(config.max_clients + config.early_drop[2], config.workers, os.cpu_count() or 1)
+        context = ServiceContext(config, settings, secret, Scoreboard(slots), log_event)
+        service = Service(context, listeners, engine)
+
+        def ready() -> None:
+            nonlocal start_report
+            addresses = list_addresses(listeners)
+            log_event(f"serving on {', '.join(addresses)} with the engine {config.engine}")
+            if start_report is not None:
+                daemonize.report_start(start_report, daemonize.READY)
+                start_report = None
+            else:
+                event_log.print_lines([f"listening on {address}" for address in addresses])
+
+        # Children share this process's memory until one of them writes to it, and a garbage
+        # collection does not write to frozen objects.
+        gc.collect()
+        gc.freeze()
+        service.serve(ready)
+    except (CommandError, OSError) as error:
+        if start_report is not None:
+            daemonize.report_start(start_report, str(error).encode())
+        elif config.daemon:
+            log_event(str(error))  # A daemon's standard error is /dev/null.
+        raise
+    finally:
+        if pid_file is not None:
+            daemonize.remove_pid(config.pid_file, pid_file)
+    return 0
+
+
+def _describe_settings(settings: Settings, engine: type[Engine]) -> list[str]:
+    """Return a line for each setting that the engine uses, with the facts it depends on."""
+    lines = []
+    for choice in settings.choices.values():
+        if choice.name not in engine.unused:
+            facts = ", ".join(f"{id}: {answer}" for id, answer in choice.facts.items())
+            lines.append(f"setting {choice.name}: {choice.value}; {choice.because} ({facts})")
+    return lines

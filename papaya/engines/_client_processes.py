@@ -1,0 +1,170 @@
+"""The two processes of a client: Child RECV, and its child, Child SEND."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from typing import TYPE_CHECKING
+
+from ..protocol import format_notice
+from ..server.connection import FULL, LEFT, NO_KEY, STALLED, WRONG_KEY
+from ..server.log_cursor import FellBehind
+from ..server.processes import close_inherited, fork_child, make_death_request, pthread_sigmask
+from ..server.scoreboard import COMMITTED, GENERATION, NOTICE, SENDER
+from ..server.session import Full, Session, WrongKey, describe_notice
+from ..server.wakeup import WAKEUP, make_wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..server.engine import ServiceContext
+    from ..server.log_cursor import LogCursor
+    from ..server.scoreboard import Scoreboard
+    from ..server.wakeup import SenderGroup
+
+ENDS = {3: WRONG_KEY, 4: NO_KEY, 5: LEFT, 6: STALLED, 7: FULL}
+"""How the connection ended, by the exit status of either process; any other means LEFT."""
+STATUS = {end: status for status, end in ENDS.items()}
+
+
+class ClientProcesses:
+    """What every client's two processes start with, made once before all of them.
+
+    A child does not share memory that it allocates itself, so all that can be made before the
+    fork is made here; each child modifies its own copy.
+    """
+
+    def __init__(
+        self,
+        context: ServiceContext,
+        group: SenderGroup,
+        wake_senders: Callable[[], None],
+        report: int,
+    ) -> None:
+        settings = context.settings
+        self.context = context
+        self.group = group
+        self.report = report
+        """Takes the process id of a Child RECV whose client has sent the key."""
+        self.request_death_signal = make_death_request(settings["orphans"], signal.SIGKILL)
+        self.reader = context.open_reader(settings["send"] == "sendfile")
+        self.session = Session(context, context.make_log(), wake_senders, lambda: self.reader)
+        self.wait = make_wait(settings["wait"])
+        self.poller = select.poll()
+        self.poller.register(group.daemon_alive, select.POLLIN)
+
+    def receive(self, client: socket.socket, slot: int) -> int:
+        """Run Child RECV: read until the client sends no more; return the exit status."""
+        session, poller, daemon_alive = self.session, self.poller, self.group.daemon_alive
+        session.slot = slot
+        close_inherited(client.fileno(), self.report, daemon_alive, self.reader.file.descriptor)
+        ended, wakeup = os.pipe()
+        os.set_blocking(wakeup, False)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        # The daemon's handlers of these only write to the wakeup descriptor; the other signals
+        # that the daemon handles stay blocked.
+        pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGCHLD))
+        # poll() on a descriptor, because a signal just before read() would not interrupt it.
+        poller.register(client.fileno(), select.POLLIN)
+        poller.register(ended, select.POLLIN)
+        until = time.monotonic() + self.context.config.auth_timeout
+        sender = 0
+        received = more = True
+        while more:
+            left = None if sender else max(0.0, until - time.monotonic()) * 1000
+            ready = dict(poller.poll(left))
+            if not ready:
+                return STATUS[NO_KEY]
+            ending = ended in ready or daemon_alive in ready
+            try:
+                # Data that arrived before the end is processed before it.
+                received = _receive_once(client, session, slot)
+            except WrongKey:
+                return STATUS[WRONG_KEY]
+            except Full:
+                return STATUS[FULL]
+            more = received and not ending
+            if session.cursor and not sender:
+                os.write(self.report, struct.pack("i", os.getpid()))
+                sender = self._fork_sender(client, slot, session.cursor)
+                # Only the sender reads the log: this process must not keep a rotated file open.
+                session.cursor.file.close()
+        if not sender:
+            return STATUS[LEFT]
+        if not received:
+            session.finish()
+        return _end_sender(sender, self.context.scoreboard, slot)
+
+    def _fork_sender(self, client: socket.socket, slot: int, cursor: LogCursor) -> int:
+        receiver = os.getpid()
+        return fork_child(
+            lambda: self._send(client, slot, cursor, receiver), self.context.log_event
+        )
+
+    def _send(self, client: socket.socket, slot: int, cursor: LogCursor, receiver: int) -> int:
+        """Run Child SEND: send what is new in the log each time the multicast arrives."""
+        context = self.context
+        # Not the Child RECV's descriptor of the log, whose lock would outlive that process.
+        close_inherited(client.fileno(), cursor.file.descriptor)
+        self.group.join()
+        numbers = context.scoreboard.numbers
+        notice = context.scoreboard.get_index(slot, NOTICE)
+        context.scoreboard.set_slot(slot, SENDER, os.getpid())
+        self.request_death_signal(receiver)
+        wait = self.wait
+        out = client.fileno()
+        generation = descriptor = -1
+        ended = False
+        try:
+            while True:
+                # The same as `LogCursor.advance`, without its calls: nearly every line takes this
+                # path, and a process that has just been woken pays for each function it calls.
+                left = numbers[COMMITTED] - cursor.offset
+                if 0 < left < 65536 and numbers[GENERATION] == generation:
+                    cursor.offset += os.sendfile(out, descriptor, cursor.offset, left)
+                if numbers[COMMITTED] != cursor.offset or numbers[GENERATION] != generation:
+                    cursor.advance(client)
+                    if cursor.reader.sendfile:
+                        generation, descriptor = cursor.file.generation, cursor.file.descriptor
+                if number := numbers[notice]:
+                    numbers[notice] = 0
+                    client.sendall(format_notice(describe_notice(number, context)))
+                if ended:
+                    return 0
+                ended = wait() != WAKEUP
+        except BlockingIOError:
+            return STATUS[STALLED]
+        except (OSError, FellBehind):
+            return STATUS[LEFT]
+
+
+def _receive_once(client: socket.socket, session: Session, slot: int) -> bool:
+    """Process what has arrived; return False if the client sends no more."""
+    try:
+        data = client.recv(65536, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    number = session.feed(data)
+    if number:
+        scoreboard = session.context.scoreboard
+        scoreboard.set_slot(slot, NOTICE, number)
+        sender = scoreboard.get_slot(slot, SENDER)
+        if sender:
+            os.kill(sender, WAKEUP)
+    return bool(data)
+
+
+def _end_sender(sender: int, scoreboard: Scoreboard, slot: int) -> int:
+    """Make the Child SEND send the last lines and exit; return the exit status for both."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(sender, signal.SIGTERM)
+    _, status = os.waitpid(sender, 0)
+    scoreboard.set_slot(slot, SENDER, 0)
+    return max(0, os.waitstatus_to_exitcode(status))

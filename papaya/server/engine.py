@@ -1,0 +1,91 @@
+"""Engine: the interface of `papaya.engines`, and what all processes of a service share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .log_cursor import LogReader
+from .message_log import LOCKS, MessageLog
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from ..config import Config
+    from ..settings import Settings
+    from .connection import Connection
+    from .scoreboard import Scoreboard
+    from .server import Service
+
+
+@dataclass(frozen=True)
+class ServiceContext:
+    """What the processes of a service share, made before the first fork."""
+
+    config: Config
+    settings: Settings
+    key: bytes
+    scoreboard: Scoreboard
+    log_event: Callable[[str], None]
+    """Write a line to the service's own log."""
+
+    def make_log(self) -> MessageLog:
+        """Return the chat's log for this process to write; the first line opens the file."""
+        config = self.config
+        lock = LOCKS[self.settings["lock"]]
+        return MessageLog(config.log, self.scoreboard, lock, config.durability == "data")
+
+    def open_reader(self, sendfile: bool) -> LogReader:
+        """Open the chat's log for this process to read."""
+        return LogReader(self.config.log, self.scoreboard, sendfile)
+
+
+class Engine(ABC):
+    """One way to serve many clients at once."""
+
+    blocking = False
+    """Whether the engine wants accepted sockets in blocking mode."""
+    unused: frozenset[str] = frozenset()
+    """The settings that make no difference to the engine."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.context = service.context
+
+    @abstractmethod
+    def start(self) -> None:
+        """Make what is needed before the first client; signals are blocked."""
+
+    @abstractmethod
+    def take(self, accepted: socket.socket, connection: Connection) -> None:
+        """Serve a connection that `Admission` let in, and close the socket.
+
+        Report the connection's fate with `Service.mark_as_client` and `Service.forget`.
+        """
+
+    @abstractmethod
+    def wake_senders(self) -> None:
+        """Make the senders read the log."""
+
+    def drain(self) -> None:  # noqa: B027 (an engine without children has drained in `run`)
+        """Begin to end: log and deliver every line that was received, then disconnect all."""
+
+    def is_idle(self) -> bool:
+        """Return whether no child is running any more."""
+        return True
+
+    def kill(self) -> None:  # noqa: B027
+        """Kill every child that is still running."""
+
+    def reap(self, pid: int, status: int) -> None:
+        """Clean up after a child that has ended."""
+        raise AssertionError("this engine has no children")
+
+    def read_reports(self) -> None:  # noqa: B027 (an engine without children has no reports)
+        """Read what the children have reported of their connections."""
+
+    def run(self) -> None:
+        """Serve until the service ends."""
+        self.service.loop()
