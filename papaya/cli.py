@@ -89,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     selftest.add_argument("--json", action="store_true", help="as JSON")
     selftest.set_defaults(run=_selftest)
 
-    load.add_to(commands)
-    experiment.add_to(commands)
+    load.add_parser(commands)
+    experiment.add_parser(commands)
 
     status = commands.add_parser("status", help="the counters of a running service, as JSON")
     status.add_argument("socket", metavar="SOCKET", help="its status socket, LOG.status")
