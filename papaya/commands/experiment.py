@@ -136,14 +136,14 @@ def _report(options: argparse.Namespace) -> int:
 
 def run_experiment(request: RunRequest) -> int:
     """Measure, write the report unless told not to, and return the exit status."""
-    from ..experiment.measure.run import Plan, execute
+    from ..experiment.measure.run import RunPlan, execute
     from ..experiment.report import output as report
 
     design = _make_design(request)
     if not request.no_report:
         report.check_extras()
     try:
-        status = execute(Plan(request.output, design, request.command), _say)
+        status = execute(RunPlan(request.output, design, request.command), _say)
         if not request.no_report:
             report.write(request.output, _say)
     except KeyboardInterrupt:
