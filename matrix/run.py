@@ -26,14 +26,13 @@ from probes.errors import CommandError
 
 from . import providers
 from .cell import Cell
+from .errors import Say, Unavailable
 from .execnet_package import require_execnet
 from .gate import compare_with_baseline
 from .outcome import DOWN, FAILED, INTERRUPTED, CellOutcome, is_passed
 
 if TYPE_CHECKING:
     from .remote import Remote
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -266,7 +265,7 @@ def _bring_up(
         begun[:] = [provider]
         try:
             return provider.up()
-        except providers.Unavailable as error:
+        except Unavailable as error:
             with _block_stopping():
                 provider.down()
             failed.append(str(error))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from probes.command_line import Parser, run_command
 from probes.invocation import called
 from probes.plugins import list_plugins, load_plugin
+from probes.version import VERSION
 
 from . import commands
 
@@ -40,6 +41,7 @@ def _make_parser(words: Sequence[str] = ()) -> Parser:
         prog=called("papaya"),
         description="A self-hosted chat service, configured by measured facts.",
     )
+    parser.add_argument("--version", action="version", version=f"papaya {VERSION}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     names = list_plugins(commands)
     if words and words[0] in names:

@@ -14,6 +14,7 @@ from typing import Optional
 from .command_line import Parser, run_command
 from .commands import debug, diff, explain, gate, list, pack, report
 from .invocation import called
+from .version import VERSION
 
 COMMANDS = (report, list, explain, diff, gate, pack, debug)
 
@@ -37,6 +38,7 @@ def _make_parser() -> argparse.ArgumentParser:
         "unreadable input, 3 environment failed or nothing measured, 4 a probe broke or timed "
         "out, 130 interrupted.",
     )
+    parser.add_argument("--version", action="version", version=f"probes {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_parser(commands)

@@ -9,8 +9,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 
+from matrix.errors import Unavailable
 from matrix.lock import hold_lock
-from matrix.providers import Unavailable
 
 from . import cache_path
 

@@ -26,15 +26,13 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from matrix.providers import Unavailable
+from matrix.errors import Say, Unavailable
 
 from . import _ext4, _mirror, cache_path
 from ._cache import lock_cache, read_recipe, replace_folder
-
-Say = Callable[[str], None]
 
 KEY = os.path.join(os.path.dirname(__file__), "insecure_key")
 """Vagrant's well-known key for the guest; it is not a secret."""

@@ -23,15 +23,13 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from matrix.providers import Unavailable
+from matrix.errors import Say, Unavailable
 
 from . import _mirror, cache_path
 from ._cache import lock_cache, read_recipe, replace_folder
-
-Say = Callable[[str], None]
 
 _PYTHON = "python3.11"
 _SOURCES = (_PYTHON, "libffi", "zlib")

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 
 from probes.errors import CommandError
 
-from .. import boxes, providers
+from .. import boxes
+from ..errors import Unavailable
 from .options import Commands
 
 
@@ -46,7 +47,7 @@ def build(request: BoxRequest) -> int:
 
     try:
         made = asdict(module.build(say, request.force))
-    except providers.Unavailable as error:
+    except Unavailable as error:
         raise CommandError(str(error), 3) from None
     if request.as_json:
         print(json.dumps(made, indent=1))

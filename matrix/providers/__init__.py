@@ -8,16 +8,10 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 from probes import plugins
 
-Say = Callable[[str], None]
-"""Tells the user, in one line, what is being done."""
-
-
-class Unavailable(Exception):
-    """The platform cannot be brought up: the reason, and what would make it possible."""
+from ..errors import Say
 
 
 class Provider(ABC):

@@ -12,8 +12,9 @@ import shutil
 import subprocess
 
 from matrix.boxes import debian32
+from matrix.errors import Unavailable
 
-from . import Provider, Unavailable
+from . import Provider
 
 _PERSONALITY = {"debian32": ["setarch", "i386"]}
 """The command that makes ``uname -m`` name the userland's architecture."""

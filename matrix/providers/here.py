@@ -14,7 +14,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from . import Provider, Unavailable
+from matrix.errors import Unavailable
+
+from . import Provider
 
 
 class Here(Provider):

@@ -17,8 +17,9 @@ import subprocess
 import time
 
 from matrix.boxes import debian32
+from matrix.errors import Unavailable
 
-from . import Provider, Unavailable, _kvm, _ssh
+from . import Provider, _kvm, _ssh
 
 QEMU = "qemu-system-i386"
 _PORT = re.compile(rb"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)")

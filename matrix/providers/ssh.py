@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from . import Provider, Unavailable
+from matrix.errors import Unavailable
+
+from . import Provider
 
 _OPTIONS = (
     # Never ask for a password, and give up if the host does not answer.

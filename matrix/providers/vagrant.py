@@ -23,8 +23,9 @@ import time
 from matrix import network
 from matrix.boxes import cache_path, debian32
 from matrix.boxes._cache import lock_cache
+from matrix.errors import Unavailable
 
-from . import Provider, Unavailable, _kvm, _ssh
+from . import Provider, _kvm, _ssh
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _VIRSH = ("virsh", "-q", "-c", "qemu:///system")
@@ -73,9 +74,7 @@ class Vagrant(Provider):
         if _has_box(self.argument, provider):
             return ""
         if why := network.explain_unreachable(os.environ.get("VAGRANT_SERVER_URL") or _SERVER):
-            return (
-                f"the box is missing, and {why}; on a network: vagrant box add {name}"
-            )
+            return f"the box is missing, and {why}; on a network: vagrant box add {name}"
         return ""
 
     def describe(self) -> str:

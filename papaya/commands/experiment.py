@@ -4,17 +4,40 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from probes.errors import CommandError
 
+from ._numbers import check_positive, check_warmup
+
+if TYPE_CHECKING:
+    from ..experiment.results.folder import Design
+
 DEFAULT_CONNECTIONS = "1,2,4,8,16,32,64"
+WINDOW = 0.5
+"""Seconds between two readings of CPU time, as in the paper."""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """The values of the options that the user leaves out."""
+
+    connections: str
+    seconds: float
+    warmup: float
+    repeats: int
+
+
+USUAL = Defaults(DEFAULT_CONNECTIONS, seconds=60.0, warmup=5.0, repeats=10)
+QUICK = Defaults("1,8,32", seconds=1.0, warmup=0.3, repeats=1)
+"""Three minutes, builds included; too few starts to tell much."""
 
 
 def add_parser(commands: Any) -> None:
-    """The command with its own two."""
+    """Add the command, and the two commands below it."""
     parser = commands.add_parser("experiment", help="what do concurrency paradigms cost here?")
     inner = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -55,72 +78,123 @@ def add_parser(commands: Any) -> None:
     report.set_defaults(run=_report)
 
 
+@dataclass(frozen=True)
+class RunRequest:
+    """What ``papaya experiment run`` was asked to measure; None if not given."""
+
+    subjects: str | None
+    connections: str | None
+    mbps: float
+    size: int
+    seconds: float | None
+    warmup: float | None
+    repeats: int | None
+    seed: int
+    chat_rate: float
+    chat_size: int
+    paper: bool
+    quick: bool
+    output: Path
+    no_report: bool
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """The results folder that ``papaya experiment report`` reads, and the form it prints."""
+
+    folder: Path
+    terminal: bool
+    json: bool
+
+
 def _run(options: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from ..experiment.measure.run import Plan, execute
-    from ..experiment.report import output as report
-    from ..experiment.results.folder import Design
-    from ..experiment.subjects import SUBJECTS
-
-    usual = {"connections": DEFAULT_CONNECTIONS, "seconds": 60.0, "warmup": 5.0, "repeats": 10}
-    for name, value in (QUICK if options.quick else usual).items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    for name in ("mbps", "size", "seconds", "repeats", "chat_rate", "chat_size"):
-        check_positive(options, name)
-    if not 0 <= options.warmup < math.inf:
-        raise CommandError("--warmup is 0 or more")
-    if options.seconds < 2 * WINDOW:
-        raise CommandError(
-            f"--seconds is {2 * WINDOW:g} or more: CPU time is read each {WINDOW:g} s"
+    return run_experiment(
+        RunRequest(
+            subjects=options.subjects,
+            connections=options.connections,
+            mbps=options.mbps,
+            size=options.size,
+            seconds=options.seconds,
+            warmup=options.warmup,
+            repeats=options.repeats,
+            seed=options.seed,
+            chat_rate=options.chat_rate,
+            chat_size=options.chat_size,
+            paper=options.paper,
+            quick=options.quick,
+            output=Path(options.output),
+            no_report=options.no_report,
+            command=("papaya", *sys.argv[1:]),
         )
-    names = options.subjects.split(",") if options.subjects else list(SUBJECTS)
-    for name in names:
-        if name not in SUBJECTS:
-            raise CommandError(f"no subject {name!r}: there are {', '.join(SUBJECTS)}")
-    design = Design(
-        subjects=tuple(SUBJECTS[name] for name in dict.fromkeys(names)),
-        connections=_counts(options.connections),
-        mbps=options.mbps,
-        size=options.size,
-        seconds=options.seconds,
-        warmup=options.warmup,
-        repeats=options.repeats,
-        window=WINDOW,
-        seed=options.seed,
-        paper=options.paper,
-        chat_rate=options.chat_rate,
-        chat_size=options.chat_size,
     )
-    folder = Path(options.output)
-    if not options.no_report:
+
+
+def _report(options: argparse.Namespace) -> int:
+    return report_experiment(ReportRequest(Path(options.folder), options.terminal, options.json))
+
+
+def run_experiment(request: RunRequest) -> int:
+    """Measure, write the report unless told not to, and return the exit status."""
+    from ..experiment.measure.run import RunPlan, execute
+    from ..experiment.report import output as report
+
+    design = _make_design(request)
+    if not request.no_report:
         report.check_extras()
     try:
-        status = execute(Plan(folder, design, ("papaya", *sys.argv[1:])), _say)
-        if not options.no_report:
-            report.write(folder, _say)
+        status = execute(RunPlan(request.output, design, request.command), _say)
+        if not request.no_report:
+            report.write(request.output, _say)
     except KeyboardInterrupt:
-        raise CommandError(
-            "interrupted; the same command goes on where this one was", 130
-        ) from None
+        raise CommandError("interrupted; run the same command again to continue", 130) from None
     return status
 
 
-WINDOW = 0.5
-"""Seconds: the paper's."""
-QUICK = {"connections": "1,8,32", "seconds": 1.0, "warmup": 0.3, "repeats": 1}
-"""Three minutes with all that is to be built; too few starts to tell much."""
+def _make_design(request: RunRequest) -> Design:
+    """Check the request and fill in what it leaves out."""
+    from ..experiment.results.folder import Design
+    from ..experiment.subjects import SUBJECTS
+
+    usual = QUICK if request.quick else USUAL
+    seconds = usual.seconds if request.seconds is None else request.seconds
+    warmup = usual.warmup if request.warmup is None else request.warmup
+    repeats = usual.repeats if request.repeats is None else request.repeats
+    connections = usual.connections if request.connections is None else request.connections
+    check_positive(
+        mbps=request.mbps,
+        size=request.size,
+        seconds=seconds,
+        repeats=repeats,
+        chat_rate=request.chat_rate,
+        chat_size=request.chat_size,
+    )
+    check_warmup(warmup)
+    if seconds < 2 * WINDOW:
+        raise CommandError(
+            f"--seconds is {2 * WINDOW:g} or more: CPU time is read each {WINDOW:g} s"
+        )
+    names = request.subjects.split(",") if request.subjects else list(SUBJECTS)
+    for name in names:
+        if name not in SUBJECTS:
+            raise CommandError(f"no subject {name!r}: there are {', '.join(SUBJECTS)}")
+    return Design(
+        subjects=tuple(SUBJECTS[name] for name in dict.fromkeys(names)),
+        connections=_parse_counts(connections),
+        mbps=request.mbps,
+        size=request.size,
+        seconds=seconds,
+        warmup=warmup,
+        repeats=repeats,
+        window=WINDOW,
+        seed=request.seed,
+        paper=request.paper,
+        chat_rate=request.chat_rate,
+        chat_size=request.chat_size,
+    )
 
 
-def check_positive(options: argparse.Namespace, name: str) -> None:
-    """CommandError where the option is no number above 0; what is not given is not looked at."""
-    value = getattr(options, name)
-    if value is not None and not 0 < value < math.inf:
-        raise CommandError(f"--{name.replace('_', '-')} is more than 0")
-
-
-def _counts(text: str) -> tuple[int, ...]:
+def _parse_counts(text: str) -> tuple[int, ...]:
     try:
         counts = [int(each) for each in text.split(",")]
     except ValueError:
@@ -130,15 +204,16 @@ def _counts(text: str) -> tuple[int, ...]:
     return tuple(sorted(dict.fromkeys(counts)))
 
 
-def _report(options: argparse.Namespace) -> int:
+def report_experiment(request: ReportRequest) -> int:
+    """Print or write the report of a results folder, and return the exit status."""
     from ..experiment.report import output as report
 
-    if options.json:
-        print(json.dumps(report.as_json(options.folder), indent=1))
-    elif options.terminal:
-        report.terminal(options.folder, sys.stdout)
+    if request.json:
+        print(json.dumps(report.as_json(request.folder), indent=1))
+    elif request.terminal:
+        report.terminal(request.folder, sys.stdout)
     else:
-        report.write(options.folder, _say)
+        report.write(request.folder, _say)
     return 0
 
 

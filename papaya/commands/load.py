@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 from probes.errors import CommandError
 
-from .experiment import check_positive
+from ._numbers import check_positive, check_warmup
 
 
 def add_parser(commands: Any) -> None:
-    """The command."""
+    """Add the command."""
     parser = commands.add_parser(
         "load", help="offer a server a constant rate, and check every delivery"
     )
@@ -40,43 +40,81 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=_run)
 
 
+@dataclass(frozen=True)
+class LoadRequest:
+    """The load that ``papaya load`` was asked to offer; None if not given."""
+
+    server: str
+    key: str | None
+    connections: int
+    rate: float | None
+    mbps: float | None
+    size: int | None
+    seconds: float
+    warmup: float
+    program: str | None
+    json: bool
+
+
 def _run(options: argparse.Namespace) -> int:
+    return offer_load(
+        LoadRequest(
+            server=options.server,
+            key=options.key,
+            connections=options.connections,
+            rate=options.rate,
+            mbps=options.mbps,
+            size=options.size,
+            seconds=options.seconds,
+            warmup=options.warmup,
+            program=options.program,
+            json=options.json,
+        )
+    )
+
+
+def offer_load(request: LoadRequest) -> int:
+    """Offer the load, print what came of it, and return the exit status."""
     from .. import key
     from ..client.connection import split_server
     from ..load import constant_rate
     from ..load.chat import shown
 
-    if options.rate and options.mbps:
+    if request.rate and request.mbps:
         raise CommandError("--rate or --mbps, not both")
-    for name in ("connections", "rate", "mbps", "size", "seconds"):
-        check_positive(options, name)
-    if not 0 <= options.warmup < math.inf:
-        raise CommandError("--warmup is 0 or more")
-    size = options.size or (1024 if options.mbps else 64)
-    rate = options.rate or 100.0
-    if options.mbps:
-        rate = options.connections * options.mbps * 1e6 / 8 / size
-    offered = constant_rate.Offered(
-        options.connections, rate, size, options.seconds, options.warmup
+    check_positive(
+        connections=request.connections,
+        rate=request.rate,
+        mbps=request.mbps,
+        size=request.size,
+        seconds=request.seconds,
     )
-    address = split_server(options.server)
-    if options.program:
-        if not options.sink:
-            raise CommandError(f"--with {options.program} goes with --sink: it knows no chat")
-        return _with_tcpkali(address, offered, options.json)
-    secret = None if options.sink else key.load(options.key)
+    check_warmup(request.warmup)
+    size = request.size or (1024 if request.mbps else 64)
+    rate = request.rate or 100.0
+    if request.mbps:
+        rate = request.connections * request.mbps * 1e6 / 8 / size
+    offered = constant_rate.Offered(
+        request.connections, rate, size, request.seconds, request.warmup
+    )
+    address = split_server(request.server)
+    if request.program:
+        if request.key is not None:
+            raise CommandError(f"--with {request.program} goes with --sink: it knows no chat")
+        return _run_tcpkali(address, offered, request.json)
+    secret = None if request.key is None else key.load(request.key)
     if sys.stderr.isatty():
         wanted = offered.warmup + offered.seconds
         said = f"load: {shown(address)}: {offered.mbps:.3g} Mbps for {wanted:g} s"
         print(said, file=sys.stderr, flush=True)
     outcome = constant_rate.drive(address, offered, key=secret)
-    _tell({"server": shown(address), **outcome.as_json()}, options.json)
+    _print_outcome({"server": shown(address), **outcome.as_json()}, request.json)
     if outcome.refused:
         raise CommandError(f"{shown(address)}: no measurement: {outcome.refused}", 1)
     return 1 if outcome.lost or outcome.torn or outcome.duplicated or outcome.disordered else 0
 
 
-def _tell(told: dict[str, object], as_json: bool) -> None:
+def _print_outcome(told: dict[str, object], as_json: bool) -> None:
     if as_json:
         print(json.dumps(told, indent=1))
         return
@@ -85,8 +123,8 @@ def _tell(told: dict[str, object], as_json: bool) -> None:
         print(f"{name:17} {shown}")
 
 
-def _with_tcpkali(address: tuple[str, int], offered: Any, as_json: bool) -> int:
-    """tcpkali(1) offers the same rate; it checks nothing and tells less."""
+def _run_tcpkali(address: tuple[str, int], offered: Any, as_json: bool) -> int:
+    """Have tcpkali(1) offer the same rate; it checks nothing and reports less."""
     import re
     import shutil
     import subprocess
@@ -95,7 +133,7 @@ def _with_tcpkali(address: tuple[str, int], offered: Any, as_json: bool) -> int:
     from ..load.chat import shown
 
     if not shutil.which("tcpkali"):
-        raise CommandError("no tcpkali on the path: install it, or leave --with out")
+        raise CommandError("tcpkali: not found on PATH; install it or omit --with")
     server = shown(address)
     rate = offered.rate / offered.connections
     # It unescapes the messages that are named after it is told to (tcpkali.c, case 'm').
@@ -106,12 +144,12 @@ def _with_tcpkali(address: tuple[str, int], offered: Any, as_json: bool) -> int:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     found = re.search(r"Aggregate bandwidth: .*?([\d.]+).? Mbps", done.stdout)
     if done.returncode or not found:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["not a word"]
+        said = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
         raise CommandError(f"{server}: tcpkali: {said[-1]}", 1)
     # "0.000↓, 63.9↑ Mbps": what went up is the last.
     achieved = float(re.findall(r"[\d.]+", found[0])[-1])
     told = {"server": server, "offered_mbps": offered.mbps, "achieved_mbps": achieved}
-    _tell(told, as_json)
+    _print_outcome(told, as_json)
     if achieved < constant_rate.REACHED * offered.mbps:
         share = 100 * achieved / offered.mbps
         reached = f"{share:.1f} % of the offered rate was reached"

@@ -57,7 +57,7 @@ class Offered:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LoadResult:
     """What came of it.  None is what a sink does not tell; latencies count from the due moment."""
 
     seconds: float
@@ -98,7 +98,7 @@ def drive(
     started: Moment = lambda at: None,
     ended: Moment = lambda at: None,
     seed: int | None = None,
-) -> Outcome:
+) -> LoadResult:
     """Offer it; ``started`` and ``ended`` are called when what counts begins and is over.
 
     The connections are open until ``ended`` has returned.  Raises CommandError where they cannot be
@@ -207,7 +207,7 @@ class _Sink:
         for each in self.connections:
             each.socket.close()
 
-    def run(self, started: Moment, ended: Moment) -> Outcome:
+    def run(self, started: Moment, ended: Moment) -> LoadResult:
         """Warm up, then what counts."""
         try:
             begin = time.monotonic() + 0.01
@@ -295,12 +295,12 @@ class _Sink:
 
     def _outcome(
         self, seconds: float, messages: int, taken: int, stalls: int, cpu: float, late: list[float]
-    ) -> Outcome:
+    ) -> LoadResult:
         late.sort()
         lateness = late[int(0.99 * (len(late) - 1))]
         achieved = taken * 8 / 1e6 / seconds
         busy = 100 * cpu / seconds
-        return Outcome(
+        return LoadResult(
             seconds=seconds, offered_mbps=self.offered.mbps, achieved_mbps=achieved, bytes=taken,
             messages=messages, deliveries=None, stalls=stalls, lost=None, torn=None,
             duplicated=None, disordered=None, p50_ms=None, p99_ms=None, p999_ms=None, max_ms=None,
@@ -329,7 +329,7 @@ _BEHIND = 0.25
 
 def _chat(
     address: Address, offered: Offered, key: bytes, started: Moment, ended: Moment
-) -> Outcome:
+) -> LoadResult:
     """Each message is owed to every client; the first exchange is the warm-up."""
     over = first = 0.0
 
@@ -357,7 +357,7 @@ def _chat(
         result = exchange(offered.seconds, done)
     reached = offered.seconds / max(offered.seconds, over - first - _BEHIND)
     busy = 100 * result.driver_cpu / result.seconds
-    return Outcome(
+    return LoadResult(
         seconds=over - first, offered_mbps=offered.mbps, achieved_mbps=offered.mbps * reached,
         bytes=result.sent * offered.size, messages=result.sent, deliveries=result.delivered,
         stalls=result.stalls, lost=result.lost, torn=result.torn,

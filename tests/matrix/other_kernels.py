@@ -41,7 +41,7 @@ from typing import IO
 
 from matrix.boxes import _mirror, cache_path
 from matrix.boxes._cache import lock_cache, read_recipe, replace_folder
-from matrix.providers import Unavailable
+from matrix.errors import Unavailable
 from probes import Report
 from probes.commands.pack import pack
 from probes.errors import ReportError

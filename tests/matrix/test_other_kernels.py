@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from matrix.providers import Unavailable
+from matrix.errors import Unavailable
 from probes import Report
 from probes.fact import BLOCKED, BROKEN, MEASURED, TIMED_OUT, UNSTABLE, UNSUPPORTED, Fact
 from tests.matrix import other_kernels

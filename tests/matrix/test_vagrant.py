@@ -57,7 +57,9 @@ def have_box(tmp_path: Path, provider: str = "libvirt", name: str = "roboxes/fre
 
 def test_without_any_program(program: Program, tmp_path: Path) -> None:
     packages = "vagrant openssh-client libvirt-clients libvirt-daemon-system vagrant-libvirt"
-    assert lacks(tmp_path) == (f"not installed: vagrant, ssh, virsh; apt-get install {packages}; and {NO_BOX}")
+    assert lacks(tmp_path) == (
+        f"not installed: vagrant, ssh, virsh; apt-get install {packages}; and {NO_BOX}"
+    )
 
 
 def test_without_a_daemon(program: Program, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 from papaya import config
+from tests.manual import read_block
 from tests.needs import require
-from tests.test_readme import checkout, section
+from tests.test_readme import checkout
 from tests.worlds import ROOT
 
 __all__ = ["checkout"]  # A fixture.
@@ -61,7 +62,7 @@ def test_fail2ban_reads_what_the_service_says() -> None:
 
 def test_from_nothing_to_chatting(checkout: Path) -> None:
     """Run all commands except the full-screen client (see client/test_screen.py)."""
-    (commands,) = section("Chat: papaya", "sh")
+    commands = read_block("Chat: papaya", "sh")
     shutil.copytree(ROOT / "papaya", checkout / "papaya")
     run = [line for line in commands.splitlines() if ".chat/" not in line]
     assert len(run) == 3

@@ -344,7 +344,7 @@ def test_the_command(tmp_path: Path) -> None:
         assert told["refused"] in done.stderr
         done = load(f"{host}:{port}", "--sink", "--with", "tcpkali", PATH=str(tmp_path))
         assert (done.returncode, done.stderr) == (
-            2, "papaya: no tcpkali on the path: install it, or leave --with out\n"
+            2, "papaya: tcpkali: not found on PATH; install it or omit --with\n"
         )  # fmt: skip
         for wrong in (["--rate", "-1"], ["--rate", "1", "--mbps", "1"], ["--size", "8"]):
             done = load(f"{host}:{port}", "--sink", *wrong)

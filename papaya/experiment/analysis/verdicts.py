@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..results.folder import CHAT, EQUAL, OK, Cell, Run, Subject, Window
+from ..results.folder import CHAT, EQUAL, OK, Run, Subject, Trial, Window
 from . import statistics
 from .statistics import FEWEST, Interval
 
@@ -21,7 +21,7 @@ FEWEST_WINDOWS = 10
 """A start of fewer shows neither a course nor a variation."""
 RESOLVED = 1000
 """Deliveries of which the largest 0.1 % are one at least."""
-Measure = str | Callable[[Cell], float | None]
+Measure = str | Callable[[Trial], float | None]
 """A column of a cell, or what is made of a cell; None where it was not measured."""
 
 
@@ -53,7 +53,7 @@ class Analysis:
         self.run = run
         self.design = run.description.design
         self._intervals: dict[tuple[str, int, Measure], Interval | None] = {}
-        self._cells: dict[tuple[str, int, bool], list[Cell]] = {}
+        self._cells: dict[tuple[str, int, bool], list[Trial]] = {}
         for cell in run.cells:
             if cell.status == OK:
                 place = cell.subject, cell.connections, cell.aa
@@ -93,7 +93,7 @@ class Analysis:
                 if self.cells(subject.name, count):
                     yield subject, count
 
-    def cells(self, subject: str, connections: int, aa: bool = False) -> list[Cell]:
+    def cells(self, subject: str, connections: int, aa: bool = False) -> list[Trial]:
         """The repetitions that count."""
         return self._cells.get((subject, connections, aa), [])
 

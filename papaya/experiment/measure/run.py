@@ -24,10 +24,10 @@ from probes import libc
 from probes.errors import CommandError
 from probes.probe import Unsupported
 
-from ...load.constant_rate import Offered, Outcome, drive
+from ...load.constant_rate import LoadResult, Offered, drive
 from .. import subjects
 from ..results import folder as results
-from ..results.folder import Cell, Description, Design, Window
+from ..results.folder import Description, Design, Trial, Window
 from . import accounting, describe, paper
 from .design import Planned, planned
 
@@ -47,7 +47,7 @@ _STARTS, _ENDS = 60.0, 20.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """What a user asks for."""
 
     folder: Path
@@ -55,7 +55,7 @@ class Plan:
     command: tuple[str, ...]
 
 
-def execute(plan: Plan, say: Say) -> int:
+def execute(plan: RunPlan, say: Say) -> int:
     """Measure what is not measured yet; the exit status: 1 where a repetition was refused."""
     plan.folder.mkdir(parents=True, exist_ok=True)
     # As Ctrl-C does, it ends what was begun.
@@ -140,7 +140,9 @@ def _made(design: Design, folder: str, say: Say) -> tuple[dict[str, subjects.Mad
     return made, left_out
 
 
-def _described(plan: Plan, made: dict[str, subjects.Made], left_out: dict[str, str]) -> Description:
+def _described(
+    plan: RunPlan, made: dict[str, subjects.Made], left_out: dict[str, str]
+) -> Description:
     """``run.json``: the one that is there, if it is of the same design, or a new one."""
     path = plan.folder / "run.json"
     description = describe.description(plan.design, plan.command, made, left_out)
@@ -170,7 +172,7 @@ class _Files:
     """The two files that rows are added to."""
 
     def __init__(self, folder: Path) -> None:
-        self.cells = _opened(folder / "cells.csv", results.CELL_COLUMNS)
+        self.cells = _opened(folder / "cells.csv", results.TRIAL_COLUMNS)
         self.windows = _opened(folder / "windows.csv", results.WINDOW_COLUMNS)
 
     def __enter__(self) -> _Files:
@@ -180,7 +182,7 @@ class _Files:
         os.close(self.cells)
         os.close(self.windows)
 
-    def add(self, cell: Cell, windows: Sequence[Window]) -> None:
+    def add(self, cell: Trial, windows: Sequence[Window]) -> None:
         """A repetition is done when its own row is there, which comes last."""
         _append(self.windows, [window.row() for window in windows])
         _append(self.cells, [cell.row()])
@@ -210,7 +212,7 @@ def _append(descriptor: int, rows: Sequence[Sequence[str]]) -> None:
 
 def _measured(
     each: Planned, made: subjects.Made, description: Description, scratch: str
-) -> tuple[Cell, list[Window]]:
+) -> tuple[Trial, list[Window]]:
     design, cores = description.design, description.cores
     group = server = None
 
@@ -251,7 +253,7 @@ def _measured(
 class _Sampled:
     """What was seen of one repetition."""
 
-    outcome: Outcome
+    outcome: LoadResult
     windows: list[Window]
     cpu: int
     """Nanoseconds."""
@@ -359,7 +361,7 @@ def _watched(
     pss = _more(pss, accounting.pss_kib(pid))
     heard.send(None)  # Now it may let its connections go.
     outcome = _word(heard)
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, LoadResult)
     return _Sampled(
         outcome,
         windows if meter.method != "rusage" else [],
@@ -435,10 +437,10 @@ def _ended(server: subprocess.Popen[bytes]) -> float:
     raise CommandError(f"the server did not end within {_ENDS:.0f} s")
 
 
-def _refused(each: Planned, why: str) -> Cell:
-    nothing = dict.fromkeys(results.CELL_COLUMNS[7:])
+def _refused(each: Planned, why: str) -> Trial:
+    nothing = dict.fromkeys(results.TRIAL_COLUMNS[7:])
     nothing["accounting"] = ""
-    return Cell(
+    return Trial(
         each.block, each.subject, each.connections, each.aa,
         results.REFUSED, why, 1, **nothing,  # type: ignore[arg-type]
     )  # fmt: skip
@@ -446,7 +448,7 @@ def _refused(each: Planned, why: str) -> Cell:
 
 def _judged(
     each: Planned, made: subjects.Made, sampled: _Sampled, usage: float, meter: accounting.Meter
-) -> tuple[Cell, list[Window]]:
+) -> tuple[Trial, list[Window]]:
     outcome = sampled.outcome
     if outcome.refused:
         return _refused(each, outcome.refused), []
@@ -460,7 +462,7 @@ def _judged(
     def share(of: float | None) -> float | None:
         return cpu * 1e6 / of if of else None
 
-    cell = Cell(
+    cell = Trial(
         block=each.block, subject=each.subject, connections=each.connections, aa=each.aa,
         status=results.OK, why="", attempts=1,
         seconds=seconds, cpu_seconds=cpu, cpu_percent=100 * cpu / seconds,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..analysis.published import beside_published
 from ..analysis.verdicts import Analysis, Group, number, plural, told
-from ..results.folder import Cell
+from ..results.folder import Trial
 
 METHOD_OF_PAPER = "top every 500 ms, of the processes it shows"
 
@@ -278,7 +278,7 @@ def _published(analysis: Analysis) -> Table:
 
 # What they share ------------------------------------------------------------------------------
 
-Column = str | Callable[[Cell], float | None]
+Column = str | Callable[[Trial], float | None]
 
 
 def _by_point(
@@ -308,7 +308,7 @@ def _by_point(
     return Table(name, title, caption, tuple(head[at] for at in kept), shown)
 
 
-def _each(column: str, unit: str) -> Callable[[Cell], float | None]:
+def _each(column: str, unit: str) -> Callable[[Trial], float | None]:
     return lambda cell: _divided(getattr(cell, column), getattr(cell, unit))
 
 

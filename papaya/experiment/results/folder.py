@@ -31,7 +31,7 @@ Key = tuple[int, str, int, bool]
 
 
 @dataclass(frozen=True)
-class Cell:
+class Trial:
     """A repetition: one fresh start of a subject under one load.  A row of ``cells.csv``."""
 
     block: int
@@ -120,7 +120,7 @@ class Window:
         return records.texts(self)
 
 
-CELL_COLUMNS = [each.name for each in fields(Cell)]
+TRIAL_COLUMNS = [each.name for each in fields(Trial)]
 WINDOW_COLUMNS = [each.name for each in fields(Window)]
 
 
@@ -221,7 +221,7 @@ class Run:
     """All that a results folder tells."""
 
     description: Description
-    cells: tuple[Cell, ...]
+    cells: tuple[Trial, ...]
     windows: Mapping[Key, tuple[Window, ...]]
 
     @cached_property
@@ -230,7 +230,7 @@ class Run:
         return {each.name: each for each in self.description.design.subjects}
 
     @property
-    def refused(self) -> list[Cell]:
+    def refused(self) -> list[Trial]:
         """Repetitions that do not count."""
         return [cell for cell in self.cells if cell.status == REFUSED]
 
@@ -240,7 +240,7 @@ def read(folder: str | Path) -> Run:
     folder = Path(folder)
     description = read_description(folder)
     known = {subject.name for subject in description.design.subjects}
-    cells: dict[Key, Cell] = {}
+    cells: dict[Key, Trial] = {}
     for cell in read_cells(folder):
         if cell.subject not in known:
             raise CommandError(f"{folder / 'cells.csv'}: {cell.subject} is no subject of run.json")
@@ -274,10 +274,10 @@ def read_description(folder: str | Path) -> Description:
     return description
 
 
-def read_cells(folder: str | Path) -> list[Cell]:
+def read_cells(folder: str | Path) -> list[Trial]:
     """``cells.csv`` alone: what is done."""
     path = Path(folder, "cells.csv")
-    cells = list(records.rows(path, Cell))
+    cells = list(records.rows(path, Trial))
     for cell in cells:
         if cell.status not in (OK, REFUSED):
             raise CommandError(f"{path}: the status {cell.status!r} is neither {OK} nor {REFUSED}")

@@ -9,17 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from papaya.experiment.results.folder import (
-    CELL_COLUMNS,
     CHAT,
     OK,
     REFUSED,
+    TRIAL_COLUMNS,
     WINDOW_COLUMNS,
     Accounting,
-    Cell,
     Cores,
     Description,
     Design,
     Host,
+    Trial,
     Window,
 )
 from papaya.experiment.subjects import SUBJECTS
@@ -68,7 +68,7 @@ def folder(
                         cell = dataclasses.replace(cell, status=REFUSED, why=why)
                     cells.append(cell)
                     windows += parts
-    write(path / "cells.csv", CELL_COLUMNS, (cell.row() for cell in cells))
+    write(path / "cells.csv", TRIAL_COLUMNS, (cell.row() for cell in cells))
     write(path / "windows.csv", WINDOW_COLUMNS, (window.row() for window in windows))
     return path
 
@@ -111,7 +111,7 @@ def description(
 def _cell(
     block: int, name: str, count: int, aa: bool, percent: float, seconds: float, cv: float,
     paper: bool, dice: random.Random,
-) -> tuple[Cell, list[Window]]:  # fmt: skip
+) -> tuple[Trial, list[Window]]:  # fmt: skip
     uses = [max(0.0, percent * dice.gauss(1, cv)) for _ in range(int(seconds * 2))]
     windows = [
         Window(
@@ -128,7 +128,7 @@ def _cell(
     messages = int(mbit * 1e6 / 8 / 128)
     deliveries = messages * count if chat else None
     slow = dice.lognormvariate(0, 0.1) * (0.2 + 0.02 * count) * COST[name]
-    cell = Cell(
+    cell = Trial(
         block=block, subject=name, connections=count, aa=aa, status=OK, why="", attempts=1,
         seconds=seconds, cpu_seconds=used, cpu_percent=mean, cv=spread / mean if mean else None,
         offered_mbps=float(count), achieved_mbps=float(count), bytes=int(mbit * 125_000),

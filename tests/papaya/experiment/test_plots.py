@@ -43,8 +43,8 @@ def counts(text: object) -> tuple[int, ...]:
     return tuple(int(count) for count in str(text).split(","))
 
 
-QUICK_COUNTS = counts(QUICK["connections"])
-SHORT: dict[str, Any] = {"repeats": QUICK["repeats"], "seconds": QUICK["seconds"]}
+QUICK_COUNTS = counts(QUICK.connections)
+SHORT: dict[str, Any] = {"repeats": QUICK.repeats, "seconds": QUICK.seconds}
 RUNS: dict[str, dict[str, Any]] = {
     "close": {
         "cost": CLOSE, "connections": (1, 8, 64), "repeats": 5, "seconds": 5,

@@ -45,8 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of a run like that of --quick: too short to tell anything."""
-    counts = tuple(int(count) for count in str(QUICK["connections"]).split(","))
-    short: Any = {"repeats": QUICK["repeats"], "seconds": QUICK["seconds"]}
+    counts = tuple(int(count) for count in QUICK.connections.split(","))
+    short: Any = {"repeats": QUICK.repeats, "seconds": QUICK.seconds}
     made = synthetic.folder(tmp_path_factory.mktemp("quick"), connections=counts, **short)
     output.write(made, lambda line: None)
     return made

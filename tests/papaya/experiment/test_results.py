@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from papaya.experiment.results import folder as results
-from papaya.experiment.results.folder import CELL_COLUMNS, WINDOW_COLUMNS, Cell, Window
+from papaya.experiment.results.folder import TRIAL_COLUMNS, WINDOW_COLUMNS, Trial, Window
 from papaya.experiment.subjects import SUBJECTS
 from probes.errors import CommandError
 from tests.papaya.experiment import synthetic
@@ -48,7 +48,7 @@ def values(kind: type) -> st.SearchStrategy[Any]:
 
 def test_the_columns_are_the_contract() -> None:
     """Another program may write them: none is renamed, none changes its place."""
-    assert ",".join(CELL_COLUMNS) == (
+    assert ",".join(TRIAL_COLUMNS) == (
         "block,subject,connections,aa,status,why,attempts,seconds,cpu_seconds,cpu_percent,cv,"
         "offered_mbps,achieved_mbps,bytes,messages,deliveries,us_per_message,us_per_mbit,"
         "us_per_delivery,voluntary,involuntary,pss_kib,steal_seconds,load_cpu_percent,stalls,"
@@ -60,10 +60,10 @@ def test_the_columns_are_the_contract() -> None:
 
 
 @ONE_FOLDER
-@given(st.lists(values(Cell), unique_by=lambda cell: cell.key))
-def test_any_cell_survives(tmp_path: Path, cells: list[Cell]) -> None:
+@given(st.lists(values(Trial), unique_by=lambda cell: cell.key))
+def test_any_cell_survives(tmp_path: Path, cells: list[Trial]) -> None:
     refused = [dataclasses.replace(cell, status="refused") for cell in cells]
-    write(tmp_path / "cells.csv", CELL_COLUMNS, (cell.row() for cell in refused))
+    write(tmp_path / "cells.csv", TRIAL_COLUMNS, (cell.row() for cell in refused))
     assert results.read_cells(tmp_path) == refused
 
 
@@ -80,7 +80,7 @@ def test_a_run_survives(folder: Path) -> None:
 def test_a_reason_of_several_lines_is_one_field(folder: Path) -> None:
     cell = results.read(folder).cells[0]
     odd = dataclasses.replace(cell, status="refused", why='the "load"\nwas,\x85slow\u2028\udc80')
-    write(folder / "cells.csv", CELL_COLUMNS, iter([odd.row()]))
+    write(folder / "cells.csv", TRIAL_COLUMNS, iter([odd.row()]))
     assert results.read(folder).cells[0].why == 'the "load" was, slow ?'
 
 
@@ -186,14 +186,14 @@ def test_a_wrong_entry_is_named(folder: Path, part: str, entry: str, value: obje
 )
 def test_a_wrong_field_is_named(folder: Path, column: str, value: str, words: str) -> None:
     row = results.read(folder).cells[0].row()
-    row[CELL_COLUMNS.index(column)] = value
-    write(folder / "cells.csv", CELL_COLUMNS, iter([row]))
+    row[TRIAL_COLUMNS.index(column)] = value
+    write(folder / "cells.csv", TRIAL_COLUMNS, iter([row]))
     assert words in said(folder)
 
 
 def test_a_cell_that_is_there_twice_is_said(folder: Path) -> None:
     row = results.read(folder).cells[0].row()
-    write(folder / "cells.csv", CELL_COLUMNS, iter([row, row]))
+    write(folder / "cells.csv", TRIAL_COLUMNS, iter([row, row]))
     assert "is there twice" in said(folder)
 
 

@@ -120,7 +120,7 @@ def test_one_that_is_stopped_goes_on_where_it_was(tmp_path: Path, signum: int) -
     if signum != signal.SIGKILL:
         assert (status, "Traceback" in said) == (130, False), said
         assert said.splitlines()[-1] == (
-            "papaya: interrupted; the same command goes on where this one was"
+            "papaya: interrupted; run the same command again to continue"
         )
         until = time.monotonic() + 20
         while left := [pid for pid in below if Path(f"/proc/{pid}").exists()]:
