@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from probes.environment import describe
 from probes.errors import ReportError
 from probes.fact import Report
-from probes.invocation import called
+from probes.invocation import get_invocation
 from probes.load_catalogue import load_catalogue
 from probes.recorded import find_own_folder
 
@@ -138,6 +138,6 @@ def _load_present(results: str, folder: str) -> tuple[Named, list[str]]:
     if not reports:
         raise ReportError(
             f"no report in {results}, and no baseline in {folder or find_own_folder()}; "
-            f"to measure one: {called('matrix')} run here"
+            f"to measure one: {get_invocation('matrix')} run here"
         )
     return reports, here

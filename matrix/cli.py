@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from probes.command_line import Parser, run_command
-from probes.invocation import called
+from probes.invocation import get_invocation
 from probes.version import VERSION
 
 from .commands import atlas, baseline, box, doctor, run, table
@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _make_parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog=called("matrix"), description="Measure platforms, and compare them with baselines."
+        prog=get_invocation("matrix"),
+        description="Measure platforms, and compare them with baselines.",
     )
     parser.add_argument("--version", action="version", version=f"matrix {VERSION}")
     add_place_options(parser, None)

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from probes.command_line import Parser, run_command
-from probes.invocation import called
+from probes.invocation import get_invocation
 from probes.plugins import list_plugins, load_plugin
 from probes.version import VERSION
 
@@ -38,7 +38,7 @@ def _make_parser(words: Sequence[str] = ()) -> Parser:
     A service should not import, and keep in memory, what only other commands need.
     """
     parser = Parser(
-        prog=called("papaya"),
+        prog=get_invocation("papaya"),
         description="A self-hosted chat service, configured by measured facts.",
     )
     parser.add_argument("--version", action="version", version=f"papaya {VERSION}")

@@ -13,7 +13,7 @@ from typing import Optional
 
 from .command_line import Parser, run_command
 from .commands import debug, diff, explain, gate, list, pack, report
-from .invocation import called
+from .invocation import get_invocation
 from .version import VERSION
 
 COMMANDS = (report, list, explain, diff, gate, pack, debug)
@@ -32,7 +32,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 def _make_parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog=called(),
+        prog=get_invocation(),
         description="Measure how the system calls of this Unix really behave.",
         epilog="Exit status: 0 as expected, 1 behaviour drifted or reports differ, 2 usage or "
         "unreadable input, 3 environment failed or nothing measured, 4 a probe broke or timed "

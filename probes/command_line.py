@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Optional
 
 from .failures import describe_failure
 from .files import open_standard_descriptors, write_standard_error, write_standard_output
-from .invocation import called
+from .invocation import get_invocation
 from .text import printable
 
 PROGRAMS = ("probes", "papaya", "matrix")
@@ -61,7 +61,7 @@ class Parser(argparse.ArgumentParser):
         """Print the mistake and exit; see `argparse.ArgumentParser.error`."""
         name = self.prog
         for program in PROGRAMS:
-            name = name.replace(called(program), program, 1)
+            name = name.replace(get_invocation(program), program, 1)
         write_standard_error(f"{name}: {message}; see {self.prog} --help\n")
         raise SystemExit(2)
 

@@ -6,7 +6,7 @@ import os
 import sys
 
 
-def called(program: str = "probes") -> str:
+def get_invocation(program: str = "probes") -> str:
     """Return how ``program`` was started: ``probes``, ``python3 -m probes``, ``python3 lab.pyz``.
 
     In another program, such as a test runner that imports the lab, return the form that needs no

@@ -103,7 +103,7 @@ def _read_marker(id: str, value: Value = True, *, strict: bool = False) -> tuple
 def _explain(report: Report, id: str, value: Value) -> str:
     """Return why the fact is not ``value``; empty if it is."""
     from .fact import show
-    from .invocation import called
+    from .invocation import get_invocation
     from .load_catalogue import load_catalogue
     from .probe import is_same
 
@@ -111,7 +111,8 @@ def _explain(report: Report, id: str, value: Value) -> str:
     if fact is None:
         if id not in load_catalogue():
             pytest.fail(
-                f"requires_fact: no fact {id!r}; `{called()} list` names them all", pytrace=False
+                f"requires_fact: no fact {id!r}; `{get_invocation()} list` names them all",
+                pytrace=False,
             )
         return f"{id}: not in the report; measure again"
     if not fact.measured:

@@ -7,7 +7,7 @@ import os
 from .differences import find_architecture, name_kernel
 from .errors import ReportError
 from .fact import Platform, Report
-from .invocation import called
+from .invocation import get_invocation
 
 _TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHIPPED = os.path.join(_TOP, "matrix", "baselines")
@@ -53,7 +53,7 @@ def find_baseline(name: str, folder: str, here: Platform) -> str:
                 paths[file[: -len(suffix)]] = os.path.join(place, file)
     folder = folder or " and ".join(dict.fromkeys(places)) or find_own_folder()
     names = sorted(paths)
-    record = f"record one: {called()} gate --update --reason TEXT FILE, then gate FILE"
+    record = f"record one: {get_invocation()} gate --update --reason TEXT FILE, then gate FILE"
     if not names:
         raise ReportError(
             f"{folder}: no baselines; {record}; or name a folder of reports in --baselines"

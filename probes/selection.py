@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from .invocation import called
+from .invocation import get_invocation
 from .probe import Probe
 
 
@@ -38,7 +38,9 @@ def match(probes: Iterable[str], pattern: str) -> set[str]:
     if not found:
         near = _find_similar(list(probes), pattern)
         meant = f"did you mean {' or '.join(near)}? " if near else ""
-        raise LookupError(f"no probe matches {pattern!r}: {meant}`{called()} list` names them all")
+        raise LookupError(
+            f"no probe matches {pattern!r}: {meant}`{get_invocation()} list` names them all"
+        )
     return found
 
 

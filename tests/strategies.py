@@ -117,7 +117,7 @@ reports = documents.map(Report.from_json)
 
 
 def probes_for(report: Report) -> dict[str, Probe]:
-    """A probe for every other fact, some of them rows of one table, all documented otherwise."""
+    """Return a probe for every other fact, some as table rows, all documented otherwise."""
     return {
         fact.id: Probe(
             id=fact.id,

@@ -21,7 +21,7 @@ def entry(**fields: object) -> dict[str, object]:
 
 
 def cause_entry(**fields: object) -> dict[str, object]:
-    """An entry by cause; a setting's value may be written as a number."""
+    """Return an entry by cause; a setting's value may be a number."""
     ends = {"cause": SETTING, "from": 0, "to": "1"}
     kept = {name: value for name, value in entry(**ends).items() if name != "fact"}
     return {**kept, **fields}

@@ -28,7 +28,7 @@ sys.exit(main())
 
 
 def without(modules: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The lab on a Python that has no such modules."""
+    """Run the lab on a Python without these modules."""
     return subprocess.run(
         [sys.executable, "-c", HIDING, modules, *arguments],
         cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
@@ -165,7 +165,7 @@ def test_a_scratch_folder_whose_name_is_no_text_is_as_good(here: Report, tmp_pat
 
 
 def in_world(setup: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The lab in a mount namespace that ``setup``, lines of sh, has changed."""
+    """Run the lab in a mount namespace that ``setup``, lines of sh, has changed."""
     private = ["unshare", "--mount", "--propagation", "private", "sh", "-ec"]
     return run_lab(*arguments, before=[*private, f'{setup}\nexec "$@"', "sh"])
 

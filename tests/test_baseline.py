@@ -235,7 +235,7 @@ def test_what_root_alone_may_ask_is_named_and_no_failure() -> None:
 
 
 def hanging(setting: str, *answers: bool, **other: Any) -> Report:
-    """A report of a host with this value of SETTING, and of facts that hang on it."""
+    """Return a report of a host with this value of SETTING, and of facts that hang on it."""
     environment = replace(HERE, sysctls={SETTING: setting} if setting else {})
     facts = [
         replace(Fact(f"a.{letter}", MEASURED, answer, CONFIGURED, hangs_on=SETTING), **other)

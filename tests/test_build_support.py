@@ -30,7 +30,7 @@ pytestmark = needs("cc")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with the lab as one file."""
+    """Return a project with the lab as one file."""
     (tmp_path / "program.c").write_text(PROGRAM)
     pack(str(tmp_path / "lab.pyz"))
     return tmp_path

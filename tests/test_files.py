@@ -113,7 +113,7 @@ else:
 
 
 def saved_after(before: str, path: Path) -> str:
-    """What comes of saving a report in a process that did ``before`` first."""
+    """Return the result of saving a report in a process that did ``before`` first."""
     done = subprocess.run(
         [sys.executable, "-c", SAVING.format(before=before), str(path)],
         cwd=ROOT, input=SMALL.dumps(), capture_output=True, text=True, check=True,
@@ -135,7 +135,7 @@ def test_on_a_full_disk_what_was_there_stays(tmp_path: Path, there: Optional[str
 
 @pytest.fixture
 def open_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that any user can come to."""
+    """Return a folder that any user can enter."""
     folder = tmp_path_factory.mktemp("open")
     for path in (folder, *folder.parents):
         if path.stat().st_uid == os.geteuid() and "pytest" in str(path):

@@ -1,4 +1,4 @@
-"""called(): hints name the command as the user typed it."""
+"""get_invocation(): hints name the command as the user typed it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.invocation import called
+from probes.invocation import get_invocation
 from tests.worlds import ROOT
 
 
@@ -37,7 +37,7 @@ def test_each_way_to_start_it(
     monkeypatch.setattr(sys, "argv", [text.format(**names) for text in arguments])
     monkeypatch.setattr(sys, "orig_argv", [str(tmp_path / "python9"), "-m"], raising=False)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python9"))
-    assert called() == wanted.format(**names)
+    assert get_invocation() == wanted.format(**names)
 
 
 def test_messages_name_the_command_as_it_was_called(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def _build(kind: str, source: Path, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The unpacked source distribution."""
+    """Return the unpacked source distribution."""
     setuptools: Any = pytest.importorskip("setuptools", reason="pip install 'setuptools>=77'")
     if int(setuptools.__version__.partition(".")[0]) < 77:
         pytest.skip(f"setuptools {setuptools.__version__} is too old: pip install 'setuptools>=77'")
@@ -68,7 +68,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An environment with the wheel alone in it, where nothing can be written."""
+    """Yield an environment with only the wheel in it, where nothing can be written."""
     if not importlib.util.find_spec("pip"):
         pytest.skip("pip is not installed: apt-get install python3-pip")
     folder = tmp_path_factory.mktemp("installed")

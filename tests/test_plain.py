@@ -34,7 +34,7 @@ exec chroot {folder}/root /bin/ps "$@"
 
 
 def without_proc(folder: Path) -> list[str]:
-    """What runs a command on a Linux that has no /proc but a ps."""
+    """Return what runs a command on a Linux with ps and without /proc."""
     for name in ("root", "bin"):
         (folder / name).mkdir()
     ps = folder / "bin" / "ps"

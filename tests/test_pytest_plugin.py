@@ -54,7 +54,7 @@ def _session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
-    """A report of two facts."""
+    """Return a report of two facts."""
     facts = {
         "sockets.v6only_default": Fact("sockets.v6only_default", "measured", False),
         "locks.ofd_exists": Fact("locks.ofd_exists", "blocked", reason="a filter"),

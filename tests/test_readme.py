@@ -23,7 +23,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A bare copy of the lab, nothing installed."""
+    """Return a bare copy of the lab, with nothing installed."""
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "probes", tmp_path / "probes", ignore=ignore)
     return tmp_path

@@ -56,7 +56,7 @@ def test_what_another_platform_is(platform: Platform, other: dict[str, Any]) -> 
 
 
 def recorded(folder: Path, name: str, **other: Any) -> str:
-    """The file of a baseline of Debian, with another environment if one is given."""
+    """Write a baseline of Debian, with another environment if one is given."""
     path = folder / f"{name}.json"
     replace(one(True), environment=replace(DEBIAN, **other)).save(path)
     return str(path)

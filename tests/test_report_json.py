@@ -35,7 +35,7 @@ SMALL = Report(
 
 
 def complaint(text: Any) -> str:
-    """The one line with which ``text`` is refused; empty where it is read, and can be written."""
+    """Return the line that refuses ``text``; empty if it is read, and can be written."""
     try:
         Report.loads(text).dumps()
     except ReportError as error:
@@ -44,7 +44,7 @@ def complaint(text: Any) -> str:
 
 
 def refused(text: Any) -> str:
-    """The one line with which ``text`` is refused."""
+    """Return the line that refuses ``text``."""
     message = complaint(text)
     assert message
     assert message.isprintable()

@@ -52,9 +52,8 @@ def list_modules() -> list[str]:
     for name in PACKAGES:
         package = importlib.import_module(name)
         found.append(name)
-        for module in pkgutil.walk_packages(package.__path__, f"{name}."):
-            if not LEFT_OUT.search(module.name):
-                found.append(module.name)
+        below = pkgutil.walk_packages(package.__path__, f"{name}.")
+        found += [module.name for module in below if not LEFT_OUT.search(module.name)]
     return sorted(found)
 
 

@@ -62,7 +62,7 @@ def _run(command: list[str], environment: dict[str, str]) -> str:
 
 
 def _commands(archive: tarfile.TarFile, contents: str) -> Iterator[str]:
-    """What debugfs(8) is to do; the files' contents are written below ``contents``."""
+    """Yield what debugfs(8) must do; write the files' contents below ``contents``."""
     here = ""
     for number, member in enumerate(archive):
         path = "/" + member.name.removeprefix("./").strip("/")

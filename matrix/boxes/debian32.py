@@ -370,7 +370,7 @@ def _run_mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say
     if mirror := os.environ.get("MATRIX_MIRROR"):
         command.append(mirror)
     if not os.geteuid():
-        # What it mounts is seen by nobody else, and is gone with the last process of it.
+        # Its mounts are private, and end with its last process.
         command = ["unshare", "--mount", "--propagation", "private", *command]
     heard: list[str] = []
     with (

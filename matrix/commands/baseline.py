@@ -12,7 +12,7 @@ from probes import Report
 from probes import baseline as baselines
 from probes.environment import hash_probes
 from probes.errors import CommandError
-from probes.invocation import called
+from probes.invocation import get_invocation
 from probes.load_catalogue import load_catalogue
 from probes.text import printable
 
@@ -94,7 +94,7 @@ def _load_report(cell: Cell, path: str, imported: bool) -> Report:
     """Return the report; raise CommandError if it is missing, or not one of ``cell``."""
     if not imported and not os.path.exists(path):
         raise CommandError(
-            f"{path}: does not exist; measure first: {called('matrix')} run {cell.name}"
+            f"{path}: does not exist; measure first: {get_invocation('matrix')} run {cell.name}"
         )
     report = Report.load(path)
     if why := cell.explain_mismatch(report.environment):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from probes.errors import CommandError
-from probes.invocation import called
+from probes.invocation import get_invocation
 
 from ..cell import choose_cells, load_cells
 from ..outcome import INTERRUPTED, CellOutcome, combine_statuses
@@ -144,7 +144,7 @@ def _recording_command(request: RunRequest, cell: str) -> str:
     for name, value in given.items():
         if value not in (None, "results"):
             words += [f"--{name}", str(value)]
-    return f"{called('matrix')} {shlex.join(words)} --reason TEXT"
+    return f"{get_invocation('matrix')} {shlex.join(words)} --reason TEXT"
 
 
 def _append_summary(cell: str, mark: str, line: str) -> None:

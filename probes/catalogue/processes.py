@@ -105,11 +105,11 @@ def _ask_for_death_signal(request: Request) -> None:
 def _ask_for_any_death_signal(_: Any = None) -> None:
     """Ask for the death signal with the first request that is accepted."""
 
-    def accepted(request: Request) -> bool:
+    def accept(request: Request) -> bool:
         _ask_for_death_signal(request)
         return True
 
-    _find_working(_DEATH_SIGNAL, accepted, _NO_DEATH_SIGNAL)
+    _find_working(_DEATH_SIGNAL, accept, _NO_DEATH_SIGNAL)
 
 
 _NO_DEATH_SIGNAL = "no signal for the death of a parent"

@@ -28,7 +28,7 @@ def look(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     def register(find: Callable[[], Any]) -> Callable[[], Any]:
         _LOOKS[name] = find
 
-        def seen() -> Any:
+        def look_once() -> Any:
             if name not in _seen:
                 try:
                     _seen[name] = find()
@@ -45,8 +45,8 @@ def look(name: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
                 raise type(found)(str(found))
             return found
 
-        seen.__doc__ = find.__doc__
-        return seen
+        look_once.__doc__ = find.__doc__
+        return look_once
 
     return register
 

@@ -285,7 +285,7 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     this, other = int(_SIGNAL), int(signal.SIGUSR1)
 
-    def seen(flags: int, *mask: int) -> set[int]:
+    def list_blocked(flags: int, *mask: int) -> set[int]:
         """Return which of the two signals are blocked in a handler with these flags and mask."""
         blocked.clear()
         _install(layout, this, address, flags, mask)
@@ -301,7 +301,7 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
     for at in range(0, ROOM // 2, INT):
         layout = replace(layout, mask=at)
         signal.signal(_SIGNAL, signal.SIG_DFL)  # With an empty mask.
-        if other in seen(0, other):
+        if other in list_blocked(0, other):
             where.append(at)
     if len(where) != 1:
         raise Unproven(
@@ -311,7 +311,7 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
     layout = replace(layout, mask=where[0])
     bits = dict(layout.bits)
     for mask, expected in (((), {this}), ((other,), {this, other}), ((), {this})):
-        if seen(0, *mask) != expected:
+        if list_blocked(0, *mask) != expected:
             raise Unproven(
                 f"a handler with mask {set(mask) or '{}'} at byte {layout.mask} and no flags runs "
                 f"with {blocked[0] & {this, other}} blocked, expected {expected}"
@@ -321,16 +321,19 @@ def _try_sigaction(layout: Sigaction) -> dict[str, Any]:
     added = read_word(_read_sigaction(), layout.flags, INT)
     if "SA_NODEFER" not in bits:
         bits["SA_NODEFER"] = _find_bit(
-            "SA_NODEFER", bits, (0x40000000, 0x10, 0x20, 0x8), lambda bit: not seen(bit)
+            "SA_NODEFER", bits, (0x40000000, 0x10, 0x20, 0x8), lambda bit: not list_blocked(bit)
         )
     for name, expected in (("SA_RESTART", {this}), ("SA_NODEFER", set())):
-        if seen(bits[name]) != expected:
+        if list_blocked(bits[name]) != expected:
             raise Unproven(
                 f"with {name} ({bits[name]:#x}) a handler runs with {blocked[0]} blocked, "
                 f"expected {expected or '{}'}"
             )
     bits["SA_RESETHAND"] = _find_bit(
-        "SA_RESETHAND", bits, _LIKELY_RESETHAND, lambda bit: bool(seen(bit)) and not remains()
+        "SA_RESETHAND",
+        bits,
+        _LIKELY_RESETHAND,
+        lambda bit: bool(list_blocked(bit)) and not remains(),
     )
     keeps = False
     with contextlib.suppress(OSError):  # EINVAL: unknown flags are refused.

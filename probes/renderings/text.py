@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import groupby, takewhile
 
 from ..fact import FAULTS, Fact, Report
-from ..invocation import called
+from ..invocation import get_invocation
 from ..probe import Probe
 from . import (
     FAINT,
@@ -120,7 +120,7 @@ class Layout:
                 yield f"{paint(mark, colour, self.style)} {first}"
                 yield from ("  " + line for line in rest)
         yield from self.title(summarize(self.report))
-        more = f"more: {called()} list (every ID), explain ID, explain FAMILY"
+        more = f"more: {get_invocation()} list (every ID), explain ID, explain FAMILY"
         yield from self._wrap(more, 0)
 
     def _fact(self, fact: Fact) -> Iterator[str]:

@@ -21,7 +21,7 @@ def save(path: Path, *options: str) -> Path:
 
 
 def with_value(source: Path, path: Path, value: object) -> Path:
-    """The same report with one answer changed."""
+    """Return the report with one answer changed."""
     document = json.loads(source.read_text())
     document["facts"][ID]["value"] = value
     path.write_text(json.dumps(document))

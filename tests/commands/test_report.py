@@ -75,7 +75,7 @@ def test_progress_is_for_terminals_alone() -> None:
 
 
 def on_a_terminal(columns: int, *arguments: str, **environment: str) -> str:
-    """What the lab writes to a terminal of that width."""
+    """Return what the lab writes to a terminal of that width."""
     shown, terminal = pty.openpty()
     clean = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
     with subprocess.Popen(

@@ -28,7 +28,7 @@ VIRSH = ("virsh", "-q", "-c", "qemu:///system")
 
 
 def virsh(*arguments: str) -> list[str]:
-    """What it lists, a word each."""
+    """Return the words that a command lists."""
     done = subprocess.run([*VIRSH, *arguments], capture_output=True, text=True, check=True)
     return done.stdout.split()
 
@@ -150,7 +150,7 @@ def test_it_is_measured_as_before(guest: Guest, work: Workplace) -> None:
 
 @contextlib.contextmanager
 def running(work: Workplace, *ways: str) -> Iterator[subprocess.Popen[str]]:
-    """A run in the background, of a cell ``box``."""
+    """Start a run of a cell ``box`` in the background."""
     work.cell("box", *ways)
     with subprocess.Popen(
         [*work.command, "run", "--results", str(work.folder / "results"), "box"],

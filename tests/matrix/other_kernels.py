@@ -319,7 +319,7 @@ class NoReportError(Exception):
 
 
 def extra(lab: bytes, now: float) -> dict[str, tuple[int, bytes]]:
-    """What a guest gets beside the cached initramfs: path, mode, content."""
+    """Return what a guest gets beside the cached initramfs: path, mode, content."""
     return {
         "init": (0o755, _INIT.format(now=int(now)).encode()),
         "lab.pyz": (0o644, lab),

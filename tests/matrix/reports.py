@@ -21,7 +21,7 @@ ELSEWHERE = {"release": "6.1.0-made", "container": "", "hypervisor": ""}
 
 
 def host() -> Report:
-    """What this host documents, every fact measured; only the environment is really this one's."""
+    """Return a report that answers as documented; only its environment is this host's."""
     platform = describe("")
     promises = {id: probe.documented_for(platform) for id, probe in load_catalogue().items()}
     facts = {
@@ -50,7 +50,7 @@ def changed(
     facts: dict[str, dict[str, Any]] | None = None,
     **later: Any,
 ) -> Report:
-    """The same report from another platform, with other answers; ``facts`` replaces whole ones."""
+    """Return the report with another platform and other answers; ``facts`` replaces facts."""
     document = json.loads(report.dumps())
     document["environment"].update(environment)
     for id, value in (values or {}).items():

@@ -46,7 +46,7 @@ HARM = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 
 
 def made() -> Table:
-    """A table with every kind of cell there is."""
+    """Return a table with every kind of entry."""
     here = host()
     failed = {"status": "blocked", "value": None, "scope": "inherent", "reason": "needs root"}
     bsd: dict[str, Value] = {ID: True, NEXT: True, "restarts.accept": "EINTR"}
@@ -63,7 +63,7 @@ NAMES = ["here", "odd", "bsd", "freebsd", "openbsd"]
 
 
 def fifteen() -> Table:
-    """The recorded baselines, two made FreeBSDs, and what three systems document."""
+    """Return the recorded baselines, two invented FreeBSDs, and three documented systems."""
     paths = sorted(Path(BASELINES).glob("*.json"))
     reports = [
         (path.stem, Report.load(str(path))) for path in paths if ".allowed" not in path.name
@@ -74,7 +74,7 @@ def fifteen() -> Table:
 
 
 def in_order(table: Table) -> list[str]:
-    """The ids of the differing facts, in the page's order: the surprises first."""
+    """Return the ids of the differing facts in the page's order: the surprises first."""
     found = [row.id for title, family, rows in list_sections(table) for row in rows]
     differing = {row.id for row in table.rows if row.differs} | set(SURPRISES)
     return [id for id in found if id in differing]
@@ -98,7 +98,7 @@ def address(table: Table, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a page of fifteen platforms."""
+    """Return the address of a page of fifteen platforms."""
     return written(fifteen(), tmp_path_factory.mktemp("many"))
 
 
@@ -306,7 +306,7 @@ class Visit:
         return self.page
 
     def visible(self) -> list[str]:
-        """The ids of the facts that are seen, from top to bottom."""
+        """Return the ids of the visible facts, from top to bottom."""
         found: list[str] = self.page.eval_on_selector_all(
             "tr.fact",
             "rows => rows.filter(row => row.checkVisibility())"
@@ -322,14 +322,14 @@ class Visit:
         return found
 
     def panel(self) -> str:
-        """What the panel shows of a fact: its id, or nothing where it is closed."""
+        """Return the id of the fact in the panel, or an empty string if it is closed."""
         if not self.page.locator("#panel").is_visible():
             return ""
         text: str = self.page.locator("#which").inner_text()
         return text.split(" ")[0]
 
     def expect(self, id: str) -> None:
-        """The panel comes to show this fact; none where it is empty."""
+        """Wait until the panel shows this fact, or is closed if it is empty."""
         if id:
             self.page.locator("#which", has_text=re.compile(rf"^{re.escape(id)} ")).wait_for()
         else:
@@ -337,7 +337,7 @@ class Visit:
         assert self.panel() == id
 
     def fragment(self) -> str:
-        """What the page's address links to; the driver's own copy of it may lag behind."""
+        """Return the page's own address; the driver's copy of it may lag behind."""
         found: str = self.page.evaluate("location.hash")
         return found
 
@@ -863,7 +863,7 @@ LOOKS = {
 
 @pytest.fixture(scope="module")
 def few(table: Table, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a page with every kind of cell, and rows that axe soon looks through."""
+    """Return the address of a page with every kind of entry, small enough for axe."""
     rows = [row for row in table.rows if row.family == "sockets"]
     return written(replace(table, rows=rows), tmp_path_factory.mktemp("few"))
 

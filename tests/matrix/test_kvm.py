@@ -14,7 +14,7 @@ Trial = Callable[[str], str]
 
 @pytest.fixture
 def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
-    """What is said of KVM where QEMU, asked for it, does this; emulated it does well."""
+    """Return the trouble with KVM if QEMU does this with it; emulated, it works."""
     device = tmp_path / "kvm"
     device.touch()
     monkeypatch.setattr(_kvm, "DEVICE", str(device))

@@ -26,7 +26,7 @@ def work(tmp_path: Path) -> Workplace:
 
 
 def left(work: Workplace) -> list[str]:
-    """What of it is in the cache."""
+    """Return what the cache has of it."""
     return [path.name for path in (work.folder / "cache").iterdir()]
 
 

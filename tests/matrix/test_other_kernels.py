@@ -28,7 +28,7 @@ _DROPPED = object()
 
 
 def changed(report: Report, **values: Any) -> Report:
-    """The report with other values or statuses; ``family__name`` stands for the dot."""
+    """Return the report with other values or statuses; ``family__name`` means the dot."""
     facts = dict(report.facts)
     for name, value in values.items():
         id = name.replace("__", ".", 1)
@@ -42,7 +42,7 @@ def changed(report: Report, **values: Any) -> Report:
 
 
 def right(name: str) -> Report:
-    """What a lab without a fault reports on that platform: no compiler is there."""
+    """Return the report of a faultless lab on that platform, which has no compiler."""
     facts = {f.id.replace(".", "__"): BLOCKED for f in REFERENCE if f.family == "compilers"}
     report = changed(REFERENCE, **facts)
     for _, values in KNOWN[name]:
@@ -131,7 +131,7 @@ def test_too_few_facts() -> None:
 
 
 def console(report: str, status: int = 0) -> str:
-    """What a guest writes, as a serial line gives it."""
+    """Return what a guest writes, as a serial line delivers it."""
     packed = base64.encodebytes(gzip.compress(report.encode())).decode()
     return (
         "KASLR disabled\n\r1/279 abi.long_bits\x1b[K\r\x1b[K\n"
@@ -377,7 +377,7 @@ def test_guest_that_fails_has_its_last_words_told(emulator: Emulator) -> None:
 
 @pytest.fixture
 def run(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The whole command, for an image that is there and a host that reports as amd64 does."""
+    """Run the whole command for a ready image, on a host that answers as amd64 does."""
     monkeypatch.setattr(other_kernels, "build", lambda name: emulator.image)
     monkeypatch.setattr(other_kernels, "measure_here", lambda path: (b"lab", REFERENCE))
     output = emulator.folder / "reports"

@@ -547,7 +547,7 @@ def test_a_platform_that_dies_in_the_middle(work: Workplace) -> None:
 
 
 def _stopped(pid: int) -> set[int]:
-    """It and all below it, stopped, so that none starts another."""
+    """Yield a process and all below it, stopped, so that none starts another."""
     stopped: set[int] = set()
 
     def look_again() -> bool:

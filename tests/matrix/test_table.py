@@ -176,7 +176,7 @@ def test_what_breaks_its_promise_is_marked(freebsd: Report) -> None:
 
 
 def answers(text: str, id: str) -> dict[str, list[str]]:
-    """What the text says of a fact: the platforms of each answer."""
+    """Return the platforms of each answer that the text gives for a fact."""
     _, _, after = text.partition(f"\n{id} ")
     found: dict[str, list[str]] = {}
     for line in after.splitlines()[1:]:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The repository, whose results and environments lie elsewhere."""
+    """Return a copy of the repository with results and environments elsewhere."""
     names = ("tox.ini", "toxfile.py", "Vagrantfile", "pyproject.toml", "matrix", "papaya", "probes")
     for name in names:
         (tmp_path / name).symlink_to(ROOT / name)
@@ -43,7 +43,7 @@ def run_tox(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def summary(done: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]]:
-    """The table at the end: mark and reason by platform."""
+    """Return the table at the end: mark and reason by platform."""
     _, _, table = done.stdout.rpartition("\nplatforms\n")
     rows = re.findall(r"^  (\S+) +(\w+) +(.*)$", table, re.M)
     assert len(rows) == len(table.splitlines()), done.stdout + done.stderr

@@ -17,7 +17,7 @@ Program = Callable[..., None]
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
-    """Makes a program; there are no others, no boxes, and no server to fetch one from."""
+    """Make programs; there are no others, no boxes, and no server to fetch one from."""
     folder = tmp_path / "bin"
     folder.mkdir()
     shell = shutil.which("sh")

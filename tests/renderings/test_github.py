@@ -15,7 +15,7 @@ from tests.strategies import lightly, probes_for, reports
 
 
 def commands(text: str) -> list[tuple[str, dict[str, str], str]]:
-    """What the runner makes of a log (actions/runner, ActionCommand.cs): name, properties, data."""
+    """Parse a log as the runner does (actions/runner, ActionCommand.cs)."""
     found = []
     for line in text.split("\n"):
         stripped = line.lstrip()

@@ -41,12 +41,12 @@ def macros(header: str) -> dict[str, str]:
 
 
 def answers(header: str) -> dict[str, str]:
-    """The macros that hold answers: those of what is measured left out."""
+    """Return the macros that hold answers, without those that say what is measured."""
     return {n: text for n, text in macros(header).items() if not n.endswith("_MEASURED")}
 
 
 def uses(header: str) -> str:
-    """Declarations that use every macro in C, and the numbers in the preprocessor too."""
+    """Return declarations that use every macro in C, and the numbers in the preprocessor."""
     lines = ["extern int nothing;"]
     for at, (name, text) in enumerate(macros(header).items()):
         kind = "char *const" if text.startswith('"') else "long long"

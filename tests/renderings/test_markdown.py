@@ -15,7 +15,7 @@ from tests.strategies import lightly, probes_for, reports, texts
 
 
 def cells(line: str) -> list[str]:
-    """The cells of a table's row: GFM splits at every | that no backslash precedes."""
+    """Return the cells of a table's row: GFM splits at every | without a backslash."""
     return re.split(r"(?<!\\)(?:\\\\)*\|", line)[1:-1]
 
 
@@ -62,7 +62,7 @@ def test_every_row_has_its_cells(report: Report) -> None:
 
 
 def unescaped(text: str) -> str:
-    """What Markdown makes of it: a backslash before punctuation, and entities."""
+    """Return what Markdown shows: it resolves backslashes and entities."""
     text = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
     return text.replace("&lt;", "<").replace("&amp;", "&")
 

@@ -126,7 +126,7 @@ def test_with_room_the_ids_stand_at_the_end() -> None:
 
 
 def ids_in(text: str) -> set[str]:
-    """The ids a text shows, whole or by the glob of their table."""
+    """Return the ids that a text shows, whole or by the glob of their table."""
     shown = re.findall(r"(?<![\w.*])[a-z]\w*\.[\w*]+", re.sub(r"\x1b\[\d*m", "", text))
     return {id for id in shown if "*" not in id}
 

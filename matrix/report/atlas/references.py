@@ -37,14 +37,14 @@ def link(reference: str) -> list[tuple[str, str]]:
     pieces: list[tuple[str, str]] = []
     for part in re.split(r"(; )", reference):
         end = 0
-        for at, to, address in sorted(_found(part)):
+        for at, to, address in sorted(_find_references(part)):
             pieces += [(part[end:at], ""), (part[at:to], address)]
             end = to
         pieces.append((part[end:], ""))
     return [piece for piece in pieces if piece[0]]
 
 
-def _found(part: str) -> Iterator[tuple[int, int, str]]:
+def _find_references(part: str) -> Iterator[tuple[int, int, str]]:
     """Yield where a part of a reference names a page, and the address of the page."""
     pages: list[re.Match[str]] = []
     written = [found for found in _NAMED.finditer(part) if found["page"] or found["system"]]

@@ -1,0 +1,245 @@
+"""The house is in order: what a machine can check of architecture, names and language.
+
+ruff checks the first word of docstrings (D401), mypy the types.  Here: who imports whom, one test
+file per module, functions that are verbs, words that the style page rules out, no banners.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.worlds import ROOT
+
+PACKAGES = ("probes", "papaya", "matrix")
+MAY_IMPORT = {"probes": set(), "papaya": {"probes"}, "matrix": {"probes", "papaya"}}
+HIGHEST_LEVEL = 6
+"""No module of papaya has a longer chain of imports below it, within papaya."""
+
+SUBJECTS = "a program that the experiment starts; see tests/papaya/experiment/test_subjects.py"
+WITHOUT_TEST = {
+    "probes.catalogue": "holds the list of surprises; see tests/test_readme.py",
+}
+"""Modules without a test file of their own, and why."""
+
+PARTICIPLES = re.compile(
+    r"_*(?:[a-z]+ed|begun|brought|built|chosen|drawn|found|given|gone|grown|held|kept|known|left|lost|"
+    r"made|meant|said|seen|sent|shown|spent|taken|told|understood|written)(?:_|$)"
+)
+VERBS = ("embed", "exceed", "feed", "need", "proceed", "seed", "speed", "shed")
+
+RULED_OUT = re.compile(
+    r"\b(?:anew|lest|nobody|somebody|whoever|whatsoever|meanwhile|thereby|wherein)\b"
+    r"|\b(?:would|could|will|can|may) else\b|\bor else\b",
+    re.IGNORECASE,
+)
+BANNER = re.compile(r"^#.*[-=─]{4,}\s*$")
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Return the file of each module, by dotted name."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = path
+    return found
+
+
+@cache
+def imports(name: str) -> frozenset[str]:
+    """Return the modules of ours that a module imports, at its top or in a function.
+
+    Imports for type checkers alone do not count: nothing runs them.
+    """
+    path = modules()[name]
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                for other in child.orelse:
+                    visit(other)
+            elif isinstance(child, ast.Import):
+                found.update(alias.name for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                base = _absolute(name, path, child)
+                found.update(
+                    inner if (inner := f"{base}.{alias.name}") in modules() else base
+                    for alias in child.names
+                )
+            else:
+                visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")))
+    return frozenset(found & modules().keys() - {name})
+
+
+def _absolute(name: str, path: Path, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    parts = parts[: len(parts) - (node.level - 1)]
+    return ".".join([*parts, *([node.module] if node.module else [])])
+
+
+def find_cycle() -> list[str]:
+    """Return one cycle of imports, or an empty list."""
+    done: set[str] = set()
+
+    def walk(name: str, above: list[str]) -> list[str]:
+        if name in above:
+            return above[above.index(name) :]
+        if name in done:
+            return []
+        for other in sorted(imports(name)):
+            if cycle := walk(other, [*above, name]):
+                return cycle
+        done.add(name)
+        return []
+
+    return next((cycle for name in modules() if (cycle := walk(name, []))), [])
+
+
+def test_no_cycle_of_imports_is_hidden_or_open() -> None:
+    assert find_cycle() == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_data_flows_one_way(package: str) -> None:
+    found = {
+        f"{name} imports {other}"
+        for name in modules()
+        if name.partition(".")[0] == package
+        for other in imports(name)
+        if other.partition(".")[0] not in MAY_IMPORT[package] | {package}
+    }
+    assert found == set()
+
+
+def reach(name: str) -> set[str]:
+    """Return every module that a module imports, at first or second hand."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for other in imports(waiting.pop()) - found:
+            found.add(other)
+            waiting.append(other)
+    return found
+
+
+def test_the_catalogue_does_not_import_the_runner() -> None:
+    families = [name for name in modules() if name.startswith("probes.catalogue.")]
+    assert families
+    assert {name for name in families if "probes.runner" in reach(name)} == set()
+
+
+def test_papaya_serves_without_the_experiment() -> None:
+    found = reach("papaya.commands.serve")
+    assert "papaya.server.server" in found
+    assert {
+        name for name in found if name.startswith(("papaya.experiment", "papaya.load"))
+    } == set()
+
+
+def test_no_module_of_papaya_stands_too_high() -> None:
+    @cache
+    def level(name: str) -> int:
+        below = [level(other) for other in imports(name) if other.startswith("papaya")]
+        return 1 + max(below, default=0)
+
+    levels = {name: level(name) for name in modules() if name.startswith("papaya")}
+    assert {name: found for name, found in levels.items() if found > HIGHEST_LEVEL} == {}
+
+
+def test_each_module_has_a_test_file() -> None:
+    missing = set()
+    for name, path in modules().items():
+        if (
+            path.name in ("__init__.py", "__main__.py")
+            and len(ast.parse(path.read_text()).body) < 3
+        ):
+            continue  # It says what the package is for.
+        parts = name.split(".")
+        folder = parts[1:] if parts[0] == "probes" else parts
+        stem = folder[-1].strip("_") if folder else parts[0]
+        wanted = ROOT.joinpath("tests", *folder[:-1], f"test_{stem}.py")
+        if not wanted.exists() and name not in WITHOUT_TEST:
+            missing.add(f"{name}: no {wanted.relative_to(ROOT)}")
+    assert missing == set()
+    assert set(WITHOUT_TEST) <= modules().keys()
+
+
+def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Yield each function of ours that is no property, with the place where it is."""
+    for path in modules().values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                words = {ast.unparse(decorator) for decorator in node.decorator_list}
+                is_value = any("property" in word or ".setter" in word for word in words)
+                is_probe = any(word.startswith("probe(") for word in words)
+                if not is_value and not is_probe:
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+
+
+def test_functions_are_verbs() -> None:
+    found = {
+        f"{where}: {function.name}"
+        for where, function in functions()
+        if PARTICIPLES.match(function.name) and not function.name.strip("_").startswith(VERBS)
+    }
+    assert found == set()
+
+
+def test_namespaces_stay_at_the_door() -> None:
+    """A command turns its arguments into a request of its own type."""
+    found = set()
+    for name, path in modules().items():
+        at_the_door = ".commands." in name or name.endswith((".cli", ".command_line"))
+        if not at_the_door and "argparse.Namespace" in path.read_text(encoding="utf-8"):
+            found.add(name)
+    assert found == set()
+
+
+def words_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the comments and the strings of a file, docstrings among them, with their lines."""
+    with open(path, "rb") as file:
+        for token in tokenize.tokenize(io.BytesIO(file.read()).readline):
+            if token.type in (tokenize.COMMENT, tokenize.STRING):
+                yield token.start[0], token.string
+
+
+def test_no_comment_is_a_banner() -> None:
+    """A banner is a module that is missing."""
+    paths = [*modules().values(), *sorted((ROOT / "tests").rglob("*.py"))]
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in paths
+        for line, text in words_of(path)
+        if BANNER.match(text)
+    ]
+    assert found == []
+
+
+def test_words_that_the_style_rules_out_are_not_used() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {word.group()}"
+        for path in modules().values()
+        for line, text in words_of(path)
+        for word in RULED_OUT.finditer(text)
+    ]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    found += [
+        f"{page.relative_to(ROOT)}: {word.group()}"
+        for page in pages
+        for word in RULED_OUT.finditer(page.read_text(encoding="utf-8"))
+    ]
+    assert found == []
