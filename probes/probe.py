@@ -96,7 +96,7 @@ class Probe:
                     raise Blocked(reason) from error
             raise
 
-    def documented_for(self, platform: Platform) -> Optional[tuple[str, Value]]:
+    def find_documented(self, platform: Platform) -> Optional[tuple[str, Value]]:
         """Return the most specific name of ``platform`` with a documented value, and the value."""
         for name in platform.names:
             if name in self.documented:
@@ -110,7 +110,7 @@ class Probe:
 
     def differs(self, fact: Fact, platform: Platform) -> bool:
         """Return whether a measured ``fact`` differs from what ``platform`` documents."""
-        documented = self.documented_for(platform)
+        documented = self.find_documented(platform)
         return fact.measured and documented is not None and not is_same(documented[1], fact.value)
 
 

@@ -85,7 +85,7 @@ def differs(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> bool:
 
 def format_documented(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> str:
     """Return the documented answer and its platform, ``no (linux)``; empty if there is none."""
-    promise = fact.id in probes and probes[fact.id].documented_for(report.environment)
+    promise = fact.id in probes and probes[fact.id].find_documented(report.environment)
     return f"{show(promise[1])} ({promise[0]})" if promise else ""
 
 

@@ -69,7 +69,7 @@ DOCUMENTED: list[tuple[str, Platform, Value]] = [
     ids=[f"{id}-{platform.system}" for id, platform, _ in DOCUMENTED],
 )
 def test_documented_is_what_the_platform_does(id: str, platform: Platform, value: Value) -> None:
-    found = load_catalogue()[id].documented_for(platform)
+    found = load_catalogue()[id].find_documented(platform)
     assert found
     assert found[1] == value
     assert type(found[1]) is type(value)
@@ -78,7 +78,7 @@ def test_documented_is_what_the_platform_does(id: str, platform: Platform, value
 def test_nothing_is_documented_of_functions_that_freebsd_does_not_have() -> None:
     for id, probe in load_catalogue().items():
         if id.startswith(("signals.bsd_signal", "signals.sysv_signal")):
-            assert not probe.documented_for(FREEBSD), id
+            assert not probe.find_documented(FREEBSD), id
 
 
 def test_no_advice_takes_eperm_of_killpg_for_an_answer() -> None:

@@ -219,8 +219,6 @@ def test_interrupted_nothing_is_left(
     assert list(lab.scratch.iterdir()) == []
 
 
-# strace ---------------------------------------------------------------------------------
-
 needs_strace = needs("strace")
 
 

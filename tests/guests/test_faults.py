@@ -51,9 +51,6 @@ def nothing_is_left() -> Iterator[None]:
     assert guests() == before
 
 
-# A guest that is up -------------------------------------------------------------------------
-
-
 @dataclass
 class Guest:
     """One that Vagrant brought up and that was kept."""
@@ -143,9 +140,6 @@ def test_it_is_measured_as_before(guest: Guest, work: Workplace) -> None:
         if after[id].status == "measured" and after[id].value != fact.value
     }
     assert {id for id in differing if before[id].scope == "inherent"} == set()
-
-
-# One that goes, or is not wanted any more ----------------------------------------------------
 
 
 @contextlib.contextmanager

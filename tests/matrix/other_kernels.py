@@ -131,7 +131,6 @@ KNOWN: Mapping[str, Sequence[Known]] = {
 }
 """What is right on a platform, whatever amd64's report says; other facts of `abi` are free."""
 
-# Image --------------------------------------------------------------------------------------
 
 _PACKAGES = "base-files,coreutils,dash,gzip,iproute2,libpython3-stdlib,mount,python3-minimal"
 _LEFT_OUT = ("boot/*", "*lib/modules/*", "*lib/udev/*", "*/gconv/*", "usr/share/*", "var/*")
@@ -282,8 +281,6 @@ class Archive:
             self._file.write(part + bytes(-len(part) % 4))
 
 
-# Guest --------------------------------------------------------------------------------------
-
 _BEGIN = "==== papaya-lab: the report begins ===="
 _END = "==== papaya-lab: the report ends, exit status "
 _INIT = f"""\
@@ -414,9 +411,6 @@ async def boot(name: str, image: Path, lab: bytes, log: Path) -> Report:
         raise NoReportError(f"{late}{error}") from None
 
 
-# Judgement ----------------------------------------------------------------------------------
-
-
 def judge(name: str, report: Report, reference: Report) -> list[str]:
     """Return what is wrong in the report of that platform, a line each."""
     known = {id: (value, why) for why, values in KNOWN[name] for id, value in values.items()}
@@ -441,9 +435,6 @@ def judge(name: str, report: Report, reference: Report) -> list[str]:
     if measured < FEWEST:
         wrong.append(f"only {measured} facts measured, must be at least {FEWEST}")
     return wrong
-
-
-# Command ------------------------------------------------------------------------------------
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -23,7 +23,7 @@ ELSEWHERE = {"release": "6.1.0-made", "container": "", "hypervisor": ""}
 def host() -> Report:
     """Return a report that answers as documented; only its environment is this host's."""
     platform = describe("")
-    promises = {id: probe.documented_for(platform) for id, probe in load_catalogue().items()}
+    promises = {id: probe.find_documented(platform) for id, probe in load_catalogue().items()}
     facts = {
         id: {
             "status": MEASURED,

@@ -27,9 +27,6 @@ def mine(tmp_path: Path) -> Path:
     return tmp_path / "cells.toml"
 
 
-# The user's file -------------------------------------------------------------------------------
-
-
 def test_the_users_cells_win_over_ours(mine: Path) -> None:
     ours = load_cells()
     mine.write_text(
@@ -151,9 +148,6 @@ def test_those_asked_for_each_once() -> None:
         choose_cells(ours, ["musl", "moon"])
 
 
-# Where its baseline is ---------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("system", "release", "machine", "distribution", "name"),
     [
@@ -213,9 +207,6 @@ def test_the_oldest_python_has_the_baseline_of_its_version(tmp_path: Path) -> No
 )
 def test_what_is_this_host(ways: tuple[tuple[str, str], ...], here: bool) -> None:
     assert Cell("x", ways).is_here == here
-
-
-# Whether a report is of it ------------------------------------------------------------------------
 
 
 THERE = (("ssh", "box"),)

@@ -71,9 +71,6 @@ def test_what_needs_no_network(url: str) -> None:
     assert network.explain_unreachable(url) == ""
 
 
-# Debian's archive ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("name", "text", "url"),
     [

@@ -50,9 +50,6 @@ def right(name: str) -> Report:
     return report
 
 
-# Judge --------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", KERNELS)
 def test_right_report_passes(name: str) -> None:
     assert judge(name, right(name), REFERENCE) == []
@@ -127,9 +124,6 @@ def test_too_few_facts() -> None:
     assert wrong == [f"only {measured} facts measured, must be at least 265"]
 
 
-# Console ------------------------------------------------------------------------------------
-
-
 def console(report: str, status: int = 0) -> str:
     """Return what a guest writes, as a serial line delivers it."""
     packed = base64.encodebytes(gzip.compress(report.encode())).decode()
@@ -193,9 +187,6 @@ def test_lab_that_ends_without_a_report_has_its_words_told() -> None:
     )
 
 
-# Archive ------------------------------------------------------------------------------------
-
-
 def entries(data: bytes) -> list[tuple[str, int, bytes]]:
     """Path, mode and content of each entry, as the kernel's init/initramfs.c reads them."""
     found, at = [], 0
@@ -240,9 +231,6 @@ def test_kernel_and_needed_files_are_taken_from_the_root_folder(tmp_path: Path) 
     assert (tmp_path / "kernel").read_bytes() == b"abc"
     packed = gzip.decompress((tmp_path / "initramfs").read_bytes())
     assert [path for path, _, _ in entries(packed)] == ["usr/bin/python3", "TRAILER!!!"]
-
-
-# Build --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -296,9 +284,6 @@ def test_image_that_cannot_be_built(
     assert str(caught.value) == f"kernel-s390x cannot be built: {reason}"
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["kernel-s390x.lock"]
     assert list((tmp_path / "scratch").iterdir()) == []
-
-
-# Guest --------------------------------------------------------------------------------------
 
 
 class Emulator:
@@ -370,9 +355,6 @@ def test_guest_that_fails_has_its_last_words_told(emulator: Emulator) -> None:
     emulator.does("echo no such machine >&2; exit 1")
     with pytest.raises(NoReportError, match="ended with:\n    no such machine"):
         emulator.boot()
-
-
-# Command ------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -370,9 +370,6 @@ def test_on_an_old_python_it_says_so() -> None:
     assert done.stderr.startswith("matrix: needs Python 3.11 or newer; this is 3.")
 
 
-# Several cells ------------------------------------------------------------------------------
-
-
 def test_one_bad_cell_fails_the_run(work: Workplace) -> None:
     work.cell("good", "here")
     work.cell("none", "here:python9.9")
@@ -434,9 +431,6 @@ def test_what_is_not_up_is_not_kept(work: Workplace) -> None:
     work.cell("none", "here:python9.9")
     work.run("--keep", "--no-selftest", "box", "none")
     assert os.listdir(work.scratch) == []
-
-
-# What goes wrong in the middle -----------------------------------------------------------------
 
 
 def _until_it_measures(

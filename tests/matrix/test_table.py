@@ -58,9 +58,6 @@ def row(table: Table, id: str) -> Row:
     return next(row for row in table.rows if row.id == id)
 
 
-# Which rows differ ---------------------------------------------------------------------
-
-
 def test_rows_that_differ_are_just_those_that_were_changed(linux: Report) -> None:
     values = {ID: "changed", "locks.flock_second_open_conflicts": "changed"}
     table = make_table([("a", linux), ("b", changed(linux, ELSEWHERE, values))], [])
@@ -104,9 +101,6 @@ def test_a_fact_of_another_catalogue_is_shown_last_in_its_family(linux: Report) 
     table = make_table([("a", changed(linux, ELSEWHERE, facts={"sockets.aaa": fact}))], [])
     assert [row.id for row in table.rows if row.family == "sockets"][-1] == "sockets.aaa"
     assert row(table, "sockets.aaa").question == "sockets.aaa"
-
-
-# What is documented --------------------------------------------------------------------
 
 
 def test_a_documented_value_is_never_shown_as_measured(linux: Report) -> None:
@@ -170,9 +164,6 @@ def test_what_breaks_its_promise_is_marked(freebsd: Report) -> None:
     assert answers(render_table("text", table, True), ID) == {
         "yes": ["(freebsd)"], "no": ["the other 5 measured", "b!"],
     }  # fmt: skip
-
-
-# Renderings ----------------------------------------------------------------------------
 
 
 def answers(text: str, id: str) -> dict[str, list[str]]:
@@ -309,9 +300,6 @@ def test_any_report_can_be_shown(reports: list[Report], name: str, everything: b
 @pytest.mark.parametrize("name", FORMATS)
 def test_no_rows_is_no_fault(linux: Report, name: str) -> None:
     assert render_table(name, make_table([("a", linux)], []))
-
-
-# The command ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", FORMATS)

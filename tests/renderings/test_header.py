@@ -229,9 +229,6 @@ def test_a_text_is_no_word_and_a_book_no_string() -> None:
     assert "/* PROBE_A_BOOK is not defined: too long for a string in C */" in header
 
 
-# Another platform ---------------------------------------------------------------------------
-
-
 HERE = describe("")
 LINUX = Platform("Linux", "6.1", "x86_64", "glibc", "2.36", 64)
 GONE = ("-U__linux__", "-U__x86_64__", "-U__x86_64", "-U__i386__", "-U__i386")

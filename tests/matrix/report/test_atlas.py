@@ -102,9 +102,6 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> str:
     return written(fifteen(), tmp_path_factory.mktemp("many"))
 
 
-# The text of the page ------------------------------------------------------------------
-
-
 def test_groups_put_what_is_measured_most_first(table: Table) -> None:
     row = next(row for row in arrange(table).rows if row.id == ID)
     # here: no, odd: HARM, bsd: yes, freebsd: (yes), openbsd: (yes)
@@ -276,9 +273,6 @@ def test_the_footer_tells_how_to_add_a_platform(table: Table, tmp_path: Path) ->
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     assert '<span class="name">mybox</span>' in (tmp_path / "atlas.html").read_text()
-
-
-# In a browser --------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -467,9 +461,6 @@ def test_family_and_platforms(visit: Callable[..., Visit], table: Table) -> None
     assert not page.locator("#platforms fieldset").is_visible()
 
 
-# The address ---------------------------------------------------------------------------
-
-
 def test_search_filters_and_fact_are_in_the_address(
     visit: Callable[..., Visit], table: Table
 ) -> None:
@@ -578,9 +569,6 @@ def test_a_link_to_no_fact_is_said(visit: Callable[..., Visit], fragment: str) -
     assert "no fact" not in page.inner_text("#count")
 
 
-# The panel of a fact -------------------------------------------------------------------
-
-
 def test_a_click_opens_question_advice_and_links(visit: Callable[..., Visit]) -> None:
     here = visit()
     page = here.open()
@@ -634,9 +622,6 @@ def test_the_panel_tells_last_what_is_not_known_and_why(visit: Callable[..., Vis
     last = page.locator(".group").last
     assert last.locator("h3").inner_text() == "This one: blocked"
     assert "odd: needs root" in last.inner_text()
-
-
-# What changed between two platforms ----------------------------------------------------
 
 
 def test_what_changed_between_two_platforms(visit: Callable[..., Visit], table: Table) -> None:
@@ -698,9 +683,6 @@ def test_platforms_that_a_link_does_not_name_are_chosen(
     assert page.locator("#to option:checked").inner_text() == "bsd"
 
 
-# Keyboard ------------------------------------------------------------------------------
-
-
 def test_a_focused_row_is_not_below_the_head_of_the_table(visit: Callable[..., Visit]) -> None:
     here = visit(viewport={"width": 1000, "height": 600})
     page = here.open()
@@ -754,9 +736,6 @@ def test_tab_reaches_everything_in_order(visit: Callable[..., Visit], table: Tab
         "to-platforms", "to-changes", "search", "family", "differs", "", "facts",
         f"#{in_order(table)[0]}",
     ]  # fmt: skip
-
-
-# Sizes ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("width", [320, 390, 800, 1366])

@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from probes import Report
+from tests.matrix.workplace import Workplace
 from tests.needs import needs
 from tests.worlds import needs_linux, needs_root
-
-from .workplace import Workplace
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 USER, UID = "lab", 54321

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from matrix.boxes import musl
-
-from .workplace import ROOT, Workplace
+from tests.matrix.workplace import ROOT, Workplace
 
 needs_what_it_is_built_with = pytest.mark.skipif(
     bool(musl.explain_lack()), reason=musl.explain_lack()
