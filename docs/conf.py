@@ -18,6 +18,9 @@ exclude_patterns = ["_extensions"]
 myst_enable_extensions = ["colon_fence", "linkify"]
 myst_heading_anchors = 3
 
+# Several modules have a class of the same name, such as Row: no link is better than a guess.
+suppress_warnings = ["ref.python"]
+
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_mock_imports = ["execnet", "matplotlib", "numpy", "plotext", "pytest", "textual"]

@@ -3,7 +3,8 @@
 The client sends the key's 128 characters, then lines.  The server sends the last lines of
 the log, then each new line, also to its sender, to whom it acknowledges that the line is in
 the log.  In the log each line begins with its time, ``2026-11-22T23:59:59Z name: text``.  A
-notice, which the server sends to a single client, begins with ``* `` and is not in the log.
+notice, which the server sends to a single client, begins with an asterisk and a space, and is not
+in the log.
 """
 
 from __future__ import annotations

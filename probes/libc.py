@@ -4,12 +4,13 @@ Python retries EINTR (PEP 475), installs handlers with its own flags and makes s
 close-on-exec.  To measure the C behaviour, a probe calls through this module.
 
 Sources of the layouts and numbers, each named where it is used:
-  Linux    sysdeps/unix/sysv/linux/bits/sigaction.h, bits/types/__sigset_t.h (glibc);
-           include/signal.h, arch/*/bits/signal.h (musl)
-  FreeBSD  sys/sys/signal.h, sys/sys/_sigset.h, sys/sys/fcntl.h, sys/sys/procctl.h
-  NetBSD   sys/sys/signal.h, sys/sys/sigtypes.h, sys/sys/fcntl.h
-  OpenBSD  sys/sys/signal.h, sys/sys/fcntl.h
-  macOS    bsd/sys/signal.h, bsd/sys/fcntl.h (xnu)
+
+    Linux    sysdeps/unix/sysv/linux/bits/sigaction.h, bits/types/__sigset_t.h (glibc);
+             include/signal.h, arch/*/bits/signal.h (musl)
+    FreeBSD  sys/sys/signal.h, sys/sys/_sigset.h, sys/sys/fcntl.h, sys/sys/procctl.h
+    NetBSD   sys/sys/signal.h, sys/sys/sigtypes.h, sys/sys/fcntl.h
+    OpenBSD  sys/sys/signal.h, sys/sys/fcntl.h
+    macOS    bsd/sys/signal.h, bsd/sys/fcntl.h (xnu)
 """
 
 from __future__ import annotations

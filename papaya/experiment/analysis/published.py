@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from ..results.folder import CHAT, EQUAL
-from .verdicts import Analysis, Comparison, number, plural, told
+from .verdicts import Analysis, Comparison
+from .wording import number, plural, told
 
 CUT_OFF = 20
 """Rows that top shows where it does not write to a terminal: "around 20" (top(1), FreeBSD 13)."""

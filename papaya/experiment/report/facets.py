@@ -7,9 +7,10 @@ from typing import Any
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from ..analysis.curves import Curve, Plot, lines, span
-from ..analysis.verdicts import Analysis, plural
+from ..analysis.verdicts import Analysis
+from ..analysis.wording import plural
 from . import layout
+from .curves import Curve, Plot, lines, span
 from .style import FAINT, GRID, INK, PAPER, connections_axis, linear_axis, log_axis, looks
 
 _CROSS: dict[str, Any] = {

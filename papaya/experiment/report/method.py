@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..analysis.statistics import FEWEST
-from ..analysis.verdicts import Analysis, number, plural
+from ..analysis.verdicts import Analysis
+from ..analysis.wording import number, plural
 
 
 def title(analysis: Analysis) -> str:

@@ -19,6 +19,7 @@ from ..results import folder as results
 
 if TYPE_CHECKING:
     from ..analysis.verdicts import Analysis
+    from .curves import Plot
 
 HEADING = "What do concurrency paradigms cost?"
 
@@ -29,7 +30,6 @@ def write(folder: str | Path, say: Callable[[str], None]) -> None:
         from . import style
         from .method import facts, method, title
         from .page import page
-        from .plots import plots
         from .tables import markdown, tables
 
     analysis = _analysed(folder)
@@ -46,12 +46,39 @@ def write(folder: str | Path, say: Callable[[str], None]) -> None:
     ]  # fmt: skip
     _save(folder / "tables.md", "\n".join(parts).encode())
     say("drawing")
-    drawn = plots(analysis)
+    drawn = draw_plots(analysis)
     for plot in drawn:
         _save(folder / "plots" / f"{plot.name}.svg", style.svg(plot.figure).encode())
         _save(folder / "plots" / f"{plot.name}.png", style.png(plot.figure))
     _save(folder / "index.html", page(analysis, HEADING, answers, drawn, made).encode())
     say(f"{folder / 'index.html'}, tables.md and plots/ are written")
+
+
+def draw_plots(analysis: Analysis) -> list[Plot]:
+    """Draw every plot that the run has the data for."""
+    from matplotlib import rc_context
+
+    from ..analysis.verdicts import CPU
+    from . import facets, plots
+    from .style import RC
+
+    with rc_context(RC):
+        found = [
+            plots.by_connections(
+                analysis, "cpu", "Use of CPU by connections", "percent of a core", CPU
+            ),
+            plots.by_connections(
+                analysis, "megabit", "CPU by megabit", "µs of CPU a megabit", "us_per_mbit"
+            ),
+            plots.by_connections(
+                analysis, "delivery", "CPU by delivery", "µs of CPU a delivery", "us_per_delivery"
+            ),
+            plots.ratios(analysis),
+            facets.variation(analysis),
+            facets.over_time(analysis),
+            plots.latency(analysis),
+        ]
+    return [plot for plot in found if plot]
 
 
 def terminal(folder: str | Path, out: TextIO) -> None:

@@ -7,37 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib import rc_context
 from matplotlib.lines import Line2D
 
-from ..analysis.curves import Curve, Plot, curve, lines, span, whisker
 from ..analysis.statistics import Interval
-from ..analysis.verdicts import CPU, Analysis, Group, plural, told
+from ..analysis.verdicts import Analysis, Group
+from ..analysis.wording import plural, told
 from ..results.folder import CHAT
-from . import facets, layout
-from .style import FAINT, INK, RC, Look, connections_axis, log_axis, looks
+from . import layout
+from .curves import Curve, Plot, curve, lines, span, whisker
+from .style import FAINT, INK, Look, connections_axis, log_axis, looks
 
 LATENCY = 2.2
 """Inches of a panel."""
-
-
-def plots(analysis: Analysis) -> list[Plot]:
-    """All that the run supports."""
-    with rc_context(RC):
-        found = [
-            by_connections(analysis, "cpu", "Use of CPU by connections", "percent of a core", CPU),
-            by_connections(
-                analysis, "megabit", "CPU by megabit", "µs of CPU a megabit", "us_per_mbit"
-            ),
-            by_connections(
-                analysis, "delivery", "CPU by delivery", "µs of CPU a delivery", "us_per_delivery"
-            ),
-            ratios(analysis),
-            facets.variation(analysis),
-            facets.over_time(analysis),
-            latency(analysis),
-        ]
-    return [plot for plot in found if plot]
 
 
 def by_connections(

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from ..analysis.verdicts import number
+from ..analysis.wording import number
 from ..results.folder import ORIGINAL, Subject
 
 INK, FAINT, GRID, PAPER = "#1a1d21", "#545b64", "#d5d9df", "#ffffff"

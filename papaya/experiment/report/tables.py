@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..analysis.published import beside_published
-from ..analysis.verdicts import Analysis, Group, number, plural, told
+from ..analysis.verdicts import Analysis, Group
+from ..analysis.wording import number, plural, told
 from ..results.folder import Trial
 
 METHOD_OF_PAPER = "top every 500 ms, of the processes it shows"

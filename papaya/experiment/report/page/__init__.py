@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from ...analysis.curves import Plot
 from ...analysis.verdicts import Analysis
+from ..curves import Plot
 from ..method import facts, method, title
 from ..style import COLOURS, FAINT, GRID, INK, PAPER, svg
 from ..tables import Table

@@ -11,8 +11,9 @@ import pytest
 
 from papaya.experiment.analysis.published import answers, published
 from papaya.experiment.analysis.statistics import FEWEST, Interval
-from papaya.experiment.analysis.verdicts import Analysis, Comparison, number, told
-from papaya.experiment.report.plots import plots
+from papaya.experiment.analysis.verdicts import Analysis, Comparison
+from papaya.experiment.analysis.wording import number, told
+from papaya.experiment.report.output import draw_plots
 from papaya.experiment.report.tables import Table, markdown, tables
 from papaya.experiment.results import folder as results
 from tests.papaya.experiment import synthetic
@@ -250,7 +251,7 @@ def test_the_tail_is_shown_where_it_is_not_the_largest(
     analysis = Analysis(dataclasses.replace(run, cells=tuple(cells)))
     assert ("p99.9" in table(analysis, "latency").head) == told_apart
     assert "max" in table(analysis, "latency").head
-    plot = next(each for each in plots(analysis) if each.name == "latency")
+    plot = next(each for each in draw_plots(analysis) if each.name == "latency")
     titles = [axes.get_title(loc="left") for axes in plot.figure.axes]
     assert titles == ["p50", "p99", *["p99.9"] * told_apart, "largest"]
 

@@ -19,11 +19,11 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from papaya.commands.experiment import DEFAULT_CONNECTIONS, QUICK
-from papaya.experiment.analysis.curves import Plot
 from papaya.experiment.analysis.verdicts import FEWEST_WINDOWS, Analysis
 from papaya.experiment.report import page
+from papaya.experiment.report.curves import Plot
 from papaya.experiment.report.layout import shape
-from papaya.experiment.report.plots import plots
+from papaya.experiment.report.output import draw_plots
 from papaya.experiment.report.style import COLOURS, INK, PAPER, apart, looks, png, svg
 from papaya.experiment.results import folder as results
 from papaya.experiment.subjects import SUBJECTS
@@ -65,7 +65,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Plot]]:
         for name, options in RUNS.items()
     }
     folders["recorded"] = RECORDED
-    return {name: plots(Analysis(results.read(folder))) for name, folder in folders.items()}
+    return {name: draw_plots(Analysis(results.read(folder))) for name, folder in folders.items()}
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def test_rows_are_even(count: int, longest: int) -> None:
 def test_nothing_is_plotted_of_fewer_than_ten_windows(tmp_path: Path, windows: int) -> None:
     cost = {"c-processes": 1.0, "c-epoll": 0.4}
     synthetic.folder(tmp_path, cost, connections=(1, 8), repeats=5, seconds=windows / 2)
-    names = {plot.name for plot in plots(Analysis(results.read(tmp_path)))}
+    names = {plot.name for plot in draw_plots(Analysis(results.read(tmp_path)))}
     assert names & {"cv", "time"} == ({"cv", "time"} if windows >= FEWEST_WINDOWS else set())
 
 
@@ -258,7 +258,7 @@ def test_the_documentation_shows_what_the_recorded_run_gives(
 def test_the_same_run_gives_the_same_files(tmp_path: Path) -> None:
     cost = {"c-processes": 1.0, "c-epoll": 0.4, "papaya-pool": 0.5}
     run = results.read(synthetic.folder(tmp_path, cost, connections=(1, 8), repeats=5, seconds=5))
-    first, again = plots(Analysis(run)), plots(Analysis(run))
+    first, again = draw_plots(Analysis(run)), draw_plots(Analysis(run))
     assert len(first) == len(EVERY)
     for one, other in zip(first, again, strict=True):
         text = svg(one.figure)
@@ -384,7 +384,7 @@ def test_names_that_are_apart_stay_where_they_are() -> None:
 def test_a_first_look_can_be_drawn(tmp_path: Path, repeats: int) -> None:
     """A subject, a number of connections, a start: no interval, no comparison, no latency."""
     synthetic.folder(tmp_path, {"c-epoll": 0.4}, connections=(1,), repeats=repeats, seconds=2)
-    drawn = plots(Analysis(results.read(tmp_path)))
+    drawn = draw_plots(Analysis(results.read(tmp_path)))
     assert {"cpu", "megabit"} <= {plot.name for plot in drawn}
     for plot in drawn:
         assert "c-epoll" in svg(plot.figure)
@@ -393,6 +393,6 @@ def test_a_first_look_can_be_drawn(tmp_path: Path, repeats: int) -> None:
 def test_a_use_of_nothing_can_be_drawn(tmp_path: Path) -> None:
     cost = {"c-processes": 0.0, "c-epoll": 0.4}
     synthetic.folder(tmp_path, cost, connections=(1, 2), repeats=6, seconds=2)
-    drawn = {plot.name: svg(plot.figure) for plot in plots(Analysis(results.read(tmp_path)))}
+    drawn = {plot.name: svg(plot.figure) for plot in draw_plots(Analysis(results.read(tmp_path)))}
     assert "c-epoll" in drawn["cpu"]
     assert "c-processes" not in drawn["cpu"]

@@ -9,9 +9,9 @@ from math import log
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..report.style import Label, Look, label, log_axis
-from .statistics import Interval
-from .verdicts import Analysis
+from ..analysis.statistics import Interval
+from ..analysis.verdicts import Analysis
+from .style import Label, Look, label, log_axis
 
 Curve = dict[int, Interval]
 """A value by connections."""

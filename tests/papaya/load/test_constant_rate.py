@@ -28,7 +28,7 @@ from papaya.selftest import run_server
 from probes.errors import CommandError
 from tests.worlds import ROOT, needs_linux
 
-from .conftest import until
+from tests.papaya.conftest import until
 
 SLOW = Offered(4, rate=400, size=256, seconds=1.0, warmup=0.2)
 
