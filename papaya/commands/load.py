@@ -78,7 +78,7 @@ def offer_load(request: LoadRequest) -> int:
     from .. import key
     from ..client.connection import split_server
     from ..load import constant_rate
-    from ..load.chat import shown
+    from ..load.chat import format_address
 
     if request.rate and request.mbps:
         raise CommandError("--rate or --mbps, not both")
@@ -105,12 +105,12 @@ def offer_load(request: LoadRequest) -> int:
     secret = None if request.key is None else key.load(request.key)
     if sys.stderr.isatty():
         wanted = offered.warmup + offered.seconds
-        said = f"load: {shown(address)}: {offered.mbps:.3g} Mbps for {wanted:g} s"
+        said = f"load: {format_address(address)}: {offered.mbps:.3g} Mbps for {wanted:g} s"
         print(said, file=sys.stderr, flush=True)
     outcome = constant_rate.drive(address, offered, key=secret)
-    _print_outcome({"server": shown(address), **outcome.as_json()}, request.json)
+    _print_outcome({"server": format_address(address), **outcome.as_json()}, request.json)
     if outcome.refused:
-        raise CommandError(f"{shown(address)}: no measurement: {outcome.refused}", 1)
+        raise CommandError(f"{format_address(address)}: no measurement: {outcome.refused}", 1)
     return 1 if outcome.lost or outcome.torn or outcome.duplicated or outcome.disordered else 0
 
 
@@ -130,11 +130,11 @@ def _run_tcpkali(address: tuple[str, int], offered: Any, as_json: bool) -> int:
     import subprocess
 
     from ..load import constant_rate
-    from ..load.chat import shown
+    from ..load.chat import format_address
 
     if not shutil.which("tcpkali"):
         raise CommandError("tcpkali: not found on PATH; install it or omit --with")
-    server = shown(address)
+    server = format_address(address)
     rate = offered.rate / offered.connections
     # It unescapes the messages that are named after it is told to (tcpkali.c, case 'm').
     command = ["tcpkali", "--connections", str(offered.connections), "--nagle=off",

@@ -26,8 +26,8 @@ from probes.errors import CommandError
 Address = tuple[str, int]
 
 
-def shown(address: Address) -> str:
-    """``HOST:PORT``, as it is typed."""
+def format_address(address: Address) -> str:
+    """Return ``HOST:PORT`` as it is typed."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -85,7 +85,7 @@ class Member:
     reads: bool = True
 
     def lines(self) -> list[bytes]:
-        """The whole lines that came."""
+        """Return the complete lines that were received."""
         return b"".join(self.chunks).split(b"\n")[:-1]
 
 
@@ -129,7 +129,8 @@ class Load:
             waiting = [member for member in waiting if not self._is_in(member)]
             if any(m.closed for m in waiting) or time.monotonic() > until:
                 raise CommandError(
-                    f"{shown(self.address)}: a client was not let in, or its line did not come "
+                    f"{format_address(self.address)}: a client was not let in, or its line did "
+                    "not come "
                     "back; is this the server's key?",
                     1,
                 )
@@ -214,12 +215,12 @@ class Load:
             member.tail = (member.tail + data[-len(self.mark) :])[1 - len(self.mark) :]
 
     def leave(self, member: Member) -> None:
-        """The client closes its connection."""
+        """Close a client's connection."""
         self._close(member)
         member.socket.close()
 
     def stop_reading(self, member: Member) -> None:
-        """The client stays connected and takes nothing any more."""
+        """Keep a client connected, and read nothing from it any more."""
         member.reads = False
         self.selector.unregister(member.socket)
 
@@ -232,13 +233,13 @@ class Load:
         seconds: float = math.inf,
         timeout: float = 60,
         senders: list[Member] | None = None,
-        meanwhile: Callable[[int], None] = lambda sent: None,
+        after_each: Callable[[int], None] = lambda sent: None,
         done: Callable[[], None] = lambda: None,
     ) -> Result:
         """Every client sends that many lines of ``size`` bytes, 30 at least; what came of them.
 
         ``rate`` is messages a second of all clients together; without one all are sent at
-        once.  What would be due after so many ``seconds`` is left out.  ``meanwhile`` is called
+        once.  What would be due after so many ``seconds`` is left out.  ``after_each`` is called
         after each with how many were sent, ``done`` when the last has come to everybody, or was
         waited for in vain, and before any of it is looked at.
         """
@@ -266,13 +267,13 @@ class Load:
             self.say(member, line)
             if not rate and number % 32 == 0:
                 self.step(0)
-            meanwhile(number)
+            after_each(number)
         until = time.monotonic() + timeout
         self._await(owed, until)
         done()
         while True:
             spent, used = time.monotonic() - started, time.process_time() - cpu
-            result = self._judged(
+            result = self._judge_run(
                 witnesses, before, due, mark, seconds=spent, rate=len(due) / spent,
                 late=1000 * _percentile(sorted(late), 0.99), stalls=self.stalls - stalls,
                 driver_cpu=used,
@@ -307,7 +308,7 @@ class Load:
         ]
         return [(at, m, n) for at, _, m, n in sorted(plan, key=lambda entry: entry[:2])]
 
-    def _judged(
+    def _judge_run(
         self,
         witnesses: list[Member],
         before: dict[int, int],

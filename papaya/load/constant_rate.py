@@ -3,8 +3,8 @@
     outcome = drive(("127.0.0.1", 7722), Offered(64, rate=7800, size=1024, seconds=20), key=None)
 
 The loop is open: when a message is due does not depend on the ones before it, so a server that
-stalls is charged with the wait of all that were due meanwhile (no coordinated omission).  Each
-connection has a phase of its own, drawn by lot: all at once would be a burst, which flatters
+stalls is charged with the wait of all messages due during the stall (no coordinated omission).
+Each connection has a phase of its own, drawn by lot: all at once would be a burst, which flatters
 event loops.  A server without a key is a sink, that answers nothing; one with a key is a chat,
 whose every delivery is checked.  What the load could not offer it does not pass off as offered.
 """
@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass
 
 from probes.errors import CommandError
 
-from .chat import Address, Load, Result, shown
+from .chat import Address, Load, Result, format_address
 
 _HEADER = struct.Struct("!IId")
 """Sender, number, the moment it is due: seconds of CLOCK_MONOTONIC."""
@@ -121,8 +121,6 @@ def _allow_descriptors(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-# A server that answers nothing ------------------------------------------------------------
-
 _SIOCOUTQNSD = 0x894B
 """linux/sockios.h."""
 _GRACE = 1.0
@@ -132,7 +130,7 @@ _GRACE = 1.0
 def _not_connected(address: Address, number: int, error: OSError) -> CommandError:
     why = error.strerror or error
     return CommandError(
-        f"{shown(address)}: connection {number + 1}: {why}; is the server running?", 3
+        f"{format_address(address)}: connection {number + 1}: {why}; is the server running?", 3
     )
 
 
@@ -147,29 +145,29 @@ class _Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         self.number = number
-        self.server = shown(address)
+        self.server = format_address(address)
         self.sent = 0
         self.message = bytearray(_HEADER.size) + b"x" * (size - _HEADER.size - 1) + b"\n"
         self.waiting = bytearray()
 
     def send(self, due: float) -> int:
-        """The next message; how many bytes the kernel took, of it or of those before."""
+        """Send the next message; return how many bytes the kernel took, also of those before."""
         _HEADER.pack_into(self.message, 0, self.number, self.sent, due)
         self.sent += 1
         if self.waiting:
             self.waiting += self.message
             return 0
-        taken = self._taken(self.message)
+        taken = self._take(self.message)
         self.waiting += self.message[taken:]
         return taken
 
     def flush(self) -> int:
-        """What waits; how many bytes the kernel took."""
-        taken = self._taken(self.waiting)
+        """Send what is waiting; return how many bytes the kernel took."""
+        taken = self._take(self.waiting)
         del self.waiting[:taken]
         return taken
 
-    def _taken(self, data: bytearray) -> int:
+    def _take(self, data: bytearray) -> int:
         try:
             return self.socket.send(data)
         except BlockingIOError:
@@ -305,11 +303,11 @@ class _Sink:
             messages=messages, deliveries=None, stalls=stalls, lost=None, torn=None,
             duplicated=None, disordered=None, p50_ms=None, p99_ms=None, p999_ms=None, max_ms=None,
             load_cpu_percent=busy, late_ms=1000 * lateness,
-            refused=_refused(achieved / self.offered.mbps, busy, lateness),
+            refused=_find_refusal(achieved / self.offered.mbps, busy, lateness),
         )  # fmt: skip
 
 
-def _refused(reached: float, busy: float, lateness: float) -> str:
+def _find_refusal(reached: float, busy: float, lateness: float) -> str:
     """Why it is no measurement, the load's own faults first."""
     if busy > BUSY:
         return f"the load was the bottleneck: it used {busy:.0f} % of a core; offer less"
@@ -318,9 +316,6 @@ def _refused(reached: float, busy: float, lateness: float) -> str:
     if reached < REACHED:
         return f"{100 * reached:.1f} % of the offered rate was reached; the server takes no more"
     return ""
-
-
-# A chat -------------------------------------------------------------------------------------
 
 
 _BEHIND = 0.25
@@ -364,5 +359,5 @@ def _chat(
         duplicated=result.duplicated, disordered=result.disordered, p50_ms=result.p50,
         p99_ms=result.p99, p999_ms=result.p999, max_ms=result.max,
         load_cpu_percent=busy, late_ms=result.late,
-        refused=_refused(reached, busy, result.late / 1000),
+        refused=_find_refusal(reached, busy, result.late / 1000),
     )  # fmt: skip

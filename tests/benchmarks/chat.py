@@ -37,7 +37,7 @@ from papaya.selftest import run_server  # noqa: E402
 
 
 def processes(pid: int) -> list[int]:
-    """The process and all below it."""
+    """Return the process and all its descendants."""
     parents: dict[int, list[int]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
@@ -94,12 +94,9 @@ def row(name: str, *figures: float | str) -> None:
     print(f"{name:22} {' '.join(cells)}", flush=True)
 
 
-# Peers ------------------------------------------------------------------------------------
-
-
 @contextlib.contextmanager
 def bare_asyncio() -> Iterator[tuple[tuple[str, int], int]]:
-    """The least an asyncio server can do: every line to everybody.  No log, no limits."""
+    """Run a minimal asyncio server: each line to every client, without log or limits."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         pid = os.fork()
         if not pid:
@@ -142,7 +139,7 @@ async def _broadcast(listening: socket.socket) -> None:
 
 @contextlib.contextmanager
 def ngircd(program: str) -> Iterator[tuple[tuple[str, int], int]]:
-    """An IRC server in C, one process; no penalty for who says much, no limit on connections."""
+    """Run an IRC server in C, one process, without flood penalty or limit on connections."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
@@ -172,7 +169,7 @@ def ngircd(program: str) -> Iterator[tuple[tuple[str, int], int]]:
 
 
 def _joined(address: tuple[str, int], number: int) -> socket.socket:
-    """A client in the channel."""
+    """Connect a client that is in the channel."""
     made = socket.create_connection(address)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     made.sendall(b"NICK c%d\r\nUSER c 0 * :c\r\nJOIN #c\r\n" % number)

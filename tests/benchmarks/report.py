@@ -89,7 +89,7 @@ def seconds(command: list[str], runs: int) -> list[float]:
     return found[1:]
 
 
-def told(what: str, times: list[float]) -> float:
+def format_interval(what: str, times: list[float]) -> float:
     """Print the median and the range; the median."""
     median = statistics.median(times)
     print(f"{what:42} {median:7.3f} s   ({min(times):.3f} to {max(times):.3f}, {len(times)} runs)")
@@ -108,9 +108,9 @@ def main() -> None:
         subprocess.run([*lab, "report", "--json", "-o", path], cwd=ROOT, check=True)
         report = Report.load(path)
     print(report.environment)
-    told(f"report, all {len(report)} facts", seconds([*lab, "report"], runs))
-    told("list", seconds([*lab, "list"], runs))
-    told("--help", seconds([*lab, "--help"], runs))
+    format_interval(f"report, all {len(report)} facts", seconds([*lab, "report"], runs))
+    format_interval("list", seconds([*lab, "list"], runs))
+    format_interval("--help", seconds([*lab, "--help"], runs))
 
     ids = [id for id in ASKED_IN_C if id in report]
     missing = sorted(set(ASKED_IN_C) - set(ids))
@@ -123,9 +123,9 @@ def main() -> None:
         ours += seconds(asking, 1)
         if compiler.find_command():
             theirs.append(by_compiling(ids))
-    ours_median = told(f"the lab: {len(ids)} questions", ours)
+    ours_median = format_interval(f"the lab: {len(ids)} questions", ours)
     if theirs:
-        theirs_median = told(f"a C program each: {len(ids)} questions", theirs)
+        theirs_median = format_interval(f"a C program each: {len(ids)} questions", theirs)
         print(f"{'ratio':42} {theirs_median / ours_median:7.1f} times faster")
     else:
         print("a C program each: there is no C compiler here")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..results.folder import CHAT, EQUAL
 from .verdicts import Analysis, Comparison
-from .wording import number, plural, told
+from .wording import format_count, format_interval, format_number
 
 CUT_OFF = 20
 """Rows that top shows where it does not write to a terminal: "around 20" (top(1), FreeBSD 13)."""
@@ -37,7 +37,7 @@ class Published:
 
 
 @cache
-def published() -> dict[tuple[str, int], Published]:
+def load_published() -> dict[tuple[str, int], Published]:
     """All, by paradigm and connections."""
     text = Path(__file__).with_name("paper_results.csv").read_text()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
@@ -49,7 +49,7 @@ def published() -> dict[tuple[str, int], Published]:
 
 
 def pairs(analysis: Analysis) -> list[tuple[str, str, str]]:
-    """The works for which both of the paper's paradigms were measured, with their subjects.
+    """Return the works for which both of the paper's paradigms were measured, with subjects.
 
     A variant is named after its paradigm: ``c-processes-original``.
     """
@@ -68,27 +68,27 @@ def pairs(analysis: Analysis) -> list[tuple[str, str, str]]:
 def beside_published(
     analysis: Analysis,
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """The head and rows of a table by connections; no rows where nothing can be compared."""
+    """Return the head and rows of a table by connections; no rows if nothing can be compared."""
     here = pairs(analysis)
     head = ["connections", PROCESSES, GOROUTINES, "ratio"]
     for work, *names in here:
         head += [f"{name} here" for name in names] + [f"ratio here, {work} work"]
     rows = []
     for count in analysis.connections:
-        theirs = [published().get((name, count)) for name in (PROCESSES, GOROUTINES)]
+        theirs = [load_published().get((name, count)) for name in (PROCESSES, GOROUTINES)]
         c, go = theirs
         row = [str(count)]
-        row += [f"{number(one.mean)}{' †' * one.cut_off}" if one else "-" for one in theirs]
-        row.append(f"{number(go.mean / c.mean)}{' †' * c.cut_off}" if c and go else "-")
+        row += [f"{format_number(one.mean)}{' †' * one.cut_off}" if one else "-" for one in theirs]
+        row.append(f"{format_number(go.mean / c.mean)}{' †' * c.cut_off}" if c and go else "-")
         for _, ours, goes in here:
-            row += [told(analysis.interval(name, count)) for name in (ours, goes)]
-            row.append(told(analysis.compare(goes, ours, count).ratio))
+            row += [format_interval(analysis.interval(name, count)) for name in (ours, goes)]
+            row.append(format_interval(analysis.compare(goes, ours, count).ratio))
         rows.append(tuple(row))
     return tuple(head), tuple(rows) if here else ()
 
 
 def answers(analysis: Analysis) -> list[str]:
-    """The paper's two questions of CPU, answered from this run, for equal and unequal work.
+    """Answer the paper's two questions about CPU from this run, for equal and unequal work.
 
     At the largest number of connections that both subjects were measured at.
     """
@@ -102,18 +102,21 @@ def answers(analysis: Analysis) -> list[str]:
             "With equal work" if work == EQUAL else "With the unequal work of the published servers"
         )
         use = analysis.compare(goes, ours, count)
-        line = f"{lead} and {plural(count, 'connection')}, {goes} {analysis.verdict(use)}."
-        one, other = published().get((PROCESSES, count)), published().get((GOROUTINES, count))
+        line = f"{lead} and {format_count(count, 'connection')}, {goes} {analysis.verdict(use)}."
+        one, other = (
+            load_published().get((PROCESSES, count)),
+            load_published().get((GOROUTINES, count)),
+        )
         if one and other:
-            line += f" Published: {number(other.mean / one.mean)} times"
+            line += f" Published: {format_number(other.mean / one.mean)} times"
             line += ", with a part of the processes counted." if one.cut_off else "."
         line += _stability(analysis.variation(goes, ours, count))
         seen = [analysis.paper(name, count) for name in (ours, goes)]
         if seen[0] and seen[1]:
             line += (
                 f" The paper's method would have said of the same runs: "
-                f"{number(seen[1][0] / seen[0][0])} times the CPU, and a Cv of "
-                f"{number(seen[1][1])} beside {number(seen[0][1])}."
+                f"{format_number(seen[1][0] / seen[0][0])} times the CPU, and a Cv of "
+                f"{format_number(seen[1][1])} beside {format_number(seen[0][1])}."
             )
         said.append(line)
     return said
@@ -123,7 +126,7 @@ def _stability(found: Comparison) -> str:
     ratio = found.ratio
     if ratio is None:
         return ""
-    line = f" Its Cv within a start is {told(ratio, ' times')} that of {found.reference}"
+    line = f" Its Cv within a start is {format_interval(ratio, ' times')} that of {found.reference}"
     if ratio.low is None:
         return f"{line}."
     return f"{line}: no difference can be told." if ratio.holds(1) else f"{line}."

@@ -43,31 +43,28 @@ class Interval:
         return self.low is None or self.high is None or self.low <= value <= self.high
 
 
-# Of repetitions -------------------------------------------------------------------------------
-
-
 def mean(values: Sequence[float]) -> Interval:
-    """The mean over starts."""
+    """Return the mean over starts."""
     return bootstrap(np.array(values, float)[:, None], lambda rows: rows.mean(-2)[..., 0])
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Interval | None:
-    """The ratio of two means; the values of a block stand at one place in both.
+    """Return the ratio of two means; the values of a block have the same index in both.
 
     None where there is nothing to divide, or to divide by.
     """
     if not len(ours) or min(theirs) <= 0:
         return None
 
-    def divided(rows: Array) -> Array:
+    def divide(rows: Array) -> Array:
         means = rows.mean(-2)
         return np.asarray(means[..., 0] / means[..., 1])
 
-    return bootstrap(np.array([ours, theirs], float).T, divided)
+    return bootstrap(np.array([ours, theirs], float).T, divide)
 
 
 def growth(blocks: Sequence[Mapping[int, float]]) -> Interval | None:
-    """The slope of CPU over connections, by least squares, as the mean over blocks.
+    """Return the slope of CPU over connections, by least squares, as the mean over blocks.
 
     ``blocks`` have the value by the number of connections; None where none has two.
     """
@@ -80,7 +77,7 @@ def growth(blocks: Sequence[Mapping[int, float]]) -> Interval | None:
 def bootstrap(
     rows: Array, statistic: Statistic, level: float | None = None, seed: int = 1
 ) -> Interval:
-    """The BCa interval of a statistic of rows, each the numbers of one repetition.
+    """Return the BCa interval of a statistic of rows, each the numbers of one repetition.
 
     ``statistic`` takes any number of samples at once: (..., rows, columns) to (...).
     """
@@ -102,15 +99,15 @@ def bootstrap(
     acceleration = float(np.sum(pulls**3)) / (6 * scale)
 
     def end(sign: int) -> float:
-        z = bias + sign * NORMAL.inv_cdf((1 + (level or raised(count))) / 2)
+        z = bias + sign * NORMAL.inv_cdf((1 + (level or raise_level(count))) / 2)
         return float(np.quantile(found, NORMAL.cdf(bias + z / (1 - acceleration * z))))
 
     return Interval(value, end(-1), end(+1))
 
 
 @functools.cache
-def raised(count: int, level: float = LEVEL) -> float:
-    """The level whose bootstrap interval of so many values covers ``level``.
+def raise_level(count: int, level: float = LEVEL) -> float:
+    """Return the level at which the bootstrap interval of so many values covers ``level``.
 
     With it the interval of a mean is as wide as Student's, which knows of the few.
     """
@@ -119,7 +116,7 @@ def raised(count: int, level: float = LEVEL) -> float:
 
 
 def student(freedom: int, level: float) -> float:
-    """The t within which Student's distribution has that share (Abramowitz, Stegun 26.7)."""
+    """Return the t within which Student's distribution has ``level`` (Abramowitz, Stegun 26.7)."""
 
     def share(t: float) -> float:
         angle = math.atan(t / math.sqrt(freedom))
@@ -136,9 +133,6 @@ def student(freedom: int, level: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if share(middle) < level else (low, middle)
     return low
-
-
-# Of the windows of each -----------------------------------------------------------------------
 
 
 def cv(starts: Sequence[Sequence[float]], seed: int = 1) -> Interval | None:
@@ -171,7 +165,7 @@ def cv(starts: Sequence[Sequence[float]], seed: int = 1) -> Interval | None:
     picks = random.integers(0, count, (resamples, count))
     inner = random.integers(0, resamples, (resamples, count))
     found = of(*drawn[:, picks, inner])
-    tail = (1 - raised(count)) / 2
+    tail = (1 - raise_level(count)) / 2
     low, high = np.quantile(found, (tail, 1 - tail))
     return Interval(value, float(low), float(high))
 
@@ -184,7 +178,7 @@ def _blocks(count: int, resamples: int, random: np.random.Generator) -> NDArray[
 
 
 def noise_floor(percent: float, clock_hz: int, seconds: float, cores: int = 1) -> float | None:
-    """The coefficient of variation that a sampling clock shows of a use that does not vary at all.
+    """Return the coefficient of variation that a sampling clock shows of a constant use.
 
     At each tick the process is running or not: n ticks of a window are n draws with the
     probability p, the share of a core in use; sqrt((1 - p) / (n p)).  Of the windows in which

@@ -14,7 +14,7 @@ from functools import cached_property
 from ..results.folder import CHAT, EQUAL, OK, Run, Subject, Trial, Window
 from . import statistics
 from .statistics import FEWEST, Interval
-from .wording import number, plural, told
+from .wording import format_count, format_interval, format_number
 
 CPU = "cpu_percent"
 TAIL = "p999_ms"
@@ -87,19 +87,19 @@ class Analysis:
             missing.setdefault(name, "the run ended before it was measured")
         return dict(sorted(missing.items()))
 
-    def measured(self, group: Group) -> Iterator[tuple[Subject, int]]:
-        """Every subject of a group with each number of connections it was measured at."""
+    def list_measured(self, group: Group) -> Iterator[tuple[Subject, int]]:
+        """Yield each subject of a group with each number of connections of its measurements."""
         for subject in group.subjects:
             for count in self.connections:
                 if self.cells(subject.name, count):
                     yield subject, count
 
     def cells(self, subject: str, connections: int, aa: bool = False) -> list[Trial]:
-        """The repetitions that count."""
+        """Return the repetitions that count."""
         return self._cells.get((subject, connections, aa), [])
 
     def windows(self, subject: str, connections: int) -> list[tuple[Window, ...]]:
-        """The windows of every start."""
+        """Return the windows of every start."""
         found = (self.run.windows.get(c.key, ()) for c in self.cells(subject, connections))
         return [windows for windows in found if windows]
 
@@ -110,7 +110,7 @@ class Analysis:
     def values(
         self, subject: str, connections: int, measure: Measure = CPU, aa: bool = False
     ) -> dict[int, float]:
-        """The measure by block, of all its starts there the mean."""
+        """Return the measure by block: the mean of the block's starts."""
         found: dict[int, list[float]] = {}
         for cell in self.cells(subject, connections, aa):
             value = getattr(cell, measure) if isinstance(measure, str) else measure(cell)
@@ -119,7 +119,7 @@ class Analysis:
         return {block: sum(each) / len(each) for block, each in found.items()}
 
     def interval(self, subject: str, connections: int, measure: Measure = CPU) -> Interval | None:
-        """The mean over starts; None where it was not measured, or not told from the largest."""
+        """Return the mean over starts; None if not measured, or equal to the largest value."""
         key = subject, connections, measure
         if measure == TAIL and not self._has_tail(subject, connections):
             return None
@@ -146,11 +146,11 @@ class Analysis:
         return self._intervals[key]
 
     def variation(self, subject: str, reference: str, connections: int) -> Comparison:
-        """The ratio of how much the use of CPU varies within a start."""
+        """Compare how much the use of CPU varies within a start."""
         return self.compare(subject, reference, connections, lambda cell: cell.cv)
 
     def ticks(self, subject: str, connections: int) -> float | None:
-        """What the kernel's tick counters said of all processes: the mean of all windows."""
+        """Return what the kernel's tick counters said of all processes: the mean of all windows."""
         starts = self.windows(subject, connections)
         found = [w.ticks_percent for start in starts for w in start if w.ticks_percent is not None]
         return sum(found) / len(found) if found else None
@@ -174,7 +174,7 @@ class Analysis:
         return mean, variance**0.5 / mean
 
     def floor(self, percent: float) -> float | None:
-        """The coefficient of variation that a sampling clock would show of a constant use."""
+        """Return the coefficient of variation that a sampling clock shows of a constant use."""
         clock = self.run.description.accounting.clock_hz
         cores = max(1, len(self.run.description.cores.server))
         return statistics.noise_floor(percent, clock, self.design.window, cores)
@@ -182,10 +182,10 @@ class Analysis:
     def compare(
         self, subject: str, reference: str, connections: int, measure: Measure = CPU
     ) -> Comparison:
-        """The ratio of two subjects, over the blocks in which both were measured."""
+        """Compare two subjects over the blocks in which both were measured."""
         ours = self.values(subject, connections, measure)
         theirs = self.values(reference, connections, measure)
-        return _compared(subject, reference, connections, ours, theirs)
+        return _compare(subject, reference, connections, ours, theirs)
 
     def comparisons(self, group: Group) -> Iterator[Comparison]:
         """Every subject with the group's first."""
@@ -203,9 +203,7 @@ class Analysis:
     def twins(self) -> list[Comparison]:
         """A/A: subjects with themselves."""
         return [
-            _compared(
-                name, name, count, self.values(name, count, aa=True), self.values(name, count)
-            )
+            _compare(name, name, count, self.values(name, count, aa=True), self.values(name, count))
             for name, count, aa in self._cells
             if aa and self.cells(name, count)
         ]
@@ -221,18 +219,20 @@ class Analysis:
     @cached_property
     def too_few(self) -> str:
         """Say what is not told for lack of starts or windows; empty where nothing lacks them."""
-        points = [(s.name, n) for group in self.groups for s, n in self.measured(group)]
+        points = [(s.name, n) for group in self.groups for s, n in self.list_measured(group)]
         few = sum(len(self.values(*point)) < FEWEST for point in points)
         short = sum(not self.long_starts(*point) for point in points if self.windows(*point))
         said = []
         if few:
             said.append(
-                f"{few} of {plural(len(points), 'point')} {'have' if few > 1 else 'has'} fewer "
+                f"{few} of {format_count(len(points), 'point')} "
+                f"{'have' if few > 1 else 'has'} fewer "
                 f"than {FEWEST} starts, so no interval and no verdict"
             )
         if short:
             said.append(
-                f"{short} of {plural(len(points), 'point')} {'have' if short > 1 else 'has'} fewer "
+                f"{short} of {format_count(len(points), 'point')} "
+                f"{'have' if short > 1 else 'has'} fewer "
                 f"than {FEWEST_WINDOWS} windows a start, so no plot of them"
             )
         return f"Too few to tell: {'; '.join(said)}." if said else ""
@@ -240,26 +240,27 @@ class Analysis:
     def verdicts(self, group: Group) -> list[str]:
         """Each subject beside the group's first, at the most connections both were measured at."""
         return [
-            f"{name} at {plural(found.connections, 'connection')} {self.verdict(found)}."
+            f"{name} at {format_count(found.connections, 'connection')} {self.verdict(found)}."
             for name, found in self.last(group).items()
         ]
 
     def verdict(self, found: Comparison) -> str:
-        """What its subject does, in words that the interval supports."""
+        """Describe the subject in words that the interval supports."""
         ratio, other = found.ratio, found.reference
         if ratio is None:
             return f"cannot be compared with {other}: no block has a use of CPU by both"
         if ratio.low is None or ratio.high is None:
-            return f"used {number(ratio.value)} times the CPU of {other} in {plural(found.starts)}"
+            starts = format_count(found.starts)
+            return f"used {format_number(ratio.value)} times the CPU of {other} in {starts}"
         if ratio.holds(1):
             words = f"shows no difference from {other} that can be told"
-            return f"{words}: {told(ratio, ' times')} its CPU"
-        words = f"uses {told(ratio, ' times')} the CPU of {other}"
+            return f"{words}: {format_interval(ratio, ' times')} its CPU"
+        words = f"uses {format_interval(ratio, ' times')} the CPU of {other}"
         low, high = self._alike(other)
         if low <= ratio.value <= high:
             words += (
-                f"; a subject may differ as much from itself (A/A: {number(low)} to "
-                f"{number(high)} times)"
+                f"; a subject may differ as much from itself (A/A: {format_number(low)} to "
+                f"{format_number(high)} times)"
             )
         return words
 
@@ -281,7 +282,7 @@ class Analysis:
         return min(both), max(both)
 
 
-def _compared(
+def _compare(
     subject: str, reference: str, connections: int, ours: dict[int, float], theirs: dict[int, float]
 ) -> Comparison:
     both = sorted(ours.keys() & theirs.keys())

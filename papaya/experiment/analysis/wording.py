@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from .statistics import Interval
 
 
-def number(value: float | None) -> str:
-    """Three digits that count: ``0.0123``, ``2.10``, ``1,234``; a dash for None."""
+def format_number(value: float | None) -> str:
+    """Return three significant digits: ``0.0123``, ``2.10``, ``1,234``; a dash for None."""
     if value is None:
         return "-"
     if abs(value) >= 100:
@@ -20,15 +20,16 @@ def number(value: float | None) -> str:
     )
 
 
-def told(interval: Interval | None, unit: str = "") -> str:
-    """``2.10 (1.90 to 2.40)``; the unit follows the value."""
+def format_interval(interval: Interval | None, unit: str = "") -> str:
+    """Return ``2.10 (1.90 to 2.40)``; the unit follows the value."""
     if interval is None:
         return "-"
     if interval.low is None or interval.high is None:
-        return f"{number(interval.value)}{unit}"
-    return f"{number(interval.value)}{unit} ({number(interval.low)} to {number(interval.high)})"
+        return f"{format_number(interval.value)}{unit}"
+    low, high = format_number(interval.low), format_number(interval.high)
+    return f"{format_number(interval.value)}{unit} ({low} to {high})"
 
 
-def plural(count: int, what: str = "start") -> str:
-    """``1 start``, ``5 starts``."""
+def format_count(count: int, what: str = "start") -> str:
+    """Return ``1 start``, ``5 starts``."""
     return f"{count} {what}{'s' * (count != 1)}"

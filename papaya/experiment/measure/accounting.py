@@ -44,7 +44,7 @@ class Cgroup(Meter):
     why = "a control group counts nanoseconds of all that is in it, and of what has ended there"
 
     def __init__(self) -> None:
-        """Raises OSError where none can be made."""
+        """Make the control group.  Raise OSError if it cannot be made."""
         self.version, top = _own_group()
         self.path = os.path.join(top, f"papaya-{os.getpid()}-{secrets.token_hex(4)}")
         os.mkdir(self.path)
@@ -55,7 +55,7 @@ class Cgroup(Meter):
             raise
 
     def join(self) -> None:
-        """The calling process is in it from now on."""
+        """Move the calling process into the group."""
         with open(os.path.join(self.path, "cgroup.procs"), "w", encoding="ascii") as file:
             file.write("0")
 
@@ -128,19 +128,19 @@ class Ended(Meter):
 
 
 def group() -> Cgroup | None:
-    """A control group of the server's own, or None where none can be made."""
+    """Return a control group for the server, or None if none can be made."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         return Cgroup()
     return None
 
 
 def other(pid: int) -> Meter:
-    """The meter of a server that has no control group."""
+    """Return the meter of a server that has no control group."""
     return Schedstat(pid) if os.path.exists(f"/proc/{pid}/schedstat") else Ended()
 
 
 def tree(pid: int) -> list[int]:
-    """The process and its descendants, by /proc; those that have ended are left out."""
+    """Return the process and its descendants from /proc, without those that have ended."""
     found, todo = [], [pid]
     while todo:
         at = todo.pop()

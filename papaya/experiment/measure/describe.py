@@ -44,7 +44,7 @@ def description(
 
 
 def host() -> Host:
-    """This machine."""
+    """Describe this machine."""
     there = describe("")
     return Host(
         name=platform.node(),
@@ -60,7 +60,7 @@ def host() -> Host:
 
 
 def cores() -> Cores:
-    """The server on the first this process may use and the load on the others, if there are two.
+    """Choose the first core for the server and the others for the load, if there are two.
 
     Neither is bound to any where there is one, or where the platform does not bind.
     """

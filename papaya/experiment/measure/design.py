@@ -29,7 +29,7 @@ class Planned:
         return self.block, self.subject, self.connections, self.aa
 
 
-def planned(
+def plan_trials(
     subjects: Sequence[str], connections: Sequence[int], repeats: int, seed: int
 ) -> list[Planned]:
     """All repetitions, in the order in which they are to be measured; the same for one seed."""

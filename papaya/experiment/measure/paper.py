@@ -17,7 +17,7 @@ ROWS = 20
 def percents(
     before: Mapping[int, int], after: Mapping[int, int], seconds: float, hz: int
 ) -> tuple[float, float]:
-    """What top says between two screens, in percent of a core: of all processes, of its rows.
+    """Return what top shows between two screens, in percent of a core: in total, and by row.
 
     ``before`` and ``after`` are ticks by process; the rows are those that used most.
     """

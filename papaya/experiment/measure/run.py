@@ -29,7 +29,7 @@ from .. import subjects
 from ..results import folder as results
 from ..results.folder import Description, Design, Trial, Window
 from . import accounting, describe, paper
-from .design import Planned, planned
+from .design import Planned, plan_trials
 
 Say = Callable[[str], None]
 
@@ -64,9 +64,11 @@ def execute(plan: RunPlan, say: Say) -> int:
         _alone(plan.folder),
         tempfile.TemporaryDirectory(prefix="papaya-experiment-") as scratch,
     ):
-        made, left_out = _made(plan.design, scratch, say)
-        description = _described(plan, made, left_out)
-        todo = planned(list(made), plan.design.connections, plan.design.repeats, plan.design.seed)
+        made, left_out = _build_subjects(plan.design, scratch, say)
+        description = _describe_run(plan, made, left_out)
+        todo = plan_trials(
+            list(made), plan.design.connections, plan.design.repeats, plan.design.seed
+        )
         with _Files(plan.folder) as files, _on(description.cores.load):
             done = {cell.key for cell in results.read_cells(plan.folder)}
             left = [each for each in todo if each.key not in done]
@@ -76,7 +78,7 @@ def execute(plan: RunPlan, say: Say) -> int:
             for number, each in enumerate(left):
                 say(_progress(each, number, len(left), time.monotonic() - started, plan.design))
                 for attempt in range(1, _ATTEMPTS + 1):
-                    cell, windows = _measured(each, made[each.subject], description, scratch)
+                    cell, windows = _measure_trial(each, made[each.subject], description, scratch)
                     if cell.status == results.OK:
                         break
                     again = "; again" if attempt < _ATTEMPTS else ""
@@ -90,7 +92,7 @@ def execute(plan: RunPlan, say: Say) -> int:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """No other run goes on in the folder meanwhile."""
+    """No other run may use the folder at the same time."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -103,7 +105,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _on(cores: tuple[int, ...]) -> Iterator[None]:
-    """This process on these cores: who looks on is not to be in the server's way."""
+    """Move this process to these cores, so that measuring does not disturb the server."""
     if not cores:
         yield
         return
@@ -125,8 +127,10 @@ def _progress(each: Planned, number: int, of: int, spent: float, design: Design)
     return f"{number + 1} of {of}: {each.subject}, {at}; {left} left"
 
 
-def _made(design: Design, folder: str, say: Say) -> tuple[dict[str, subjects.Made], dict[str, str]]:
-    """What can be started of the subjects, and why the others cannot."""
+def _build_subjects(
+    design: Design, folder: str, say: Say
+) -> tuple[dict[str, subjects.Made], dict[str, str]]:
+    """Return the subjects that can be started, and why the others cannot."""
     made, left_out = {}, {}
     for subject in design.subjects:
         say(f"making {subject.name}")
@@ -140,7 +144,7 @@ def _made(design: Design, folder: str, say: Say) -> tuple[dict[str, subjects.Mad
     return made, left_out
 
 
-def _described(
+def _describe_run(
     plan: RunPlan, made: dict[str, subjects.Made], left_out: dict[str, str]
 ) -> Description:
     """``run.json``: the one that is there, if it is of the same design, or a new one."""
@@ -172,8 +176,8 @@ class _Files:
     """The two files that rows are added to."""
 
     def __init__(self, folder: Path) -> None:
-        self.cells = _opened(folder / "cells.csv", results.TRIAL_COLUMNS)
-        self.windows = _opened(folder / "windows.csv", results.WINDOW_COLUMNS)
+        self.cells = _open_folder(folder / "cells.csv", results.TRIAL_COLUMNS)
+        self.windows = _open_folder(folder / "windows.csv", results.WINDOW_COLUMNS)
 
     def __enter__(self) -> _Files:
         return self
@@ -183,12 +187,12 @@ class _Files:
         os.close(self.windows)
 
     def add(self, cell: Trial, windows: Sequence[Window]) -> None:
-        """A repetition is done when its own row is there, which comes last."""
+        """Return the repetitions that are done: the row of a repetition is written last."""
         _append(self.windows, [window.row() for window in windows])
         _append(self.cells, [cell.row()])
 
 
-def _opened(path: Path, columns: list[str]) -> int:
+def _open_folder(path: Path, columns: list[str]) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     text = path.read_bytes()
     # A line that a killed run left unfinished would be one with the next.
@@ -207,10 +211,7 @@ def _append(descriptor: int, rows: Sequence[Sequence[str]]) -> None:
     os.fsync(descriptor)
 
 
-# One repetition ---------------------------------------------------------------------------
-
-
-def _measured(
+def _measure_trial(
     each: Planned, made: subjects.Made, description: Description, scratch: str
 ) -> tuple[Trial, list[Window]]:
     design, cores = description.design, description.cores
@@ -226,27 +227,27 @@ def _measured(
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         try:
             if description.accounting.method == "cgroup":
-                with subjects.held():
+                with subjects.hold_signals():
                     group = accounting.group()
             server, address = subjects.start(made, folder, prepare)
             meter = group or accounting.other(server.pid)
-            sampled = _sampled(each, made, server.pid, meter, address, design, cores.load)
-            usage = _ended(server)
+            sampled = _sample(each, made, server.pid, meter, address, design, cores.load)
+            usage = _end_load(server)
             if meter.method == "rusage":
                 # What it is to be born and to end is none of the load's.
                 server, _ = subjects.start(made, folder, prepare)
-                usage = max(0.0, usage - _ended(server))
+                usage = max(0.0, usage - _end_load(server))
         except subjects.NotStarted as error:
-            return _refused(each, f"it did not start: {error}"), []
+            return _find_refusal(each, f"it did not start: {error}"), []
         except CommandError as refused:
-            return _refused(each, str(refused)), []
+            return _find_refusal(each, str(refused)), []
         finally:
-            with subjects.held():
+            with subjects.hold_signals():
                 if server:
                     subjects.kill(server)
                 if group:
                     group.close()
-    return _judged(each, made, sampled, usage, meter)
+    return _judge_trial(each, made, sampled, usage, meter)
 
 
 @dataclass
@@ -263,7 +264,7 @@ class _Sampled:
     pss: int | None
 
 
-def _sampled(
+def _sample(
     each: Planned,
     made: subjects.Made,
     pid: int,
@@ -290,15 +291,15 @@ def _sampled(
     heard, telling = context.Pipe()
     load = context.Process(target=_load, args=(address, offered, made.key, cores, heard, telling))
     try:
-        with subjects.held():
+        with subjects.hold_signals():
             load.start()
         telling.close()
         if not heard.poll(_STARTS + design.warmup):
             raise CommandError(f"the load did not begin within {_STARTS:.0f} s")
         _word(heard)
-        return _watched(each, heard, pid, meter, design)
+        return _watch(each, heard, pid, meter, design)
     finally:
-        with subjects.held():
+        with subjects.hold_signals():
             if load.pid:
                 load.kill()
                 load.join()
@@ -315,7 +316,7 @@ def _word(heard: Connection) -> object:
     return word
 
 
-def _watched(
+def _watch(
     each: Planned, heard: Connection, pid: int, meter: accounting.Meter, design: Design
 ) -> _Sampled:
     """From the moment the warm-up is over until the load says that the window is."""
@@ -395,19 +396,19 @@ def _load(
     runners: Connection,
     told: Connection,
 ) -> None:
-    """The load's own process."""
+    """Run the load, in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The runner ends it.
     runners.close()  # Or it would never read the end of a runner that was killed.
     _end_with_runner()
     if cores:
         os.sched_setaffinity(0, cores)
 
-    def ended(at: float) -> None:
+    def report_end(at: float) -> None:
         told.send(at)
         told.recv()
 
     try:
-        outcome = drive(address, offered, key=key, started=told.send, ended=ended)
+        outcome = drive(address, offered, key=key, started=told.send, ended=report_end)
     except CommandError as refused:
         told.send(refused)
     except (EOFError, BrokenPipeError):
@@ -424,7 +425,7 @@ def _end_with_runner() -> None:
         libc.request_death_signal(signal.SIGKILL)
 
 
-def _ended(server: subprocess.Popen[bytes]) -> float:
+def _end_load(server: subprocess.Popen[bytes]) -> float:
     """End it; seconds of CPU of it and of all it reaped, its whole life long (wait4(2))."""
     server.terminate()
     until = time.monotonic() + _ENDS
@@ -437,7 +438,7 @@ def _ended(server: subprocess.Popen[bytes]) -> float:
     raise CommandError(f"the server did not end within {_ENDS:.0f} s")
 
 
-def _refused(each: Planned, why: str) -> Trial:
+def _find_refusal(each: Planned, why: str) -> Trial:
     nothing = dict.fromkeys(results.TRIAL_COLUMNS[7:])
     nothing["accounting"] = ""
     return Trial(
@@ -446,12 +447,12 @@ def _refused(each: Planned, why: str) -> Trial:
     )  # fmt: skip
 
 
-def _judged(
+def _judge_trial(
     each: Planned, made: subjects.Made, sampled: _Sampled, usage: float, meter: accounting.Meter
 ) -> tuple[Trial, list[Window]]:
     outcome = sampled.outcome
     if outcome.refused:
-        return _refused(each, outcome.refused), []
+        return _find_refusal(each, outcome.refused), []
     cpu, seconds = sampled.cpu / 1e9, sampled.seconds
     if meter.method == "rusage":
         cpu = usage

@@ -28,7 +28,7 @@ class Plot:
 
 
 def curve(analysis: Analysis, subject: str, column: str) -> Curve:
-    """The means of a column of cells; without those that a logarithmic axis has no place for."""
+    """Return the means of a column by connections, without those that a log axis cannot show."""
     found = {n: analysis.interval(subject, n, column) for n in analysis.connections}
     return {count: each for count, each in found.items() if each and each.value > 0}
 
@@ -63,7 +63,7 @@ def lines(
 
 
 def _onward(curve: Curve, to: int) -> float:
-    """The value that a curve would go on to, straight on logarithmic axes."""
+    """Extrapolate a curve along a straight line on logarithmic axes."""
     *before, last = sorted(curve)
     value = curve[last].value
     if not before:
@@ -73,14 +73,14 @@ def _onward(curve: Curve, to: int) -> float:
 
 
 def whisker(axes: Axes, ratio: Interval, at: float, colour: str) -> None:
-    """The interval of a ratio, lying."""
+    """Draw the interval of a ratio as a horizontal whisker."""
     if ratio.low is not None and ratio.high is not None:
         axes.plot([ratio.low, ratio.high], [at, at], color=colour, linewidth=1.6,
                   solid_capstyle="butt")  # fmt: skip
 
 
 def span(curves: Sequence[Curve]) -> tuple[float, float]:
-    """The least and the greatest, whiskers included; a whisker may reach below what a log shows."""
+    """Return the least and the greatest value, with whiskers as far as a log axis shows them."""
     every = [each for curve in curves for each in curve.values()]
     values = [each.value for each in every]
     lows = [max(each.low, min(values) / 4) for each in every if each.low is not None]

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from ..analysis.verdicts import Analysis
-from ..analysis.wording import plural
+from ..analysis.wording import format_count
 from . import layout
 from .curves import Curve, Plot, lines, span
 from .style import FAINT, GRID, INK, PAPER, connections_axis, linear_axis, log_axis, looks
@@ -25,7 +25,7 @@ HEIGHT = 1.35
 
 
 def variation(analysis: Analysis) -> Plot | None:
-    """A panel for each subject: exact Cv, a sampling clock's noise, what the paper's way said."""
+    """Draw one panel per subject: exact Cv, a sampling clock's noise, the paper's method."""
     styles = looks(analysis.subjects)
     curves: dict[str, Curve] = {}
     for subject in analysis.subjects:
@@ -73,12 +73,12 @@ def variation(analysis: Analysis) -> Plot | None:
 
 
 def over_time(analysis: Analysis) -> Plot | None:
-    """A panel for each subject at its most connections."""
+    """Draw one panel per subject at its largest number of connections."""
     styles = looks(analysis.subjects)
     last = {
         subject: count
         for group in analysis.groups
-        for subject, count in analysis.measured(group)
+        for subject, count in analysis.list_measured(group)
         if analysis.long_starts(subject.name, count)
     }
     if not last:
@@ -108,14 +108,15 @@ def over_time(analysis: Analysis) -> Plot | None:
     return Plot(
         "time",
         "Use of CPU over time",
-        f"At the number of connections beside the name, of the first {plural(STARTS)} at most, "
+        f"At the number of connections beside the name, of the first {format_count(STARTS)} "
+        "at most, "
         "later ones paler; each panel has its own scale, from 0.",
         figure,
     )
 
 
 def _floor(analysis: Analysis, name: str, curve: Curve) -> tuple[list[int], list[float]]:
-    """The tick clock's noise by connections."""
+    """Return the tick clock's noise by connections."""
     means = {n: analysis.interval(name, n) for n in curve}
     floors = {n: analysis.floor(mean.value) for n, mean in means.items() if mean}
     known = {n: floor for n, floor in floors.items() if floor}
@@ -123,6 +124,6 @@ def _floor(analysis: Analysis, name: str, curve: Curve) -> tuple[list[int], list
 
 
 def _paper(analysis: Analysis, name: str, curve: Curve) -> tuple[list[int], list[float]]:
-    """The Cv that the paper's method saw."""
+    """Return the Cv that the paper's method saw."""
     found = {n: paper[1] for n in curve if (paper := analysis.paper(name, n)) and paper[1] > 0}
     return [*found], [*found.values()]

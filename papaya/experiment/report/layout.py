@@ -26,7 +26,7 @@ LONGEST = 21
 """Letters of a title that has room above a panel when there are four in a row."""
 
 
-def stacked(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
+def stack_axes(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
     """Return axes one below the other, of those heights in inches."""
     above, below = 0.35, 0.6
     total = sum(heights) + len(heights) * (above + below)

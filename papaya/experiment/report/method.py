@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..analysis.statistics import FEWEST
 from ..analysis.verdicts import Analysis
-from ..analysis.wording import number, plural
+from ..analysis.wording import format_count, format_number
 
 
 def title(analysis: Analysis) -> str:
@@ -13,8 +13,8 @@ def title(analysis: Analysis) -> str:
     host = run.host
     counts = sum(cell.status == "ok" for cell in analysis.run.cells)
     named = [
-        plural(len(analysis.subjects), "subject"),
-        f"{plural(counts, 'start')} that count{'s' * (counts == 1)}",
+        format_count(len(analysis.subjects), "subject"),
+        f"{format_count(counts, 'start')} that count{'s' * (counts == 1)}",
         f"{len(analysis.run.refused)} refused",
     ]
     return (
@@ -42,7 +42,8 @@ def method(analysis: Analysis) -> list[str]:
         "generator was the bottleneck, is refused.",
         f"Accounting: {run.accounting.method}, {run.accounting.why}. The server ran on "
         f"{_cores(run.cores.server)}, the load on {_cores(run.cores.load)}.{paper}",
-        f"Design: a repetition is a fresh start of the server; {plural(design.repeats, 'block')} "
+        "Design: a repetition is a fresh start of the server; "
+        f"{format_count(design.repeats, 'block')} "
         f"with every subject at every number of connections, in random order (seed "
         f"{design.seed}); {design.seconds:g} s each after a warm-up of {design.warmup:g} s that "
         "is dropped. An A/A cell is a subject measured twice in each block.",
@@ -53,19 +54,19 @@ def method(analysis: Analysis) -> list[str]:
         f"Noise floor: a clock that samples at {clock} Hz sees at each tick whether a process "
         "runs, so in n ticks a use p that never varies shows a Cv of sqrt((1 - p) / (n p)), a "
         "little less where windows without a tick are dropped, as the paper did; at 10 % of a core "
-        f"and windows of {design.window:g} s that is {number(analysis.floor(10))}. "
+        f"and windows of {design.window:g} s that is {format_number(analysis.floor(10))}. "
         f"{run.accounting.noise_floor}".rstrip(),
     ]
 
 
 def facts(analysis: Analysis) -> dict[str, str]:
-    """The host, versions and command."""
+    """Return the host, versions and command."""
     run = analysis.run.description
     host = run.host
     found = {
         "host": host.name,
         "system": f"{host.system} {host.release}, {host.machine}",
-        "processor": f"{host.cpu}, {plural(host.cores, 'core')}",
+        "processor": f"{host.cpu}, {format_count(host.cores, 'core')}",
         "memory": f"{host.memory_kib / 1024:,.0f} MiB",
         "virtualisation": host.virtual or "not that is known",
         "kernel's tick": f"{host.hz} Hz",

@@ -32,10 +32,10 @@ def write(folder: str | Path, say: Callable[[str], None]) -> None:
         from .page import page
         from .tables import markdown, tables
 
-    analysis = _analysed(folder)
+    analysis = _analyse(folder)
     folder = Path(folder)
     say("computing intervals")
-    answers, made = told(analysis), tables(analysis)
+    answers, made = collect_answers(analysis), tables(analysis)
     parts = [
         f"# {HEADING}\n", title(analysis) + "\n",
         *([analysis.too_few + "\n"] if analysis.too_few else []),
@@ -86,13 +86,13 @@ def terminal(folder: str | Path, out: TextIO) -> None:
     with _extras():
         from .terminal import draw
 
-    analysis = _analysed(folder)
-    draw(analysis, told(analysis), out)
+    analysis = _analyse(folder)
+    draw(analysis, collect_answers(analysis), out)
 
 
 def as_json(folder: str | Path) -> dict[str, Any]:
-    """What was found, for a program: intervals, ratios, verdicts, answers."""
-    analysis = _analysed(folder)
+    """Return the results for programs: intervals, ratios, verdicts, answers."""
+    analysis = _analyse(folder)
     points = [
         {
             "subject": subject.name,
@@ -106,7 +106,7 @@ def as_json(folder: str | Path) -> dict[str, Any]:
             "cv": _plain(analysis.cv(subject.name, count)),
         }
         for group in analysis.groups
-        for subject, count in analysis.measured(group)
+        for subject, count in analysis.list_measured(group)
     ]
     ratios = [
         {**asdict(found), "verdict": analysis.verdict(found)}
@@ -125,12 +125,12 @@ def as_json(folder: str | Path) -> dict[str, Any]:
         ],
         "left_out": analysis.left_out,
         "too_few": analysis.too_few,
-        "answers": told(analysis),
+        "answers": collect_answers(analysis),
     }
 
 
-def told(analysis: Analysis) -> dict[str, list[str]]:
-    """The answers in sentences, by what they are of: the paper's questions, then each group."""
+def collect_answers(analysis: Analysis) -> dict[str, list[str]]:
+    """Return the answers in sentences, by topic: the paper's questions, then each group."""
     from ..analysis.published import answers
 
     said = {"The paper's questions: C processes and goroutines": answers(analysis)}
@@ -155,7 +155,7 @@ def _extras() -> Iterator[None]:
         raise CommandError(line, 3) from None
 
 
-def _analysed(folder: str | Path) -> Analysis:
+def _analyse(folder: str | Path) -> Analysis:
     with _extras():
         from ..analysis.verdicts import Analysis
 

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from ..analysis.statistics import Interval
 from ..analysis.verdicts import Analysis, Group
-from ..analysis.wording import plural, told
+from ..analysis.wording import format_count, format_interval
 from ..results.folder import CHAT
 from . import layout
 from .curves import Curve, Plot, curve, lines, span, whisker
@@ -24,7 +24,7 @@ LATENCY = 2.2
 def by_connections(
     analysis: Analysis, name: str, title: str, unit: str, column: str
 ) -> Plot | None:
-    """A panel for each group, a line for each subject; both axes logarithmic."""
+    """Draw one panel per group with one line per subject; both axes are logarithmic."""
     styles = looks(analysis.subjects)
     panels = []
     for group in analysis.groups:
@@ -35,7 +35,7 @@ def by_connections(
     if not panels:
         return None
     heights = [max(2.6, 0.2 * len(curves) + 0.6) for _, curves in panels]
-    figure, axes = layout.stacked(heights)
+    figure, axes = layout.stack_axes(heights)
     for (group, curves), each, height in zip(panels, axes, heights, strict=True):
         each.set_title(group.title)
         each.set_ylabel(unit)
@@ -74,7 +74,7 @@ def ratios(analysis: Analysis) -> Plot | None:
             panels.append((group, rows))
     if not panels:
         return None
-    figure, axes = layout.stacked([0.23 * len(rows) + 0.05 for _, rows in panels])
+    figure, axes = layout.stack_axes([0.23 * len(rows) + 0.05 for _, rows in panels])
     for (group, rows), each in zip(panels, axes, strict=True):
         each.set_title(group.title)
         each.set_xlabel(f"times the CPU of {group.subjects[0].name}")
@@ -89,7 +89,7 @@ def ratios(analysis: Analysis) -> Plot | None:
             whisker(each, ratio, at, style["color"])
             each.plot([ratio.value], [at], **style)
             each.annotate(
-                told(ratio), (1.03, at), xycoords=("axes fraction", "data"), va="center",
+                format_interval(ratio), (1.03, at), xycoords=("axes fraction", "data"), va="center",
                 annotation_clip=False,
             )  # fmt: skip
     layout.settle(figure, axes)
@@ -103,7 +103,7 @@ def ratios(analysis: Analysis) -> Plot | None:
 
 
 def latency(analysis: Analysis) -> Plot | None:
-    """A panel for each percentile that was told apart, a line for each chat."""
+    """Draw one panel per distinct percentile, with one line per chat."""
     styles = looks(analysis.subjects)
     chats = [subject.name for subject in analysis.subjects if subject.work == CHAT]
     columns = {"p50": "p50_ms", "p99": "p99_ms", "p99.9": "p999_ms", "largest": "max_ms"}
@@ -133,16 +133,13 @@ def latency(analysis: Analysis) -> Plot | None:
     )
 
 
-# In words ------------------------------------------------------------------------------------
-
-
 def _ends(panels: Sequence[tuple[Group, dict[str, Curve]]]) -> str:
-    """The least and the most at the most connections, for whoever does not see the plot."""
+    """Describe the least and the most at the most connections, for readers without the plot."""
     said = []
     for group, curves in panels:
         last = max(max(curve) for curve in curves.values())
         ends = {name: curve[last].value for name, curve in curves.items() if last in curve}
         least, most = min(ends, key=lambda n: ends[n]), max(ends, key=lambda n: ends[n])
-        at = plural(last, "connection")
+        at = format_count(last, "connection")
         said.append(f"{group.title}, at {at}: least {least}, most {most}.")
     return " ".join(said)

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from ..analysis.wording import number
+from ..analysis.wording import format_number
 from ..results.folder import ORIGINAL, Subject
 
 INK, FAINT, GRID, PAPER = "#1a1d21", "#545b64", "#d5d9df", "#ffffff"
@@ -89,9 +89,6 @@ def looks(subjects: Sequence[Subject]) -> dict[str, Look]:
     return found
 
 
-# Axes -----------------------------------------------------------------------------------------
-
-
 def connections_axis(axes: Axes, counts: Sequence[int]) -> None:
     """Logarithmic, with a tick for each number that was measured."""
     axes.set_xscale("log", base=2)
@@ -125,7 +122,7 @@ def linear_axis(axis: Any, high: float) -> None:
 
 def plain(value: float) -> str:
     """``0.05``, ``2``, ``1,000``: a tick's number without zeros that say nothing."""
-    text = number(value)
+    text = format_number(value)
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
@@ -184,11 +181,8 @@ def apart(wanted: Sequence[float], gap: float) -> list[float]:
     return [min(mean, top - (len(flat) - 1) * gap) + at * gap for at, mean in enumerate(flat)]
 
 
-# Files ----------------------------------------------------------------------------------------
-
-
 def svg(figure: Figure) -> str:
-    """The same text each time."""
+    """Return an SVG that is the same text each time."""
     file = io.StringIO()
     with rc_context(RC):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})

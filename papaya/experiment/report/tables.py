@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..analysis.published import beside_published
 from ..analysis.verdicts import Analysis, Group
-from ..analysis.wording import number, plural, told
+from ..analysis.wording import format_count, format_interval, format_number
 from ..results.folder import Trial
 
 METHOD_OF_PAPER = "top every 500 ms, of the processes it shows"
@@ -35,8 +35,9 @@ def tables(analysis: Analysis) -> list[Table]:
         found += [ratios(analysis, group), use(analysis, group)]
     found += [
         by_unit(analysis), growth(analysis), latency(analysis), switches(analysis),
-        memory(analysis), paper_beside_exact(analysis), _published(analysis), twins(analysis),
-        refused(analysis), left_out(analysis),
+        memory(analysis), paper_beside_exact(analysis), _compare_published(analysis),
+        twins(analysis),
+        list_refused(analysis), list_left_out(analysis),
     ]  # fmt: skip
     return [table for table in found if table and table.rows]
 
@@ -44,17 +45,14 @@ def tables(analysis: Analysis) -> list[Table]:
 def markdown(table: Table) -> str:
     """With its title and caption."""
     rule = ["---" if at < table.text else "---:" for at in range(len(table.head))]
-    lines = [[_escaped(cell) for cell in row] for row in (table.head, *table.rows)]
+    lines = [[_escape(cell) for cell in row] for row in (table.head, *table.rows)]
     lines.insert(1, rule)
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"## {table.title}\n\n{table.caption}\n\n{body}\n"
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-
-
-# One function a table -------------------------------------------------------------------------
 
 
 def ratios(analysis: Analysis, group: Group) -> Table:
@@ -63,7 +61,7 @@ def ratios(analysis: Analysis, group: Group) -> Table:
     cells: dict[str, dict[int, str]] = {}
     for found in analysis.comparisons(group):
         ratio = found.ratio
-        cells.setdefault(found.subject, {})[found.connections] = told(ratio) + (
+        cells.setdefault(found.subject, {})[found.connections] = format_interval(ratio) + (
             " =" if ratio and ratio.low is not None and ratio.holds(1) else ""
         )
     return Table(
@@ -83,16 +81,17 @@ def use(analysis: Analysis, group: Group) -> Table:
     """As the paper has it."""
     clock, window = analysis.run.description.accounting.clock_hz, analysis.design.window
     rows = []
-    for subject, count in analysis.measured(group):
+    for subject, count in analysis.list_measured(group):
         mean = analysis.interval(subject.name, count)
         cv = analysis.cv(subject.name, count)
         if mean is None:
             continue
         sd = cv.value * mean.value if cv else None
         rows.append((
-            subject.name, str(count), str(len(analysis.cells(subject.name, count))), told(mean),
-            number(None if sd is None else sd**2), number(sd), told(cv),
-            number(analysis.floor(mean.value)),
+            subject.name, str(count), str(len(analysis.cells(subject.name, count))),
+            format_interval(mean),
+            format_number(None if sd is None else sd**2), format_number(sd), format_interval(cv),
+            format_number(analysis.floor(mean.value)),
         ))  # fmt: skip
     return Table(
         f"use-{group.name}",
@@ -165,16 +164,16 @@ def memory(analysis: Analysis) -> Table:
         "share of all processors that the hypervisor gave to others (steal); use of its own core "
         "by the load generator; rate that was reached of what was offered.",
         {
-            "MiB": lambda c: _divided(c.pss_kib, 1024),
-            "steal %": lambda c: _divided(c.steal_seconds, (c.seconds or 0) * cores, 100),
+            "MiB": lambda c: _divide(c.pss_kib, 1024),
+            "steal %": lambda c: _divide(c.steal_seconds, (c.seconds or 0) * cores, 100),
             "load %": "load_cpu_percent",
-            "rate reached %": lambda c: _divided(c.achieved_mbps, c.offered_mbps, 100),
+            "rate reached %": lambda c: _divide(c.achieved_mbps, c.offered_mbps, 100),
         },
     )
 
 
 def growth(analysis: Analysis) -> Table:
-    """What a connection more costs."""
+    """Return the table of what one more connection costs."""
     return Table(
         "growth",
         "Growth with connections",
@@ -183,7 +182,7 @@ def growth(analysis: Analysis) -> Table:
         "reader is as much load again; of a chat it is one more client to whom all is sent.",
         ("subject", "% a connection"),
         tuple(
-            (subject.name, told(slope))
+            (subject.name, format_interval(slope))
             for subject in analysis.subjects
             if (slope := analysis.growth(subject.name))
         ),
@@ -191,10 +190,10 @@ def growth(analysis: Analysis) -> Table:
 
 
 def paper_beside_exact(analysis: Analysis) -> Table:
-    """What the paper's method would have said of the same runs."""
+    """Return the table of what the paper's method would have said of the same runs."""
     rows = []
     for group in analysis.groups:
-        for subject, count in analysis.measured(group):
+        for subject, count in analysis.list_measured(group):
             paper = analysis.paper(subject.name, count)
             exact = analysis.interval(subject.name, count)
             ticks = analysis.ticks(subject.name, count)
@@ -202,9 +201,9 @@ def paper_beside_exact(analysis: Analysis) -> Table:
                 continue
             cv = analysis.cv(subject.name, count)
             rows.append((
-                subject.name, str(count), number(exact.value), number(ticks),
-                number(paper and paper[0]), number(cv.value if cv else None),
-                number(paper and paper[1]), number(analysis.floor(exact.value)),
+                subject.name, str(count), format_number(exact.value), format_number(ticks),
+                format_number(paper and paper[0]), format_number(cv.value if cv else None),
+                format_number(paper and paper[1]), format_number(analysis.floor(exact.value)),
             ))  # fmt: skip
     return Table(
         "paper-method",
@@ -229,14 +228,14 @@ def twins(analysis: Analysis) -> Table:
         "difference looks like here.",
         ("subject", "connections", "blocks", "ratio"),
         tuple(
-            (twin.subject, str(twin.connections), str(twin.starts), told(twin.ratio))
+            (twin.subject, str(twin.connections), str(twin.starts), format_interval(twin.ratio))
             for twin in analysis.twins
         ),
     )
 
 
-def refused(analysis: Analysis) -> Table:
-    """What does not count, and why."""
+def list_refused(analysis: Analysis) -> Table:
+    """Return the table of the starts that do not count, and why."""
     counts: dict[tuple[str, str, str], int] = {}
     for cell in analysis.run.refused:
         key = cell.subject, f"{cell.connections}{' (A/A)' * cell.aa}", cell.why or "not said"
@@ -251,8 +250,8 @@ def refused(analysis: Analysis) -> Table:
     )
 
 
-def left_out(analysis: Analysis) -> Table:
-    """What could not be measured here, and what has not been yet."""
+def list_left_out(analysis: Analysis) -> Table:
+    """Return the table of what could not be measured here, and what has not been yet."""
     return Table(
         "left-out",
         "Left out",
@@ -263,7 +262,7 @@ def left_out(analysis: Analysis) -> Table:
     )
 
 
-def _published(analysis: Analysis) -> Table:
+def _compare_published(analysis: Analysis) -> Table:
     head, rows = beside_published(analysis)
     return Table(
         "published",
@@ -276,8 +275,6 @@ def _published(analysis: Analysis) -> Table:
         rows,
     )
 
-
-# What they share ------------------------------------------------------------------------------
 
 Column = str | Callable[[Trial], float | None]
 
@@ -294,11 +291,13 @@ def _by_point(
     """Columns of cells by subject and connections; those that are empty everywhere not shown."""
     rows = []
     for group in analysis.groups:
-        for subject, count in analysis.measured(group):
+        for subject, count in analysis.list_measured(group):
             cells = analysis.cells(subject.name, count)
             if needs and analysis.interval(subject.name, count, needs) is None:
                 continue
-            values = [told(analysis.interval(subject.name, count, c)) for c in columns.values()]
+            values = [
+                format_interval(analysis.interval(subject.name, count, c)) for c in columns.values()
+            ]
             sums = [str(sum(getattr(cell, total) or 0 for cell in cells)) for total in totals]
             rows.append((subject.name, str(count), *values, *sums))
     head = ("subject", "connections", *columns, *totals)
@@ -310,12 +309,12 @@ def _by_point(
 
 
 def _each(column: str, unit: str) -> Callable[[Trial], float | None]:
-    return lambda cell: _divided(getattr(cell, column), getattr(cell, unit))
+    return lambda cell: _divide(getattr(cell, column), getattr(cell, unit))
 
 
-def _divided(value: float | None, by: float | None, times: float = 1) -> float | None:
+def _divide(value: float | None, by: float | None, times: float = 1) -> float | None:
     return None if value is None or not by else value / by * times
 
 
 def _connections(analysis: Analysis) -> Iterator[str]:
-    return (plural(count, "connection") for count in analysis.connections)
+    return (format_count(count, "connection") for count in analysis.connections)

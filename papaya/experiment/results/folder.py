@@ -69,7 +69,7 @@ class Trial:
     pss_kib: int | None
     """The most that was seen; it is looked at every few seconds and at the end."""
     steal_seconds: float | None
-    """What the hypervisor gave to others meanwhile, of all processors together."""
+    """Time that the hypervisor gave to other guests, summed over all processors."""
     load_cpu_percent: float | None
     stalls: int | None
     lost: int | None
@@ -212,7 +212,7 @@ class Description:
     """Subjects that could not be measured here, and why."""
 
     def dumps(self) -> str:
-        """The text of ``run.json``."""
+        """Return the text of ``run.json``."""
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
 
@@ -236,7 +236,7 @@ class Run:
 
 
 def read(folder: str | Path) -> Run:
-    """What is in the folder; `CommandError` says in a line why it cannot be told."""
+    """Read the results in a folder.  Raise `CommandError` if they cannot be read."""
     folder = Path(folder)
     description = read_description(folder)
     known = {subject.name for subject in description.design.subjects}
@@ -270,7 +270,7 @@ def read_description(folder: str | Path) -> Description:
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
         raise CommandError(f"{path}: schema {SCHEMA} is needed, and this has {schema!r}")
-    description: Description = records.typed(Description, document, str(path))
+    description: Description = records.convert(Description, document, str(path))
     return description
 
 

@@ -18,7 +18,7 @@ Record = TypeVar("Record")
 
 
 def texts(record: Any) -> list[str]:
-    """A record's fields as a file has them; a line break in one would break the line."""
+    """Return a record's fields as text for a file, in which a line break would end the record."""
     values = (getattr(record, each.name) for each in fields(record))
     return [
         "" if value is None
@@ -41,7 +41,7 @@ def text(path: Path) -> str:
 
 
 def rows(path: Path, kind: type[Record]) -> Iterator[Record]:
-    """The records of a CSV file whose lines are whole."""
+    """Return the records of a CSV file, without an incomplete last line."""
     hints = typing.get_type_hints(kind)
     whole, _, _ = text(path).rpartition("\n")
     try:
@@ -54,14 +54,14 @@ def rows(path: Path, kind: type[Record]) -> Iterator[Record]:
         if len(row) != len(hints):
             raise CommandError(f"{path}: line {number}: {len(row)} columns, not {len(hints)}")
         try:
-            values = [_parsed(hint, value) for hint, value in zip(hints.values(), row, strict=True)]
+            values = [_parse(hint, value) for hint, value in zip(hints.values(), row, strict=True)]
         except ValueError as error:
             raise CommandError(f"{path}: line {number}: {error}") from None
         yield kind(*values)
 
 
-def _parsed(hint: Any, text: str) -> object:
-    """A field of a CSV file; ValueError where it is not of that type."""
+def _parse(hint: Any, text: str) -> object:
+    """Convert a field of a CSV file.  Raise ValueError if it is not of that type."""
     if isinstance(hint, types.UnionType):
         if not text:
             return None
@@ -78,19 +78,19 @@ def _not(hint: type, value: object) -> typing.NoReturn:
     raise ValueError(f"{value!r} is no {hint.__name__}")
 
 
-def typed(hint: Any, value: Any, where: str) -> Any:
-    """A part of a JSON document as that type; what a later version adds is passed over."""
+def convert(hint: Any, value: Any, where: str) -> Any:
+    """Convert a part of a JSON document to a type; ignore what a later version adds."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if is_dataclass(hint) and isinstance(value, dict):
         hints = typing.get_type_hints(hint)
         if missing := [name for name in hints if name not in value]:
             raise CommandError(f"{where}: {missing[0]} is missing")
-        parts = {n: typed(h, value[n], f"{where}: {n}") for n, h in hints.items()}
+        parts = {n: convert(h, value[n], f"{where}: {n}") for n, h in hints.items()}
         return hint(**parts)  # type: ignore[operator]
     if origin is tuple and isinstance(value, list):
-        return tuple(typed(inner[0], each, where) for each in value)
+        return tuple(convert(inner[0], each, where) for each in value)
     if origin is Mapping and isinstance(value, dict):
-        return {name: typed(inner[1], each, where) for name, each in value.items()}
+        return {name: convert(inner[1], each, where) for name, each in value.items()}
     if hint is float and type(value) is int:
         value = float(value)
     if hint is type(value) and (hint is not float or math.isfinite(value)):

@@ -60,8 +60,8 @@ def _c(source: str, *flags: str) -> Maker:
         if not compiler or not shutil.which(compiler):
             raise Missing("no C compiler: install gcc or clang")
         built = os.path.join(folder, subject.name)
-        _built([compiler, "-O2", "-pthread", *flags, "-o", built, os.path.join(HOME, source)])
-        return Made(subject, (built,), _said([compiler, "--version"]))
+        _build([compiler, "-O2", "-pthread", *flags, "-o", built, os.path.join(HOME, source)])
+        return Made(subject, (built,), _read_version([compiler, "--version"]))
 
     return make
 
@@ -77,8 +77,8 @@ def _go(source: str, *flags: str) -> Maker:
         own = {"GOCACHE": os.path.join(folder, "go"), "GOPROXY": "off", "GOTOOLCHAIN": "local",
                "GOFLAGS": "", "GO111MODULE": "off", "CGO_ENABLED": "0"}  # fmt: skip
         source_path = os.path.join(HOME, source)
-        _built([go, "build", *flags, "-o", built, source_path], {**os.environ, **own})
-        return Made(subject, (built,), _said([go, "version"]))
+        _build([go, "build", *flags, "-o", built, source_path], {**os.environ, **own})
+        return Made(subject, (built,), _read_version([go, "version"]))
 
     return make
 
@@ -139,7 +139,7 @@ _MAKERS = {row[0]: row[5] for row in _TABLE}
 
 
 def make(name: str, folder: str) -> Made:
-    """The subject, built in ``folder`` where it is to be built.  Raises `Missing`."""
+    """Return the subject, built in ``folder`` if need be.  Raise `Missing` if it cannot be."""
     return _MAKERS[name](SUBJECTS[name], folder)
 
 
@@ -155,7 +155,7 @@ def start(
     # The chat says it on standard output, and the others write there what they read.
     process = None
     try:
-        with held():
+        with hold_signals():
             process = subprocess.Popen(
                 made.command,
                 cwd=folder,
@@ -193,8 +193,8 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def held() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait for its end: what is made there is known to who unmakes it."""
+def hold_signals() -> Iterator[None]:
+    """Delay Ctrl-C and SIGTERM until the block ends, so that what it makes can be removed."""
     came: list[int] = []
 
     def note(number: int, frame: object) -> None:
@@ -210,7 +210,7 @@ def held() -> Iterator[None]:
         signal.raise_signal(came[0])
 
 
-def _built(command: list[str], environment: dict[str, str] | None = None) -> None:
+def _build(command: list[str], environment: dict[str, str] | None = None) -> None:
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, errors="replace", check=False
     )
@@ -219,6 +219,6 @@ def _built(command: list[str], environment: dict[str, str] | None = None) -> Non
         raise Missing(f"{os.path.basename(command[0])} failed: {(lines or ['no word'])[0]}")
 
 
-def _said(command: list[str]) -> str:
+def _read_version(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     return (done.stdout.splitlines() or ["unknown"])[0].removeprefix("go version ")

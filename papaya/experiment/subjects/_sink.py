@@ -9,7 +9,7 @@ OUT = 1
 
 
 def listener() -> socket.socket:
-    """Listens on 127.0.0.1 and says its port on standard error."""
+    """Listen on 127.0.0.1, and print the port on standard error."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
     print(listening.getsockname()[1], file=sys.stderr, flush=True)
     return listening

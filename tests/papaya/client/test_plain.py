@@ -157,17 +157,17 @@ def test_the_history_alone_is_hidden(again: str, news: str) -> None:
     history = HistoryFilter()
     before, after = again.split(" ")
 
-    def shown(letters: str) -> str:
+    def format_address(letters: str) -> str:
         found = (history.filter(parse_message(letter.encode())) for letter in letters)
         return "".join(one.text for some in found for one in some)
 
-    assert shown(before) == before
+    assert format_address(before) == before
     history.start_connection()
     notice = parse_message(b"* a line was refused")
     assert history.filter(notice) == [notice]
-    assert shown(after) == news
+    assert format_address(after) == news
     # Every later message is shown.
-    assert shown("c" + before) == "c" + before
+    assert format_address("c" + before) == "c" + before
 
 
 @needs_linux

@@ -77,7 +77,7 @@ def test_one_that_reads_slowly_gets_everything_and_delays_nobody(engine: str, se
                 with contextlib.suppress(BlockingIOError):
                     slow.chunks.append(slow.socket.recv(4096))
 
-        result = load.exchange(400, size=4000, meanwhile=read)
+        result = load.exchange(400, size=4000, after_each=read)
         assert result.perfect, result
         log = server.read_log()
         got = b"".join(slow.chunks)
@@ -104,7 +104,7 @@ def test_clients_that_come_and_go(engine: str, serve: Serve) -> None:
                 for guest in guests.members[:-2]:
                     guests.leave(guest)
 
-        result = load.exchange(60, meanwhile=meanwhile)
+        result = load.exchange(60, after_each=meanwhile)
         assert result.perfect, result
         check_streams(load, server.read_log)
 

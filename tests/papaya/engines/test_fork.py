@@ -39,7 +39,7 @@ def test_a_child_that_is_killed_takes_one_client_along(
             if sent == 100:
                 os.kill(victim, signal.SIGKILL)
 
-        load.exchange(30, meanwhile=kill, timeout=3)
+        load.exchange(30, after_each=kill, timeout=3)
         assert sum(member.closed for member in load.members) == 1
         # The log has every line of the other clients.
         others = [b"Z %s: " % member.name for member in load.members if not member.closed]

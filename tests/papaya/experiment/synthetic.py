@@ -74,7 +74,7 @@ def folder(
 
 
 def write(path: Path, columns: list[str], rows: Iterator[list[str]]) -> None:
-    """A CSV file."""
+    """Write a CSV file."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -146,5 +146,5 @@ def _cell(
 
 
 def _ticks(percent: float, dice: random.Random) -> float:
-    """What a clock of 250 Hz says of it in half a second."""
+    """Return what a clock of 250 Hz says of it in half a second."""
     return sum(dice.random() < percent / 100 for _ in range(125)) / 1.25

@@ -22,20 +22,19 @@ import pytest
 from papaya import engines, key
 from papaya.key import LENGTH
 from papaya.load import constant_rate
-from papaya.load.chat import Load, shown
+from papaya.load.chat import Load, format_address
 from papaya.load.constant_rate import Offered, drive
 from papaya.selftest import run_server
 from probes.errors import CommandError
-from tests.worlds import ROOT, needs_linux
-
 from tests.papaya.conftest import until
+from tests.worlds import ROOT, needs_linux
 
 SLOW = Offered(4, rate=400, size=256, seconds=1.0, warmup=0.2)
 
 
 @contextmanager
 def serving(serve: Callable[[socket.socket], None]) -> Iterator[tuple[str, int]]:
-    """A server in threads of this process: each connection is given to ``serve``."""
+    """Run a server in threads of this process: each connection is passed to ``serve``."""
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
         kept: list[socket.socket] = []
 
@@ -58,7 +57,7 @@ def serving(serve: Callable[[socket.socket], None]) -> Iterator[tuple[str, int]]
 
 
 def drain(client: socket.socket) -> None:
-    """A sink."""
+    """Read and discard."""
     while client.recv(1 << 16):
         pass
 
@@ -78,7 +77,7 @@ def sink() -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def sink_process() -> Iterator[tuple[int, tuple[str, int]]]:
-    """The same with its process id; it writes what it reads to /dev/null."""
+    """Run a sink in a process, which writes what it reads to /dev/null; yield its id too."""
     script = ROOT / "papaya" / "experiment" / "subjects" / "coroutines.py"
     with subprocess.Popen(
         [sys.executable, str(script)],
@@ -167,7 +166,7 @@ def test_a_server_that_takes_no_more_is_told_on() -> None:
     assert outcome.achieved_mbps < 0.5 * outcome.offered_mbps
     # The load's own faults, on a busy machine, come before the server's.
     late = (outcome.late_ms or 0) / 1000
-    assert outcome.refused == constant_rate._refused(
+    assert outcome.refused == constant_rate._find_refusal(
         outcome.achieved_mbps / outcome.offered_mbps, outcome.load_cpu_percent, late
     )
     assert outcome.messages == 4000
@@ -183,7 +182,7 @@ def test_a_server_that_takes_no_more_is_told_on() -> None:
     ],
 )
 def test_why_it_is_no_measurement(reached: float, busy: float, late: float, told: str) -> None:
-    assert constant_rate._refused(reached, busy, late) == told
+    assert constant_rate._find_refusal(reached, busy, late) == told
 
 
 def test_a_server_that_lets_go_is_told_on() -> None:
@@ -251,11 +250,8 @@ def test_a_host_of_no_name_is_named() -> None:
 
 
 def test_an_address_is_named_as_it_is_typed() -> None:
-    assert shown(("localhost", 7722)) == "localhost:7722"
-    assert shown(("::1", 7722)) == "[::1]:7722"
-
-
-# Chats ------------------------------------------------------------------------------------
+    assert format_address(("localhost", 7722)) == "localhost:7722"
+    assert format_address(("::1", 7722)) == "[::1]:7722"
 
 
 @pytest.mark.parametrize("engine", engines.list_engines())
@@ -319,9 +315,6 @@ def test_a_chat_that_fails_is_told_on(
 def _impatient(exchange: Callable[..., object]) -> Callable[..., object]:
     """With a second for what never comes, not a minute."""
     return lambda *a, **k: exchange(*a, **{"timeout": 1.0, **k})
-
-
-# The command --------------------------------------------------------------------------------
 
 
 def load(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

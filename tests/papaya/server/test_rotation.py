@@ -43,7 +43,7 @@ def test_rotation_loses_nothing(engine: str, serve: Serve, tmp_path: Path) -> No
                 server.process.send_signal(signal.SIGHUP)
                 until(lambda: os.path.exists(server.log_path), load)
 
-        result = load.exchange(50, meanwhile=rotate)
+        result = load.exchange(50, after_each=rotate)
         assert result.delivered == result.owed, result
         assert result.perfect, result
         check_streams(load, whole)

@@ -177,7 +177,7 @@ def test_killed_it_leaves_no_orphan_and_no_torn_line(
             if sent == 200:
                 os.kill(server.process.pid, signal.SIGKILL)
 
-        load.exchange(40, meanwhile=kill, timeout=10)
+        load.exchange(40, after_each=kill, timeout=10)
         server.stop(signal.SIGKILL)
         until(lambda: not any(runs(pid) for pid in victims))
         delivered = {line for member in load.members for line in member.lines()}

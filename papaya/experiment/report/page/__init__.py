@@ -14,12 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ...analysis.verdicts import Analysis
-from ..curves import Plot
 from ..method import facts, method, title
 from ..style import COLOURS, FAINT, GRID, INK, PAPER, svg
-from ..tables import Table
+
+if TYPE_CHECKING:
+    from ...analysis.verdicts import Analysis
+    from ..curves import Plot
+    from ..tables import Table
 
 FOLDER = Path(__file__).parent
 LONG = 24
@@ -59,7 +62,7 @@ def page(
     plots: Sequence[Plot],
     tables: Sequence[Table],
 ) -> str:
-    """The page; what it shows is made by others."""
+    """Return the page with these answers, plots and tables."""
     style = (FOLDER / "page.css").read_text()
     answered = [
         Section(f"answers-{at}", words, _list(sentences))
@@ -139,13 +142,13 @@ def _table(table: Table) -> str:
 def _figure(plot: Plot) -> str:
     return (
         f'<figure><div class="wide" tabindex="0" role="region" aria-label="{escape(plot.title)}, '
-        f'plot">{inlined(svg(plot.figure), plot)}</div>'
+        f'plot">{inline_svg(svg(plot.figure), plot)}</div>'
         f"<figcaption>{escape(plot.caption)}</figcaption></figure>"
     )
 
 
-def inlined(text: str, plot: Plot) -> str:
-    """A figure's SVG as a part of the page.
+def inline_svg(text: str, plot: Plot) -> str:
+    """Return a figure's SVG as a part of the page.
 
     Its ids become its own, as those of two figures may be the same; styles become
     attributes, as the policy has it; and what is ink or paper gets the theme's colour.

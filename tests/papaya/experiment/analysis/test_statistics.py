@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from papaya.experiment.analysis import statistics
-from papaya.experiment.analysis.statistics import FEWEST, Interval, raised
+from papaya.experiment.analysis.statistics import FEWEST, Interval, raise_level
 
 scipy: Any = importlib.import_module("scipy.stats")
 
@@ -26,9 +26,6 @@ def ends(interval: Interval | None) -> tuple[float, float]:
     return interval.low, interval.high
 
 
-# Against SciPy --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("freedom", [*range(1, 31), 99, 1000])
 def test_student_is_scipys(freedom: int) -> None:
     for level in (0.5, 0.9, 0.95, 0.99):
@@ -38,7 +35,7 @@ def test_student_is_scipys(freedom: int) -> None:
 
 @pytest.mark.parametrize("count", [FEWEST, 8, 10, 30])
 def test_a_raised_level_is_as_wide_as_students(count: int) -> None:
-    z = scipy.norm.ppf((1 + raised(count)) / 2)
+    z = scipy.norm.ppf((1 + raise_level(count)) / 2)
     wide = scipy.t.ppf(0.975, count - 1) * math.sqrt(count / (count - 1))
     assert z == pytest.approx(wide, rel=1e-6)
 
@@ -49,7 +46,7 @@ def test_the_interval_of_a_mean_is_scipys(count: int, level: float | None) -> No
     values = np.random.default_rng(3).lognormal(1, 0.5, count)
     ours = statistics.bootstrap(values[:, None], lambda rows: rows.mean(-2)[..., 0], level)
     theirs = scipy.bootstrap(
-        (values,), np.mean, confidence_level=level or raised(count), n_resamples=99_999,
+        (values,), np.mean, confidence_level=level or raise_level(count), n_resamples=99_999,
         method="BCa", rng=np.random.default_rng(4),
     ).confidence_interval  # fmt: skip
     width = theirs.high - theirs.low
@@ -63,7 +60,7 @@ def test_the_interval_of_a_ratio_is_scipys(count: int) -> None:
     ours, theirs = 2 * weather * random.lognormal(0, 0.1, count), weather
     expected = scipy.bootstrap(
         (ours, theirs), lambda a, b, axis: a.mean(axis) / b.mean(axis), paired=True,
-        vectorized=True, confidence_level=raised(count), n_resamples=99_999, method="BCa",
+        vectorized=True, confidence_level=raise_level(count), n_resamples=99_999, method="BCa",
         rng=np.random.default_rng(6),
     ).confidence_interval  # fmt: skip
     found = statistics.ratio(list(ours), list(theirs))
@@ -80,9 +77,6 @@ def test_growth_is_scipys_slope() -> None:
     expected = statistics.mean(slopes)
     assert (found.value, *ends(found)) == pytest.approx((expected.value, *ends(expected)))
     assert found.value == pytest.approx(0.4, abs=0.02)
-
-
-# Against a truth that is known ----------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [FEWEST, 10])
@@ -156,9 +150,6 @@ def test_the_noise_floor_explains_the_published_variation() -> None:
     assert statistics.noise_floor(14.7, 128, 0.5) == pytest.approx(0.30, abs=0.005)
 
 
-# Where there is too little --------------------------------------------------------------
-
-
 def test_below_the_fewest_there_is_a_value_and_no_interval() -> None:
     few = [1.0, 2.0, 3.0, 4.0][: FEWEST - 1]
     assert statistics.mean(few) == Interval(2.5)
@@ -177,9 +168,6 @@ def test_what_cannot_be_told_is_none() -> None:
     assert statistics.cv([[0.0, 0.0]]) is None
     assert statistics.noise_floor(0, 250, 0.5) is None
     assert statistics.noise_floor(100, 250, 0.5) == 0
-
-
-# Laws -----------------------------------------------------------------------------------
 
 
 @settings(deadline=None, max_examples=50)

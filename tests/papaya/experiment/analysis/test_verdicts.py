@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from papaya.experiment.analysis.published import answers, published
+from papaya.experiment.analysis.published import answers, load_published
 from papaya.experiment.analysis.statistics import FEWEST, Interval
 from papaya.experiment.analysis.verdicts import Analysis, Comparison
-from papaya.experiment.analysis.wording import number, told
+from papaya.experiment.analysis.wording import format_interval, format_number
 from papaya.experiment.report.output import draw_plots
 from papaya.experiment.report.tables import Table, markdown, tables
 from papaya.experiment.results import folder as results
@@ -47,9 +47,6 @@ def interval(text: str) -> tuple[float, float, float]:
     assert found, text
     value, low, high = (float(each.replace(",", "")) for each in found.groups())
     return value, low, high
-
-
-# The truth comes out --------------------------------------------------------------------
 
 
 def test_means_are_the_truth(analysis: Analysis) -> None:
@@ -124,11 +121,8 @@ def test_what_a_killed_run_did_not_come_to_is_said(tmp_path: Path) -> None:
     assert found.rows == (("c-epoll", "the run ended before it was measured"),)
 
 
-# The paper ------------------------------------------------------------------------------
-
-
 def test_the_published_figures_are_whole() -> None:
-    rows = published()
+    rows = load_published()
     assert len(rows) == 14
     for row in rows.values():
         assert row.sd**2 == pytest.approx(row.variance, rel=0.02, abs=1e-4)
@@ -173,9 +167,6 @@ def test_without_both_there_is_no_answer(tmp_path: Path) -> None:
     analysis = Analysis(results.read(folder))
     assert answers(analysis) == []
     assert "published" not in {each.name for each in tables(analysis)}
-
-
-# Verdicts -------------------------------------------------------------------------------
 
 
 def verdict(analysis: Analysis, ratio: Interval | None) -> str:
@@ -266,9 +257,6 @@ def test_only_blocks_with_both_are_compared(tmp_path: Path) -> None:
     assert found.starts == 6
 
 
-# How it is written ----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -277,13 +265,13 @@ def test_only_blocks_with_both_are_compared(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_numbers(value: float | None, text: str) -> None:
-    assert number(value) == text
+    assert format_number(value) == text
 
 
 def test_an_interval_is_told_with_its_ends() -> None:
-    assert told(Interval(2, 1.5, 2.5), " times") == "2.00 times (1.50 to 2.50)"
-    assert told(Interval(2)) == "2.00"
-    assert told(None) == "-"
+    assert format_interval(Interval(2, 1.5, 2.5), " times") == "2.00 times (1.50 to 2.50)"
+    assert format_interval(Interval(2)) == "2.00"
+    assert format_interval(None) == "-"
 
 
 def test_markdown_is_one_table_whatever_it_holds(analysis: Analysis) -> None:

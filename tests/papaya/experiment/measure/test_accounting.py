@@ -97,7 +97,7 @@ int main(int argc, char **argv)
 
 @pytest.fixture(scope="module")
 def children(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The path of the program."""
+    """Return the path of the program."""
     require("cc")
     path = tmp_path_factory.mktemp("children") / "children"
     source = path.with_suffix(".c")
@@ -108,7 +108,7 @@ def children(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @contextmanager
 def running(command: list[str], group: accounting.Cgroup | None) -> Iterator[subprocess.Popen[str]]:
-    """A synthetic subject; it is up, and in the group, when this returns."""
+    """Start a synthetic subject, and wait until it runs in the group."""
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
@@ -123,7 +123,7 @@ def running(command: list[str], group: accounting.Cgroup | None) -> Iterator[sub
 
 
 def truth(process: subprocess.Popen[str]) -> float:
-    """The CPU seconds it says it has used."""
+    """Return the CPU seconds that it says it has used."""
     assert process.stdout
     return float(process.stdout.readline())
 
@@ -149,7 +149,7 @@ END = 0.4e-3
 
 @pytest.fixture
 def command(name: str, children: str) -> list[str]:
-    """The synthetic subject of that name."""
+    """Return the synthetic subject of that name."""
     spins = {"20 %": 0.2, "50 %": 0.5}
     if name in spins:
         return [sys.executable, "-c", SPIN.format(share=spins[name], seconds=2)]
@@ -159,7 +159,7 @@ def command(name: str, children: str) -> list[str]:
 def within_two_percent(
     measured: Callable[[], tuple[float, float]], less: float, more: float
 ) -> None:
-    """What was counted is what is known: never less, and in one of five runs no more.
+    """Assert that what was counted is what is known: never less, and once in five runs no more.
 
     ``less`` and ``more`` are seconds beside the 2 %.  A busy machine makes births and ends
     dearer, which are counted and cannot be known; it makes nothing cheaper.

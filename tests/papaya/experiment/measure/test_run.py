@@ -254,7 +254,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def strange(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A run of a subject that is not one of ours."""
+    """Run a subject that is not one of the project's."""
     return subprocess.run(
         [sys.executable, "-c", STRANGE, script, "experiment", "run", *ONE, "--output", str(folder),
          *arguments],
@@ -366,9 +366,9 @@ def shares(life: list[tuple[float, float]], seconds: float) -> list[float]:
 
 
 def test_blocks_are_complete_and_in_an_order_of_their_own() -> None:
-    plan = design.planned(["a", "b", "c"], [1, 8, 64], 4, seed=7)
-    assert plan == design.planned(["a", "b", "c"], [1, 8, 64], 4, seed=7)
-    assert plan != design.planned(["a", "b", "c"], [1, 8, 64], 4, seed=8)
+    plan = design.plan_trials(["a", "b", "c"], [1, 8, 64], 4, seed=7)
+    assert plan == design.plan_trials(["a", "b", "c"], [1, 8, 64], 4, seed=7)
+    assert plan != design.plan_trials(["a", "b", "c"], [1, 8, 64], 4, seed=8)
     blocks = [[(p.subject, p.connections, p.aa) for p in plan if p.block == n] for n in (1, 2, 3)]
     assert [p.block for p in plan] == sorted(p.block for p in plan)
     whole = {(s, n, False) for s in "abc" for n in (1, 8, 64)} | {("a", 8, True), ("c", 8, True)}

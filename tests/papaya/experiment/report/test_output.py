@@ -33,7 +33,7 @@ SOME = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of a run with everything in it, and markup where text should be."""
+    """Return a report of a run with everything in it, and markup where text should be."""
     made = synthetic.folder(
         tmp_path_factory.mktemp("run"), SOME, connections=(1, 4, 16, 64), repeats=5, seconds=5,
         paper=True, refuse={("python-threads", 64): HARM}, left_out={"python-trio": HARM},
@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of a run like that of --quick: too short to tell anything."""
+    """Return a report of a run like that of --quick: too short to tell anything."""
     counts = tuple(int(count) for count in QUICK.connections.split(","))
     short: Any = {"repeats": QUICK.repeats, "seconds": QUICK.seconds}
     made = synthetic.folder(tmp_path_factory.mktemp("quick"), connections=counts, **short)
@@ -54,15 +54,12 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of the run that the documentation shows."""
+    """Return a report of the run that the manual shows."""
     made = tmp_path_factory.mktemp("recorded")
     for name in ("run.json", "cells.csv", "windows.csv"):
         shutil.copy(Path(ROOT) / "docs" / "experiment" / name, made)
     output.write(made, lambda line: None)
     return made
-
-
-# Files ----------------------------------------------------------------------------------
 
 
 def test_the_documentation_has_the_tables_of_the_recorded_run(recorded: Path) -> None:
@@ -166,9 +163,6 @@ def test_what_is_not_installed_is_said(
     assert (str(refused.value), refused.value.status) == (line, 3)
 
 
-# In a terminal --------------------------------------------------------------------------
-
-
 def test_in_a_file_there_is_no_colour(folder: Path) -> None:
     out = io.StringIO()
     output.terminal(folder, out)
@@ -195,9 +189,6 @@ def test_in_a_terminal_there_is_colour_unless_it_is_not_wanted(
     assert bool(re.search(r"\x1b\[[\d;]*[1-9]", out.getvalue())) == colour
 
 
-# In a browser ---------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with launched() as chromium:
@@ -206,7 +197,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def visit(browser: Any, folder: Path, quick: Path, recorded: Path) -> Iterator[Callable[..., Any]]:
-    """Opens the page of a run; in the end it said nothing, and asked for nothing but itself."""
+    """Open the page of a run; at the end check that it logged and fetched nothing."""
     addresses = {
         name: (made / "index.html").as_uri()
         for name, made in {"full": folder, "quick": quick, "recorded": recorded}.items()

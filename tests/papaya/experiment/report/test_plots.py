@@ -59,7 +59,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Plot]]:
-    """The plots of each run, and of the recorded one that the documentation shows."""
+    """Return the plots of each run, and of the recorded one in the manual."""
     folders = {
         name: synthetic.folder(tmp_path_factory.mktemp(name), **{"paper": True, **options})
         for name, options in RUNS.items()
@@ -277,9 +277,6 @@ def test_a_png_is_large_enough_for_print(drawn: list[Plot]) -> None:
         assert width >= 1100
 
 
-# Colours --------------------------------------------------------------------------------------
-
-
 def theme(dark: bool) -> dict[str, str]:
     """Return the page's colours by the names of their variables."""
     light, _, rest = (page.FOLDER / "page.css").read_text().partition("@media")
@@ -358,9 +355,6 @@ def test_a_file_brings_its_white_ground(made: dict[str, list[Plot]], run: str) -
         assert max(places[0::2]) == pytest.approx(width)
         assert max(places[1::2]) == pytest.approx(height)
         assert plot.figure.get_facecolor() == (1, 1, 1, 1)
-
-
-# Names beside lines ---------------------------------------------------------------------------
 
 
 @settings(deadline=None)

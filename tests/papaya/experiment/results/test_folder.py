@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def values(kind: type) -> st.SearchStrategy[Any]:
-    """Records of that kind, every field with any value of its type."""
+    """Return records of that kind, every field with any value of its type."""
     plain = {
         int: st.integers(0, 2**62),
         float: st.floats(0, allow_infinity=False),
@@ -41,9 +41,6 @@ def values(kind: type) -> st.SearchStrategy[Any]:
         for name, hint in typing.get_type_hints(kind).items()
     }
     return st.builds(kind, **fields)
-
-
-# What is written is read again ----------------------------------------------------------
 
 
 def test_the_columns_are_the_contract() -> None:
@@ -92,9 +89,6 @@ def test_a_later_version_may_add_to_the_description(folder: Path) -> None:
     assert results.read(folder).description.host.name == "bench"
 
 
-# Runs that were killed ------------------------------------------------------------------
-
-
 def test_a_line_that_a_killed_run_left_unfinished_is_passed_over(folder: Path) -> None:
     whole = results.read(folder)
     text = (folder / "cells.csv").read_text()
@@ -112,9 +106,6 @@ def test_windows_of_an_attempt_that_was_killed_do_not_count(folder: Path) -> Non
     # It was killed after four windows, and done again when the run was resumed.
     (folder / "windows.csv").write_text("".join(lines[:-last] + lines[-last:][:4] + lines[-last:]))
     assert results.read(folder).windows == whole.windows
-
-
-# What is broken -------------------------------------------------------------------------
 
 
 def said(folder: Path) -> str:
