@@ -382,7 +382,8 @@ def test_an_empty_environment_does(empty: list[str], here: Report) -> None:
 KEEPING_PROMISES = '''
 """Ask every light probe in a child; print what it left changed, by id."""
 import json, os, resource, shutil, signal, sys, threading
-from probes import lens, libc, probe, sandbox
+from probes import lens, libc, sandbox
+from probes.load_catalogue import load_catalogue
 
 def seen():
     umask = os.umask(0)
@@ -442,7 +443,7 @@ def changed(asked):
 home = os.getcwd()
 left, asked_of = {}, 0
 lens.look(home)
-for asked in probe.catalogue().values():
+for asked in load_catalogue().values():
     if not asked.light:
         continue
     asked_of += 1

@@ -76,18 +76,18 @@ def test_what_is_missing_is_said_and_never_passes(work: Workplace) -> None:
     work.cell("none", "here:python9.9")
     missing = work.run("none")
     assert missing.returncode == 3
-    assert missing.stdout == "none  MISSING no python9.9 that runs on the path: install it\n"
+    assert missing.stdout == "none  MISSING no working python9.9 on the PATH: install it\n"
     skipped = work.run("--allow-missing", "none")
     assert skipped.returncode == 0
     assert "SKIPPED" in skipped.stdout
     doctor = work("doctor", "none")
-    assert (doctor.returncode, "no python9.9" in doctor.stdout) == (3, True)
+    assert (doctor.returncode, "no working python9.9" in doctor.stdout) == (3, True)
     # That some cell cannot be had is no fault of a machine, unless that cell is asked for.
     work.cell("box", "here")
     assert work("doctor", "box").returncode == 0
     assert work("doctor", "box", "none").returncode == 3
     doctor = work("doctor")
-    assert (doctor.returncode, "no python9.9" in doctor.stdout) == (0, True)
+    assert (doctor.returncode, "no working python9.9" in doctor.stdout) == (0, True)
     as_json = json.loads(work("doctor", "--json", "none").stdout)
     assert as_json[0]["runs"] is False
 
@@ -108,13 +108,13 @@ def test_the_second_way_is_taken_where_the_first_lacks_something(work: Workplace
     work.cell("box", "here:python9.9", "here")
     done = work.run("--no-selftest", "box")
     assert done.returncode == 0
-    assert "not by here: no python9.9" in done.stderr
+    assert "not by here: no working python9.9" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("#!/bin/sh\nexit 7\n", "no python-bad that runs"),
+        ("#!/bin/sh\nexit 7\n", "no working python-bad on"),
         (
             "#!/bin/sh\n[ \"$2\" = '' ] && exit 0\necho 'cannot start' >&2\nexit 7\n",
             "no Python answered: cannot start",
@@ -136,7 +136,7 @@ def test_a_python_that_does_not_answer(work: Workplace, script: str, said: str) 
     ("text", "said"),
     [
         ("[cell.x]\nways = []\n", "has no ways"),
-        ('[cell.x]\nways = ["teleport:mars"]\n', "no way 'teleport'"),
+        ('[cell.x]\nways = ["teleport:mars"]\n', "no provider 'teleport'"),
         ('[cell.x]\nways = ["here"]\nfoo = 1\n', "unknown entry foo"),
         ('[cell.x]\nways = ["ssh"]\n', "needs a host that ssh reaches"),
         ('[cell."a/b"]\nways = ["here"]\n', "names files"),
@@ -169,7 +169,7 @@ def test_a_baseline_brought_from_elsewhere(work: Workplace) -> None:
     recorded = Report.load(work.folder / "baselines" / "box.json")
     assert recorded.later["imported_from"] == str(report)
     shown = work("table", "--results", str(work.folder / "none"), "--format", "json")
-    assert f"brought from {report}" in json.loads(shown.stdout)["columns"][0]["platform"]
+    assert f"imported from {report}" in json.loads(shown.stdout)["columns"][0]["platform"]
     # Neither without a reason, nor a part of one.
     assert work("baseline", "box", "--import", str(report), "--reason", " ").returncode == 2
     document = json.loads(report.read_text())
@@ -202,9 +202,9 @@ FREEBSD = Platform("FreeBSD", "14.3-RELEASE-p1", "amd64", "freebsd", "14.3", 64)
 @pytest.mark.parametrize(
     ("name", "right", "wrong", "said"),
     [
-        ("debian32", I386, replace(I386, emulated_32_bit=True), "its kernel is of 64 bits"),
-        ("debian32-userland", replace(I386, emulated_32_bit=True), I386, "kernel is of 32 bits"),
-        ("debian32", I386, replace(I386, pointer_bits=64), "its programs are of 64 bits"),
+        ("debian32", I386, replace(I386, emulated_32_bit=True), "its kernel has 64 bits"),
+        ("debian32-userland", replace(I386, emulated_32_bit=True), I386, "kernel has 32 bits"),
+        ("debian32", I386, replace(I386, pointer_bits=64), "its programs have 64 bits"),
         ("ubuntu", replace(LINUX, distribution=UBUNTU), replace(LINUX, distribution=DEBIAN),
          "its release is not Ubuntu 24.04"),
         ("ubuntu", replace(LINUX, distribution=UBUNTU),
@@ -218,7 +218,7 @@ FREEBSD = Platform("FreeBSD", "14.3-RELEASE-p1", "amd64", "freebsd", "14.3", 64)
         ("freebsd", FREEBSD, replace(FREEBSD, release="140.1"), "not FreeBSD 14"),
         ("python3.9", replace(describe(""), python="CPython 3.9.18"),
          replace(describe(""), python="CPython 3.10.1"), "its Python is CPython 3.10.1"),
-        ("here", describe(""), FREEBSD, "it is not of this host"),
+        ("here", describe(""), FREEBSD, "it is not this host"),
     ],
 )  # fmt: skip
 def test_a_report_of_another_platform(
@@ -269,7 +269,7 @@ def test_without_execnet_it_says_so(work: Workplace) -> None:
     # What the platform lacks is said first, and is all that there is to do about it.
     work.cell("none", "here:python9.9")
     assert (
-        work.run("none").stdout == "none  MISSING no python9.9 that runs on the path: install it\n"
+        work.run("none").stdout == "none  MISSING no working python9.9 on the PATH: install it\n"
     )
     # One that is missing may be skipped; that this Python lacks execnet may not.
     assert work.run("--allow-missing", "none").returncode == 0
@@ -286,7 +286,7 @@ def test_execnet_that_cannot_be_installed(work: Workplace) -> None:
     assert "none: installing execnet" not in done.stderr
     assert "box: installing execnet" in done.stderr
     said = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-    assert said["none"].startswith("MISSING no python9.9")
+    assert said["none"].startswith("MISSING no working python9.9")
     assert re.search(
         r"FAILED execnet cannot be installed \(.*\); on a network: .* -m pip install", said["box"]
     )
@@ -379,7 +379,7 @@ def test_one_bad_cell_fails_the_run(work: Workplace) -> None:
         outcomes = {each["cell"]: each for each in json.loads(done.stdout)}
         assert {name: each["status"] for name, each in outcomes.items()} == {"none": 3, "good": 0}
         assert outcomes["none"]["missing"] is True
-        assert "no python9.9" in outcomes["none"]["line"]
+        assert "no working python9.9" in outcomes["none"]["line"]
     done = work.run("--no-selftest", "--allow-missing", "none", "good")
     assert done.returncode == 0, done.stdout
 
