@@ -185,7 +185,7 @@ def test_a_baseline_brought_from_elsewhere(work: Workplace) -> None:
     part.write_text(json.dumps(document))
     older = work("baseline", "box", "--import", str(part), "--reason", "x")
     assert older.returncode == 0, older.stderr
-    assert "of an older lab, without locks.flock_shared_by_fork" in older.stderr
+    assert "a report of an older lab; it lacks locks.flock_shared_by_fork" in older.stderr
     # A cell of another platform takes none of ours.
     work.cells.write_text('[cell.bsd]\nways = ["here"]\nplatform = "freebsd"\n')
     refused = work("baseline", "bsd", "--import", str(report), "--reason", "x")
