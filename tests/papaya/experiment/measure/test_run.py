@@ -203,7 +203,7 @@ def test_a_terminal_shows_what_is_used_now(tmp_path: Path) -> None:
 BARE = """
 import sys
 from papaya.cli import main
-from papaya.experiment import accounting
+from papaya.experiment.measure import accounting
 accounting.group = lambda: None
 accounting.other = lambda pid: accounting.Ended()
 sys.exit(main(sys.argv[1:]))
