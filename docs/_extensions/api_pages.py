@@ -29,37 +29,35 @@ def write_pages(app: Sphinx) -> None:
     """Write ``api/PACKAGE.rst`` for each package."""
     folder = Path(app.srcdir) / "api"
     folder.mkdir(exist_ok=True)
+    modules = list_modules()
     pages: dict[str, list[str]] = {}
-    for module in list_modules():
-        parts = module.split(".")
-        page = ".".join(parts[:2]) if is_package(".".join(parts[:2])) else parts[0]
-        pages.setdefault(page, []).append(module)
-    for page, modules in pages.items():
+    for name in modules:
+        top, second = name.split(".")[0], ".".join(name.split(".")[:2])
+        pages.setdefault(second if modules.get(second) else top, []).append(name)
+    for page, names in pages.items():
         lines = [page, "=" * len(page), ""]
-        for module in modules:
-            lines += [module, "-" * len(module), "", f".. automodule:: {module}"]
+        for name in names:
+            lines += [name, "-" * len(name), "", f".. automodule:: {name}"]
             # A package names what its modules define.
-            lines += ["" if is_package(module) else "   :members:", ""]
+            lines += ["" if modules[name] else "   :members:", ""]
         write_if_changed(folder / f"{page}.rst", "\n".join(lines))
     index = ["API reference", "=============", "", ".. toctree::", ""]
     index += [f"   {page}" for page in sorted(pages)]
     write_if_changed(folder / "index.rst", "\n".join([*index, ""]))
 
 
-def list_modules() -> list[str]:
-    """Return the names of all modules that the reference describes."""
-    found = []
+def list_modules() -> dict[str, bool]:
+    """Return the modules that the reference describes, each with whether it is a package.
+
+    Only packages are imported: a module may need what is not installed where the manual is built.
+    """
+    found = dict.fromkeys(PACKAGES, True)
     for name in PACKAGES:
         package = importlib.import_module(name)
-        found.append(name)
-        below = pkgutil.walk_packages(package.__path__, f"{name}.")
-        found += [module.name for module in below if not LEFT_OUT.search(module.name)]
-    return sorted(found)
-
-
-def is_package(name: str) -> bool:
-    """Return whether a module is a package."""
-    return hasattr(importlib.import_module(name), "__path__")
+        for module in pkgutil.walk_packages(package.__path__, f"{name}."):
+            if not LEFT_OUT.search(module.name):
+                found[module.name] = module.ispkg
+    return dict(sorted(found.items()))
 
 
 def convert_docstring(

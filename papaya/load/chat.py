@@ -1,4 +1,4 @@
-"""A load of many clients from one process, that checks every delivery.
+"""A load of many clients from one process, which checks every delivery.
 
     result = run(("127.0.0.1", 7722), key, clients=64, messages=50)
     result.lost, result.p99
@@ -34,7 +34,7 @@ def format_address(address: Address) -> str:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a load.  Latencies are milliseconds; None where nothing was delivered."""
+    """The result of a load.  Latencies are in milliseconds; None if nothing was delivered."""
 
     clients: int
     sent: int
@@ -47,25 +47,25 @@ class Result:
     seconds: float
     rate: float
     disordered: int
-    """Clients whose order is not that of most."""
+    """Number of clients whose order differs from that of most clients."""
     p50: float | None
     p99: float | None
     p999: float | None
     max: float | None
     late: float
-    """How late the driver itself was with its messages, p99 in milliseconds; 0 without a rate."""
+    """How late the driver itself sent its messages, p99 in milliseconds; 0 without a rate."""
     stalls: int
-    """Times a socket did not take a message at once."""
+    """Number of times that a socket did not accept a message at once."""
     driver_cpu: float
-    """Seconds of CPU the driver itself took."""
+    """Seconds of CPU that the driver itself used."""
 
     @property
     def perfect(self) -> bool:
-        """Whether every delivery arrived, whole, once, and in one order for all."""
+        """Whether every delivery arrived, whole, once, and in the same order for all clients."""
         return self.same_order and not (self.lost or self.torn or self.duplicated)
 
     def as_json(self) -> dict[str, object]:
-        """For a file."""
+        """Return the result as a JSON object."""
         return {**asdict(self), "perfect": self.perfect}
 
 
@@ -80,7 +80,7 @@ class Member:
     unsent: bytes = b""
     tail: bytes = b""
     counts: bool = False
-    """Whether it is one of those to whom every message is owed."""
+    """Whether every message must be delivered to this client."""
     closed: bool = False
     reads: bool = True
 
@@ -90,7 +90,7 @@ class Member:
 
 
 class Load:
-    """Clients that are connected, and what they send and get."""
+    """Connected clients, and what they send and receive."""
 
     def __init__(self, address: Address, key: bytes) -> None:
         self.address = address
@@ -99,7 +99,7 @@ class Load:
         self.members: list[Member] = []
         self.selector = selectors.DefaultSelector()
         self.mark = b""
-        """What the lines have in common that are counted as they arrive."""
+        """The text that all counted lines have in common."""
         self.arrived = 0
         self.stalls = 0
 
@@ -112,7 +112,7 @@ class Load:
         self.selector.close()
 
     def join(self, count: int, timeout: float = 30, at_once: int = 16) -> list[Member]:
-        """Connect that many clients; they are in when each has seen a line of its own.
+        """Connect that many clients, and wait until each has received a line of its own.
 
         ``at_once`` are on their way in at a time: a server drops some of a crowd without a key.
         """
@@ -152,7 +152,7 @@ class Load:
         return b" %s: hello\n" % member.name in b"".join(member.chunks)
 
     def say(self, member: Member, data: bytes) -> None:
-        """Send, as the socket takes it."""
+        """Send as much as the socket accepts."""
         if member.unsent:
             member.unsent += data
             return
@@ -186,7 +186,7 @@ class Load:
                 self.selector.unregister(member.socket)
 
     def step(self, seconds: float) -> None:
-        """Take what comes, for that long at most."""
+        """Receive for that many seconds at most."""
         for key, events in self.selector.select(max(0.0, seconds)):
             member: Member = key.data
             if events & selectors.EVENT_WRITE:
@@ -209,7 +209,7 @@ class Load:
             return
         member.chunks.append(data)
         member.times.append(time.monotonic())
-        # A mark may come in two parts; the end that is kept is too short to hold a whole one.
+        # A mark may arrive in two parts; the rest that is kept is too short for a whole mark.
         if member.counts:
             self.arrived += (member.tail + data).count(self.mark)
             member.tail = (member.tail + data[-len(self.mark) :])[1 - len(self.mark) :]
@@ -236,7 +236,7 @@ class Load:
         after_each: Callable[[int], None] = lambda sent: None,
         done: Callable[[], None] = lambda: None,
     ) -> Result:
-        """Every client sends that many lines of ``size`` bytes, 30 at least; what came of them.
+        """Send that many lines of ``size`` bytes (at least 30) from every client; return what came.
 
         ``rate`` is messages a second of all clients together; without one all are sent at
         once.  What would be due after so many ``seconds`` is left out.  ``after_each`` is called
@@ -246,7 +246,7 @@ class Load:
         senders = senders or [m for m in self.members if m.reads and not m.closed]
         witnesses = [m for m in self.members if m.reads and not m.closed]
         before = {id(m): len(m.chunks) for m in witnesses}
-        # At the end: when it has come, all of the line has.
+        # At the end of the line: when the mark has arrived, the whole line has.
         self.mark = mark = b" %s\n" % secrets.token_hex(4).encode()
         for member in self.members:
             member.tail, member.counts = b"", member in witnesses
@@ -278,14 +278,14 @@ class Load:
                 late=1000 * _percentile(sorted(late), 0.99), stalls=self.stalls - stalls,
                 driver_cpu=used,
             )  # fmt: skip
-            # What came twice was counted for one that is still to come.
+            # A duplicate was counted in place of a line that has not arrived yet.
             if not (result.lost and result.duplicated) or self.arrived < owed:
                 return result
             owed = self.arrived + 1
             self._await(owed, until)
 
     def _await(self, owed: int, until: float) -> None:
-        """Take what comes until so many have arrived."""
+        """Receive until so many lines have arrived."""
         while self.arrived < owed and time.monotonic() < until:
             if all(m.closed or not m.reads for m in self.members):
                 break
@@ -294,11 +294,11 @@ class Load:
     def _plan(
         self, messages: int, senders: list[Member], rate: float | None, seconds: float
     ) -> list[tuple[float, Member, int]]:
-        """When each message is due, from the start on, in that order."""
+        """Return when each message is due, in seconds after the start, in that order."""
         if rate is None:
             return [(0.0, m, n) for n in range(messages) for m in senders]
         gap = len(senders) / rate
-        # A phase of its own for each: a burst every so often would flatter an event loop.
+        # Each client has its own phase, because regular bursts would flatter an event loop.
         plan = [
             (phase + gap * n, number, m, n)
             for number, m in enumerate(senders)
@@ -359,12 +359,12 @@ class Load:
 
 
 def _percentile(values: list[float], share: float) -> float:
-    """Of values in their order; 0 of none."""
+    """Return a percentile of sorted values; 0 if there are none."""
     return values[int(share * (len(values) - 1))] if values else 0.0
 
 
 def _is_line(line: bytes, run: bytes) -> bool:
-    """Whether it may be another's line: a time and a text, or a notice."""
+    """Return whether it may be another client's line: a time and a text, or a notice."""
     return line.startswith(b"* ") or (line[10:11] == b"T" and line[19:21] == b"Z ")
 
 
@@ -378,7 +378,7 @@ def run(
     rate: float | None = None,
     timeout: float = 60,
 ) -> Result:
-    """Join, exchange, leave."""
+    """Connect the clients, exchange lines, and disconnect."""
     with Load(address, key) as load:
         load.join(clients)
         return load.exchange(messages, size=size, rate=rate, timeout=timeout)

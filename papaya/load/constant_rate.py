@@ -1,12 +1,13 @@
-"""A load at a constant rate, whatever the server makes of it.
+"""A load at a constant rate, independent of how the server copes.
 
     outcome = drive(("127.0.0.1", 7722), Offered(64, rate=7800, size=1024, seconds=20), key=None)
 
-The loop is open: when a message is due does not depend on the ones before it, so a server that
-stalls is charged with the wait of all messages due during the stall (no coordinated omission).
-Each connection has a phase of its own, drawn by lot: all at once would be a burst, which flatters
-event loops.  A server without a key is a sink, that answers nothing; one with a key is a chat,
-whose every delivery is checked.  What the load could not offer it does not pass off as offered.
+The loop is open: the time at which a message is due does not depend on earlier messages, so a
+server that stalls is charged with the wait of all messages due during the stall (no coordinated
+omission).  Each connection has a random phase, because messages sent all at once are a burst,
+which flatters event loops.  A server without a key is a sink, which answers nothing; a server
+with a key is a chat, whose every delivery is checked.  A rate that the load could not offer is
+not reported as offered.
 """
 
 from __future__ import annotations
@@ -29,64 +30,64 @@ from probes.errors import CommandError
 from .chat import Address, Load, Result, format_address
 
 _HEADER = struct.Struct("!IId")
-"""Sender, number, the moment it is due: seconds of CLOCK_MONOTONIC."""
+"""Sender, number, and the time at which it is due, in seconds of CLOCK_MONOTONIC."""
 
 REACHED, BUSY, LATE = 0.99, 90.0, 0.05
-"""Of the offered rate; percent of a core the load may use; seconds it may itself be late (p99)."""
+"""The rate that counts as reached; the load's own limits: percent of a core, p99 delay in s."""
 
 Moment = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class Offered:
-    """What is to be sent."""
+    """The load to offer."""
 
     connections: int
     rate: float
-    """Messages a second of all connections together."""
+    """Messages per second, all connections together."""
     size: int
-    """Bytes a message."""
+    """Bytes per message."""
     seconds: float
     warmup: float = 0.0
-    """Seconds before, of the same load, that do not count."""
+    """Seconds of the same load beforehand, which do not count."""
 
     @property
     def mbps(self) -> float:
-        """Of all connections together."""
+        """The rate of all connections together, in megabits per second."""
         return self.rate * self.size * 8 / 1e6
 
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What came of it.  None is what a sink does not tell; latencies count from the due moment."""
+    """The result of a load.  A sink leaves some fields None; latencies count from the due time."""
 
     seconds: float
     offered_mbps: float
     achieved_mbps: float
-    """What the server took of it; where that is not told (`_unread`), what the kernel did."""
+    """The rate that the server read; if that is unknown (`_unread`), that the kernel accepted."""
     bytes: int
     messages: int
     deliveries: int | None
     stalls: int
-    """Times a connection did not take a message at once."""
+    """Number of times that a connection did not accept a message at once."""
     lost: int | None
     torn: int | None
     duplicated: int | None
     disordered: int | None
-    """Clients whose order was not that of most."""
+    """Number of clients whose order differed from that of most clients."""
     p50_ms: float | None
     p99_ms: float | None
     p999_ms: float | None
     max_ms: float | None
     load_cpu_percent: float
-    """Of a core, that the load itself used."""
+    """CPU that the load itself used, in percent of a core."""
     late_ms: float | None
-    """How late the load itself was with its messages (p99)."""
+    """How late the load itself sent its messages (p99)."""
     refused: str = ""
-    """Why this is no measurement; empty if it is one."""
+    """Why the result is not a measurement; empty if it is one."""
 
     def as_json(self) -> dict[str, object]:
-        """For a file."""
+        """Return the result as a JSON object."""
         return asdict(self)
 
 
@@ -99,7 +100,7 @@ def drive(
     ended: Moment = lambda at: None,
     seed: int | None = None,
 ) -> LoadResult:
-    """Offer it; ``started`` and ``ended`` are called when what counts begins and is over.
+    """Offer the load; call ``started`` and ``ended`` when the part that counts begins and ends.
 
     The connections are open until ``ended`` has returned.  Raises CommandError where they cannot be
     made.
@@ -124,7 +125,7 @@ def _allow_descriptors(connections: int) -> None:
 _SIOCOUTQNSD = 0x894B
 """linux/sockios.h."""
 _GRACE = 1.0
-"""Seconds that the schedule may end late; a load that is behind by more gives up."""
+"""Seconds by which the schedule may end late; a load that is later gives up."""
 
 
 def _not_connected(address: Address, number: int, error: OSError) -> CommandError:
@@ -135,7 +136,7 @@ def _not_connected(address: Address, number: int, error: OSError) -> CommandErro
 
 
 class _Connection:
-    """One, and what it has not taken yet."""
+    """One connection, and the bytes that it has not accepted yet."""
 
     def __init__(self, number: int, address: Address, size: int) -> None:
         try:
@@ -206,7 +207,7 @@ class _Sink:
             each.socket.close()
 
     def run(self, started: Moment, ended: Moment) -> LoadResult:
-        """Warm up, then what counts."""
+        """Warm up, then run the part that counts."""
         try:
             begin = time.monotonic() + 0.01
             rounds = math.ceil(self.offered.warmup / self.gap)
@@ -217,7 +218,7 @@ class _Sink:
             cpu = time.process_time()
             count = max(1, round(self.offered.seconds / self.gap))
             late = self._rounds(begin, rounds, rounds + count)
-            # The last gap is over when the next would begin.
+            # The last gap ends when the next one would begin.
             self._wait_until(begin + (rounds + count) * self.gap)
             cpu, last = time.process_time() - cpu, time.monotonic()
             taken = max(0, self.bytes - bytes_before - self._unread())
@@ -229,13 +230,13 @@ class _Sink:
         return self._outcome(last - first, count * len(self.turns), taken, stalls, cpu, late)
 
     def _rounds(self, begin: float, first: int, last: int) -> list[float]:
-        """Every connection's message of each gap, when it is due; how late each was."""
+        """Send every connection's message of each gap when it is due; return how late each was."""
         late: list[float] = []
         now = time.monotonic()
         end = begin + last * self.gap + _GRACE
         for number in range(first, last):
             if late and now > end:
-                # What is left would come long after its time: it is not offered at that rate.
+                # The rest would be sent long after its time, and not at the rate.
                 break
             base = begin + number * self.gap
             for phase, connection in self.turns:
@@ -254,7 +255,7 @@ class _Sink:
         return late
 
     def _unread(self) -> int:
-        """Bytes that the kernel took of us and the server has not read.
+        """Return the number of bytes that the kernel accepted and the server has not read.
 
         What is not sent yet, as the server's window is full (tcp(7), SIOCOUTQNSD), and what
         waits at a server on this machine (/proc/net/tcp).  0 where neither is told.
@@ -308,7 +309,7 @@ class _Sink:
 
 
 def _find_refusal(reached: float, busy: float, lateness: float) -> str:
-    """Why it is no measurement, the load's own faults first."""
+    """Return why the result is not a measurement; the load's own faults come first."""
     if busy > BUSY:
         return f"the load was the bottleneck: it used {busy:.0f} % of a core; offer less"
     if lateness > LATE:
@@ -319,13 +320,13 @@ def _find_refusal(reached: float, busy: float, lateness: float) -> str:
 
 
 _BEHIND = 0.25
-"""Seconds that the last delivery may come after the time in which all messages were due."""
+"""Seconds by which the last delivery may come after the time in which messages were due."""
 
 
 def _chat(
     address: Address, offered: Offered, key: bytes, started: Moment, ended: Moment
 ) -> LoadResult:
-    """Each message is owed to every client; the first exchange is the warm-up."""
+    """Send each message to every client; the first exchange is the warm-up."""
     over = first = 0.0
 
     def done() -> None:

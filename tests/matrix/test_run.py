@@ -268,9 +268,7 @@ def test_without_execnet_it_says_so(work: Workplace) -> None:
         )
     # What the platform lacks is said first, and is all that there is to do about it.
     work.cell("none", "here:python9.9")
-    assert (
-        work.run("none").stdout == "none  MISSING no working python9.9 on the PATH: install it\n"
-    )
+    assert work.run("none").stdout == "none  MISSING no working python9.9 on the PATH: install it\n"
     # One that is missing may be skipped; that this Python lacks execnet may not.
     assert work.run("--allow-missing", "none").returncode == 0
     assert work.run("--allow-missing", "box").returncode == 3

@@ -1,6 +1,6 @@
-"""CPU time of a server and of all it starts, exactly, and what a window of it was.
+"""Exact CPU time of a server and of everything it starts, in total and by window.
 
-    group = accounting.group()         # before the server is started, which joins it
+    group = accounting.group()         # before the server starts, which joins it
     before = group.read()
     …
     seconds = (group.read() - before) / 1e9
@@ -23,7 +23,7 @@ import time
 from abc import ABC, abstractmethod
 
 TICK_HZ = os.sysconf("SC_CLK_TCK")
-"""Of utime and stime in /proc/PID/stat, which top(1) makes its percentages of."""
+"""Ticks per second of utime and stime in /proc/PID/stat, from which top(1) computes percent."""
 
 
 class Meter(ABC):
@@ -34,11 +34,11 @@ class Meter(ABC):
 
     @abstractmethod
     def read(self) -> int:
-        """Nanoseconds so far."""
+        """Return the nanoseconds so far."""
 
 
 class Cgroup(Meter):
-    """A control group; made before the server is, which joins it before it is the server."""
+    """A control group, made before the server, which joins it before it runs its program."""
 
     method = "cgroup"
     why = "a control group counts nanoseconds of all that is in it, and of what has ended there"
@@ -68,7 +68,7 @@ class Cgroup(Meter):
         return int(told["usage_usec"]) * 1000
 
     def close(self) -> None:
-        """Leave nothing behind; the processes have ended, and may not have been reaped yet."""
+        """Remove the group.  Its processes have ended, but may not have been reaped yet."""
         until = time.monotonic() + 10
         while time.monotonic() < until:
             try:
@@ -80,7 +80,7 @@ class Cgroup(Meter):
 
 
 def _own_group() -> tuple[int, str]:
-    """Version and folder of the control group this process is in, that counts CPU time."""
+    """Return version and folder of this process's control group that counts CPU time."""
     with open("/proc/self/cgroup", encoding="utf-8") as file:
         ours = [line.rstrip("\n").split(":", 2) for line in file]
     with open("/proc/self/mounts", encoding="utf-8") as file:
@@ -96,7 +96,7 @@ def _own_group() -> tuple[int, str]:
 
 
 class Schedstat(Meter):
-    """Nanoseconds of each thread of the tree, by /proc; what has ended as it was last seen."""
+    """Nanoseconds of each thread of the tree, from /proc; ended ones as they were last seen."""
 
     method = "schedstat"
     why = "no control group can be made here; a thread that ends loses what it did since last seen"
@@ -118,7 +118,7 @@ class Schedstat(Meter):
 
 
 class Ended(Meter):
-    """Nothing is known before the tree has ended; then wait4 tells all of it."""
+    """Measure only whole lives: wait4(2) returns the CPU time when the tree has ended."""
 
     method = "rusage"
     why = "this platform counts nothing finer of a tree that runs: its whole life is measured"
@@ -155,7 +155,7 @@ def tree(pid: int) -> list[int]:
 
 
 def ticks(pid: int) -> dict[int, int]:
-    """Ticks of CPU, utime and stime, by process of the tree; empty where there is no /proc."""
+    """Return ticks of CPU (utime and stime) by process of the tree; empty without /proc."""
     found = {}
     for each in tree(pid):
         with contextlib.suppress(OSError):
@@ -166,7 +166,7 @@ def ticks(pid: int) -> dict[int, int]:
 
 
 def switches(pid: int) -> tuple[int, int] | None:
-    """Context switches of the tree that is there: voluntary, involuntary; None if not told."""
+    """Return voluntary and involuntary context switches of the running tree; None if unknown."""
     if not os.path.exists(f"/proc/{pid}/status"):
         return None
     voluntary = involuntary = 0
@@ -181,14 +181,14 @@ def switches(pid: int) -> tuple[int, int] | None:
 
 
 def steal_seconds() -> float | None:
-    """Of all processors, what the hypervisor gave to others since the machine is up."""
+    """Return the time that the hypervisor gave to other guests since boot, on all processors."""
     with contextlib.suppress(OSError, IndexError), open("/proc/stat", encoding="ascii") as file:
         return int(file.readline().split()[8]) / TICK_HZ
     return None
 
 
 def pss_kib(pid: int) -> int | None:
-    """Memory of the tree in KiB, each shared page divided among who has it; None if not told."""
+    """Return the tree's memory in KiB, shared pages divided by their users; None if unknown."""
     total = 0
     for each in tree(pid):
         try:

@@ -1,4 +1,4 @@
-"""A run: start each subject afresh, put it under load, count its CPU time, write it down.
+"""A run: start each subject, put it under load, measure its CPU time, record it.
 
 What is in the results folder is done: a run that was killed goes on where it was.
 """
@@ -34,21 +34,21 @@ from .design import Planned, plan_trials
 Say = Callable[[str], None]
 
 _ATTEMPTS = 3
-"""For a repetition that is refused: a neighbour of this machine may have disturbed the load."""
+"""Attempts for a repetition that is refused: another guest may have disturbed the load."""
 
 _OVERHEAD = 1.5
-"""Seconds that starting and ending take, until it is known."""
+"""Assumed seconds for starting and ending a subject, until a start has been measured."""
 
 _PSS_EVERY = 10
-"""Windows from one look at the memory to the next."""
+"""Windows between two readings of the memory."""
 
 _STARTS, _ENDS = 60.0, 20.0
-"""Seconds a load has to connect, and a server to end."""
+"""Seconds within which a load must connect, and a server must end."""
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a user asks for."""
+    """The run that a user asks for."""
 
     folder: Path
     design: Design
@@ -56,9 +56,9 @@ class RunPlan:
 
 
 def execute(plan: RunPlan, say: Say) -> int:
-    """Measure what is not measured yet; the exit status: 1 where a repetition was refused."""
+    """Measure what is not measured yet; return 1 if a repetition was refused, otherwise 0."""
     plan.folder.mkdir(parents=True, exist_ok=True)
-    # As Ctrl-C does, it ends what was begun.
+    # End what was started, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
         _alone(plan.folder),
@@ -118,7 +118,7 @@ def _on(cores: tuple[int, ...]) -> Iterator[None]:
 
 
 def _progress(each: Planned, number: int, of: int, spent: float, design: Design) -> str:
-    """Which is next, and how long all that is left takes: by the plan, then by what it took."""
+    """Return which repetition is next, and the time left: as planned, then as measured."""
     took = spent / number if number else design.warmup + design.seconds + _OVERHEAD
     minutes, seconds = divmod(int(took * (of - number)), 60)
     hours, minutes = divmod(minutes, 60)
@@ -147,7 +147,7 @@ def _build_subjects(
 def _describe_run(
     plan: RunPlan, made: dict[str, subjects.Made], left_out: dict[str, str]
 ) -> Description:
-    """``run.json``: the one that is there, if it is of the same design, or a new one."""
+    """Return ``run.json``: the existing one, if its design is the same, or a new one."""
     path = plan.folder / "run.json"
     description = describe.description(plan.design, plan.command, made, left_out)
     if path.exists():
@@ -173,7 +173,7 @@ def _describe_run(
 
 
 class _Files:
-    """The two files that rows are added to."""
+    """The two files to which rows are appended."""
 
     def __init__(self, folder: Path) -> None:
         self.cells = _open_folder(folder / "cells.csv", results.TRIAL_COLUMNS)
@@ -195,7 +195,7 @@ class _Files:
 def _open_folder(path: Path, columns: list[str]) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     text = path.read_bytes()
-    # A line that a killed run left unfinished would be one with the next.
+    # An incomplete line of a killed run would merge with the next line.
     os.ftruncate(descriptor, text.rfind(b"\n") + 1)
     if b"\n" not in text:
         _append(descriptor, [columns])
@@ -234,7 +234,7 @@ def _measure_trial(
             sampled = _sample(each, made, server.pid, meter, address, design, cores.load)
             usage = _end_load(server)
             if meter.method == "rusage":
-                # What it is to be born and to end is none of the load's.
+                # The CPU time of starting and ending does not belong to the load.
                 server, _ = subjects.start(made, folder, prepare)
                 usage = max(0.0, usage - _end_load(server))
         except subjects.NotStarted as error:
@@ -252,7 +252,7 @@ def _measure_trial(
 
 @dataclass
 class _Sampled:
-    """What was seen of one repetition."""
+    """The readings of one repetition."""
 
     outcome: LoadResult
     windows: list[Window]
@@ -273,7 +273,7 @@ def _sample(
     design: Design,
     cores: tuple[int, ...],
 ) -> _Sampled:
-    """Put it under load, from a process of its own, and look on.
+    """Put the server under load from another process, and measure it.
 
     Raises CommandError where the load could not be offered to the end.
     """
@@ -284,7 +284,7 @@ def _sample(
         rate=design.chat_rate if chat else bits / 8 / design.size,
         size=design.chat_size if chat else design.size,
         seconds=design.seconds,
-        # Where the whole life is counted, nothing of it can be left out.
+        # If the whole life is measured, no part of it can be left out.
         warmup=0.0 if meter.method == "rusage" else design.warmup,
     )
     context = multiprocessing.get_context("fork")
@@ -319,7 +319,7 @@ def _word(heard: Connection) -> object:
 def _watch(
     each: Planned, heard: Connection, pid: int, meter: accounting.Meter, design: Design
 ) -> _Sampled:
-    """From the moment the warm-up is over until the load says that the window is."""
+    """Read the CPU time from the end of the warm-up until the load says that it has ended."""
     hz = accounting.TICK_HZ
     begun = at = time.monotonic()
     first = cpu = meter.read()
@@ -333,7 +333,7 @@ def _watch(
         over = heard.poll(max(0.0, due - time.monotonic()))
         now, read = time.monotonic(), meter.read()
         if over and now - at < design.window / 2:
-            break  # What is left is no window.
+            break  # The rest is shorter than a window.
         percents: tuple[float, float] | tuple[None, None] = (None, None)
         if design.paper:
             after = accounting.ticks(pid)
@@ -360,7 +360,7 @@ def _watch(
     _word(heard)
     after_switches, after_steal = accounting.switches(pid), accounting.steal_seconds()
     pss = _more(pss, accounting.pss_kib(pid))
-    heard.send(None)  # Now it may let its connections go.
+    heard.send(None)  # Now it may close its connections.
     outcome = _word(heard)
     assert isinstance(outcome, LoadResult)
     return _Sampled(
@@ -381,7 +381,7 @@ def _more(one: int | None, other: int | None) -> int | None:
 
 
 def _live(each: Planned, percent: float | None, seconds: float, of: float) -> None:
-    """On a terminal, what it uses now; the next line that is said takes its place."""
+    """Show the current use on a terminal; the next line overwrites it."""
     if sys.stderr.isatty():
         uses = "" if percent is None else f"{percent:6.1f} % of a core, "
         line = f"  {each.subject}, {each.connections}: {uses}{seconds:.0f} of {of:.0f} s"
@@ -397,8 +397,8 @@ def _load(
     told: Connection,
 ) -> None:
     """Run the load, in a process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The runner ends it.
-    runners.close()  # Or it would never read the end of a runner that was killed.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The runner ends this process.
+    runners.close()  # Otherwise it would never see that a killed runner has closed its end.
     _end_with_runner()
     if cores:
         os.sched_setaffinity(0, cores)
@@ -412,7 +412,7 @@ def _load(
     except CommandError as refused:
         told.send(refused)
     except (EOFError, BrokenPipeError):
-        return  # The runner is gone.
+        return  # The runner has ended.
     except OSError as error:
         told.send(CommandError(f"the load: {error.strerror or error}", 3))
     else:
@@ -420,13 +420,13 @@ def _load(
 
 
 def _end_with_runner() -> None:
-    """Have this process killed when the runner is, where the platform can."""
+    """Ask the kernel to kill this process when the runner ends, if the platform can."""
     with contextlib.suppress(Unsupported, OSError):
         libc.request_death_signal(signal.SIGKILL)
 
 
 def _end_load(server: subprocess.Popen[bytes]) -> float:
-    """End it; seconds of CPU of it and of all it reaped, its whole life long (wait4(2))."""
+    """End the server; return the CPU seconds of its whole life and its children's (wait4(2))."""
     server.terminate()
     until = time.monotonic() + _ENDS
     while time.monotonic() < until:
