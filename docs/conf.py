@@ -23,7 +23,7 @@ suppress_warnings = ["ref.python"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_mock_imports = ["execnet", "matplotlib", "numpy", "plotext", "pytest", "textual"]
+autodoc_mock_imports = ["execnet", "matplotlib", "numpy", "plotext", "pytest", "rich", "textual"]
 
 html_theme = "furo"
 html_title = "papaya-lab"
