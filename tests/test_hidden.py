@@ -466,7 +466,7 @@ def test_without_any_ps_what_needs_to_see_a_process_is_blocked(
     _assert_blind(
         here,
         Report.loads(done.stdout),
-        "the lab cannot see whether a process sleeps: no /proc, and ps cannot be run "
+        "the lab cannot see whether a process sleeps: there is no /proc, and ps cannot be run "
         "(No such file or directory): mount /proc",
     )
 
