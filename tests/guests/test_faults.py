@@ -21,7 +21,7 @@ import pytest
 
 from probes import Report
 from tests.matrix.reports import WIDTHS
-from tests.matrix.workplace import ROOT, Workplace
+from tests.matrix.workplace import ROOT, Workplace, read_until
 from tests.papaya.conftest import descendants
 
 VIRSH = ("virsh", "-q", "-c", "qemu:///system")
@@ -113,7 +113,7 @@ def test_a_clock_that_is_wrong(guest: Guest, work: Workplace) -> None:
     finally:
         guest(f"date -s @{time.time():.0f}")
     assert done.returncode == 3
-    assert re.search(r"its clock is -\d+ s off: set it", done.stdout), done.stdout
+    assert re.search(r"its clock is off by -\d+ s; set it", done.stdout), done.stdout
 
 
 def test_a_full_disk(guest: Guest, work: Workplace) -> None:
@@ -157,17 +157,6 @@ def running(work: Workplace, *ways: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def until(process: subprocess.Popen[str], stage: str) -> str:
-    """Until it says so; what it said."""
-    assert process.stderr
-    said = ""
-    while stage not in said:
-        line = process.stderr.readline()
-        said += line
-        assert line, said
-    return said
-
-
 def ended(work: Workplace, process: subprocess.Popen[str], below: list[int]) -> tuple[int, str]:
     """Its status and its line; nothing of it is left."""
     said, errors = process.communicate(timeout=240)
@@ -187,14 +176,14 @@ def ended(work: Workplace, process: subprocess.Popen[str], below: list[int]) -> 
         ("vagrant:debian32", "Creating domain"),
         ("vagrant:debian32", "Waiting for domain to get an IP address"),
         ("qemu:debian32", "starting it"),
-        ("qemu:debian32", "measures"),
-        ("chroot:debian32", "measures"),
+        ("qemu:debian32", "measuring"),
+        ("chroot:debian32", "measuring"),
         ("chroot:debian32", "selftest of"),
     ],
 )
 def test_an_interrupt(work: Workplace, way: str, stage: str) -> None:
     with running(work, way) as process:
-        until(process, stage)
+        read_until(process, stage)
         below = list(descendants(process.pid))
         process.send_signal(signal.SIGINT)
         status, said = ended(work, process, below)
@@ -206,18 +195,18 @@ def test_an_interrupt(work: Workplace, way: str, stage: str) -> None:
 def test_a_guest_that_dies_in_the_middle(work: Workplace) -> None:
     before = {*virsh("list", "--name")}
     with running(work, "vagrant:debian32") as process:
-        until(process, "measures")
+        read_until(process, "measuring")
         (name,) = {*virsh("list", "--name")} - before
         virsh("destroy", name)
         below = list(descendants(process.pid))
         status, said = ended(work, process, below)
     assert status == 3
-    assert "it went away in the middle" in said
+    assert "lost the connection" in said
 
 
 def test_a_qemu_that_dies_while_it_starts(work: Workplace) -> None:
     with running(work, "qemu:debian32") as process:
-        until(process, "starting it")
+        read_until(process, "starting it")
         limit = time.monotonic() + 30
         found: list[int] = []
         while not found:

@@ -49,3 +49,17 @@ class Workplace:
     def results(self, cell: str) -> Path:
         """Where a cell's results are."""
         return self.folder / "results" / cell
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """Read its progress until a line holds these words, and return all that was read.
+
+    A process that ends without them fails the test with what it said.
+    """
+    assert process.stderr
+    said = ""
+    while words not in said:
+        line = process.stderr.readline()
+        assert line, f"{words!r} is not in {said!r}"
+        said += line
+    return said
