@@ -33,48 +33,57 @@ class Defaults:
 
 USUAL = Defaults(DEFAULT_CONNECTIONS, seconds=60.0, warmup=5.0, repeats=10)
 QUICK = Defaults("1,8,32", seconds=1.0, warmup=0.3, repeats=1)
-"""Three minutes, builds included; too few starts to tell much."""
+"""Takes three minutes, builds included; too few trials for a verdict."""
 
 
 def add_parser(commands: Any) -> None:
     """Add the command, and the two commands below it."""
-    parser = commands.add_parser("experiment", help="what do concurrency paradigms cost here?")
+    parser = commands.add_parser("experiment", help="measure the cost of concurrency paradigms")
     inner = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    run = inner.add_parser("run", help="measure; a run that was killed goes on where it was")
-    run.add_argument("--subjects", metavar="NAME,…", help="these alone (default: all there are)")
-    run.add_argument("--connections", metavar="N,…", help=f"default: {DEFAULT_CONNECTIONS}")
-    run.add_argument("--mbps", type=float, default=1.0, help="of a connection (default: 1)")
-    run.add_argument("--size", type=int, default=1024, help="bytes a message (default: 1024)")
-    run.add_argument("--seconds", type=float, help="measured of each repetition (default: 60)")
-    run.add_argument("--warmup", type=float, help="seconds before, not measured (default: 5)")
-    run.add_argument("--repeats", type=int, help="fresh starts of each (default: 10)")
-    run.add_argument("--seed", type=int, default=1, help="of the order (default: 1)")
+    run = inner.add_parser("run", help="measure; continue a run that was interrupted")
+    run.add_argument("--subjects", metavar="NAME,…", help="measure only these (default: all)")
     run.add_argument(
-        "--chat-rate", type=float, default=100.0, metavar="N",
-        help="messages a second of all clients of a chat together (default: 100)",
+        "--connections", metavar="N,…",
+        help=f"numbers of connections (default: {DEFAULT_CONNECTIONS})",
     )  # fmt: skip
     run.add_argument(
-        "--chat-size", type=int, default=64, help="bytes of such a message (default: 64)"
+        "--mbps", type=float, default=1.0, help="megabits per second per connection (default: 1)"
+    )
+    run.add_argument("--size", type=int, default=1024, help="bytes per message (default: 1024)")
+    run.add_argument("--seconds", type=float, help="length of a trial in seconds (default: 60)")
+    run.add_argument(
+        "--warmup", type=float, help="seconds before a trial that do not count (default: 5)"
+    )
+    run.add_argument("--repeats", type=int, help="number of blocks (default: 10)")
+    run.add_argument("--seed", type=int, default=1, help="seed for the random order (default: 1)")
+    run.add_argument(
+        "--chat-rate", type=float, default=100.0, metavar="N",
+        help="messages per second from all clients of a chat together (default: 100)",
+    )  # fmt: skip
+    run.add_argument(
+        "--chat-size", type=int, default=64, help="bytes per message of a chat (default: 64)"
     )
     run.add_argument(
-        "--paper", action="store_true", help="top(1) as the paper read it, beside the exact figures"
+        "--paper", action="store_true", help="also apply the paper's method, reading top(1)"
     )
     run.add_argument(
-        "--quick", action="store_true", help="all subjects in three minutes: 1, 8, 32 connections"
+        "--quick", action="store_true", help="take three minutes: 1, 8, 32 connections, one block"
     )
     run.add_argument(
         "--output", default="experiment", metavar="DIR", help="results folder (default: experiment)"
     )
     run.add_argument(
-        "--no-report", action="store_true", help="no tables and plots; experiment report makes them"
+        "--no-report", action="store_true", help="do not write the report after the run"
     )
     run.set_defaults(run=_run)
 
-    report = inner.add_parser("report", help="tables, plots and a page of a results folder")
+    report = inner.add_parser("report", help="write tables, plots and a page from a results folder")
     report.add_argument("folder", metavar="DIR")
-    report.add_argument("--terminal", action="store_true", help="draw in the terminal; no files")
-    report.add_argument("--json", action="store_true", help="what was found, as JSON; no files")
+    report.add_argument(
+        "--terminal", action="store_true", help="draw in the terminal; write no files"
+    )
+    report.add_argument("--json", action="store_true", help="print JSON; write no files")
     report.set_defaults(run=_report)
 
 
@@ -145,7 +154,7 @@ def run_experiment(request: RunRequest) -> int:
     try:
         status = execute(RunPlan(request.output, design, request.command), _say)
         if not request.no_report:
-            report.write(request.output, _say)
+            report.write_report(request.output, _say)
     except KeyboardInterrupt:
         raise CommandError("interrupted; run the same command again to continue", 130) from None
     return status
@@ -172,12 +181,12 @@ def _make_design(request: RunRequest) -> Design:
     check_warmup(warmup)
     if seconds < 2 * WINDOW:
         raise CommandError(
-            f"--seconds is {2 * WINDOW:g} or more: CPU time is read each {WINDOW:g} s"
+            f"--seconds must be at least {2 * WINDOW:g}: CPU time is read every {WINDOW:g} s"
         )
     names = request.subjects.split(",") if request.subjects else list(SUBJECTS)
     for name in names:
         if name not in SUBJECTS:
-            raise CommandError(f"no subject {name!r}: there are {', '.join(SUBJECTS)}")
+            raise CommandError(f"unknown subject {name!r}; choose from {', '.join(SUBJECTS)}")
     return Design(
         subjects=tuple(SUBJECTS[name] for name in dict.fromkeys(names)),
         connections=_parse_counts(connections),
@@ -198,9 +207,11 @@ def _parse_counts(text: str) -> tuple[int, ...]:
     try:
         counts = [int(each) for each in text.split(",")]
     except ValueError:
-        raise CommandError(f"--connections {text!r}: whole numbers with commas between") from None
+        raise CommandError(
+            f"--connections {text!r}: not numbers; give whole numbers separated by commas"
+        ) from None
     if any(not 1 <= count <= 10000 for count in counts):
-        raise CommandError("--connections are from 1 to 10000")
+        raise CommandError(f"--connections {text!r}: out of range; give numbers from 1 to 10000")
     return tuple(sorted(dict.fromkeys(counts)))
 
 
@@ -209,11 +220,11 @@ def report_experiment(request: ReportRequest) -> int:
     from ..experiment.report import output as report
 
     if request.json:
-        print(json.dumps(report.as_json(request.folder), indent=1))
+        print(json.dumps(report.make_json(request.folder), indent=1))
     elif request.terminal:
-        report.terminal(request.folder, sys.stdout)
+        report.draw_in_terminal(request.folder, sys.stdout)
     else:
-        report.write(request.folder, _say)
+        report.write_report(request.folder, _say)
     return 0
 
 

@@ -1,6 +1,6 @@
-"""The paper's published figures, and this run beside them.
+"""Compare a run with the figures that the paper published.
 
-``paper_results.csv`` names their source, and what is known to be wrong with them.
+``paper_results.csv`` names their source and their known faults.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .verdicts import Analysis, Comparison
 from .wording import format_count, format_interval, format_number
 
 CUT_OFF = 20
-"""Rows that top shows where it does not write to a terminal: "around 20" (top(1), FreeBSD 13)."""
+"""Processes that top shows if its output is not a terminal: "around 20" (top(1), FreeBSD 13)."""
 PROCESSES, GOROUTINES = "c-processes", "go-goroutines"
 
 
 @dataclass(frozen=True)
 class Published:
-    """A row: percent of a core."""
+    """A row of the paper's results, in percent of a core."""
 
     paradigm: str
     connections: int
@@ -32,13 +32,13 @@ class Published:
 
     @property
     def cut_off(self) -> bool:
-        """Whether top did not show all of its processes: one a connection, and the first."""
+        """Return whether top left out processes: there is one per connection, and the parent."""
         return self.paradigm == PROCESSES and self.connections + 1 > CUT_OFF
 
 
 @cache
 def load_published() -> dict[tuple[str, int], Published]:
-    """All, by paradigm and connections."""
+    """Return the published figures by paradigm and number of connections."""
     text = Path(__file__).with_name("paper_results.csv").read_text()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     rows = [
@@ -48,10 +48,10 @@ def load_published() -> dict[tuple[str, int], Published]:
     return {(row.paradigm, row.connections): row for row in rows}
 
 
-def pairs(analysis: Analysis) -> list[tuple[str, str, str]]:
-    """Return the works for which both of the paper's paradigms were measured, with subjects.
+def pair_subjects(analysis: Analysis) -> list[tuple[str, str, str]]:
+    """Return each work that has both of the paper's paradigms, with the names of the subjects.
 
-    A variant is named after its paradigm: ``c-processes-original``.
+    A variant's name begins with its paradigm: ``c-processes-original``.
     """
     found: dict[str, dict[str, str]] = {}
     for subject in analysis.subjects:
@@ -65,11 +65,11 @@ def pairs(analysis: Analysis) -> list[tuple[str, str, str]]:
     ]
 
 
-def beside_published(
+def compare_published(
     analysis: Analysis,
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Return the head and rows of a table by connections; no rows if nothing can be compared."""
-    here = pairs(analysis)
+    """Return head and rows of a table by connections; no rows if nothing can be compared."""
+    here = pair_subjects(analysis)
     head = ["connections", PROCESSES, GOROUTINES, "ratio"]
     for work, *names in here:
         head += [f"{name} here" for name in names] + [f"ratio here, {work} work"]
@@ -87,13 +87,13 @@ def beside_published(
     return tuple(head), tuple(rows) if here else ()
 
 
-def answers(analysis: Analysis) -> list[str]:
-    """Answer the paper's two questions about CPU from this run, for equal and unequal work.
+def answer_questions(analysis: Analysis) -> list[str]:
+    """Answer the paper's two questions about CPU use, for equal and for unequal work.
 
-    At the largest number of connections that both subjects were measured at.
+    The answers are for the largest number of connections at which both subjects were measured.
     """
     said = []
-    for work, ours, goes in pairs(analysis):
+    for work, ours, goes in pair_subjects(analysis):
         both = [n for n in analysis.connections if analysis.compare(goes, ours, n).ratio]
         if not both:
             continue
@@ -108,25 +108,25 @@ def answers(analysis: Analysis) -> list[str]:
             load_published().get((GOROUTINES, count)),
         )
         if one and other:
-            line += f" Published: {format_number(other.mean / one.mean)} times"
-            line += ", with a part of the processes counted." if one.cut_off else "."
-        line += _stability(analysis.variation(goes, ours, count))
+            line += f" The paper published {format_number(other.mean / one.mean)} times"
+            line += ", having counted only some of the processes." if one.cut_off else "."
+        line += _describe_stability(analysis.variation(goes, ours, count))
         seen = [analysis.paper(name, count) for name in (ours, goes)]
         if seen[0] and seen[1]:
             line += (
-                f" The paper's method would have said of the same runs: "
+                f" On the same trials the paper's method gives "
                 f"{format_number(seen[1][0] / seen[0][0])} times the CPU, and a Cv of "
-                f"{format_number(seen[1][1])} beside {format_number(seen[0][1])}."
+                f"{format_number(seen[1][1])} against {format_number(seen[0][1])}."
             )
         said.append(line)
     return said
 
 
-def _stability(found: Comparison) -> str:
+def _describe_stability(found: Comparison) -> str:
     ratio = found.ratio
     if ratio is None:
         return ""
-    line = f" Its Cv within a start is {format_interval(ratio, ' times')} that of {found.reference}"
+    line = f" Its Cv within a trial is {format_interval(ratio, ' times')} that of {found.reference}"
     if ratio.low is None:
         return f"{line}."
-    return f"{line}: no difference can be told." if ratio.holds(1) else f"{line}."
+    return f"{line}, which is no significant difference." if ratio.holds(1) else f"{line}."

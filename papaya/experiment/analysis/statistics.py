@@ -1,13 +1,13 @@
-"""What repetitions tell about a mean, a ratio and a variation, and how surely.
+"""Estimate means, ratios and variation from trials, each with a confidence interval.
 
-The unit of replication is a fresh start of a server, as that is the level at which the
-differences arise (Kalibera and Jones, ISMM 2013): two windows of one start are no two
-observations.  Subjects that shared a block met the same machine, and are compared there.
+The unit of replication is the trial, a fresh start of a server, because results differ most
+from start to start (Kalibera and Jones, ISMM 2013): two windows of one trial are not independent
+observations.  Subjects are compared within a block, where the machine was in the same state.
 
-Intervals are 95 % bootstrap intervals, BCa (Efron and Tibshirani, chapter 14), whose
-level is raised for few starts as Hesterberg has it ("What Teachers Should Know About the
-Bootstrap", 2015): the bare ones are too narrow.  With fewer than `FEWEST` starts none is
-given: it would have to reach beyond all that was seen.
+Intervals are 95 % bootstrap intervals, BCa (Efron and Tibshirani, chapter 14).  For few trials
+these are too narrow, so their level is raised as in Hesterberg, "What Teachers Should Know About
+the Bootstrap" (2015).  There is no interval for fewer than `FEWEST` trials: it would have to
+extend beyond every value that was observed.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ NORMAL = NormalDist()
 
 @dataclass(frozen=True)
 class Interval:
-    """A value, and where it is with 95 % confidence; no ends where too little is known."""
+    """An estimate and its 95 % confidence interval; no ends if there are too few trials."""
 
     value: float
     low: float | None = None
     high: float | None = None
 
     def holds(self, value: float) -> bool:
-        """Whether ``value`` cannot be told from this one."""
+        """Return whether the interval includes ``value``, or has no ends."""
         return self.low is None or self.high is None or self.low <= value <= self.high
 
 
 def mean(values: Sequence[float]) -> Interval:
-    """Return the mean over starts."""
+    """Return the mean over trials."""
     return bootstrap(np.array(values, float)[:, None], lambda rows: rows.mean(-2)[..., 0])
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Interval | None:
-    """Return the ratio of two means; the values of a block have the same index in both.
+    """Return the ratio of two means; the values of one block have the same index in both.
 
-    None where there is nothing to divide, or to divide by.
+    None if there are no values, or if one of ``theirs`` is not positive.
     """
     if not len(ours) or min(theirs) <= 0:
         return None
@@ -64,9 +64,9 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Interval | None:
 
 
 def growth(blocks: Sequence[Mapping[int, float]]) -> Interval | None:
-    """Return the slope of CPU over connections, by least squares, as the mean over blocks.
+    """Return the slope of CPU use over connections by least squares, averaged over blocks.
 
-    ``blocks`` have the value by the number of connections; None where none has two.
+    Each block maps a number of connections to a value.  None if no block has two values.
     """
     slopes = [
         float(np.polyfit([*block], [*block.values()], 1)[0]) for block in blocks if len(block) > 1
@@ -77,9 +77,9 @@ def growth(blocks: Sequence[Mapping[int, float]]) -> Interval | None:
 def bootstrap(
     rows: Array, statistic: Statistic, level: float | None = None, seed: int = 1
 ) -> Interval:
-    """Return the BCa interval of a statistic of rows, each the numbers of one repetition.
+    """Return the BCa interval of a statistic of rows; a row has the numbers of one trial.
 
-    ``statistic`` takes any number of samples at once: (..., rows, columns) to (...).
+    ``statistic`` takes any number of samples at once: shape (..., rows, columns) to (...).
     """
     count = len(rows)
     value = float(statistic(rows))
@@ -87,7 +87,7 @@ def bootstrap(
         return Interval(value)
     picks = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
     found = np.sort(statistic(rows[picks]))
-    # The same values in another order may differ in the last digit, and are a tie.
+    # A sum in another order may differ in its last digit; count such values as equal.
     near = 1e-12 * abs(value)
     below = (np.sum(found < value - near) + np.sum(found <= value + near)) / (2 * RESAMPLES)
     bias = NORMAL.inv_cdf(min(max(float(below), 1 / RESAMPLES), 1 - 1 / RESAMPLES))
@@ -107,16 +107,16 @@ def bootstrap(
 
 @functools.cache
 def raise_level(count: int, level: float = LEVEL) -> float:
-    """Return the level at which the bootstrap interval of so many values covers ``level``.
+    """Return the nominal level at which a bootstrap interval of ``count`` values covers ``level``.
 
-    With it the interval of a mean is as wide as Student's, which knows of the few.
+    It makes the interval of a mean as wide as Student's, which accounts for small samples.
     """
-    z = math.sqrt(count / (count - 1)) * student(count - 1, level)
+    z = math.sqrt(count / (count - 1)) * find_student_t(count - 1, level)
     return 2 * NORMAL.cdf(z) - 1
 
 
-def student(freedom: int, level: float) -> float:
-    """Return the t within which Student's distribution has ``level`` (Abramowitz, Stegun 26.7)."""
+def find_student_t(freedom: int, level: float) -> float:
+    """Return the two-sided quantile of Student's t (Abramowitz and Stegun 26.7)."""
 
     def share(t: float) -> float:
         angle = math.atan(t / math.sqrt(freedom))
@@ -136,12 +136,12 @@ def student(freedom: int, level: float) -> float:
 
 
 def cv(starts: Sequence[Sequence[float]], seed: int = 1) -> Interval | None:
-    """How much CPU use varies within a start, by its mean: the coefficient of variation.
+    """Return the coefficient of variation of CPU use within a trial.
 
-    The variances of the starts are averaged, so that it says nothing of how starts differ.
-    Its interval is hierarchical: starts are drawn, and in each runs of windows that follow
-    each other (a circular block bootstrap), as neighbours are alike.  None where no start
-    has two windows, or nothing was used.
+    The variances of the trials are averaged, so differences between trials do not count.  The
+    bootstrap is hierarchical: it draws trials, and in each trial runs of consecutive windows (a
+    circular block bootstrap), because neighbouring windows are alike.  None if no trial has two
+    windows, or if no CPU time was used.
     """
     samples = [np.array(start, float) for start in starts if len(start) > 1]
     if not samples or sum(sample.mean() for sample in samples) <= 0:
@@ -160,7 +160,7 @@ def cv(starts: Sequence[Sequence[float]], seed: int = 1) -> Interval | None:
     resamples = 1999
     drawn = np.empty((2, count, resamples))
     for at, sample in enumerate(samples):
-        again = sample[_blocks(len(sample), resamples, random)]
+        again = sample[_draw_blocks(len(sample), resamples, random)]
         drawn[:, at] = again.mean(1), again.var(1, ddof=1)
     picks = random.integers(0, count, (resamples, count))
     inner = random.integers(0, resamples, (resamples, count))
@@ -170,19 +170,19 @@ def cv(starts: Sequence[Sequence[float]], seed: int = 1) -> Interval | None:
     return Interval(value, float(low), float(high))
 
 
-def _blocks(count: int, resamples: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Places in a series of ``count``, in runs of twice its cube root."""
+def _draw_blocks(count: int, resamples: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Return indices into a series of ``count``, in runs of twice its cube root."""
     length = round(2 * count ** (1 / 3))
     starts = random.integers(0, count, (resamples, -(-count // length), 1))
     return ((starts + np.arange(length)) % count).reshape(resamples, -1)[:, :count]
 
 
-def noise_floor(percent: float, clock_hz: int, seconds: float, cores: int = 1) -> float | None:
-    """Return the coefficient of variation that a sampling clock shows of a constant use.
+def find_noise_floor(percent: float, clock_hz: int, seconds: float, cores: int = 1) -> float | None:
+    """Return the coefficient of variation that a sampling clock shows for a constant use.
 
-    At each tick the process is running or not: n ticks of a window are n draws with the
-    probability p, the share of a core in use; sqrt((1 - p) / (n p)).  Of the windows in which
-    any tick met it: the paper dropped the others.  None where p is 0.
+    At each tick the process is running or not, so the n ticks of a window are n draws with
+    probability p, the share of a core in use: sqrt((1 - p) / (n p)).  Windows in which no tick
+    met the process are left out, as in the paper.  None if p is 0.
     """
     share = min(1.0, percent / 100 / cores)
     ticks = clock_hz * seconds * cores

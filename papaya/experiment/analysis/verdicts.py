@@ -1,8 +1,8 @@
-"""What a run says: values by subject and connections, ratios, and verdicts in words.
+"""Analyse a run: values by subject and connections, ratios, and verdicts in words.
 
-A verdict says no more than its interval: where the interval of a ratio holds 1, no
-difference can be told; where it does not, but the same subject measured twice (A/A)
-differed from itself as much, that is said.
+A verdict claims no more than its interval supports.  If the interval of a ratio includes 1, there
+is no significant difference.  If it does not, but a subject measured twice (A/A) differed from
+itself by as much, the verdict says so.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from .wording import format_count, format_interval, format_number
 CPU = "cpu_percent"
 TAIL = "p999_ms"
 FEWEST_WINDOWS = 10
-"""A start of fewer shows neither a course nor a variation."""
+"""A trial with fewer windows is not drawn over time, and gives no coefficient of variation."""
 RESOLVED = 1000
-"""Deliveries of which the largest 0.1 % are one at least."""
+"""Fewest deliveries for a 99.9th percentile: 0.1 % of them is one."""
 Measure = str | Callable[[Trial], float | None]
-"""A column of a cell, or what is made of a cell; None where it was not measured."""
+"""A column of a trial, or a function of a trial; None if it was not measured."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Subjects that got the same load and can be compared, the first with all others."""
+    """Subjects under the same load; the first is the one that the others are compared with."""
 
     name: str
     title: str
@@ -37,7 +37,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A subject beside another, at a number of connections."""
+    """The ratio of two subjects at a number of connections."""
 
     subject: str
     reference: str
@@ -48,27 +48,29 @@ class Comparison:
 
 
 class Analysis:
-    """A run, and what follows from it."""
+    """A run with its means, ratios and verdicts, computed when asked for."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.design = run.description.design
         self._intervals: dict[tuple[str, int, Measure], Interval | None] = {}
-        self._cells: dict[tuple[str, int, bool], list[Trial]] = {}
-        for cell in run.cells:
-            if cell.status == OK:
-                place = cell.subject, cell.connections, cell.aa
-                self._cells.setdefault(place, []).append(cell)
-        self.connections = sorted({count for _, count, _ in self._cells})
+        self._trials: dict[tuple[str, int, bool], list[Trial]] = {}
+        for trial in run.trials:
+            if trial.status == OK:
+                place = trial.subject, trial.connections, trial.aa
+                self._trials.setdefault(place, []).append(trial)
+        self.connections = sorted({count for _, count, _ in self._trials})
         self.subjects = [
-            each for name, each in run.subjects.items() if any(name == n for n, _, _ in self._cells)
+            each
+            for name, each in run.subjects.items()
+            if any(name == n for n, _, _ in self._trials)
         ]
 
     @cached_property
     def groups(self) -> list[Group]:
-        """Those that read and discard, and the chat; what was not measured is not there."""
+        """Return the groups that have measured subjects: read and discard, and the chat."""
         chat = tuple(each for each in self.subjects if each.work == CHAT)
-        # One with equal work first, as the others are compared with the first.
+        # Equal work first, because the others are compared with the first.
         sink = sorted(
             (each for each in self.subjects if each.work != CHAT), key=lambda s: s.work != EQUAL
         )
@@ -80,9 +82,9 @@ class Analysis:
 
     @cached_property
     def left_out(self) -> dict[str, str]:
-        """Subjects that could not be measured here or have not been yet, and why."""
+        """Return the subjects without trials, each with the reason."""
         missing = dict(self.run.description.left_out)
-        begun = {cell.subject for cell in self.run.cells}
+        begun = {trial.subject for trial in self.run.trials}
         for name in self.run.subjects.keys() - begun:
             missing.setdefault(name, "the run ended before it was measured")
         return dict(sorted(missing.items()))
@@ -91,35 +93,38 @@ class Analysis:
         """Yield each subject of a group with each number of connections of its measurements."""
         for subject in group.subjects:
             for count in self.connections:
-                if self.cells(subject.name, count):
+                if self.trials(subject.name, count):
                     yield subject, count
 
-    def cells(self, subject: str, connections: int, aa: bool = False) -> list[Trial]:
-        """Return the repetitions that count."""
-        return self._cells.get((subject, connections, aa), [])
+    def trials(self, subject: str, connections: int, aa: bool = False) -> list[Trial]:
+        """Return the trials that count."""
+        return self._trials.get((subject, connections, aa), [])
 
     def windows(self, subject: str, connections: int) -> list[tuple[Window, ...]]:
-        """Return the windows of every start."""
-        found = (self.run.windows.get(c.key, ()) for c in self.cells(subject, connections))
+        """Return the windows of each trial."""
+        found = (self.run.windows.get(c.key, ()) for c in self.trials(subject, connections))
         return [windows for windows in found if windows]
 
     def long_starts(self, subject: str, connections: int) -> list[tuple[Window, ...]]:
-        """Return the windows of those starts that have enough of them to be drawn."""
+        """Return the windows of each trial that has enough of them to be drawn."""
         return [w for w in self.windows(subject, connections) if len(w) >= FEWEST_WINDOWS]
 
     def values(
         self, subject: str, connections: int, measure: Measure = CPU, aa: bool = False
     ) -> dict[int, float]:
-        """Return the measure by block: the mean of the block's starts."""
+        """Return the measure by block, averaged over the trials of the block."""
         found: dict[int, list[float]] = {}
-        for cell in self.cells(subject, connections, aa):
-            value = getattr(cell, measure) if isinstance(measure, str) else measure(cell)
+        for trial in self.trials(subject, connections, aa):
+            value = getattr(trial, measure) if isinstance(measure, str) else measure(trial)
             if value is not None:
-                found.setdefault(cell.block, []).append(float(value))
+                found.setdefault(trial.block, []).append(float(value))
         return {block: sum(each) / len(each) for block, each in found.items()}
 
     def interval(self, subject: str, connections: int, measure: Measure = CPU) -> Interval | None:
-        """Return the mean over starts; None if not measured, or equal to the largest value."""
+        """Return the mean over trials.
+
+        None if not measured, or for a 99.9th percentile that is just the largest latency.
+        """
         key = subject, connections, measure
         if measure == TAIL and not self._has_tail(subject, connections):
             return None
@@ -129,15 +134,17 @@ class Analysis:
         return self._intervals[key]
 
     def _has_tail(self, subject: str, connections: int) -> bool:
-        """Return whether the 99.9th percentile is another latency than the largest."""
-        cells = self.cells(subject, connections)
-        pairs = [(cell.p999_ms, cell.max_ms) for cell in cells if cell.p999_ms and cell.max_ms]
-        return all((cell.deliveries or 0) >= RESOLVED for cell in cells) and sum(
+        """Return whether the 99.9th percentile differs from the largest latency."""
+        trials = self.trials(subject, connections)
+        pairs = [
+            (trial.p999_ms, trial.max_ms) for trial in trials if trial.p999_ms and trial.max_ms
+        ]
+        return all((trial.deliveries or 0) >= RESOLVED for trial in trials) and sum(
             tail for tail, _ in pairs
         ) < 0.99 * sum(largest for _, largest in pairs)
 
     def cv(self, subject: str, connections: int) -> Interval | None:
-        """How much the use of CPU varies within a start, by the exact windows."""
+        """Return the coefficient of variation of CPU use within a trial, by exact windows."""
         key = subject, connections, "cv of windows"
         if key not in self._intervals:
             starts = self.windows(subject, connections)
@@ -146,20 +153,20 @@ class Analysis:
         return self._intervals[key]
 
     def variation(self, subject: str, reference: str, connections: int) -> Comparison:
-        """Compare how much the use of CPU varies within a start."""
-        return self.compare(subject, reference, connections, lambda cell: cell.cv)
+        """Compare how much CPU use varies within a trial."""
+        return self.compare(subject, reference, connections, lambda trial: trial.cv)
 
     def ticks(self, subject: str, connections: int) -> float | None:
-        """Return what the kernel's tick counters said of all processes: the mean of all windows."""
+        """Return the mean CPU use by the kernel's tick counters, over all windows and processes."""
         starts = self.windows(subject, connections)
         found = [w.ticks_percent for start in starts for w in start if w.ticks_percent is not None]
         return sum(found) / len(found) if found else None
 
     def paper(self, subject: str, connections: int) -> tuple[float, float] | None:
-        """Mean and coefficient of variation as the paper computed them, of a start.
+        """Return the mean and the coefficient of variation within a trial by the paper's method.
 
-        Of what top showed, zeros dropped as its script did; mean and variance are averaged
-        over starts, of which the paper had one.  None where that was not measured.
+        The samples are what top showed, without zeros, which the paper's script dropped.  Mean
+        and variance are averaged over trials; the paper had one.  None if not measured.
         """
         found = []
         for start in self.windows(subject, connections):
@@ -174,10 +181,10 @@ class Analysis:
         return mean, variance**0.5 / mean
 
     def floor(self, percent: float) -> float | None:
-        """Return the coefficient of variation that a sampling clock shows of a constant use."""
+        """Return the coefficient of variation that a sampling clock shows for a constant use."""
         clock = self.run.description.accounting.clock_hz
         cores = max(1, len(self.run.description.cores.server))
-        return statistics.noise_floor(percent, clock, self.design.window, cores)
+        return statistics.find_noise_floor(percent, clock, self.design.window, cores)
 
     def compare(
         self, subject: str, reference: str, connections: int, measure: Measure = CPU
@@ -188,28 +195,28 @@ class Analysis:
         return _compare(subject, reference, connections, ours, theirs)
 
     def comparisons(self, group: Group) -> Iterator[Comparison]:
-        """Every subject with the group's first."""
+        """Yield the comparison of every other subject with the group's first."""
         reference, *others = (subject.name for subject in group.subjects)
         for name in others:
             for count in self.connections:
-                if self.cells(name, count) and self.cells(reference, count):
+                if self.trials(name, count) and self.trials(reference, count):
                     yield self.compare(name, reference, count)
 
     def last(self, group: Group) -> dict[str, Comparison]:
-        """By subject, at the most connections that both were measured at."""
+        """Return the comparison at the most connections of each subject with the group's first."""
         return {found.subject: found for found in self.comparisons(group)}
 
     @cached_property
     def twins(self) -> list[Comparison]:
-        """A/A: subjects with themselves."""
+        """Return the A/A comparisons: subjects with themselves."""
         return [
             _compare(name, name, count, self.values(name, count, aa=True), self.values(name, count))
-            for name, count, aa in self._cells
-            if aa and self.cells(name, count)
+            for name, count, aa in self._trials
+            if aa and self.trials(name, count)
         ]
 
     def growth(self, subject: str) -> Interval | None:
-        """Percent of a core that a connection more costs."""
+        """Return the percent of a core that one more connection costs."""
         blocks: dict[int, dict[int, float]] = {}
         for count in self.connections:
             for block, value in self.values(subject, count).items():
@@ -218,7 +225,7 @@ class Analysis:
 
     @cached_property
     def too_few(self) -> str:
-        """Say what is not told for lack of starts or windows; empty where nothing lacks them."""
+        """Return a sentence on points with too few trials or windows; empty if there are none."""
         points = [(s.name, n) for group in self.groups for s, n in self.list_measured(group)]
         few = sum(len(self.values(*point)) < FEWEST for point in points)
         short = sum(not self.long_starts(*point) for point in points if self.windows(*point))
@@ -227,47 +234,47 @@ class Analysis:
             said.append(
                 f"{few} of {format_count(len(points), 'point')} "
                 f"{'have' if few > 1 else 'has'} fewer "
-                f"than {FEWEST} starts, so no interval and no verdict"
+                f"than {FEWEST} trials, so no interval and no verdict"
             )
         if short:
             said.append(
                 f"{short} of {format_count(len(points), 'point')} "
                 f"{'have' if short > 1 else 'has'} fewer "
-                f"than {FEWEST_WINDOWS} windows a start, so no plot of them"
+                f"than {FEWEST_WINDOWS} windows per trial, so no plot over time"
             )
-        return f"Too few to tell: {'; '.join(said)}." if said else ""
+        return f"Not enough data: {'; '.join(said)}." if said else ""
 
     def verdicts(self, group: Group) -> list[str]:
-        """Each subject beside the group's first, at the most connections both were measured at."""
+        """Return a sentence per subject, at the most connections that both were measured at."""
         return [
-            f"{name} at {format_count(found.connections, 'connection')} {self.verdict(found)}."
+            f"At {format_count(found.connections, 'connection')}, {name} {self.verdict(found)}."
             for name, found in self.last(group).items()
         ]
 
     def verdict(self, found: Comparison) -> str:
-        """Describe the subject in words that the interval supports."""
+        """Return the predicate of a sentence about the subject, no stronger than the interval."""
         ratio, other = found.ratio, found.reference
         if ratio is None:
-            return f"cannot be compared with {other}: no block has a use of CPU by both"
+            return f"cannot be compared with {other}: no block has CPU times of both"
         if ratio.low is None or ratio.high is None:
-            starts = format_count(found.starts)
-            return f"used {format_number(ratio.value)} times the CPU of {other} in {starts}"
+            trials = format_count(found.starts)
+            return f"used {format_number(ratio.value)} times the CPU of {other} in {trials}"
         if ratio.holds(1):
-            words = f"shows no difference from {other} that can be told"
-            return f"{words}: {format_interval(ratio, ' times')} its CPU"
+            words = f"does not differ significantly from {other}"
+            return f"{words}: it uses {format_interval(ratio, ' times')} the CPU"
         words = f"uses {format_interval(ratio, ' times')} the CPU of {other}"
         low, high = self._alike(other)
         if low <= ratio.value <= high:
             words += (
-                f"; a subject may differ as much from itself (A/A: {format_number(low)} to "
-                f"{format_number(high)} times)"
+                f", but the same subject measured twice differs by as much (A/A: "
+                f"{format_number(low)} to {format_number(high)} times)"
             )
         return words
 
     def _alike(self, name: str) -> tuple[float, float]:
-        """Between what ratios A/A cells of the subject's group lie, by their intervals.
+        """Return the smallest and largest ratio that the A/A intervals of the group include.
 
-        Either way round, as no difference has no direction.
+        Each ratio counts in both directions, because which twin came first means nothing.
         """
         alike = {each.name for group in self.groups for each in group.subjects
                  if name in {one.name for one in group.subjects}}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Numbers, intervals and counts as text."""
+"""Format numbers, intervals and counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def format_number(value: float | None) -> str:
         return "-"
     if abs(value) >= 100:
         return f"{value:,.0f}"
-    # Alternate form keeps the zeros that count, and a point that does not.
+    # The alternate form keeps significant zeros, and also a trailing point, which is removed.
     return (
         "0" if value == 0 else f"{value:#.3g}".rstrip(".") if abs(value) >= 1e-4 else f"{value:.1e}"
     )
@@ -30,6 +30,6 @@ def format_interval(interval: Interval | None, unit: str = "") -> str:
     return f"{format_number(interval.value)}{unit} ({low} to {high})"
 
 
-def format_count(count: int, what: str = "start") -> str:
-    """Return ``1 start``, ``5 starts``."""
+def format_count(count: int, what: str = "trial") -> str:
+    """Return ``1 trial``, ``5 trials``."""
     return f"{count} {what}{'s' * (count != 1)}"

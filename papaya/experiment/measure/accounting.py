@@ -1,14 +1,14 @@
-"""Exact CPU time of a server and of everything it starts, in total and by window.
+"""Measure the exact CPU time of a server and of every process that it starts.
 
-    group = accounting.group()         # before the server starts, which joins it
+    group = accounting.make_group()  # before the server, which joins it, starts
     before = group.read()
     …
     seconds = (group.read() - before) / 1e9
 
-Best first: a control group of the server's own, which counts nanoseconds of whatever is in it
-and of what has ended there; else schedstat, the same of each thread that is there, to which
-what has ended is kept as it was last seen.  Where there is neither (the BSDs, macOS), the
-rusage that wait4(2) gives of the ended tree is all there is: it is exact and has no windows.
+The best source is a control group for the server: it counts the nanoseconds of all processes in
+it, ended ones included.  The next is schedstat of each running thread; an ended thread counts as
+it was last read.  On systems with neither (the BSDs, macOS) there is only the rusage that wait4(2)
+returns for the ended tree: it is exact, but gives no windows.
 
 Sources: cgroups(7); kernel Documentation/admin-guide/cgroup-v1/cpuacct.rst, cgroup-v2.rst
 (cpu.stat); kernel Documentation/scheduler/sched-stats.rst; getrusage(2); proc(5).
@@ -41,11 +41,11 @@ class Cgroup(Meter):
     """A control group, made before the server, which joins it before it runs its program."""
 
     method = "cgroup"
-    why = "a control group counts nanoseconds of all that is in it, and of what has ended there"
+    why = "a control group counts the nanoseconds of its processes, ended ones included"
 
     def __init__(self) -> None:
         """Make the control group.  Raise OSError if it cannot be made."""
-        self.version, top = _own_group()
+        self.version, top = _find_own_group()
         self.path = os.path.join(top, f"papaya-{os.getpid()}-{secrets.token_hex(4)}")
         os.mkdir(self.path)
         try:
@@ -79,7 +79,7 @@ class Cgroup(Meter):
                 time.sleep(0.01)
 
 
-def _own_group() -> tuple[int, str]:
+def _find_own_group() -> tuple[int, str]:
     """Return version and folder of this process's control group that counts CPU time."""
     with open("/proc/self/cgroup", encoding="utf-8") as file:
         ours = [line.rstrip("\n").split(":", 2) for line in file]
@@ -96,10 +96,10 @@ def _own_group() -> tuple[int, str]:
 
 
 class Schedstat(Meter):
-    """Nanoseconds of each thread of the tree, from /proc; ended ones as they were last seen."""
+    """Nanoseconds of each thread of the tree, from /proc; ended threads as they were last read."""
 
     method = "schedstat"
-    why = "no control group can be made here; a thread that ends loses what it did since last seen"
+    why = "a control group cannot be made here; the last moments of an ended thread are not counted"
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -107,7 +107,7 @@ class Schedstat(Meter):
         self.read()
 
     def read(self) -> int:
-        for pid in tree(self.pid):
+        for pid in list_tree(self.pid):
             with contextlib.suppress(OSError):
                 for thread in os.listdir(f"/proc/{pid}/task"):
                     with contextlib.suppress(OSError):
@@ -121,26 +121,26 @@ class Ended(Meter):
     """Measure only whole lives: wait4(2) returns the CPU time when the tree has ended."""
 
     method = "rusage"
-    why = "this platform counts nothing finer of a tree that runs: its whole life is measured"
+    why = "this platform has no finer count of running processes; their whole life is measured"
 
     def read(self) -> int:
         return 0
 
 
-def group() -> Cgroup | None:
+def make_group() -> Cgroup | None:
     """Return a control group for the server, or None if none can be made."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         return Cgroup()
     return None
 
 
-def other(pid: int) -> Meter:
+def find_meter(pid: int) -> Meter:
     """Return the meter of a server that has no control group."""
     return Schedstat(pid) if os.path.exists(f"/proc/{pid}/schedstat") else Ended()
 
 
-def tree(pid: int) -> list[int]:
-    """Return the process and its descendants from /proc, without those that have ended."""
+def list_tree(pid: int) -> list[int]:
+    """Return the running process and its running descendants, from /proc."""
     found, todo = [], [pid]
     while todo:
         at = todo.pop()
@@ -154,10 +154,10 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def ticks(pid: int) -> dict[int, int]:
-    """Return ticks of CPU (utime and stime) by process of the tree; empty without /proc."""
+def read_ticks(pid: int) -> dict[int, int]:
+    """Return the CPU ticks (utime and stime) of each process of the tree; empty without /proc."""
     found = {}
-    for each in tree(pid):
+    for each in list_tree(pid):
         with contextlib.suppress(OSError):
             with open(f"/proc/{each}/stat", encoding="utf-8", errors="replace") as file:
                 told = file.read().rpartition(") ")[2].split()
@@ -165,12 +165,12 @@ def ticks(pid: int) -> dict[int, int]:
     return found
 
 
-def switches(pid: int) -> tuple[int, int] | None:
+def read_switches(pid: int) -> tuple[int, int] | None:
     """Return voluntary and involuntary context switches of the running tree; None if unknown."""
     if not os.path.exists(f"/proc/{pid}/status"):
         return None
     voluntary = involuntary = 0
-    for each in tree(pid):
+    for each in list_tree(pid):
         with contextlib.suppress(OSError):
             for thread in os.listdir(f"/proc/{each}/task"):
                 with open(f"/proc/{each}/task/{thread}/status", encoding="utf-8") as file:
@@ -180,17 +180,17 @@ def switches(pid: int) -> tuple[int, int] | None:
     return voluntary, involuntary
 
 
-def steal_seconds() -> float | None:
+def read_steal() -> float | None:
     """Return the time that the hypervisor gave to other guests since boot, on all processors."""
     with contextlib.suppress(OSError, IndexError), open("/proc/stat", encoding="ascii") as file:
         return int(file.readline().split()[8]) / TICK_HZ
     return None
 
 
-def pss_kib(pid: int) -> int | None:
+def read_pss(pid: int) -> int | None:
     """Return the tree's memory in KiB, shared pages divided by their users; None if unknown."""
     total = 0
-    for each in tree(pid):
+    for each in list_tree(pid):
         try:
             with open(f"/proc/{each}/smaps_rollup", encoding="ascii") as file:
                 for line in file:

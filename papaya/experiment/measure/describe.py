@@ -1,4 +1,4 @@
-"""What ``run.json`` says of host, versions, accounting and cores."""
+"""Describe the host, versions, accounting and cores for ``run.json``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ..subjects import Made
 from . import accounting
 
 
-def description(
+def describe_run(
     design: Design,
     command: Sequence[str],
     made: Mapping[str, Made],
     left_out: Mapping[str, str],
 ) -> Description:
-    """All of it, as it is now."""
+    """Return the description of a run that starts now."""
     versions = {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
@@ -33,17 +33,17 @@ def description(
     return Description(
         schema=folder.SCHEMA,
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        host=host(),
+        host=describe_host(),
         versions=versions,
         command=tuple(command),
-        accounting=_accounting(design),
-        cores=cores(),
+        accounting=_describe_accounting(design),
+        cores=choose_cores(),
         design=design,
         left_out=dict(left_out),
     )
 
 
-def host() -> Host:
+def describe_host() -> Host:
     """Describe this machine."""
     there = describe("")
     return Host(
@@ -51,18 +51,18 @@ def host() -> Host:
         system=platform.system(),
         release=platform.release(),
         machine=platform.machine(),
-        cpu=_cpu(),
+        cpu=_find_cpu(),
         cores=os.cpu_count() or 1,
-        hz=_hz(),
+        hz=_find_tick(),
         memory_kib=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024,
         virtual=", ".join(filter(None, (there.hypervisor, there.container))),
     )
 
 
-def cores() -> Cores:
-    """Choose the first core for the server and the others for the load, if there are two.
+def choose_cores() -> Cores:
+    """Choose the first core for the server and the others for the load.
 
-    Neither is bound to any where there is one, or where the platform does not bind.
+    Bind neither if there is only one core, or if the platform cannot bind processes.
     """
     if not hasattr(os, "sched_setaffinity"):
         return Cores((), ())
@@ -70,31 +70,31 @@ def cores() -> Cores:
     return Cores((mine[0],), tuple(mine[1:])) if len(mine) > 1 else Cores((), ())
 
 
-def _accounting(design: Design) -> Accounting:
-    group = accounting.group()
+def _describe_accounting(design: Design) -> Accounting:
+    group = accounting.make_group()
     if group:
         group.close()
-    meter = group or accounting.other(os.getpid())
+    meter = group or accounting.find_meter(os.getpid())
     tick = f"1/{accounting.TICK_HZ} s"
     if platform.system() == "Linux":
         # kernel/sched/cputime.c, cputime_adjust(): utime and stime are scaled to the exact sum.
         hz = PAPER_HZ
         noise = (
-            f"The paper's clock is one. This kernel cuts its ticks of {tick} from exact times: of "
-            "n processes that have x of them in a window they show a constant use with a Cv of "
-            "sqrt(n) / (2 x) at most."
+            f"The paper's clock is of that kind. This kernel rounds exact times down to ticks of "
+            f"{tick}: for n processes that use x ticks per window, a constant use shows a Cv of at "
+            "most sqrt(n) / (2 x)."
         )
     else:
         hz = accounting.TICK_HZ
-        noise = f"This kernel's is one; its tick is {tick}."
+        noise = f"This kernel's clock is of that kind; its tick is {tick}."
     return Accounting(meter.method, meter.why, hz, noise)
 
 
 PAPER_HZ = 128
-"""Of the clock that FreeBSD's top read for the paper: stathz."""
+"""Frequency of FreeBSD's statistics clock (stathz), which top read for the paper."""
 
 
-def _cpu() -> str:
+def _find_cpu() -> str:
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
         for line in file:
             if line.startswith(("model name", "Hardware", "Model")):
@@ -102,8 +102,8 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _hz() -> int:
-    """Of the kernel's tick: by its configuration where it tells, else that of its clock."""
+def _find_tick() -> int:
+    """Return the frequency of the kernel's tick from its configuration, otherwise SC_CLK_TCK."""
     files: dict[str, Callable[..., Any]]
     files = {"/proc/config.gz": gzip.open, f"/boot/config-{platform.release()}": open}
     for path, opener in files.items():

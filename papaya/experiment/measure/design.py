@@ -1,8 +1,8 @@
-"""In which order what is measured: complete blocks, each in an order of its own.
+"""Order the trials of a run: complete blocks, each shuffled.
 
-A block has every subject under every load once, so that whatever drifts (a warm machine, a
-neighbour) is the same for all; a repetition is a fresh start of the server.  Each block has
-A/A twins: the same cell again, of which no difference is the truth.
+A block has every subject under every load once, so that a machine which grows warm or busy
+affects all subjects alike.  Each block also has A/A twins: a trial repeated unchanged, whose
+true ratio to the first is 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..results.folder import Key
 
 @dataclass(frozen=True)
 class Planned:
-    """One repetition to be measured."""
+    """A trial that is to be measured."""
 
     block: int
     subject: str
@@ -25,21 +25,21 @@ class Planned:
 
     @property
     def key(self) -> Key:
-        """As in ``cells.csv``."""
+        """Return the key that its row in ``cells.csv`` will have."""
         return self.block, self.subject, self.connections, self.aa
 
 
 def plan_trials(
     subjects: Sequence[str], connections: Sequence[int], repeats: int, seed: int
 ) -> list[Planned]:
-    """All repetitions, in the order in which they are to be measured; the same for one seed."""
+    """Return all trials in the order in which to measure them; a seed gives one order."""
     drawn = random.Random(seed)
     plan: list[Planned] = []
     middle = connections[len(connections) // 2]
     twins = dict.fromkeys((subjects[0], subjects[-1]))
     for block in range(1, repeats + 1):
-        cells = [Planned(block, subject, count) for subject in subjects for count in connections]
-        cells += [Planned(block, subject, middle, aa=True) for subject in twins]
-        drawn.shuffle(cells)
-        plan += cells
+        trials = [Planned(block, subject, count) for subject in subjects for count in connections]
+        trials += [Planned(block, subject, middle, aa=True) for subject in twins]
+        drawn.shuffle(trials)
+        plan += trials
     return plan

@@ -1,6 +1,6 @@
-"""A run: start each subject, put it under load, measure its CPU time, record it.
+"""Execute a run: start each subject, put it under load, measure its CPU time, record it.
 
-What is in the results folder is done: a run that was killed goes on where it was.
+A trial in the results folder is not repeated, so a run that was killed continues from there.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from .design import Planned, plan_trials
 Say = Callable[[str], None]
 
 _ATTEMPTS = 3
-"""Attempts for a repetition that is refused: another guest may have disturbed the load."""
+"""Attempts at a trial that is refused: another guest may have disturbed the load."""
 
 _OVERHEAD = 1.5
-"""Assumed seconds for starting and ending a subject, until a start has been measured."""
+"""Assumed seconds to start and end a subject, until a trial has been measured."""
 
 _PSS_EVERY = 10
 """Windows between two readings of the memory."""
@@ -48,7 +48,7 @@ _STARTS, _ENDS = 60.0, 20.0
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The run that a user asks for."""
+    """The run that the user asked for."""
 
     folder: Path
     design: Design
@@ -56,12 +56,12 @@ class RunPlan:
 
 
 def execute(plan: RunPlan, say: Say) -> int:
-    """Measure what is not measured yet; return 1 if a repetition was refused, otherwise 0."""
+    """Measure the trials that are missing; return 1 if a trial was refused, otherwise 0."""
     plan.folder.mkdir(parents=True, exist_ok=True)
-    # End what was started, as Ctrl-C does.
+    # SIGTERM must end every process that was started, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
-        _alone(plan.folder),
+        _lock_folder(plan.folder),
         tempfile.TemporaryDirectory(prefix="papaya-experiment-") as scratch,
     ):
         made, left_out = _build_subjects(plan.design, scratch, say)
@@ -69,42 +69,48 @@ def execute(plan: RunPlan, say: Say) -> int:
         todo = plan_trials(
             list(made), plan.design.connections, plan.design.repeats, plan.design.seed
         )
-        with _Files(plan.folder) as files, _on(description.cores.load):
-            done = {cell.key for cell in results.read_cells(plan.folder)}
+        with _Files(plan.folder) as files, _run_on(description.cores.load):
+            done = {trial.key for trial in results.read_trials(plan.folder)}
             left = [each for each in todo if each.key not in done]
             if done:
-                say(f"{len(todo) - len(left)} of {len(todo)} repetitions are there already")
+                say(f"{len(todo) - len(left)} of {len(todo)} trials are already measured")
             started = time.monotonic()
             for number, each in enumerate(left):
-                say(_progress(each, number, len(left), time.monotonic() - started, plan.design))
+                say(
+                    _format_progress(
+                        each, number, len(left), time.monotonic() - started, plan.design
+                    )
+                )
                 for attempt in range(1, _ATTEMPTS + 1):
-                    cell, windows = _measure_trial(each, made[each.subject], description, scratch)
-                    if cell.status == results.OK:
+                    trial, windows = _measure_trial(each, made[each.subject], description, scratch)
+                    if trial.status == results.OK:
                         break
-                    again = "; again" if attempt < _ATTEMPTS else ""
-                    say(f"refused: {cell.why}{again}")
-                files.add(replace(cell, attempts=attempt), windows)
-    refused = [c for c in results.read_cells(plan.folder) if c.status == results.REFUSED]
+                    again = "; trying again" if attempt < _ATTEMPTS else ""
+                    say(f"refused: {trial.why}{again}")
+                files.add(replace(trial, attempts=attempt), windows)
+    refused = [c for c in results.read_trials(plan.folder) if c.status == results.REFUSED]
     if refused:
-        say(f"{len(refused)} of {len(todo)} repetitions were refused and do not count")
+        say(f"{len(refused)} of {len(todo)} trials were refused and do not count")
     return 1 if refused else 0
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """No other run may use the folder at the same time."""
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Lock the folder.  Raise CommandError if another run uses it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise CommandError(f"{folder}: another run is at work in it", 3) from None
+        raise CommandError(
+            f"{folder}: another run is using it; wait for it to end or name another folder", 3
+        ) from None
     finally:
         os.close(descriptor)
 
 
 @contextlib.contextmanager
-def _on(cores: tuple[int, ...]) -> Iterator[None]:
+def _run_on(cores: tuple[int, ...]) -> Iterator[None]:
     """Move this process to these cores, so that measuring does not disturb the server."""
     if not cores:
         yield
@@ -117,8 +123,8 @@ def _on(cores: tuple[int, ...]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _progress(each: Planned, number: int, of: int, spent: float, design: Design) -> str:
-    """Return which repetition is next, and the time left: as planned, then as measured."""
+def _format_progress(each: Planned, number: int, of: int, spent: float, design: Design) -> str:
+    """Return a line about the next trial, with the time left: as planned, then as measured."""
     took = spent / number if number else design.warmup + design.seconds + _OVERHEAD
     minutes, seconds = divmod(int(took * (of - number)), 60)
     hours, minutes = divmod(minutes, 60)
@@ -133,29 +139,32 @@ def _build_subjects(
     """Return the subjects that can be started, and why the others cannot."""
     made, left_out = {}, {}
     for subject in design.subjects:
-        say(f"making {subject.name}")
+        say(f"building {subject.name}")
         try:
             made[subject.name] = subjects.make(subject.name, folder)
         except subjects.Missing as missing:
             left_out[subject.name] = str(missing)
             say(f"left out: {subject.name}: {missing}")
     if not made:
-        raise CommandError("none of the subjects can be made here", 3)
+        raise CommandError("none of the subjects can be built here; see the reasons above", 3)
     return made, left_out
 
 
 def _describe_run(
     plan: RunPlan, made: dict[str, subjects.Made], left_out: dict[str, str]
 ) -> Description:
-    """Return ``run.json``: the existing one, if its design is the same, or a new one."""
+    """Return the description in ``run.json``; write it if there is none.
+
+    Raise CommandError if the folder holds a run of another design or host.
+    """
     path = plan.folder / "run.json"
-    description = describe.description(plan.design, plan.command, made, left_out)
+    description = describe.describe_run(plan.design, plan.command, made, left_out)
     if path.exists():
         there = results.read_description(plan.folder)
         if there.design != plan.design:
             raise CommandError(
-                f"{plan.folder}: holds a run of another design: name another folder in --output, "
-                "or give the options it was begun with"
+                f"{plan.folder}: holds a run with other options; name another folder in --output, "
+                "or give the options of that run"
             )
         for what, was, now in (
             ("set of subjects", there.left_out.keys(), left_out.keys()),
@@ -165,7 +174,8 @@ def _describe_run(
         ):
             if was != now:
                 raise CommandError(
-                    f"{plan.folder}: was begun with another {what}; name another folder"
+                    f"{plan.folder}: holds a run with another {what}; "
+                    "name another folder in --output"
                 )
         return there
     path.write_text(description.dumps(), encoding="utf-8")
@@ -176,26 +186,26 @@ class _Files:
     """The two files to which rows are appended."""
 
     def __init__(self, folder: Path) -> None:
-        self.cells = _open_folder(folder / "cells.csv", results.TRIAL_COLUMNS)
-        self.windows = _open_folder(folder / "windows.csv", results.WINDOW_COLUMNS)
+        self.trials = _open_file(folder / "cells.csv", results.TRIAL_COLUMNS)
+        self.windows = _open_file(folder / "windows.csv", results.WINDOW_COLUMNS)
 
     def __enter__(self) -> _Files:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        os.close(self.cells)
+        os.close(self.trials)
         os.close(self.windows)
 
-    def add(self, cell: Trial, windows: Sequence[Window]) -> None:
-        """Return the repetitions that are done: the row of a repetition is written last."""
+    def add(self, trial: Trial, windows: Sequence[Window]) -> None:
+        """Append a trial and its windows; the trial last, because its row makes it count."""
         _append(self.windows, [window.row() for window in windows])
-        _append(self.cells, [cell.row()])
+        _append(self.trials, [trial.row()])
 
 
-def _open_folder(path: Path, columns: list[str]) -> int:
+def _open_file(path: Path, columns: list[str]) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     text = path.read_bytes()
-    # An incomplete line of a killed run would merge with the next line.
+    # An incomplete line that a killed run left would merge with the next line.
     os.ftruncate(descriptor, text.rfind(b"\n") + 1)
     if b"\n" not in text:
         _append(descriptor, [columns])
@@ -203,10 +213,10 @@ def _open_folder(path: Path, columns: list[str]) -> int:
 
 
 def _append(descriptor: int, rows: Sequence[Sequence[str]]) -> None:
-    data = results.lines(rows).encode()
+    data = results.format_rows(rows).encode()
     if os.write(descriptor, data) < len(data):
         raise CommandError(
-            "the disk is full: what is measured is kept; go on when there is room", 3
+            "the disk is full; free some space and run the same command again to continue", 3
         )
     os.fsync(descriptor)
 
@@ -228,19 +238,19 @@ def _measure_trial(
         try:
             if description.accounting.method == "cgroup":
                 with subjects.hold_signals():
-                    group = accounting.group()
+                    group = accounting.make_group()
             server, address = subjects.start(made, folder, prepare)
-            meter = group or accounting.other(server.pid)
+            meter = group or accounting.find_meter(server.pid)
             sampled = _sample(each, made, server.pid, meter, address, design, cores.load)
             usage = _end_load(server)
             if meter.method == "rusage":
-                # The CPU time of starting and ending does not belong to the load.
+                # Starting and ending the server is not part of the load.
                 server, _ = subjects.start(made, folder, prepare)
                 usage = max(0.0, usage - _end_load(server))
         except subjects.NotStarted as error:
-            return _find_refusal(each, f"it did not start: {error}"), []
+            return _refuse(each, f"the subject did not start: {error}"), []
         except CommandError as refused:
-            return _find_refusal(each, str(refused)), []
+            return _refuse(each, str(refused)), []
         finally:
             with subjects.hold_signals():
                 if server:
@@ -252,7 +262,7 @@ def _measure_trial(
 
 @dataclass
 class _Sampled:
-    """The readings of one repetition."""
+    """The readings of one trial."""
 
     outcome: LoadResult
     windows: list[Window]
@@ -275,7 +285,7 @@ def _sample(
 ) -> _Sampled:
     """Put the server under load from another process, and measure it.
 
-    Raises CommandError where the load could not be offered to the end.
+    Raise CommandError if the load could not be offered to the end.
     """
     chat = made.subject.work == results.CHAT
     bits = each.connections * design.mbps * 1e6
@@ -284,19 +294,21 @@ def _sample(
         rate=design.chat_rate if chat else bits / 8 / design.size,
         size=design.chat_size if chat else design.size,
         seconds=design.seconds,
-        # If the whole life is measured, no part of it can be left out.
+        # A whole life is measured, so the warm-up cannot be left out.
         warmup=0.0 if meter.method == "rusage" else design.warmup,
     )
     context = multiprocessing.get_context("fork")
     heard, telling = context.Pipe()
-    load = context.Process(target=_load, args=(address, offered, made.key, cores, heard, telling))
+    load = context.Process(
+        target=_run_load, args=(address, offered, made.key, cores, heard, telling)
+    )
     try:
         with subjects.hold_signals():
             load.start()
         telling.close()
         if not heard.poll(_STARTS + design.warmup):
-            raise CommandError(f"the load did not begin within {_STARTS:.0f} s")
-        _word(heard)
+            raise CommandError(f"the load did not start within {_STARTS:.0f} s")
+        _receive(heard)
         return _watch(each, heard, pid, meter, design)
     finally:
         with subjects.hold_signals():
@@ -306,7 +318,7 @@ def _sample(
             heard.close()
 
 
-def _word(heard: Connection) -> object:
+def _receive(heard: Connection) -> object:
     try:
         word = heard.recv()
     except EOFError:
@@ -319,25 +331,25 @@ def _word(heard: Connection) -> object:
 def _watch(
     each: Planned, heard: Connection, pid: int, meter: accounting.Meter, design: Design
 ) -> _Sampled:
-    """Read the CPU time from the end of the warm-up until the load says that it has ended."""
+    """Read the CPU time from the end of the warm-up until the load reports its end."""
     hz = accounting.TICK_HZ
     begun = at = time.monotonic()
     first = cpu = meter.read()
-    steal, switches = accounting.steal_seconds(), accounting.switches(pid)
-    ticks = accounting.ticks(pid) if design.paper else {}
+    steal, switches = accounting.read_steal(), accounting.read_switches(pid)
+    ticks = accounting.read_ticks(pid) if design.paper else {}
     windows: list[Window] = []
-    pss = accounting.pss_kib(pid)
+    pss = accounting.read_pss(pid)
     over = False
     while not over:
         due = begun + design.window * (len(windows) + 1)
         over = heard.poll(max(0.0, due - time.monotonic()))
         now, read = time.monotonic(), meter.read()
         if over and now - at < design.window / 2:
-            break  # The rest is shorter than a window.
+            break  # The remainder is too short for a window.
         percents: tuple[float, float] | tuple[None, None] = (None, None)
         if design.paper:
-            after = accounting.ticks(pid)
-            percents = paper.percents(ticks, after, now - at, hz)
+            after = accounting.read_ticks(pid)
+            percents = paper.compute_percents(ticks, after, now - at, hz)
             ticks = after
         exact = (read - cpu) / 1e7 / (now - at)
         windows.append(
@@ -354,14 +366,14 @@ def _watch(
         )
         at, cpu = now, read
         if len(windows) % _PSS_EVERY == 0:
-            pss = _more(pss, accounting.pss_kib(pid))
-        _live(each, None if meter.method == "rusage" else exact, now - begun, design.seconds)
+            pss = _keep_larger(pss, accounting.read_pss(pid))
+        _show_live(each, None if meter.method == "rusage" else exact, now - begun, design.seconds)
     seconds, used = now - begun, read - first
-    _word(heard)
-    after_switches, after_steal = accounting.switches(pid), accounting.steal_seconds()
-    pss = _more(pss, accounting.pss_kib(pid))
-    heard.send(None)  # Now it may close its connections.
-    outcome = _word(heard)
+    _receive(heard)
+    after_switches, after_steal = accounting.read_switches(pid), accounting.read_steal()
+    pss = _keep_larger(pss, accounting.read_pss(pid))
+    heard.send(None)  # The load may now close its connections.
+    outcome = _receive(heard)
     assert isinstance(outcome, LoadResult)
     return _Sampled(
         outcome,
@@ -376,11 +388,11 @@ def _watch(
     )
 
 
-def _more(one: int | None, other: int | None) -> int | None:
+def _keep_larger(one: int | None, other: int | None) -> int | None:
     return None if one is None or other is None else max(one, other)
 
 
-def _live(each: Planned, percent: float | None, seconds: float, of: float) -> None:
+def _show_live(each: Planned, percent: float | None, seconds: float, of: float) -> None:
     """Show the current use on a terminal; the next line overwrites it."""
     if sys.stderr.isatty():
         uses = "" if percent is None else f"{percent:6.1f} % of a core, "
@@ -388,7 +400,7 @@ def _live(each: Planned, percent: float | None, seconds: float, of: float) -> No
         print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _load(
+def _run_load(
     address: tuple[str, int],
     offered: Offered,
     key: bytes | None,
@@ -396,9 +408,9 @@ def _load(
     runners: Connection,
     told: Connection,
 ) -> None:
-    """Run the load, in a process of its own."""
+    """Run the load; this is the main function of its process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The runner ends this process.
-    runners.close()  # Otherwise it would never see that a killed runner has closed its end.
+    runners.close()  # With this end open, the death of the runner would go unnoticed.
     _end_with_runner()
     if cores:
         os.sched_setaffinity(0, cores)
@@ -438,7 +450,7 @@ def _end_load(server: subprocess.Popen[bytes]) -> float:
     raise CommandError(f"the server did not end within {_ENDS:.0f} s")
 
 
-def _find_refusal(each: Planned, why: str) -> Trial:
+def _refuse(each: Planned, why: str) -> Trial:
     nothing = dict.fromkeys(results.TRIAL_COLUMNS[7:])
     nothing["accounting"] = ""
     return Trial(
@@ -452,7 +464,7 @@ def _judge_trial(
 ) -> tuple[Trial, list[Window]]:
     outcome = sampled.outcome
     if outcome.refused:
-        return _find_refusal(each, outcome.refused), []
+        return _refuse(each, outcome.refused), []
     cpu, seconds = sampled.cpu / 1e9, sampled.seconds
     if meter.method == "rusage":
         cpu = usage
@@ -463,7 +475,7 @@ def _judge_trial(
     def share(of: float | None) -> float | None:
         return cpu * 1e6 / of if of else None
 
-    cell = Trial(
+    trial = Trial(
         block=each.block, subject=each.subject, connections=each.connections, aa=each.aa,
         status=results.OK, why="", attempts=1,
         seconds=seconds, cpu_seconds=cpu, cpu_percent=100 * cpu / seconds,
@@ -480,4 +492,4 @@ def _judge_trial(
         disordered=outcome.disordered, p50_ms=outcome.p50_ms, p99_ms=outcome.p99_ms,
         p999_ms=outcome.p999_ms, max_ms=outcome.max_ms, accounting=meter.method,
     )  # fmt: skip
-    return cell, sampled.windows
+    return trial, sampled.windows

@@ -1,4 +1,4 @@
-"""Values by connections, and the lines that show them."""
+"""Draw values by connections as lines with whiskers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from matplotlib.figure import Figure
 
 from ..analysis.statistics import Interval
 from ..analysis.verdicts import Analysis
-from .style import Label, Look, label, log_axis
+from .style import Label, Look, draw_labels, set_log_axis
 
 Curve = dict[int, Interval]
-"""A value by connections."""
+"""An estimate by number of connections."""
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure; the file's name, the title above it, and in words what it shows."""
+    """A figure with the name of its file, its title and its caption."""
 
     name: str
     title: str
@@ -27,24 +27,24 @@ class Plot:
     figure: Figure
 
 
-def curve(analysis: Analysis, subject: str, column: str) -> Curve:
-    """Return the means of a column by connections, without those that a log axis cannot show."""
+def find_curve(analysis: Analysis, subject: str, column: str) -> Curve:
+    """Return the means of a column by connections, leaving out what a log axis cannot show."""
     found = {n: analysis.interval(subject, n, column) for n in analysis.connections}
     return {count: each for count, each in found.items() if each and each.value > 0}
 
 
-def lines(
+def draw_lines(
     axes: Axes,
     curves: dict[str, Curve],
     styles: dict[str, Look],
     height: float | None,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """Lines with whiskers; with names beside them where the axes' height is given."""
+    """Draw lines with whiskers, and their names beside them if ``height`` (inches) is given."""
     if height:
-        log_axis(axes.yaxis, *(limits or span([*curves.values()])))
+        set_log_axis(axes.yaxis, *(limits or find_span([*curves.values()])))
     for at, (name, curve) in enumerate(curves.items()):
-        # A little apart, so that whiskers do not hide each other.
+        # Shifted a little, so that whiskers do not hide each other.
         shift = 1.1 ** (at / (len(curves) - 1) - 0.5) if len(curves) > 1 else 1
         places = [count * shift for count in curve]
         style = styles[name].line
@@ -56,13 +56,15 @@ def lines(
     if height:
         last = max(max(curve) for curve in curves.values())
         labels = [
-            Label(name, max(curve), curve[max(curve)].value, _onward(curve, last), styles[name])
+            Label(
+                name, max(curve), curve[max(curve)].value, _extrapolate(curve, last), styles[name]
+            )
             for name, curve in curves.items()
         ]
-        label(axes, labels, height)
+        draw_labels(axes, labels, height)
 
 
-def _onward(curve: Curve, to: int) -> float:
+def _extrapolate(curve: Curve, to: int) -> float:
     """Extrapolate a curve along a straight line on logarithmic axes."""
     *before, last = sorted(curve)
     value = curve[last].value
@@ -72,14 +74,14 @@ def _onward(curve: Curve, to: int) -> float:
     return float(value * (to / last) ** slope)
 
 
-def whisker(axes: Axes, ratio: Interval, at: float, colour: str) -> None:
+def draw_whisker(axes: Axes, ratio: Interval, at: float, colour: str) -> None:
     """Draw the interval of a ratio as a horizontal whisker."""
     if ratio.low is not None and ratio.high is not None:
         axes.plot([ratio.low, ratio.high], [at, at], color=colour, linewidth=1.6,
                   solid_capstyle="butt")  # fmt: skip
 
 
-def span(curves: Sequence[Curve]) -> tuple[float, float]:
+def find_span(curves: Sequence[Curve]) -> tuple[float, float]:
     """Return the least and the greatest value, with whiskers as far as a log axis shows them."""
     every = [each for curve in curves for each in curve.values()]
     values = [each.value for each in every]

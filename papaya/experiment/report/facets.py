@@ -1,4 +1,4 @@
-"""The plots that have a panel for each subject: variation, and use over time."""
+"""Draw plots with a panel for each subject: variation, and use over time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ from matplotlib.patheffects import withStroke
 from ..analysis.verdicts import Analysis
 from ..analysis.wording import format_count
 from . import layout
-from .curves import Curve, Plot, lines, span
-from .style import FAINT, GRID, INK, PAPER, connections_axis, linear_axis, log_axis, looks
+from .curves import Curve, Plot, draw_lines, find_span
+from .style import (
+    FAINT,
+    GRID,
+    INK,
+    PAPER,
+    choose_looks,
+    set_connections_axis,
+    set_linear_axis,
+    set_log_axis,
+)
 
 _CROSS: dict[str, Any] = {
     "color": INK, "marker": "x", "markersize": 5.5, "markeredgewidth": 1.1, "linestyle": "none",
@@ -19,14 +28,14 @@ _CROSS: dict[str, Any] = {
 }  # fmt: skip
 _DOTS: dict[str, Any] = {"color": INK, "marker": "x", "markersize": 2.5, "linestyle": "none"}
 STARTS = 3
-"""How many starts are drawn over time."""
+"""Number of trials drawn over time."""
 HEIGHT = 1.35
-"""Inches of a panel."""
+"""Height of a panel in inches."""
 
 
-def variation(analysis: Analysis) -> Plot | None:
-    """Draw one panel per subject: exact Cv, a sampling clock's noise, the paper's method."""
-    styles = looks(analysis.subjects)
+def draw_variation(analysis: Analysis) -> Plot | None:
+    """Draw a panel per subject: exact Cv, the noise of a sampling clock, the paper's method."""
+    styles = choose_looks(analysis.subjects)
     curves: dict[str, Curve] = {}
     for subject in analysis.subjects:
         found = {
@@ -38,43 +47,43 @@ def variation(analysis: Analysis) -> Plot | None:
     curves = {name: curve for name, curve in curves.items() if curve}
     if not curves:
         return None
-    floors = {name: _floor(analysis, name, curve) for name, curve in curves.items()}
-    papers = {name: _paper(analysis, name, curve) for name, curve in curves.items()}
-    figure, axes = layout.grid([*curves], HEIGHT, "connections", "coefficient of variation")
-    low, high = span([*curves.values()])
+    floors = {name: _find_noise(analysis, name, curve) for name, curve in curves.items()}
+    papers = {name: _find_paper_cv(analysis, name, curve) for name, curve in curves.items()}
+    figure, axes = layout.make_grid([*curves], HEIGHT, "connections", "coefficient of variation")
+    low, high = find_span([*curves.values()])
     others = [value for each in (floors, papers) for line in each.values() for value in line[1]]
     for (name, curve), each in zip(curves.items(), axes, strict=True):
-        connections_axis(each, analysis.connections)
-        log_axis(each.yaxis, min([low, *others]), max([high, *others]))
+        set_connections_axis(each, analysis.connections)
+        set_log_axis(each.yaxis, min([low, *others]), max([high, *others]))
         bottom = each.get_ylim()[0]
         each.fill_between(*floors[name], bottom, color=GRID, alpha=0.55, linewidth=0)
         each.plot(*floors[name], color=FAINT, linewidth=0.9, linestyle=":")
-        lines(each, {name: curve}, styles, None)
-        # Over the exact ones, which it may hide for the most part, and never be hidden by.
+        draw_lines(each, {name: curve}, styles, None)
+        # On top, because the crosses are small enough to leave the exact marks visible.
         each.plot(*papers[name], **_CROSS, zorder=5)
-    layout.settle(figure, axes)
+    layout.settle_axes(figure, axes)
     clock, window = analysis.run.description.accounting.clock_hz, analysis.design.window
     keys = [
         Line2D([], [], color=INK, marker="o", markersize=5, linewidth=1.4, label="exact windows"),
         Line2D([], [], color=FAINT, linewidth=0.9, linestyle=":",
-               label=f"noise of a clock that samples at {clock} Hz"),
+               label=f"noise of a clock sampling at {clock} Hz"),
     ]  # fmt: skip
     if any(line[0] for line in papers.values()):
         keys.append(Line2D([], [], **_CROSS, label="the paper's method"))
-    layout.legend(figure, keys)
+    layout.draw_legend(figure, keys)
     return Plot(
         "cv",
-        "How much the use of CPU varies within a start",
-        f"Coefficient of variation of exact windows of {window:g} s by the number of connections, "
-        f"with its 95 % interval. The shade is what a clock that samples at {clock} Hz shows of a "
-        "use that does not vary at all: what lies in it, such a clock cannot see.",
+        "Variation of CPU use within a trial",
+        f"Coefficient of variation of exact windows of {window:g} s with 95 % interval, by number "
+        f"of connections. The shaded area is what a clock sampling at {clock} Hz shows for a "
+        "constant use: such a clock cannot see variation inside it.",
         figure,
     )
 
 
-def over_time(analysis: Analysis) -> Plot | None:
-    """Draw one panel per subject at its largest number of connections."""
-    styles = looks(analysis.subjects)
+def draw_over_time(analysis: Analysis) -> Plot | None:
+    """Draw a panel per subject at its largest number of connections."""
+    styles = choose_looks(analysis.subjects)
     last = {
         subject: count
         for group in analysis.groups
@@ -84,7 +93,7 @@ def over_time(analysis: Analysis) -> Plot | None:
     if not last:
         return None
     titles = [f"{subject.name}, {count}" for subject, count in last.items()]
-    figure, axes = layout.grid(titles, HEIGHT, "seconds", "percent of a core")
+    figure, axes = layout.make_grid(titles, HEIGHT, "seconds", "percent of a core")
     paper = False
     for (subject, count), each in zip(last.items(), axes, strict=True):
         starts = analysis.long_starts(subject.name, count)[:STARTS]
@@ -97,33 +106,32 @@ def over_time(analysis: Analysis) -> Plot | None:
                 [window.at for window in start], [window.exact_percent for window in start],
                 color=styles[subject.name].colour, linewidth=1, alpha=alpha,
             )  # fmt: skip
-        linear_axis(each.yaxis, 1.08 * each.get_ylim()[1])
-        linear_axis(each.xaxis, 1.03 * max(window.at for start in starts for window in start))
-    layout.settle(figure, axes)
+        set_linear_axis(each.yaxis, 1.08 * each.get_ylim()[1])
+        set_linear_axis(each.xaxis, 1.03 * max(window.at for start in starts for window in start))
+    layout.settle_axes(figure, axes)
     if paper:
-        layout.legend(figure, [
+        layout.draw_legend(figure, [
             Line2D([], [], color=INK, linewidth=1, label="exact windows"),
-            Line2D([], [], **_DOTS, label="the paper's method, first start"),
+            Line2D([], [], **_DOTS, label="the paper's method, first trial"),
         ])  # fmt: skip
     return Plot(
         "time",
-        "Use of CPU over time",
-        f"At the number of connections beside the name, of the first {format_count(STARTS)} "
-        "at most, "
-        "later ones paler; each panel has its own scale, from 0.",
+        "CPU use over time",
+        f"The first {format_count(STARTS)} of each subject, later ones paler; the number of "
+        "connections follows the name. Each panel has its own scale, from 0.",
         figure,
     )
 
 
-def _floor(analysis: Analysis, name: str, curve: Curve) -> tuple[list[int], list[float]]:
-    """Return the tick clock's noise by connections."""
+def _find_noise(analysis: Analysis, name: str, curve: Curve) -> tuple[list[int], list[float]]:
+    """Return the noise of the sampling clock by connections."""
     means = {n: analysis.interval(name, n) for n in curve}
     floors = {n: analysis.floor(mean.value) for n, mean in means.items() if mean}
     known = {n: floor for n, floor in floors.items() if floor}
     return [*known], [*known.values()]
 
 
-def _paper(analysis: Analysis, name: str, curve: Curve) -> tuple[list[int], list[float]]:
-    """Return the Cv that the paper's method saw."""
+def _find_paper_cv(analysis: Analysis, name: str, curve: Curve) -> tuple[list[int], list[float]]:
+    """Return the Cv by the paper's method by connections."""
     found = {n: paper[1] for n in curve if (paper := analysis.paper(name, n)) and paper[1] > 0}
     return [*found], [*found.values()]

@@ -1,7 +1,7 @@
-"""Where axes stand on a figure, in inches, and what they share.
+"""Place axes on a figure, in inches.
 
-Make axes with `stacked` or `grid`, draw in them, then `settle` them: only then is it known
-how much room the words beside them take.
+Make axes with `stack_axes` or `make_grid`, draw in them, then call `settle_axes`: the room that
+labels need is known only after drawing.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 WIDTH = 7.4
-"""Inches of a figure: a page in print."""
+"""Width of a figure in inches: a printed page."""
 MARGIN = 0.08
 BESIDE = 0.22
-"""Inches of the label at the left that all panels share."""
+"""Width in inches of the label at the left, which all panels share."""
 LONGEST = 21
-"""Letters of a title that has room above a panel when there are four in a row."""
+"""Letters that fit above a panel if four panels share a row."""
 
 
 def stack_axes(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    """Return axes one below the other, of those heights in inches."""
+    """Return axes one below the other, of the given heights in inches."""
     above, below = 0.35, 0.6
     total = sum(heights) + len(heights) * (above + below)
     figure = Figure((WIDTH, total))
@@ -39,15 +39,15 @@ def stack_axes(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
-def grid(
+def make_grid(
     titles: Sequence[str], height: float, below: str, beside: str, head: float = 0.3
 ) -> tuple[Figure, list[Axes]]:
-    """Return panels of that height in inches, row by row, with what they share written once.
+    """Return a panel for each title, row by row, each ``height`` inches high.
 
-    ``below`` stands under the last panel of each column, ``beside`` at the left of all;
-    ``head`` is what is left free above them.
+    ``below`` labels the last panel of each column, ``beside`` all rows together; ``head`` inches
+    are left free above.
     """
-    rows = shape(len(titles), max(map(len, titles)))
+    rows = arrange_panels(len(titles), max(map(len, titles)))
     width = (1 - BESIDE / WIDTH) / rows[0]
     above, gap = 0.3, 0.35
     total = len(rows) * (height + above + gap) + head + 0.2
@@ -68,8 +68,8 @@ def grid(
     return figure, axes
 
 
-def shape(count: int, longest: int) -> list[int]:
-    """Return how many panels each row has: as even as can be, so that none stands alone."""
+def arrange_panels(count: int, longest: int) -> list[int]:
+    """Return the number of panels in each row, as even as possible, so that none stands alone."""
     most = 4 if longest <= LONGEST else 3
     columns = min(range(min(count, 3), min(count, most) + 1), key=lambda each: -count % each)
     rows = -(-count // columns)
@@ -77,12 +77,12 @@ def shape(count: int, longest: int) -> list[int]:
     return [each + 1] * more + [each] * (rows - more)
 
 
-def settle(figure: Figure, axes: Sequence[Axes]) -> None:
-    """Narrow the axes until all words beside them fit; leave out ticks that have no room."""
+def settle_axes(figure: Figure, axes: Sequence[Axes]) -> None:
+    """Narrow the axes until all labels beside them fit; hide tick labels that overlap."""
     dpi, cells = figure.dpi, [each.get_position() for each in axes]
     left = right = 0.0
     canvas: Any = FigureCanvasAgg(figure)
-    # A narrower panel may have other words at other places, so look again.
+    # A narrower panel may get other tick labels, so measure again.
     for _ in range(3):
         for each, cell in zip(axes, cells, strict=True):
             x0, x1 = cell.x0 + left / WIDTH, cell.x1 - right / WIDTH
@@ -97,12 +97,12 @@ def settle(figure: Figure, axes: Sequence[Axes]) -> None:
             left = max(left, *((inner.x0 - box.x0) / dpi + MARGIN for box in boxes))
             right = max(right, *((box.x1 - inner.x1) / dpi + MARGIN for box in boxes))
     for each in axes:
-        _thin(each.get_xticklabels(), drawn, "intervalx", 2)
-        _thin(each.get_yticklabels(), drawn, "intervaly", 0)
+        _hide_overlapping(each.get_xticklabels(), drawn, "intervalx", 2)
+        _hide_overlapping(each.get_yticklabels(), drawn, "intervaly", 0)
 
 
-def _thin(labels: Sequence[Text], drawn: RendererBase, along: str, gap: float) -> None:
-    """Hide each tick's label that would run into the one after it, from the last to the first."""
+def _hide_overlapping(labels: Sequence[Text], drawn: RendererBase, along: str, gap: float) -> None:
+    """Hide each tick label that would touch the next one, from the last to the first."""
     places = [(*sorted(getattr(each.get_window_extent(drawn), along)), each) for each in labels]
     start = float("inf")
     for low, high, label in sorted(places, key=lambda place: place[0], reverse=True):
@@ -111,6 +111,6 @@ def _thin(labels: Sequence[Text], drawn: RendererBase, along: str, gap: float) -
         start = low if fits else start
 
 
-def legend(figure: Figure, keys: list[Line2D]) -> None:
-    """Name lines and marks above all panels."""
+def draw_legend(figure: Figure, keys: list[Line2D]) -> None:
+    """Draw a legend above all panels."""
     figure.legend(handles=keys, loc="upper left", ncols=len(keys), borderaxespad=0.2)

@@ -1,8 +1,8 @@
-"""From a results folder to what people read: ``tables.md``, ``plots/``, ``index.html``.
+"""Write the report of a results folder: ``tables.md``, ``plots/`` and ``index.html``.
 
-write("results", print)
-terminal("results", sys.stdout)
-as_json("results")
+write_report("results", print)
+draw_in_terminal("results", sys.stdout)
+make_json("results")
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
 HEADING = "What do concurrency paradigms cost?"
 
 
-def write(folder: str | Path, say: Callable[[str], None]) -> None:
-    """Make all of it again; ``say`` is told, line by line, what is being done."""
-    with _extras():
+def write_report(folder: str | Path, say: Callable[[str], None]) -> None:
+    """Write every file of the report anew, and pass lines about the progress to ``say``."""
+    with _explain_missing():
         from . import style
-        from .method import facts, method, title
-        from .page import page
-        from .tables import markdown, tables
+        from .method import describe_method, describe_run, list_facts
+        from .page import render_page
+        from .tables import format_markdown, make_tables
 
     analysis = _analyse(folder)
     folder = Path(folder)
     say("computing intervals")
-    answers, made = collect_answers(analysis), tables(analysis)
+    answers, made = collect_answers(analysis), make_tables(analysis)
     parts = [
-        f"# {HEADING}\n", title(analysis) + "\n",
+        f"# {HEADING}\n", describe_run(analysis) + "\n",
         *([analysis.too_few + "\n"] if analysis.too_few else []),
-        *(f"## {heading}\n\n{_bullets(each)}" for heading, each in answers.items()),
-        *map(markdown, made),
-        "## Method\n", *(f"{each}\n" for each in method(analysis)),
-        "## Host and run\n", _bullets(f"{n}: {v}" for n, v in facts(analysis).items()),
+        *(f"## {heading}\n\n{_format_bullets(each)}" for heading, each in answers.items()),
+        *map(format_markdown, made),
+        "## Method\n", *(f"{each}\n" for each in describe_method(analysis)),
+        "## Host and run\n", _format_bullets(f"{n}: {v}" for n, v in list_facts(analysis).items()),
     ]  # fmt: skip
     _save(folder / "tables.md", "\n".join(parts).encode())
     say("drawing")
     drawn = draw_plots(analysis)
     for plot in drawn:
-        _save(folder / "plots" / f"{plot.name}.svg", style.svg(plot.figure).encode())
-        _save(folder / "plots" / f"{plot.name}.png", style.png(plot.figure))
-    _save(folder / "index.html", page(analysis, HEADING, answers, drawn, made).encode())
-    say(f"{folder / 'index.html'}, tables.md and plots/ are written")
+        _save(folder / "plots" / f"{plot.name}.svg", style.render_svg(plot.figure).encode())
+        _save(folder / "plots" / f"{plot.name}.png", style.render_png(plot.figure))
+    _save(folder / "index.html", render_page(analysis, HEADING, answers, drawn, made).encode())
+    say(f"wrote {folder / 'index.html'}, tables.md and plots/")
 
 
 def draw_plots(analysis: Analysis) -> list[Plot]:
@@ -64,46 +64,50 @@ def draw_plots(analysis: Analysis) -> list[Plot]:
 
     with rc_context(RC):
         found = [
-            plots.by_connections(
-                analysis, "cpu", "Use of CPU by connections", "percent of a core", CPU
+            plots.draw_by_connections(
+                analysis, "cpu", "CPU use by connections", "percent of a core", CPU
             ),
-            plots.by_connections(
-                analysis, "megabit", "CPU by megabit", "µs of CPU a megabit", "us_per_mbit"
+            plots.draw_by_connections(
+                analysis, "megabit", "CPU per megabit", "µs of CPU per megabit", "us_per_mbit"
             ),
-            plots.by_connections(
-                analysis, "delivery", "CPU by delivery", "µs of CPU a delivery", "us_per_delivery"
+            plots.draw_by_connections(
+                analysis,
+                "delivery",
+                "CPU per delivery",
+                "µs of CPU per delivery",
+                "us_per_delivery",
             ),
-            plots.ratios(analysis),
-            facets.variation(analysis),
-            facets.over_time(analysis),
-            plots.latency(analysis),
+            plots.draw_ratios(analysis),
+            facets.draw_variation(analysis),
+            facets.draw_over_time(analysis),
+            plots.draw_latency(analysis),
         ]
     return [plot for plot in found if plot]
 
 
-def terminal(folder: str | Path, out: TextIO) -> None:
-    """Draw it where the user is."""
-    with _extras():
+def draw_in_terminal(folder: str | Path, out: TextIO) -> None:
+    """Draw the report in the terminal."""
+    with _explain_missing():
         from .terminal import draw
 
     analysis = _analyse(folder)
     draw(analysis, collect_answers(analysis), out)
 
 
-def as_json(folder: str | Path) -> dict[str, Any]:
-    """Return the results for programs: intervals, ratios, verdicts, answers."""
+def make_json(folder: str | Path) -> dict[str, Any]:
+    """Return the report as JSON: intervals, ratios, verdicts, answers."""
     analysis = _analyse(folder)
     points = [
         {
             "subject": subject.name,
             "group": group.name,
             "connections": count,
-            "starts": len(analysis.cells(subject.name, count)),
+            "starts": len(analysis.trials(subject.name, count)),
             **{
-                column: _plain(analysis.interval(subject.name, count, column))
+                column: _to_dict(analysis.interval(subject.name, count, column))
                 for column in ("cpu_percent", "us_per_message", "us_per_mbit", "us_per_delivery")
             },
-            "cv": _plain(analysis.cv(subject.name, count)),
+            "cv": _to_dict(analysis.cv(subject.name, count)),
         }
         for group in analysis.groups
         for subject, count in analysis.list_measured(group)
@@ -131,23 +135,23 @@ def as_json(folder: str | Path) -> dict[str, Any]:
 
 def collect_answers(analysis: Analysis) -> dict[str, list[str]]:
     """Return the answers in sentences, by topic: the paper's questions, then each group."""
-    from ..analysis.published import answers
+    from ..analysis.published import answer_questions
 
-    said = {"The paper's questions: C processes and goroutines": answers(analysis)}
+    said = {"The paper's questions: C processes and goroutines": answer_questions(analysis)}
     for group in analysis.groups:
-        said[f"{group.title}: what the intervals support"] = analysis.verdicts(group)
+        said[f"{group.title}: comparison"] = analysis.verdicts(group)
     return {heading: sentences for heading, sentences in said.items() if sentences}
 
 
 def check_extras() -> None:
-    """CommandError where a report could not be made here: to be known before hours of measuring."""
-    with _extras():
+    """Raise CommandError if a package for the report is missing, before hours of measuring."""
+    with _explain_missing():
         from . import plots  # noqa: F401
 
 
 @contextmanager
-def _extras() -> Iterator[None]:
-    """Around imports of what a bare install does not have."""
+def _explain_missing() -> Iterator[None]:
+    """Turn the ImportError of an optional package into a CommandError that names it."""
     try:
         yield
     except ImportError as error:
@@ -156,27 +160,27 @@ def _extras() -> Iterator[None]:
 
 
 def _analyse(folder: str | Path) -> Analysis:
-    with _extras():
+    with _explain_missing():
         from ..analysis.verdicts import Analysis
 
-    run = results.read(folder)
-    if not any(cell.status == results.OK for cell in run.cells):
+    run = results.read_run(folder)
+    if not any(trial.status == results.OK for trial in run.trials):
         raise CommandError(
-            f"{folder}: no repetition in it counts, so there is nothing to report", 1
+            f"{folder}: nothing to report: every trial was refused, or none has ended", 1
         )
     return Analysis(run)
 
 
-def _plain(interval: Any) -> dict[str, float | None] | None:
+def _to_dict(interval: Any) -> dict[str, float | None] | None:
     return None if interval is None else asdict(interval)
 
 
-def _bullets(sentences: Iterable[str]) -> str:
+def _format_bullets(sentences: Iterable[str]) -> str:
     return "".join(f"- {each}\n" for each in sentences)
 
 
 def _save(path: Path, data: bytes) -> None:
-    """Whole or not at all."""
+    """Write a file whole or not at all."""
     path.parent.mkdir(exist_ok=True)
     partial = path.with_name(f".{path.name}.part")
     partial.write_bytes(data)

@@ -1,8 +1,8 @@
-"""How the plots look: colours, marks, labels beside lines, SVG and PNG.
+"""Define how plots look: colours, marks, axes, labels beside lines, SVG and PNG.
 
-Colour tells the paradigm, the mark the language, and dashes and the mark's filling tell apart
-subjects that share both.  The colours were chosen to be told apart by the colour-blind too;
-each line has its name beside it or in a legend, so nothing hangs on colour.
+The colour shows the paradigm and the mark the language; dashes and the filling of the mark
+distinguish subjects that share both.  Colour-blind readers can distinguish the colours, and every
+line has its name beside it or in a legend, so no reader depends on colour.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ COLOURS = {
     "processes": "#284ad9", "threads": "#d95814", "events": "#0aa875", "goroutines": "#b07ebf",
     "coroutines": "#631675",
 }  # fmt: skip
-"""By paradigm, on white; page.css has those on a dark ground.  Any other paradigm is `FAINT`."""
+"""Colours by paradigm on white; page.css has those for a dark page.  Others are `FAINT`."""
 MARKS = {"C": "o", "Python": "s", "Go": "^"}
-"""By language; any other is `OTHER_MARK`."""
+"""Marks by language; others have `OTHER_MARK`."""
 OTHER_MARK = "D"
 FILLED, HOLLOW = "full", "none"
 VARIANTS: tuple[tuple[str, Any], ...] = (
     (FILLED, "-"), ("left", (0, (7, 1.5))), ("bottom", (0, (4, 1.5, 1, 1.5))),
     ("right", (0, (1, 1))), ("top", (0, (7, 1.5, 1, 1.5, 1, 1.5))),
 )  # fmt: skip
-"""Filling and dashes of the first, second … subject that has the same colour and mark."""
+"""Filling and dashes of the first, second … subject with the same colour and mark."""
 SIZE = 8.5
-"""Points of all text."""
+"""Size of all text in points."""
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": SIZE, "axes.titlesize": SIZE + 1,
     "axes.labelsize": SIZE, "xtick.labelsize": SIZE, "ytick.labelsize": SIZE,
@@ -46,14 +46,14 @@ RC: dict[Any, Any] = {
     "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6, "axes.axisbelow": True,
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left",
     "legend.frameon": False, "figure.facecolor": PAPER, "axes.facecolor": "none",
-    # The same run gives the same file: no ids drawn by lot, and text that is text.
+    # The same run gives the same file: ids are not random, and text stays text.
     "text.parse_math": False, "svg.hashsalt": "papaya", "svg.fonttype": "none",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Look:
-    """Of a subject, in every plot."""
+    """The look of a subject, the same in every plot."""
 
     colour: str
     mark: str
@@ -62,7 +62,7 @@ class Look:
 
     @property
     def line(self) -> dict[str, Any]:
-        """For a line through points."""
+        """Return the arguments for a line through points."""
         hollow = self.filling == HOLLOW
         return {
             "color": self.colour, "marker": self.mark, "markersize": 5.5, "linewidth": 1.4,
@@ -71,10 +71,10 @@ class Look:
         }  # fmt: skip
 
 
-def looks(subjects: Sequence[Subject]) -> dict[str, Look]:
+def choose_looks(subjects: Sequence[Subject]) -> dict[str, Look]:
     """Return the look of each subject by its name.
 
-    No two are the same, while no more share colour and mark than there are `VARIANTS`.
+    All differ, unless more subjects share colour and mark than there are `VARIANTS`.
     """
     found: dict[str, Look] = {}
     alike: Counter[tuple[str, str]] = Counter()
@@ -89,8 +89,8 @@ def looks(subjects: Sequence[Subject]) -> dict[str, Look]:
     return found
 
 
-def connections_axis(axes: Axes, counts: Sequence[int]) -> None:
-    """Logarithmic, with a tick for each number that was measured."""
+def set_connections_axis(axes: Axes, counts: Sequence[int]) -> None:
+    """Make the axis of connections logarithmic, with a tick for each number measured."""
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator([float(count) for count in counts]))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -98,8 +98,8 @@ def connections_axis(axes: Axes, counts: Sequence[int]) -> None:
     axes.set_xlim(min(counts) / 1.25, max(counts) * 1.25)
 
 
-def log_axis(axis: Any, low: float, high: float, room: float = 1.15) -> None:
-    """Logarithmic, in plain numbers, from the least to the greatest and a little room."""
+def set_log_axis(axis: Any, low: float, high: float, room: float = 1.15) -> None:
+    """Make an axis logarithmic, labelled in plain numbers, with a margin beyond both ends."""
     low, high = low / room, high * room
     scale = axis.axes.set_yscale if axis.axis_name == "y" else axis.axes.set_xscale
     scale("log")
@@ -109,39 +109,39 @@ def log_axis(axis: Any, low: float, high: float, room: float = 1.15) -> None:
     steps = (1.0,) if wide > 2000 else (1.0, 2.0, 5.0) if wide > 12 else (1.0, 1.5, 2, 3, 4, 5, 7)
     axis.set_major_locator(LogLocator(subs=steps, numticks=99))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_tick(value)))
 
 
-def linear_axis(axis: Any, high: float) -> None:
+def set_linear_axis(axis: Any, high: float) -> None:
     """Scale an axis from 0 to ``high``, with few ticks in plain numbers."""
     limits = axis.axes.set_ylim if axis.axis_name == "y" else axis.axes.set_xlim
     limits(0, high)
     axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_tick(value)))
 
 
-def plain(value: float) -> str:
-    """``0.05``, ``2``, ``1,000``: a tick's number without zeros that say nothing."""
+def format_tick(value: float) -> str:
+    """Return a tick's number without trailing zeros: ``0.05``, ``2``, ``1,000``."""
     text = format_number(value)
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
 @dataclass(frozen=True)
 class Label:
-    """What stands to the right of a line, and the point it belongs to: the line's last."""
+    """A name at the right of a line, and the line's last point."""
 
     text: str
     x: float
     y: float
     towards: float
-    """Where the line would go on to: names stand in that order, so that no leaders cross."""
+    """The line extrapolated: names are sorted by it, so that no leaders cross."""
     look: Look
 
 
-def label(axes: Axes, labels: Sequence[Label], height: float) -> None:
-    """Names at the right edge of axes ``height`` inches high, none over another.
+def draw_labels(axes: Axes, labels: Sequence[Label], height: float) -> None:
+    """Write names at the right edge of axes ``height`` inches high, none over another.
 
-    To be called when the limits of the axes stand.
+    Call it after the limits of the axes are set.
     """
     labels = sorted(labels, key=lambda each: each.towards)
     place = axes.transAxes.inverted()
@@ -150,7 +150,7 @@ def label(axes: Axes, labels: Sequence[Label], height: float) -> None:
         for each in labels
     ]
     gap = SIZE * 1.35 / 72 / height
-    for each, at in zip(labels, apart(wanted, gap), strict=True):
+    for each, at in zip(labels, spread_apart(wanted, gap), strict=True):
         axes.annotate(
             each.text, (each.x, each.y), (1.04, at), textcoords="axes fraction",
             va="center", ha="left", annotation_clip=False,
@@ -162,11 +162,11 @@ def label(axes: Axes, labels: Sequence[Label], height: float) -> None:
         )  # fmt: skip
 
 
-def apart(wanted: Sequence[float], gap: float) -> list[float]:
-    """Places in the order of those wanted (ascending), each ``gap`` from the next at least.
+def spread_apart(wanted: Sequence[float], gap: float) -> list[float]:
+    """Return places near the ``wanted`` ones (ascending), each at least ``gap`` from the next.
 
-    As near as can be by least squares: those that are too close become a block around
-    their mean (isotonic regression by pooling adjacent violators).
+    They are nearest by least squares: places that are too close become a block around their mean
+    (isotonic regression by pooling adjacent violators).
     """
     blocks: list[tuple[float, int]] = []
     for at, place in enumerate(wanted):
@@ -181,16 +181,16 @@ def apart(wanted: Sequence[float], gap: float) -> list[float]:
     return [min(mean, top - (len(flat) - 1) * gap) + at * gap for at, mean in enumerate(flat)]
 
 
-def svg(figure: Figure) -> str:
-    """Return an SVG that is the same text each time."""
+def render_svg(figure: Figure) -> str:
+    """Return the figure as SVG; the same figure gives the same text."""
     file = io.StringIO()
     with rc_context(RC):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return file.getvalue()
 
 
-def png(figure: Figure) -> bytes:
-    """150 pixels an inch."""
+def render_png(figure: Figure) -> bytes:
+    """Return the figure as PNG with 150 pixels per inch."""
     file = io.BytesIO()
     with rc_context(RC):
         figure.savefig(file, format="png", dpi=150, metadata={"Software": None})

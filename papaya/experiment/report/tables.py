@@ -1,6 +1,6 @@
-"""The tables of a run, each once: ``tables.md`` and the page show the same.
+"""Make the tables of a run, which ``tables.md`` and the page both show.
 
-A cell of a table is text.  A table that nothing was measured for is not there.
+Every cell of a table is text.  A table without rows is left out.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..analysis.published import beside_published
+from ..analysis.published import compare_published
 from ..analysis.verdicts import Analysis, Group
 from ..analysis.wording import format_count, format_interval, format_number
 from ..results.folder import Trial
@@ -18,7 +18,7 @@ METHOD_OF_PAPER = "top every 500 ms, of the processes it shows"
 
 @dataclass(frozen=True)
 class Table:
-    """``text`` columns hold words, and those after them numbers."""
+    """A table whose first ``text`` columns hold words and the others numbers."""
 
     name: str
     title: str
@@ -28,22 +28,22 @@ class Table:
     text: int = 1
 
 
-def tables(analysis: Analysis) -> list[Table]:
-    """All that the run supports, in the order in which they are read."""
+def make_tables(analysis: Analysis) -> list[Table]:
+    """Return every table that the run has the data for, in reading order."""
     found: list[Table | None] = []
     for group in analysis.groups:
-        found += [ratios(analysis, group), use(analysis, group)]
+        found += [tabulate_ratios(analysis, group), tabulate_use(analysis, group)]
     found += [
-        by_unit(analysis), growth(analysis), latency(analysis), switches(analysis),
-        memory(analysis), paper_beside_exact(analysis), _compare_published(analysis),
-        twins(analysis),
-        list_refused(analysis), list_left_out(analysis),
+        tabulate_units(analysis), tabulate_growth(analysis), tabulate_latency(analysis),
+        tabulate_switches(analysis), tabulate_memory(analysis), tabulate_paper_method(analysis),
+        _tabulate_published(analysis), tabulate_twins(analysis),
+        tabulate_refused(analysis), tabulate_left_out(analysis),
     ]  # fmt: skip
     return [table for table in found if table and table.rows]
 
 
-def markdown(table: Table) -> str:
-    """With its title and caption."""
+def format_markdown(table: Table) -> str:
+    """Return the table as Markdown, with title and caption."""
     rule = ["---" if at < table.text else "---:" for at in range(len(table.head))]
     lines = [[_escape(cell) for cell in row] for row in (table.head, *table.rows)]
     lines.insert(1, rule)
@@ -55,30 +55,30 @@ def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
-def ratios(analysis: Analysis, group: Group) -> Table:
-    """Every subject with the group's first."""
+def tabulate_ratios(analysis: Analysis, group: Group) -> Table:
+    """Return the table of ratios to the group's first subject."""
     reference = group.subjects[0].name
-    cells: dict[str, dict[int, str]] = {}
+    rows: dict[str, dict[int, str]] = {}
     for found in analysis.comparisons(group):
         ratio = found.ratio
-        cells.setdefault(found.subject, {})[found.connections] = format_interval(ratio) + (
+        rows.setdefault(found.subject, {})[found.connections] = format_interval(ratio) + (
             " =" if ratio and ratio.low is not None and ratio.holds(1) else ""
         )
     return Table(
         f"ratios-{group.name}",
-        f"{group.title}: CPU use by that of {reference}",
-        f"Ratio of the means, of the blocks in which both were measured, with its 95 % interval; "
-        f"below 1 it uses less than {reference}; = where no difference can be told.",
+        f"{group.title}: CPU use relative to {reference}",
+        f"Ratio of the means over the blocks in which both were measured, with 95 % interval; "
+        f"below 1 means less than {reference}; = means no significant difference.",
         ("subject", *_connections(analysis)),
         tuple(
             (name, *(row.get(count, "-") for count in analysis.connections))
-            for name, row in cells.items()
+            for name, row in rows.items()
         ),
     )
 
 
-def use(analysis: Analysis, group: Group) -> Table:
-    """As the paper has it."""
+def tabulate_use(analysis: Analysis, group: Group) -> Table:
+    """Return the table of CPU use, with the columns of the paper's tables."""
     clock, window = analysis.run.description.accounting.clock_hz, analysis.design.window
     rows = []
     for subject, count in analysis.list_measured(group):
@@ -88,99 +88,98 @@ def use(analysis: Analysis, group: Group) -> Table:
             continue
         sd = cv.value * mean.value if cv else None
         rows.append((
-            subject.name, str(count), str(len(analysis.cells(subject.name, count))),
+            subject.name, str(count), str(len(analysis.trials(subject.name, count))),
             format_interval(mean),
             format_number(None if sd is None else sd**2), format_number(sd), format_interval(cv),
             format_number(analysis.floor(mean.value)),
         ))  # fmt: skip
     return Table(
         f"use-{group.name}",
-        f"{group.title}: use of CPU",
-        "Percent of one core. Mean over starts with its 95 % interval; variance, standard "
-        f"deviation (sd) and coefficient of variation (Cv = sd / mean) of exact windows of "
-        f"{window:g} s within a start. Noise floor: the Cv that a clock which samples at "
-        f"{clock} Hz would show of a use that does not vary at all.",
-        ("subject", "connections", "starts", "mean %", "variance", "sd", "Cv", "noise floor"),
+        f"{group.title}: CPU use",
+        "Percent of one core. Mean over trials with 95 % interval; variance, standard deviation "
+        f"(sd) and coefficient of variation (Cv = sd / mean) of exact windows of {window:g} s "
+        f"within a trial. Noise floor: the Cv that a clock sampling at {clock} Hz would show for "
+        "a constant use.",
+        ("subject", "connections", "trials", "mean %", "variance", "sd", "Cv", "noise floor"),
         tuple(rows),
     )
 
 
-def by_unit(analysis: Analysis) -> Table:
-    """CPU by what was done with it."""
-    return _by_point(
+def tabulate_units(analysis: Analysis) -> Table:
+    """Return the table of CPU time per message, megabit and delivery."""
+    return _tabulate_points(
         analysis,
         "by-unit",
-        "CPU by message, megabit and delivery",
-        "Microseconds of CPU, mean over starts with its 95 % interval. A delivery is a message "
-        "that came to a client.",
+        "CPU per message, megabit and delivery",
+        "Microseconds of CPU, mean over trials with 95 % interval. A delivery is a message that "
+        "reached a client.",
         {
-            "µs a message": "us_per_message",
-            "µs a megabit": "us_per_mbit",
-            "µs a delivery": "us_per_delivery",
+            "µs per message": "us_per_message",
+            "µs per megabit": "us_per_mbit",
+            "µs per delivery": "us_per_delivery",
         },
     )
 
 
-def latency(analysis: Analysis) -> Table:
-    """Of the chat."""
-    return _by_point(
+def tabulate_latency(analysis: Analysis) -> Table:
+    """Return the table of the chat's latency and faults."""
+    return _tabulate_points(
         analysis,
         "latency",
-        "Latency of the chat, and what was lost",
-        "Milliseconds from the moment a message was due to be sent until it was delivered: mean "
-        "over starts of each percentile, with its 95 % interval; p99.9 where it is told apart from "
-        "the largest. Lost, torn, duplicated and "
-        "disordered: deliveries, of all starts together.",
+        "Latency of the chat, and lost messages",
+        "Milliseconds from the moment a message was due until it was delivered: mean of each "
+        "percentile over trials with 95 % interval; p99.9 only if it differs from the largest. "
+        "Lost, torn, duplicated and disordered count deliveries of all trials.",
         {"p50": "p50_ms", "p99": "p99_ms", "p99.9": "p999_ms", "max": "max_ms"},
         ("lost", "torn", "duplicated", "disordered"),
         "p50_ms",
     )
 
 
-def switches(analysis: Analysis) -> Table:
-    """Context switches."""
-    return _by_point(
+def tabulate_switches(analysis: Analysis) -> Table:
+    """Return the table of context switches."""
+    return _tabulate_points(
         analysis,
         "switches",
         "Context switches",
-        "A second, and voluntary ones by message: a process or thread that waits gives the core "
-        "up voluntarily; involuntary: it was taken from it.",
+        "Switches per second, and voluntary switches per message. A process or thread that waits "
+        "gives up its core voluntarily; an involuntary switch takes the core from it.",
         {
-            "voluntary a second": _each("voluntary", "seconds"),
-            "involuntary a second": _each("involuntary", "seconds"),
-            "voluntary a message": _each("voluntary", "messages"),
+            "voluntary per second": _per("voluntary", "seconds"),
+            "involuntary per second": _per("involuntary", "seconds"),
+            "voluntary per message": _per("voluntary", "messages"),
         },
     )
 
 
-def memory(analysis: Analysis) -> Table:
-    """Memory, and what tells whether the machine was fit."""
+def tabulate_memory(analysis: Analysis) -> Table:
+    """Return the table of memory, and of signs that the machine was disturbed."""
     cores = analysis.run.description.host.cores
-    return _by_point(
+    return _tabulate_points(
         analysis,
         "memory",
         "Memory, and the state of the machine",
-        "The most memory that was seen, what is shared divided among those who share it (PSS); the "
-        "share of all processors that the hypervisor gave to others (steal); use of its own core "
-        "by the load generator; rate that was reached of what was offered.",
+        "Largest memory use seen, with shared pages divided among their users (PSS); share of all "
+        "processors that the hypervisor gave to other guests (steal); share of its core that the "
+        "load generator used; share of the offered rate that was achieved.",
         {
             "MiB": lambda c: _divide(c.pss_kib, 1024),
             "steal %": lambda c: _divide(c.steal_seconds, (c.seconds or 0) * cores, 100),
             "load %": "load_cpu_percent",
-            "rate reached %": lambda c: _divide(c.achieved_mbps, c.offered_mbps, 100),
+            "rate %": lambda c: _divide(c.achieved_mbps, c.offered_mbps, 100),
         },
     )
 
 
-def growth(analysis: Analysis) -> Table:
-    """Return the table of what one more connection costs."""
+def tabulate_growth(analysis: Analysis) -> Table:
+    """Return the table of the cost of one more connection."""
     return Table(
         "growth",
         "Growth with connections",
-        "Percent of a core that a connection more costs: slope of a straight line through all "
-        "numbers of connections, mean over blocks with its 95 % interval. Each connection of a "
-        "reader is as much load again; of a chat it is one more client to whom all is sent.",
-        ("subject", "% a connection"),
+        "Percent of a core that one more connection costs: slope of a straight line through all "
+        "numbers of connections, mean over blocks with 95 % interval. Each connection to a reader "
+        "adds its own load; each connection to a chat is one more client that receives everything.",
+        ("subject", "% per connection"),
         tuple(
             (subject.name, format_interval(slope))
             for subject in analysis.subjects
@@ -189,8 +188,8 @@ def growth(analysis: Analysis) -> Table:
     )
 
 
-def paper_beside_exact(analysis: Analysis) -> Table:
-    """Return the table of what the paper's method would have said of the same runs."""
+def tabulate_paper_method(analysis: Analysis) -> Table:
+    """Return the table of the paper's method beside the exact figures."""
     rows = []
     for group in analysis.groups:
         for subject, count in analysis.list_measured(group):
@@ -207,25 +206,24 @@ def paper_beside_exact(analysis: Analysis) -> Table:
             ))  # fmt: skip
     return Table(
         "paper-method",
-        "What the paper's method would have said of the same runs",
+        "The paper's method on the same trials",
         f"Percent of one core. Exact: by the accounting of this run. Ticks: by the kernel's tick "
-        f"counters, of all processes. Paper: {METHOD_OF_PAPER}, samples of zero dropped. Cv of "
-        f"the exact windows, Cv by the paper, and the noise floor: the Cv that a clock which "
-        f"samples at {analysis.run.description.accounting.clock_hz} Hz shows of a use that does "
-        "not vary at all.",
+        f"counters, for all processes. Paper: {METHOD_OF_PAPER}, samples of zero dropped. Cv of "
+        f"the exact windows, Cv by the paper's method, and the noise floor: the Cv that a clock "
+        f"sampling at {analysis.run.description.accounting.clock_hz} Hz shows for a constant use.",
         ("subject", "connections", "exact %", "ticks %", "paper %", "Cv", "paper Cv",
          "noise floor"),
         tuple(rows),
     )  # fmt: skip
 
 
-def twins(analysis: Analysis) -> Table:
-    """A/A."""
+def tabulate_twins(analysis: Analysis) -> Table:
+    """Return the table of A/A ratios."""
     return Table(
         "aa",
         "A/A: the same subject twice",
-        "Ratio of the use of CPU by two cells of a block that differ in nothing: what no "
-        "difference looks like here.",
+        "Ratio of the CPU use of two identical trials of a block: what no difference looks like "
+        "on this machine.",
         ("subject", "connections", "blocks", "ratio"),
         tuple(
             (twin.subject, str(twin.connections), str(twin.starts), format_interval(twin.ratio))
@@ -234,24 +232,24 @@ def twins(analysis: Analysis) -> Table:
     )
 
 
-def list_refused(analysis: Analysis) -> Table:
-    """Return the table of the starts that do not count, and why."""
+def tabulate_refused(analysis: Analysis) -> Table:
+    """Return the table of the trials that do not count, and why."""
     counts: dict[tuple[str, str, str], int] = {}
-    for cell in analysis.run.refused:
-        key = cell.subject, f"{cell.connections}{' (A/A)' * cell.aa}", cell.why or "not said"
+    for trial in analysis.run.refused:
+        key = trial.subject, f"{trial.connections}{' (A/A)' * trial.aa}", trial.why or "unknown"
         counts[key] = counts.get(key, 0) + 1
     return Table(
         "refused",
-        "CommandError repetitions",
-        "They count nowhere above.",
-        ("subject", "connections", "reason", "starts"),
+        "Refused trials",
+        "They are not counted in any figure above.",
+        ("subject", "connections", "reason", "trials"),
         tuple((*key, str(count)) for key, count in counts.items()),
         text=3,
     )
 
 
-def list_left_out(analysis: Analysis) -> Table:
-    """Return the table of what could not be measured here, and what has not been yet."""
+def tabulate_left_out(analysis: Analysis) -> Table:
+    """Return the table of the subjects without trials, and why."""
     return Table(
         "left-out",
         "Left out",
@@ -262,15 +260,15 @@ def list_left_out(analysis: Analysis) -> Table:
     )
 
 
-def _compare_published(analysis: Analysis) -> Table:
-    head, rows = beside_published(analysis)
+def _tabulate_published(analysis: Analysis) -> Table:
+    head, rows = compare_published(analysis)
     return Table(
         "published",
-        "Beside the published figures",
+        "The published figures",
         "Mean CPU use in percent of one core, published (FreeBSD 13.0, 1 vCPU, 2022) and measured "
-        "here, and the ratio of goroutines to processes. † Of c-processes at 32 and 64 "
+        "here, and the ratio of goroutines to processes. † For c-processes at 32 and 64 "
         "connections, top showed 18 of 33 and of 65 processes. The published servers did unequal "
-        "work: like for like are the subjects named after them with -original.",
+        "work, which the subjects named -original repeat.",
         head,
         rows,
     )
@@ -279,7 +277,7 @@ def _compare_published(analysis: Analysis) -> Table:
 Column = str | Callable[[Trial], float | None]
 
 
-def _by_point(
+def _tabulate_points(
     analysis: Analysis,
     name: str,
     title: str,
@@ -288,17 +286,17 @@ def _by_point(
     totals: tuple[str, ...] = (),
     needs: Column | None = None,
 ) -> Table:
-    """Columns of cells by subject and connections; those that are empty everywhere not shown."""
+    """Return a table with a row per subject and connections, without columns that are empty."""
     rows = []
     for group in analysis.groups:
         for subject, count in analysis.list_measured(group):
-            cells = analysis.cells(subject.name, count)
+            trials = analysis.trials(subject.name, count)
             if needs and analysis.interval(subject.name, count, needs) is None:
                 continue
             values = [
                 format_interval(analysis.interval(subject.name, count, c)) for c in columns.values()
             ]
-            sums = [str(sum(getattr(cell, total) or 0 for cell in cells)) for total in totals]
+            sums = [str(sum(getattr(trial, total) or 0 for trial in trials)) for total in totals]
             rows.append((subject.name, str(count), *values, *sums))
     head = ("subject", "connections", *columns, *totals)
     kept = [at for at in range(len(head)) if any(row[at] != "-" for row in rows)]
@@ -308,8 +306,8 @@ def _by_point(
     return Table(name, title, caption, tuple(head[at] for at in kept), shown)
 
 
-def _each(column: str, unit: str) -> Callable[[Trial], float | None]:
-    return lambda cell: _divide(getattr(cell, column), getattr(cell, unit))
+def _per(column: str, unit: str) -> Callable[[Trial], float | None]:
+    return lambda trial: _divide(getattr(trial, column), getattr(trial, unit))
 
 
 def _divide(value: float | None, by: float | None, times: float = 1) -> float | None:

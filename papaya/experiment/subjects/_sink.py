@@ -1,4 +1,4 @@
-"""What the Python subjects share: a listener at a port the kernel picks, and the work of a read."""
+"""Listen and relay for the Python subjects."""
 
 import os
 import socket
@@ -8,15 +8,15 @@ SIZE = 4096
 OUT = 1
 
 
-def listener() -> socket.socket:
-    """Listen on 127.0.0.1, and print the port on standard error."""
+def listen() -> socket.socket:
+    """Listen on a free port of 127.0.0.1, and print the port on standard error."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
     print(listening.getsockname()[1], file=sys.stderr, flush=True)
     return listening
 
 
 def relay(client: socket.socket) -> bool:
-    """One read, one write of the same bytes; False at the end."""
+    """Read once and write the same bytes; return False at the end of the stream."""
     data = client.recv(SIZE)
     if data:
         os.write(OUT, data)

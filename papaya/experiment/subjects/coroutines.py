@@ -1,11 +1,11 @@
-"""A coroutine a client, one process: asyncio, or uvloop with `uvloop` as its argument."""
+"""Serve each client by a coroutine in one process: asyncio, or uvloop if the argument says so."""
 
 import asyncio
 import os
 import socket
 import sys
 
-from _sink import OUT, SIZE, listener  # type: ignore[import-not-found]
+from _sink import OUT, SIZE, listen  # type: ignore[import-not-found]
 
 
 async def serve(client: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
@@ -16,7 +16,7 @@ async def serve(client: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
-    listening = listener()
+    listening = listen()
     listening.setblocking(False)
     tasks = set()
     while True:

@@ -1,8 +1,8 @@
-"""A greenlet a client, one process: blocking reads, as gevent has them."""
+"""Serve each client by a greenlet in one process, with gevent's blocking reads."""
 
 import gevent
 import gevent.socket
-from _sink import listener, relay  # type: ignore[import-not-found]
+from _sink import listen, relay  # type: ignore[import-not-found]
 
 
 def serve(client: gevent.socket.socket) -> None:
@@ -11,7 +11,7 @@ def serve(client: gevent.socket.socket) -> None:
             pass
 
 
-listening = gevent.socket.socket(fileno=listener().detach())
+listening = gevent.socket.socket(fileno=listen().detach())
 while True:
     client, _ = listening.accept()
     gevent.spawn(serve, client)

@@ -1,11 +1,11 @@
-"""A process a client: fork after accept, blocking reads."""
+"""Serve each client by a process: fork after accept, blocking reads."""
 
 import gc
 import os
 import signal
 from types import FrameType
 
-from _sink import listener, relay  # type: ignore[import-not-found]
+from _sink import listen, relay  # type: ignore[import-not-found]
 
 BOTH = {signal.SIGTERM, signal.SIGCHLD}
 
@@ -13,12 +13,12 @@ BOTH = {signal.SIGTERM, signal.SIGCHLD}
 def main() -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGCHLD, reap)
-    listening = listener()
+    listening = listen()
     gc.disable()
     gc.freeze()
     while True:
         client, _ = listening.accept()
-        # None is forked while all are to end.
+        # SIGTERM must not arrive between fork() and the next accept(): the child would survive.
         signal.pthread_sigmask(signal.SIG_BLOCK, BOTH)
         if os.fork() == 0:
             for signum in BOTH:

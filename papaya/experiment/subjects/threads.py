@@ -1,9 +1,9 @@
-"""A thread a client: blocking reads."""
+"""Serve each client by a thread with blocking reads."""
 
 import socket
 import threading
 
-from _sink import listener, relay  # type: ignore[import-not-found]
+from _sink import listen, relay  # type: ignore[import-not-found]
 
 
 def serve(client: socket.socket) -> None:
@@ -12,7 +12,7 @@ def serve(client: socket.socket) -> None:
             pass
 
 
-listening = listener()
+listening = listen()
 threading.stack_size(256 * 1024)
 while True:
     client, _ = listening.accept()

@@ -55,7 +55,7 @@ def folder(
     described = description(tuple(cost), connections, repeats, seconds, paper, left_out or {})
     (path / "run.json").write_text(described.dumps())
     dice = random.Random(seed)
-    cells, windows = [], []
+    trials, windows = [], []
     for block in range(repeats):
         weather = dice.gauss(1, 0.05)
         for name in cost:
@@ -63,12 +63,12 @@ def folder(
                 twins = name == next(iter(cost)) and count == max(connections)
                 for aa in (False, True)[: 1 + twins]:
                     percent = cost[name] * count * weather * dice.gauss(1, 0.02)
-                    cell, parts = _cell(block, name, count, aa, percent, seconds, cv, paper, dice)
+                    trial, parts = _trial(block, name, count, aa, percent, seconds, cv, paper, dice)
                     if why := (refuse or {}).get((name, count)):
-                        cell = dataclasses.replace(cell, status=REFUSED, why=why)
-                    cells.append(cell)
+                        trial = dataclasses.replace(trial, status=REFUSED, why=why)
+                    trials.append(trial)
                     windows += parts
-    write(path / "cells.csv", TRIAL_COLUMNS, (cell.row() for cell in cells))
+    write(path / "cells.csv", TRIAL_COLUMNS, (trial.row() for trial in trials))
     write(path / "windows.csv", WINDOW_COLUMNS, (window.row() for window in windows))
     return path
 
@@ -108,7 +108,7 @@ def description(
     )  # fmt: skip
 
 
-def _cell(
+def _trial(
     block: int, name: str, count: int, aa: bool, percent: float, seconds: float, cv: float,
     paper: bool, dice: random.Random,
 ) -> tuple[Trial, list[Window]]:  # fmt: skip
@@ -128,7 +128,7 @@ def _cell(
     messages = int(mbit * 1e6 / 8 / 128)
     deliveries = messages * count if chat else None
     slow = dice.lognormvariate(0, 0.1) * (0.2 + 0.02 * count) * COST[name]
-    cell = Trial(
+    trial = Trial(
         block=block, subject=name, connections=count, aa=aa, status=OK, why="", attempts=1,
         seconds=seconds, cpu_seconds=used, cpu_percent=mean, cv=spread / mean if mean else None,
         offered_mbps=float(count), achieved_mbps=float(count), bytes=int(mbit * 125_000),
@@ -142,7 +142,7 @@ def _cell(
         p999_ms=9 * slow if chat else None, max_ms=30 * slow if chat else None,
         accounting="cgroup",
     )  # fmt: skip
-    return cell, windows
+    return trial, windows
 
 
 def _ticks(percent: float, dice: random.Random) -> float:

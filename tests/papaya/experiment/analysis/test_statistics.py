@@ -30,7 +30,7 @@ def ends(interval: Interval | None) -> tuple[float, float]:
 def test_student_is_scipys(freedom: int) -> None:
     for level in (0.5, 0.9, 0.95, 0.99):
         expected = scipy.t.ppf((1 + level) / 2, freedom)
-        assert statistics.student(freedom, level) == pytest.approx(expected, rel=1e-6)
+        assert statistics.find_student_t(freedom, level) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("count", [FEWEST, 8, 10, 30])
@@ -141,13 +141,13 @@ def test_a_cv_says_nothing_of_how_starts_differ() -> None:
 def test_the_noise_floor_is_what_a_tick_clock_shows(percent: float) -> None:
     windows = np.random.default_rng(13).binomial(125, percent / 100, 400_000)
     seen = windows[windows > 0]
-    floor = statistics.noise_floor(percent, 250, 0.5)
+    floor = statistics.find_noise_floor(percent, 250, 0.5)
     assert floor == pytest.approx(seen.std() / seen.mean(), rel=0.01)
 
 
 def test_the_noise_floor_explains_the_published_variation() -> None:
     """FreeBSD's clock of 128 Hz, half a second, a use of 14.7 %; the raw files show 0.26."""
-    assert statistics.noise_floor(14.7, 128, 0.5) == pytest.approx(0.30, abs=0.005)
+    assert statistics.find_noise_floor(14.7, 128, 0.5) == pytest.approx(0.30, abs=0.005)
 
 
 def test_below_the_fewest_there_is_a_value_and_no_interval() -> None:
@@ -166,8 +166,8 @@ def test_what_cannot_be_told_is_none() -> None:
     assert statistics.cv([]) is None
     assert statistics.cv([[1.0]]) is None
     assert statistics.cv([[0.0, 0.0]]) is None
-    assert statistics.noise_floor(0, 250, 0.5) is None
-    assert statistics.noise_floor(100, 250, 0.5) == 0
+    assert statistics.find_noise_floor(0, 250, 0.5) is None
+    assert statistics.find_noise_floor(100, 250, 0.5) == 0
 
 
 @settings(deadline=None, max_examples=50)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from papaya.experiment.analysis.published import answers, load_published
+from papaya.experiment.analysis.published import answer_questions, load_published
 from papaya.experiment.analysis.statistics import FEWEST, Interval
 from papaya.experiment.analysis.verdicts import Analysis, Comparison
 from papaya.experiment.analysis.wording import format_interval, format_number
 from papaya.experiment.report.output import draw_plots
-from papaya.experiment.report.tables import Table, markdown, tables
+from papaya.experiment.report.tables import Table, format_markdown, make_tables
 from papaya.experiment.results import folder as results
 from tests.papaya.experiment import synthetic
 from tests.papaya.experiment.synthetic import COST
@@ -24,20 +24,20 @@ COUNTS = (1, 8, 64)
 
 @pytest.fixture(scope="module")
 def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
-    """All subjects, the paper's method too, one cell refused, one subject left out."""
+    """All subjects, the paper's method too, one trial refused, one subject left out."""
     folder = synthetic.folder(
         tmp_path_factory.mktemp("run"), connections=COUNTS, seconds=10, paper=True,
         refuse={("python-threads", 64): "reached 91 % | of the <offered> rate"},
         left_out={"python-trio": "trio is not installed"},
     )  # fmt: skip
-    return Analysis(results.read(folder))
+    return Analysis(results.read_run(folder))
 
 
 def table(analysis: Analysis, name: str) -> Table:
-    return next(each for each in tables(analysis) if each.name == name)
+    return next(each for each in make_tables(analysis) if each.name == name)
 
 
-def cells(found: Table) -> dict[tuple[str, ...], dict[str, str]]:
+def by_point(found: Table) -> dict[tuple[str, ...], dict[str, str]]:
     """Of a table by subject and connections: what stands below each head."""
     return {row[:2]: dict(zip(found.head, row, strict=True)) for row in found.rows}
 
@@ -52,7 +52,7 @@ def interval(text: str) -> tuple[float, float, float]:
 def test_means_are_the_truth(analysis: Analysis) -> None:
     held = total = 0
     for name in ("use-sink", "use-chat"):
-        for (subject, count), row in cells(table(analysis, name)).items():
+        for (subject, count), row in by_point(table(analysis, name)).items():
             truth = COST[subject] * int(count)
             value, low, high = interval(row["mean %"])
             assert value == pytest.approx(truth, rel=0.1)
@@ -83,23 +83,23 @@ def test_growth_is_the_truth(analysis: Analysis) -> None:
 
 
 def test_units_are_of_what_was_done(analysis: Analysis) -> None:
-    rows = cells(table(analysis, "by-unit"))
+    rows = by_point(table(analysis, "by-unit"))
     for (subject, count), row in rows.items():
         # A percent of a core for a connection of 1 Mbps is 10 ms a second, for a megabit.
-        assert interval(row["µs a megabit"])[0] == pytest.approx(1e4 * COST[subject], rel=0.1)
-        message = interval(row["µs a message"])[0]
+        assert interval(row["µs per megabit"])[0] == pytest.approx(1e4 * COST[subject], rel=0.1)
+        message = interval(row["µs per message"])[0]
         assert message == pytest.approx(1e4 * COST[subject] * 128 * 8 / 1e6, rel=0.1)
         if subject.startswith("papaya"):
-            delivery = interval(row["µs a delivery"])[0]
+            delivery = interval(row["µs per delivery"])[0]
             assert delivery == pytest.approx(message / int(count), rel=0.02)
         else:
-            assert row["µs a delivery"] == "-"
+            assert row["µs per delivery"] == "-"
 
 
 def test_latency_is_of_the_chat_alone(analysis: Analysis) -> None:
     found = table(analysis, "latency")
     assert {row[0] for row in found.rows} == {"papaya-fork", "papaya-pool", "papaya-coroutines"}
-    for row in cells(found).values():
+    for row in by_point(found).values():
         assert [row[each] for each in ("lost", "duplicated", "disordered")] == ["0", "0", "0"]
         assert interval(row["p99"])[0] == pytest.approx(4 * interval(row["p50"])[0], rel=0.01)
 
@@ -117,7 +117,7 @@ def test_what_a_killed_run_did_not_come_to_is_said(tmp_path: Path) -> None:
     synthetic.folder(tmp_path, {"c-processes": 1.0, "c-epoll": 0.4}, connections=(1,), repeats=1)
     lines = (tmp_path / "cells.csv").read_text().splitlines(keepends=True)
     (tmp_path / "cells.csv").write_text("".join(line for line in lines if "epoll" not in line))
-    found = table(Analysis(results.read(tmp_path)), "left-out")
+    found = table(Analysis(results.read_run(tmp_path)), "left-out")
     assert found.rows == (("c-epoll", "the run ended before it was measured"),)
 
 
@@ -143,7 +143,7 @@ def test_beside_the_published_figures(analysis: Analysis) -> None:
 
 
 def test_the_papers_method_sees_the_noise_of_its_clock(analysis: Analysis) -> None:
-    for row in cells(table(analysis, "paper-method")).values():
+    for row in by_point(table(analysis, "paper-method")).values():
         exact, paper, floor = (float(row[each]) for each in ("Cv", "paper Cv", "noise floor"))
         if float(row["exact %"]) < 20:
             # The truth is 5 %; what that clock shows is its own.
@@ -153,20 +153,20 @@ def test_the_papers_method_sees_the_noise_of_its_clock(analysis: Analysis) -> No
 
 
 def test_the_papers_questions_are_answered(analysis: Analysis) -> None:
-    equal, original = answers(analysis)
+    equal, original = answer_questions(analysis)
     assert equal.startswith("With equal work and 64 connections, go-goroutines uses 0.4")
-    assert "Published: 14.3 times, with a part of the processes counted." in equal
-    assert "no difference can be told." in equal
+    assert "The paper published 14.3 times, having counted only some of the processes." in equal
+    assert "which is no significant difference." in equal
     assert original.startswith("With the unequal work of the published servers")
     assert "go-goroutines-original uses 1.6" in original
-    assert "The paper's method would have said of the same runs: 1." in original
+    assert "On the same trials the paper's method gives 1." in original
 
 
 def test_without_both_there_is_no_answer(tmp_path: Path) -> None:
     folder = synthetic.folder(tmp_path, {"c-processes": 1.0, "c-epoll": 0.4}, seconds=2)
-    analysis = Analysis(results.read(folder))
-    assert answers(analysis) == []
-    assert "published" not in {each.name for each in tables(analysis)}
+    analysis = Analysis(results.read_run(folder))
+    assert answer_questions(analysis) == []
+    assert "published" not in {each.name for each in make_tables(analysis)}
 
 
 def verdict(analysis: Analysis, ratio: Interval | None) -> str:
@@ -177,9 +177,9 @@ def test_a_verdict_says_what_its_interval_supports(analysis: Analysis) -> None:
     more = verdict(analysis, Interval(2.1, 1.9, 2.4))
     assert more == "uses 2.10 times (1.90 to 2.40) the CPU of c-processes"
     assert verdict(analysis, Interval(0.9, 0.7, 1.2)) == (
-        "shows no difference from c-processes that can be told: 0.900 times (0.700 to 1.20) its CPU"
+        "does not differ significantly from c-processes: it uses 0.900 times (0.700 to 1.20) the CPU"
     )
-    assert verdict(analysis, Interval(2.1)) == "used 2.10 times the CPU of c-processes in 4 starts"
+    assert verdict(analysis, Interval(2.1)) == "used 2.10 times the CPU of c-processes in 4 trials"
     assert verdict(analysis, None).startswith("cannot be compared with c-processes")
 
 
@@ -187,7 +187,9 @@ def test_a_difference_that_a_subject_shows_from_itself_is_said(analysis: Analysi
     found = Analysis(analysis.run)
     found.twins = [Comparison("c-epoll", "c-epoll", 64, Interval(1.04, 1.01, 1.07), 8)]
     same = verdict(found, Interval(1.03, 1.01, 1.05))
-    assert same.endswith("; a subject may differ as much from itself (A/A: 0.935 to 1.07 times)")
+    assert same.endswith(
+        ", but the same subject measured twice differs by as much (A/A: 0.935 to 1.07 times)"
+    )
     assert "A/A" not in verdict(found, Interval(1.2, 1.1, 1.3))
     # The other way round it is the same difference.
     assert "A/A" in verdict(found, Interval(1 / 1.03, 0.96, 0.98))
@@ -198,31 +200,31 @@ def test_the_same_twice_shows_no_difference(analysis: Analysis) -> None:
     assert (twin.subject, twin.connections, twin.starts) == ("c-processes", 64, 8)
     assert twin.ratio
     assert twin.ratio.holds(1)
-    assert "shows no difference" in analysis.verdict(twin)
+    assert "does not differ significantly" in analysis.verdict(twin)
 
 
-def test_two_starts_are_too_few_to_tell(tmp_path: Path) -> None:
+def test_two_trials_are_not_enough(tmp_path: Path) -> None:
     cost = {"c-processes": 1.0, "c-epoll": 0.4}
     folder = synthetic.folder(tmp_path, cost, connections=(8,), repeats=2, seconds=5)
-    analysis = Analysis(results.read(folder))
+    analysis = Analysis(results.read_run(folder))
     (said,) = analysis.verdicts(analysis.groups[0])
     assert re.fullmatch(
-        r"c-epoll at 8 connections used 0\.\d+ times the CPU of c-processes in 2 starts\.", said
+        r"At 8 connections, c-epoll used 0\.\d+ times the CPU of c-processes in 2 trials\.", said
     )
     assert analysis.too_few == (
-        f"Too few to tell: 2 of 2 points have fewer than {FEWEST} starts, so no interval and no "
+        f"Not enough data: 2 of 2 points have fewer than {FEWEST} trials, so no interval and no "
         "verdict."
     )
     assert "(" not in "".join(cell for row in table(analysis, "use-sink").rows for cell in row)
 
 
 @pytest.mark.parametrize(("seconds", "short"), [(4.5, True), (5, False)])
-def test_a_start_of_fewer_than_ten_windows_is_said(
+def test_trials_of_fewer_than_ten_windows_are_reported(
     tmp_path: Path, seconds: float, short: bool
 ) -> None:
     synthetic.folder(tmp_path, {"c-epoll": 0.4}, connections=(1, 8), repeats=5, seconds=seconds)
-    said = "Too few to tell: 2 of 2 points have fewer than 10 windows a start, so no plot of them."
-    assert Analysis(results.read(tmp_path)).too_few == (said if short else "")
+    said = "Not enough data: 2 of 2 points have fewer than 10 windows per trial, so no plot over time."
+    assert Analysis(results.read_run(tmp_path)).too_few == (said if short else "")
 
 
 @pytest.mark.parametrize(
@@ -232,14 +234,14 @@ def test_a_start_of_fewer_than_ten_windows_is_said(
 def test_the_tail_is_shown_where_it_is_not_the_largest(
     tmp_path: Path, times: float, deliveries: int, told_apart: bool
 ) -> None:
-    run = results.read(synthetic.folder(tmp_path, {"papaya-pool": 0.5}, connections=(8,)))
-    cells = [
-        dataclasses.replace(cell, max_ms=times * cell.p999_ms, deliveries=deliveries)
-        for cell in run.cells
-        if cell.p999_ms
+    run = results.read_run(synthetic.folder(tmp_path, {"papaya-pool": 0.5}, connections=(8,)))
+    trials = [
+        dataclasses.replace(trial, max_ms=times * trial.p999_ms, deliveries=deliveries)
+        for trial in run.trials
+        if trial.p999_ms
     ]
-    assert cells
-    analysis = Analysis(dataclasses.replace(run, cells=tuple(cells)))
+    assert trials
+    analysis = Analysis(dataclasses.replace(run, trials=tuple(trials)))
     assert ("p99.9" in table(analysis, "latency").head) == told_apart
     assert "max" in table(analysis, "latency").head
     plot = next(each for each in draw_plots(analysis) if each.name == "latency")
@@ -249,9 +251,9 @@ def test_the_tail_is_shown_where_it_is_not_the_largest(
 
 def test_only_blocks_with_both_are_compared(tmp_path: Path) -> None:
     cost = {"c-processes": 1.0, "c-epoll": 0.4}
-    run = results.read(synthetic.folder(tmp_path, cost, connections=(8,), repeats=8))
-    kept = [c for c in run.cells if not (c.subject == "c-epoll" and c.block in (2, 5))]
-    found = Analysis(dataclasses.replace(run, cells=tuple(kept))).compare(
+    run = results.read_run(synthetic.folder(tmp_path, cost, connections=(8,), repeats=8))
+    kept = [c for c in run.trials if not (c.subject == "c-epoll" and c.block in (2, 5))]
+    found = Analysis(dataclasses.replace(run, trials=tuple(kept))).compare(
         "c-epoll", "c-processes", 8
     )
     assert found.starts == 6
@@ -275,8 +277,8 @@ def test_an_interval_is_told_with_its_ends() -> None:
 
 
 def test_markdown_is_one_table_whatever_it_holds(analysis: Analysis) -> None:
-    for each in tables(analysis):
-        head, caption, *lines = [line for line in markdown(each).splitlines() if line]
+    for each in make_tables(analysis):
+        head, caption, *lines = [line for line in format_markdown(each).splitlines() if line]
         assert (head, caption) == (f"## {each.title}", each.caption)
         assert len(lines) == len(each.rows) + 2
         for line in lines:

@@ -130,7 +130,7 @@ def truth(process: subprocess.Popen[str]) -> float:
 
 @contextmanager
 def grouped() -> Iterator[accounting.Cgroup]:
-    group = accounting.group()
+    group = accounting.make_group()
     if not group:
         pytest.skip("no control group can be made here: run the tests as root")
     try:
@@ -221,7 +221,7 @@ def test_how_far_ticks_are_off(children: str) -> None:
     with grouped() as group, running([children, "stay"], group) as process:
         before = {process.pid: 0}
         known = truth(process)
-        after = accounting.ticks(process.pid)
+        after = accounting.read_ticks(process.pid)
         exact = group.read() / 1e9
     hz = accounting.TICK_HZ
     seen = [ticks for pid, ticks in after.items() if pid != process.pid]
@@ -231,36 +231,36 @@ def test_how_far_ticks_are_off(children: str) -> None:
     assert exact >= 0.98 * known - 0.004
     # Some have a tick, as a child burns a little more than it means to.
     assert told < 0.75 * burnt, f"ticks say {told:.2f} s of {burnt:.2f} s"
-    _, shown = paper.percents(before, after, 1.0, hz)
+    _, shown = paper.compute_percents(before, after, 1.0, hz)
     assert shown / 100 < exact
 
 
 def test_what_the_paper_saw_of_many_processes() -> None:
     before = dict.fromkeys(range(64), 0)
     after = dict.fromkeys(range(64), 1)
-    everything, rows = paper.percents(before, after, 0.5, 100)
+    everything, rows = paper.compute_percents(before, after, 0.5, 100)
     assert everything == pytest.approx(128)
     assert rows == pytest.approx(40)
     # One that ended between two screens is on neither.
-    assert paper.percents({1: 5, 2: 5}, {1: 6}, 0.5, 100) == pytest.approx((2, 2))
+    assert paper.compute_percents({1: 5, 2: 5}, {1: 6}, 0.5, 100) == pytest.approx((2, 2))
 
 
 def test_switches_and_memory_are_told(children: str) -> None:
     with running([children, "stay"], None) as process:
         truth(process)
-        told = accounting.switches(process.pid)
+        told = accounting.read_switches(process.pid)
         assert told is not None
         assert told[0] >= 64
-        pss = accounting.pss_kib(process.pid)
+        pss = accounting.read_pss(process.pid)
         assert pss is not None
         assert 100 < pss < 50_000
-        assert len(accounting.tree(process.pid)) == 65
+        assert len(accounting.list_tree(process.pid)) == 65
 
 
 def test_steal_never_goes_back() -> None:
-    first = accounting.steal_seconds()
+    first = accounting.read_steal()
     time.sleep(0)
-    second = accounting.steal_seconds()
+    second = accounting.read_steal()
     assert first is not None
     assert second is not None
     assert second >= first

@@ -58,44 +58,48 @@ def test_a_run_measures_resumes_and_reports(tmp_path: Path) -> None:
     folder = tmp_path / "results"
     done = run(folder, *SMALL, "--paper")
     assert done.returncode in (0, 1), done.stderr
-    there = results.read(folder)
+    there = results.read_run(folder)
     # Three subjects, two loads, and a twin of the first and the last subject.
-    assert len(there.cells) == 8
-    assert {cell.subject for cell in there.cells} == {"c-epoll", "python-processes", "papaya-fork"}
-    for cell in there.cells:
+    assert len(there.trials) == 8
+    assert {trial.subject for trial in there.trials} == {
+        "c-epoll",
+        "python-processes",
+        "papaya-fork",
+    }
+    for trial in there.trials:
         # A busy machine may have kept the load from being one: then that is said.
-        assert bool(cell.why) == (cell.status == results.REFUSED)
-        if cell.status == results.OK:
-            assert cell.cpu_seconds is not None
-            assert 0 < cell.cpu_seconds < 2
-            assert cell.messages
-            chat = cell.subject == "papaya-fork"
-            assert (cell.deliveries is not None) == chat
+        assert bool(trial.why) == (trial.status == results.REFUSED)
+        if trial.status == results.OK:
+            assert trial.cpu_seconds is not None
+            assert 0 < trial.cpu_seconds < 2
+            assert trial.messages
+            chat = trial.subject == "papaya-fork"
+            assert (trial.deliveries is not None) == chat
             if chat:
-                assert (cell.lost, cell.duplicated, cell.disordered) == (0, 0, 0)
-                assert cell.p99_ms
-            windows = there.windows[cell.key]
+                assert (trial.lost, trial.duplicated, trial.disordered) == (0, 0, 0)
+                assert trial.p99_ms
+            windows = there.windows[trial.key]
             assert 1 <= len(windows) <= 3
             assert all(window.paper_percent is not None for window in windows)
             used = sum(window.exact_percent * window.seconds for window in windows) / 100
             # What comes after the last window is less than half of one.
-            assert 0.6 * cell.cpu_seconds <= used <= 1.001 * cell.cpu_seconds
+            assert 0.6 * trial.cpu_seconds <= used <= 1.001 * trial.cpu_seconds
     for name in ("index.html", "tables.md", "plots/cpu.svg", "plots/cpu.png"):
         assert (folder / name).stat().st_size > 1000
 
     # All is there: nothing is measured again.
     rows = (folder / "cells.csv").read_bytes()
     again = run(folder, *SMALL, "--paper", "--no-report")
-    assert "8 of 8 repetitions are there already" in again.stderr
+    assert "8 of 8 trials are already measured" in again.stderr
     assert (folder / "cells.csv").read_bytes() == rows
     # A row that a killed run did not finish is measured again.
     (folder / "cells.csv").write_bytes(rows[:-20])
     again = run(folder, *SMALL, "--paper", "--no-report")
-    assert "7 of 8 repetitions are there already" in again.stderr
-    assert len(results.read(folder).cells) == 8
+    assert "7 of 8 trials are already measured" in again.stderr
+    assert len(results.read_run(folder).trials) == 8
     # Another design is another run.
     other = run(folder, *SMALL, "--no-report")
-    assert (other.returncode, "another design" in other.stderr) == (2, True)
+    assert (other.returncode, "holds a run with other options" in other.stderr) == (2, True)
 
 
 @needs_linux
@@ -138,10 +142,10 @@ def test_one_that_is_stopped_goes_on_where_it_was(tmp_path: Path, signum: int) -
                 except OSError:
                     assert time.monotonic() < until
                     time.sleep(0.01)
-    assert len(results.read_cells(folder)) >= 2
+    assert len(results.read_trials(folder)) >= 2
     done = run(folder, *SMALL, "--no-report")
-    assert re.search(r"[23] of 8 repetitions are there already", done.stderr), done.stderr
-    assert len(results.read(folder).cells) == 8
+    assert re.search(r"[23] of 8 trials are already measured", done.stderr), done.stderr
+    assert len(results.read_run(folder).trials) == 8
 
 
 def test_what_cannot_be_made_is_left_out_and_said(tmp_path: Path) -> None:
@@ -151,10 +155,12 @@ def test_what_cannot_be_made_is_left_out_and_said(tmp_path: Path) -> None:
         "--warmup", "0", "--repeats", "1", "--mbps", "0.1", CC="no-such-compiler",
     )  # fmt: skip
     assert done.returncode in (0, 1), done.stderr
-    assert "left out: c-epoll: no C compiler" in done.stderr
+    assert "left out: c-epoll: a C compiler is not installed" in done.stderr
     description = json.loads((folder / "run.json").read_text())
-    assert description["left_out"] == {"c-epoll": "no C compiler: install gcc or clang"}
-    assert "no C compiler" in (folder / "index.html").read_text()
+    assert description["left_out"] == {
+        "c-epoll": "a C compiler is not installed; install gcc or clang"
+    }
+    assert "a C compiler is not installed" in (folder / "index.html").read_text()
 
 
 def test_a_server_that_takes_no_more_is_refused(tmp_path: Path) -> None:
@@ -165,20 +171,20 @@ def test_a_server_that_takes_no_more_is_refused(tmp_path: Path) -> None:
         "--warmup", "0", "--repeats", "1", "--mbps", "100000", "--size", "60000", "--no-report",
     )  # fmt: skip
     assert done.returncode == 1
-    assert {cell.status for cell in results.read_cells(folder)} == {results.REFUSED}
+    assert {trial.status for trial in results.read_trials(folder)} == {results.REFUSED}
     assert "refused" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--subjects", "cobol"), "no subject 'cobol': there are c-processes"),
+        (("--subjects", "cobol"), "unknown subject 'cobol'; choose from c-processes"),
         (("--connections", "1,two"), "whole numbers"),
         (("--connections", "0"), "from 1 to 10000"),
-        (("--seconds", "0.1"), "--seconds is 1 or more"),
-        (("--repeats", "0"), "--repeats is more than 0"),
-        (("--warmup", "-1"), "--warmup is 0 or more"),
-        (("--mbps", "nan"), "--mbps is more than 0"),
+        (("--seconds", "0.1"), "--seconds must be at least 1"),
+        (("--repeats", "0"), "--repeats must be more than 0"),
+        (("--warmup", "-1"), "--warmup must be 0 or more"),
+        (("--mbps", "nan"), "--mbps must be more than 0"),
     ],
 )
 def test_usage(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -204,8 +210,8 @@ BARE = """
 import sys
 from papaya.cli import main
 from papaya.experiment.measure import accounting
-accounting.group = lambda: None
-accounting.other = lambda pid: accounting.Ended()
+accounting.make_group = lambda: None
+accounting.find_meter = lambda pid: accounting.Ended()
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -220,11 +226,11 @@ def test_where_nothing_but_rusage_is_told(tmp_path: Path) -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode in (0, 1), done.stderr
-    there = results.read(tmp_path)
+    there = results.read_run(tmp_path)
     assert there.description.accounting.method == "rusage"
-    for cell in there.cells:
-        assert cell.status == results.REFUSED or (cell.cpu_seconds or 0) > 0
-        assert cell.cv is None
+    for trial in there.trials:
+        assert trial.status == results.REFUSED or (trial.cpu_seconds or 0) > 0
+        assert trial.cv is None
     assert not there.windows
 
 
@@ -234,12 +240,12 @@ def test_two_runs_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
         cwd=ROOT, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stderr
-        while "making" not in (line := process.stderr.readline()):
+        while "building" not in (line := process.stderr.readline()):
             assert line
         other = run(tmp_path, *SMALL)
         process.terminate()
     assert (other.returncode, other.stderr.count("\n")) == (3, 1), other.stderr
-    assert "another run is at work in it" in other.stderr
+    assert "another run is using it" in other.stderr
 
 
 STRANGE = """
@@ -290,10 +296,10 @@ def test_a_server_that_fails_is_refused_and_the_run_goes_on(
     done = strange(tmp_path, script)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
-    cells = results.read_cells(tmp_path)
-    # Two repetitions, the second the twin of the first.
-    assert [(cell.status, cell.attempts) for cell in cells] == [(results.REFUSED, 3)] * 2
-    assert any(why in cell.why for cell in cells), cells
+    trials = results.read_trials(tmp_path)
+    # Two trials, the second the twin of the first.
+    assert [(trial.status, trial.attempts) for trial in trials] == [(results.REFUSED, 3)] * 2
+    assert any(why in trial.why for trial in trials), trials
 
 
 SPINS = """
@@ -337,8 +343,8 @@ def test_a_whole_run_is_within_two_percent_of_the_truth(tmp_path: Path, share: i
     script = SPINS.replace("SHARE", str(share)).replace("PATH", str(tmp_path / "notes"))
     done = strange(tmp_path / "results", script, "--seconds", "2")
     assert done.returncode in (0, 1), done.stderr
-    cells = [c for c in results.read_cells(tmp_path / "results") if c.status == results.OK]
-    if not cells:
+    trials = [c for c in results.read_trials(tmp_path / "results") if c.status == results.OK]
+    if not trials:
         assert "the load was the bottleneck" in done.stderr
     notes = [json.loads(line) for line in (tmp_path / "notes").read_text().splitlines()]
     cores = results.read_description(tmp_path / "results").cores
@@ -346,11 +352,11 @@ def test_a_whole_run_is_within_two_percent_of_the_truth(tmp_path: Path, share: i
     if cores.server:
         assert {tuple(bound) for bound, _ in notes} == {cores.server}
     lives = [life for _, life in notes]
-    for cell in cells:
-        assert cell.seconds is not None
-        assert cell.cpu_percent is not None
-        truths = [found for life in lives for found in shares(life, cell.seconds)]
-        assert 0.98 * min(truths) <= cell.cpu_percent <= 1.02 * max(truths), (share, cell)
+    for trial in trials:
+        assert trial.seconds is not None
+        assert trial.cpu_percent is not None
+        truths = [found for life in lives for found in shares(life, trial.seconds)]
+        assert 0.98 * min(truths) <= trial.cpu_percent <= 1.02 * max(truths), (share, trial)
 
 
 def shares(life: list[tuple[float, float]], seconds: float) -> list[float]:

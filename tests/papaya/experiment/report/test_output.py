@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tmp_path_factory.mktemp("run"), SOME, connections=(1, 4, 16, 64), repeats=5, seconds=5,
         paper=True, refuse={("python-threads", 64): HARM}, left_out={"python-trio": HARM},
     )  # fmt: skip
-    output.write(made, lambda line: None)
+    output.write_report(made, lambda line: None)
     return made
 
 
@@ -48,7 +48,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     counts = tuple(int(count) for count in QUICK.connections.split(","))
     short: Any = {"repeats": QUICK.repeats, "seconds": QUICK.seconds}
     made = synthetic.folder(tmp_path_factory.mktemp("quick"), connections=counts, **short)
-    output.write(made, lambda line: None)
+    output.write_report(made, lambda line: None)
     return made
 
 
@@ -58,7 +58,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("recorded")
     for name in ("run.json", "cells.csv", "windows.csv"):
         shutil.copy(Path(ROOT) / "docs" / "experiment" / name, made)
-    output.write(made, lambda line: None)
+    output.write_report(made, lambda line: None)
     return made
 
 
@@ -67,23 +67,23 @@ def test_the_documentation_has_the_tables_of_the_recorded_run(recorded: Path) ->
     assert committed.read_text() == (recorded / "tables.md").read_text()
 
 
-def test_too_few_to_tell_stands_once(quick: Path, folder: Path) -> None:
+def test_a_lack_of_data_is_reported_once(quick: Path, folder: Path) -> None:
     out = io.StringIO()
-    output.terminal(quick, out)
+    output.draw_in_terminal(quick, out)
     said = {
         "terminal": " ".join(out.getvalue().split()),
         "tables.md": (quick / "tables.md").read_text(),
         "index.html": (quick / "index.html").read_text(),
     }
-    sentence = output.as_json(quick)["too_few"]
-    assert sentence.startswith("Too few to tell: 42 of 42 points have fewer than 5 starts, ")
+    sentence = output.make_json(quick)["too_few"]
+    assert sentence.startswith("Not enough data: 42 of 42 points have fewer than 5 trials, ")
     for name, text in said.items():
-        assert len(re.findall(r"too few", text, re.IGNORECASE)) == 1, name
-        assert len(re.findall(r"fewer than 5 starts", text)) == 1, name
+        assert len(re.findall(r"not enough data", text, re.IGNORECASE)) == 1, name
+        assert len(re.findall(r"fewer than 5 trials", text)) == 1, name
         assert sentence in text, name
-    assert output.as_json(folder)["too_few"] == ""
+    assert output.make_json(folder)["too_few"] == ""
     for name in ("tables.md", "index.html"):
-        assert not re.search(r"too few", (folder / name).read_text(), re.IGNORECASE)
+        assert not re.search(r"not enough data", (folder / name).read_text(), re.IGNORECASE)
 
 
 def test_no_hint_names_a_distribution_that_is_not_published() -> None:
@@ -104,7 +104,7 @@ def test_all_of_it_is_made(folder: Path) -> None:
     assert {path.name for path in (folder / "plots").iterdir()} == expected
     text = (folder / "tables.md").read_text()
     assert text.startswith("# What do concurrency paradigms cost?\n\n8 subjects, ")
-    for heading in ("Method", "Host and run", "CommandError repetitions", "Left out"):
+    for heading in ("Method", "Host and run", "Refused trials", "Left out"):
         assert f"\n## {heading}\n" in text
 
 
@@ -113,13 +113,13 @@ def test_what_is_made_again_is_the_same(folder: Path) -> None:
         return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     before, said = files(), list[str]()
-    output.write(folder, said.append)
+    output.write_report(folder, said.append)
     assert files() == before
     assert len(said) == 3
 
 
 def test_the_json_says_what_the_tables_say(folder: Path) -> None:
-    document = json.loads(json.dumps(output.as_json(folder)))
+    document = json.loads(json.dumps(output.make_json(folder)))
     ratio = next(
         each
         for each in document["ratios"]
@@ -132,10 +132,10 @@ def test_the_json_says_what_the_tables_say(folder: Path) -> None:
     assert {each["why"] for each in document["refused"]} == {HARM}
 
 
-def test_a_run_without_a_repetition_that_counts_is_refused(tmp_path: Path) -> None:
+def test_a_run_without_valid_trials_is_refused(tmp_path: Path) -> None:
     synthetic.folder(tmp_path, {"c-epoll": 0.4}, connections=(1,), refuse={("c-epoll", 1): "slow"})
-    for make in (lambda: output.write(tmp_path, print), lambda: output.as_json(tmp_path)):
-        with pytest.raises(CommandError, match="no repetition in it counts") as refused:
+    for make in (lambda: output.write_report(tmp_path, print), lambda: output.make_json(tmp_path)):
+        with pytest.raises(CommandError, match="nothing to report") as refused:
             make()
         assert refused.value.status == 1
 
@@ -143,9 +143,9 @@ def test_a_run_without_a_repetition_that_counts_is_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("missing", "make"),
     [
-        ("numpy", output.as_json),
-        ("matplotlib", lambda folder: output.write(folder, print)),
-        ("plotext", lambda folder: output.terminal(folder, sys.stdout)),
+        ("numpy", output.make_json),
+        ("matplotlib", lambda folder: output.write_report(folder, print)),
+        ("plotext", lambda folder: output.draw_in_terminal(folder, sys.stdout)),
     ],
 )
 def test_what_is_not_installed_is_said(
@@ -165,7 +165,7 @@ def test_what_is_not_installed_is_said(
 
 def test_in_a_file_there_is_no_colour(folder: Path) -> None:
     out = io.StringIO()
-    output.terminal(folder, out)
+    output.draw_in_terminal(folder, out)
     text = out.getvalue()
     assert "\x1b" not in text
     assert "Read and discard: percent of a core by connections" in text
@@ -185,7 +185,7 @@ def test_in_a_terminal_there_is_colour_unless_it_is_not_wanted(
             return True
 
     out = Terminal()
-    output.terminal(folder, out)
+    output.draw_in_terminal(folder, out)
     assert bool(re.search(r"\x1b\[[\d;]*[1-9]", out.getvalue())) == colour
 
 
@@ -308,7 +308,7 @@ def test_the_page_begins_with_the_answer_and_the_main_plot(
     assert page.locator("h2").first.inner_text() == page.evaluate(
         "document.querySelector('.answers').closest('section').querySelector('h2').innerText"
     )
-    assert plot.get_attribute("aria-label").startswith("Use of CPU by connections.")
+    assert plot.get_attribute("aria-label").startswith("CPU use by connections.")
 
 
 @every_width

@@ -22,9 +22,17 @@ from papaya.commands.experiment import DEFAULT_CONNECTIONS, QUICK
 from papaya.experiment.analysis.verdicts import FEWEST_WINDOWS, Analysis
 from papaya.experiment.report import page
 from papaya.experiment.report.curves import Plot
-from papaya.experiment.report.layout import shape
+from papaya.experiment.report.layout import arrange_panels
 from papaya.experiment.report.output import draw_plots
-from papaya.experiment.report.style import COLOURS, INK, PAPER, apart, looks, png, svg
+from papaya.experiment.report.style import (
+    COLOURS,
+    INK,
+    PAPER,
+    choose_looks,
+    render_png,
+    render_svg,
+    spread_apart,
+)
 from papaya.experiment.results import folder as results
 from papaya.experiment.subjects import SUBJECTS
 from tests.papaya.experiment import synthetic
@@ -65,7 +73,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Plot]]:
         for name, options in RUNS.items()
     }
     folders["recorded"] = RECORDED
-    return {name: draw_plots(Analysis(results.read(folder))) for name, folder in folders.items()}
+    return {
+        name: draw_plots(Analysis(results.read_run(folder))) for name, folder in folders.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +105,7 @@ def words(figure: Figure, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Bb
 
     with monkeypatch.context() as patched:
         patched.setattr(Text, "draw", noted)
-        png(figure)
+        render_png(figure)
     return found
 
 
@@ -170,14 +180,14 @@ def test_no_panel_stands_alone_and_each_column_ends_with_its_label(
 
 
 def test_seven_panels_are_four_and_three() -> None:
-    assert shape(7, 10) == [4, 3]
-    assert shape(7, 30) == [3, 2, 2]
-    assert shape(1, 10) == [1]
+    assert arrange_panels(7, 10) == [4, 3]
+    assert arrange_panels(7, 30) == [3, 2, 2]
+    assert arrange_panels(1, 10) == [1]
 
 
 @given(st.integers(1, 60), st.integers(1, 40))
 def test_rows_are_even(count: int, longest: int) -> None:
-    rows = shape(count, longest)
+    rows = arrange_panels(count, longest)
     assert sum(rows) == count
     assert max(rows) <= 4
     assert len(rows) == 1 or min(rows) > 1
@@ -189,7 +199,7 @@ def test_rows_are_even(count: int, longest: int) -> None:
 def test_nothing_is_plotted_of_fewer_than_ten_windows(tmp_path: Path, windows: int) -> None:
     cost = {"c-processes": 1.0, "c-epoll": 0.4}
     synthetic.folder(tmp_path, cost, connections=(1, 8), repeats=5, seconds=windows / 2)
-    names = {plot.name for plot in draw_plots(Analysis(results.read(tmp_path)))}
+    names = {plot.name for plot in draw_plots(Analysis(results.read_run(tmp_path)))}
     assert names & {"cv", "time"} == ({"cv", "time"} if windows >= FEWEST_WINDOWS else set())
 
 
@@ -222,7 +232,7 @@ def test_no_two_series_look_the_same(made: dict[str, list[Plot]], run: str) -> N
 
 
 def test_each_paradigm_has_its_colour_and_each_language_its_mark() -> None:
-    found = looks([*SUBJECTS.values()])
+    found = choose_looks([*SUBJECTS.values()])
     assert len({*found.values()}) == len(SUBJECTS)
     for one, other in itertools.combinations(SUBJECTS.values(), 2):
         first, second = found[one.name], found[other.name]
@@ -234,7 +244,7 @@ def test_each_paradigm_has_its_colour_and_each_language_its_mark() -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_each_subject_is_named_in_the_plot(drawn: list[Plot], name: str) -> None:
-    text = svg(next(plot.figure for plot in drawn if plot.name == name))
+    text = render_svg(next(plot.figure for plot in drawn if plot.name == name))
     for subject in SUBJECTS.values():
         if name in ("latency", "delivery") and subject.work != "chat":
             continue
@@ -250,28 +260,30 @@ def test_the_documentation_shows_what_the_recorded_run_gives(
     for plot in made["recorded"]:
         if plot.name in shown:
             committed = re.findall(r">([^<]+)</text>", shown[plot.name].read_text())
-            assert committed == re.findall(r">([^<]+)</text>", svg(plot.figure)), plot.name
-            for look in {*re.findall("#[0-9a-f]{6}", svg(plot.figure))}:
+            assert committed == re.findall(r">([^<]+)</text>", render_svg(plot.figure)), plot.name
+            for look in {*re.findall("#[0-9a-f]{6}", render_svg(plot.figure))}:
                 assert look in shown[plot.name].read_text(), plot.name
 
 
 def test_the_same_run_gives_the_same_files(tmp_path: Path) -> None:
     cost = {"c-processes": 1.0, "c-epoll": 0.4, "papaya-pool": 0.5}
-    run = results.read(synthetic.folder(tmp_path, cost, connections=(1, 8), repeats=5, seconds=5))
+    run = results.read_run(
+        synthetic.folder(tmp_path, cost, connections=(1, 8), repeats=5, seconds=5)
+    )
     first, again = draw_plots(Analysis(run)), draw_plots(Analysis(run))
     assert len(first) == len(EVERY)
     for one, other in zip(first, again, strict=True):
-        text = svg(one.figure)
-        assert text == svg(other.figure)
+        text = render_svg(one.figure)
+        assert text == render_svg(other.figure)
         assert "<dc:date>" not in text
-        assert png(one.figure) == png(other.figure)
+        assert render_png(one.figure) == render_png(other.figure)
         # Nor does it matter what was drawn before.
-        assert text == svg(one.figure)
+        assert text == render_svg(one.figure)
 
 
 def test_a_png_is_large_enough_for_print(drawn: list[Plot]) -> None:
     for plot in drawn:
-        data = png(plot.figure)
+        data = render_png(plot.figure)
         assert data.startswith(b"\x89PNG")
         width, _ = struct.unpack(">II", data[16:24])
         assert width >= 1100
@@ -347,7 +359,7 @@ def test_the_light_page_has_the_colours_of_the_files() -> None:
 def test_a_file_brings_its_white_ground(made: dict[str, list[Plot]], run: str) -> None:
     """Its ink is dark, so that on a dark page it could not be read without."""
     for plot in made[run]:
-        first = re.search(r'<path d="([^"]*)"\s+style="fill: (#\w+)', svg(plot.figure))
+        first = re.search(r'<path d="([^"]*)"\s+style="fill: (#\w+)', render_svg(plot.figure))
         assert first
         width, height = (72 * inches for inches in plot.figure.get_size_inches())
         places = [float(number) for number in re.findall(r"[\d.]+", first[1])]
@@ -361,7 +373,7 @@ def test_a_file_brings_its_white_ground(made: dict[str, list[Plot]], run: str) -
 @given(st.lists(st.floats(-0.5, 1.5)), st.floats(0.001, 0.3))
 def test_names_keep_apart(wanted: list[float], gap: float) -> None:
     wanted.sort()
-    places = apart(wanted, gap)
+    places = spread_apart(wanted, gap)
     assert len(places) == len(wanted)
     for below, above in itertools.pairwise(places):
         assert above - below >= gap * (1 - 1e-9) - 1e-9
@@ -370,23 +382,26 @@ def test_names_keep_apart(wanted: list[float], gap: float) -> None:
 
 
 def test_names_that_are_apart_stay_where_they_are() -> None:
-    assert apart([0.1, 0.5, 0.9], 0.1) == pytest.approx([0.1, 0.5, 0.9])
-    assert apart([0.5, 0.5], 0.1) == pytest.approx([0.45, 0.55])
+    assert spread_apart([0.1, 0.5, 0.9], 0.1) == pytest.approx([0.1, 0.5, 0.9])
+    assert spread_apart([0.5, 0.5], 0.1) == pytest.approx([0.45, 0.55])
 
 
 @pytest.mark.parametrize("repeats", [1, 2])
 def test_a_first_look_can_be_drawn(tmp_path: Path, repeats: int) -> None:
     """A subject, a number of connections, a start: no interval, no comparison, no latency."""
     synthetic.folder(tmp_path, {"c-epoll": 0.4}, connections=(1,), repeats=repeats, seconds=2)
-    drawn = draw_plots(Analysis(results.read(tmp_path)))
+    drawn = draw_plots(Analysis(results.read_run(tmp_path)))
     assert {"cpu", "megabit"} <= {plot.name for plot in drawn}
     for plot in drawn:
-        assert "c-epoll" in svg(plot.figure)
+        assert "c-epoll" in render_svg(plot.figure)
 
 
 def test_a_use_of_nothing_can_be_drawn(tmp_path: Path) -> None:
     cost = {"c-processes": 0.0, "c-epoll": 0.4}
     synthetic.folder(tmp_path, cost, connections=(1, 2), repeats=6, seconds=2)
-    drawn = {plot.name: svg(plot.figure) for plot in draw_plots(Analysis(results.read(tmp_path)))}
+    drawn = {
+        plot.name: render_svg(plot.figure)
+        for plot in draw_plots(Analysis(results.read_run(tmp_path)))
+    }
     assert "c-epoll" in drawn["cpu"]
     assert "c-processes" not in drawn["cpu"]

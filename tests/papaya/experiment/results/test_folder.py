@@ -57,28 +57,28 @@ def test_the_columns_are_the_contract() -> None:
 
 
 @ONE_FOLDER
-@given(st.lists(values(Trial), unique_by=lambda cell: cell.key))
-def test_any_cell_survives(tmp_path: Path, cells: list[Trial]) -> None:
-    refused = [dataclasses.replace(cell, status="refused") for cell in cells]
-    write(tmp_path / "cells.csv", TRIAL_COLUMNS, (cell.row() for cell in refused))
-    assert results.read_cells(tmp_path) == refused
+@given(st.lists(values(Trial), unique_by=lambda trial: trial.key))
+def test_any_trial_survives(tmp_path: Path, trials: list[Trial]) -> None:
+    refused = [dataclasses.replace(trial, status="refused") for trial in trials]
+    write(tmp_path / "cells.csv", TRIAL_COLUMNS, (trial.row() for trial in refused))
+    assert results.read_trials(tmp_path) == refused
 
 
 def test_a_run_survives(folder: Path) -> None:
-    run = results.read(folder)
+    run = results.read_run(folder)
     assert run.description == description(tuple(FEW), (1, 8), 2, 3, False, {})
     # Two subjects, two numbers of connections, two blocks; and a twin a block.
-    assert len(run.cells) == 2 * 2 * 2 + 2
+    assert len(run.trials) == 2 * 2 * 2 + 2
     assert {len(windows) for windows in run.windows.values()} == {6}
-    assert run.windows.keys() == {cell.key for cell in run.cells}
+    assert run.windows.keys() == {trial.key for trial in run.trials}
     assert list(run.subjects.values()) == [SUBJECTS[name] for name in FEW]
 
 
 def test_a_reason_of_several_lines_is_one_field(folder: Path) -> None:
-    cell = results.read(folder).cells[0]
-    odd = dataclasses.replace(cell, status="refused", why='the "load"\nwas,\x85slow\u2028\udc80')
+    trial = results.read_run(folder).trials[0]
+    odd = dataclasses.replace(trial, status="refused", why='the "load"\nwas,\x85slow\u2028\udc80')
     write(folder / "cells.csv", TRIAL_COLUMNS, iter([odd.row()]))
-    assert results.read(folder).cells[0].why == 'the "load" was, slow ?'
+    assert results.read_run(folder).trials[0].why == 'the "load" was, slow ?'
 
 
 def test_a_later_version_may_add_to_the_description(folder: Path) -> None:
@@ -86,31 +86,31 @@ def test_a_later_version_may_add_to_the_description(folder: Path) -> None:
     document = json.loads(path.read_text())
     document["host"]["phase_of_the_moon"] = "full"
     path.write_text(json.dumps({**document, "weather": []}))
-    assert results.read(folder).description.host.name == "bench"
+    assert results.read_run(folder).description.host.name == "bench"
 
 
 def test_a_line_that_a_killed_run_left_unfinished_is_passed_over(folder: Path) -> None:
-    whole = results.read(folder)
+    whole = results.read_run(folder)
     text = (folder / "cells.csv").read_text()
     for cut in range(len(text) - len(text.splitlines()[-1]) - 1, len(text) - 1):
         (folder / "cells.csv").write_text(text[:cut])
-        found = results.read(folder)
-        assert found.cells == whole.cells[:-1]
-        assert whole.cells[-1].key not in found.windows
+        found = results.read_run(folder)
+        assert found.trials == whole.trials[:-1]
+        assert whole.trials[-1].key not in found.windows
 
 
 def test_windows_of_an_attempt_that_was_killed_do_not_count(folder: Path) -> None:
-    whole = results.read(folder)
+    whole = results.read_run(folder)
     lines = (folder / "windows.csv").read_text().splitlines(keepends=True)
-    last = len(whole.windows[whole.cells[-1].key])
+    last = len(whole.windows[whole.trials[-1].key])
     # It was killed after four windows, and done again when the run was resumed.
     (folder / "windows.csv").write_text("".join(lines[:-last] + lines[-last:][:4] + lines[-last:]))
-    assert results.read(folder).windows == whole.windows
+    assert results.read_run(folder).windows == whole.windows
 
 
 def said(folder: Path) -> str:
     with pytest.raises(CommandError) as refused:
-        results.read(folder)
+        results.read_run(folder)
     assert "\n" not in str(refused.value)
     assert refused.value.status == 2
     return str(refused.value)
@@ -132,8 +132,8 @@ def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
     [
         ("", "not JSON"),
         ("[" * 100_000, "not JSON"),
-        ("[]", "schema 1 is needed, and this has None"),
-        ('{"schema": 2}', "schema 1 is needed, and this has 2"),
+        ("[]", "schema is None; this version reads 1"),
+        ('{"schema": 2}', "schema is 2; this version reads 1"),
         ('{"schema": 1}', "started is missing"),
     ],
 )
@@ -167,25 +167,25 @@ def test_a_wrong_entry_is_named(folder: Path, part: str, entry: str, value: obje
     [
         ("connections", "many", "line 2: invalid literal"),
         ("connections", "", "line 2: invalid literal"),
-        ("aa", "yes", "line 2: 'yes' is no bool"),
-        ("seconds", "nan", "line 2: 'nan' is no float"),
+        ("aa", "yes", "line 2: 'yes' is not a bool"),
+        ("seconds", "nan", "line 2: 'nan' is not a float"),
         ("bytes", "1e3", "line 2: invalid literal"),
-        ("status", "fine", "the status 'fine' is neither ok nor refused"),
-        ("cpu_seconds", "", "is ok and has no CPU time"),
-        ("subject", "pascal", "pascal is no subject of run.json"),
+        ("status", "fine", "status is 'fine'; it must be ok or refused"),
+        ("cpu_seconds", "", "is ok but has no CPU time"),
+        ("subject", "pascal", "subject pascal is not in run.json"),
     ],
 )
 def test_a_wrong_field_is_named(folder: Path, column: str, value: str, words: str) -> None:
-    row = results.read(folder).cells[0].row()
+    row = results.read_run(folder).trials[0].row()
     row[TRIAL_COLUMNS.index(column)] = value
     write(folder / "cells.csv", TRIAL_COLUMNS, iter([row]))
     assert words in said(folder)
 
 
-def test_a_cell_that_is_there_twice_is_said(folder: Path) -> None:
-    row = results.read(folder).cells[0].row()
+def test_a_trial_listed_twice_is_refused(folder: Path) -> None:
+    row = results.read_run(folder).trials[0].row()
     write(folder / "cells.csv", TRIAL_COLUMNS, iter([row, row]))
-    assert "is there twice" in said(folder)
+    assert "is listed twice" in said(folder)
 
 
 def test_other_columns_are_said(folder: Path) -> None:
@@ -208,7 +208,7 @@ def test_no_damage_ends_in_anything_but_a_line(
     path.write_bytes(whole[:at] + put + whole[at + length :])
     said = "it was harmless"
     try:
-        results.read(folder)
+        results.read_run(folder)
     except CommandError as refused:
         said = str(refused)
     finally:
