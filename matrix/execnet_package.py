@@ -1,4 +1,4 @@
-"""Is execnet installed?  Without it no platform can be reached; `matrix run` may install it."""
+"""Check whether execnet is installed, which reaches every platform; `matrix run` can install it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def require_execnet(install: bool, say: Callable[[str], None]) -> None:
         if not explain_lack():  # Another cell that runs at the same time has installed it.
             return
         say("installing execnet")
-        # By default pip retries for half a minute; without a network it must end at once.
+        # Without a network, pip would retry for half a minute.
         quick = ["--quiet", "--disable-pip-version-check", "--retries=0", "--timeout=2"]
         done = subprocess.run(
             [sys.executable, "-I", "-m", "pip", "install", *quick, REQUIREMENT],

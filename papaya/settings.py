@@ -1,8 +1,8 @@
-"""Every choice that depends on the platform, made from measured facts, each with its reason.
+"""Choose every setting that depends on the platform from measured facts, and give the reason.
 
     settings = choose_settings(measure_facts(NEEDED))
     settings["lock"]            # 'flock'
-    settings.choices["lock"]    # the same with its facts and its reason
+    settings.choices["lock"]    # the value with its facts and its reason
 
 A setting is an entry of `SETTINGS`: its options, best first, each with the facts that it
 depends on.  A fact with another answer rules an option out.  An option that depends on an
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Option:
-    """One way to do it, the reason, and the answers that it depends on, by fact id."""
+    """A value of a setting, its reason, and the answers that it depends on, by fact id."""
 
     value: str
     because: str
@@ -42,11 +42,11 @@ class Setting:
     question: str
     options: tuple[Option, ...]
     explained_by: tuple[str, ...] = ()
-    """Facts that show why it is set explicitly; they rule nothing out."""
+    """Facts that show why papaya sets it explicitly; they rule out no option."""
 
     @property
     def facts(self) -> set[str]:
-        """The ids of all its facts."""
+        """Return the ids of all facts that the setting depends on."""
         return {*self.explained_by, *(id for option in self.options for id in option.depends_on)}
 
 
@@ -309,7 +309,7 @@ class RuledOut(CommandError):
 
 
 class Settings:
-    """The choices, by name."""
+    """The chosen settings by name."""
 
     def __init__(self, choices: Mapping[str, Choice]) -> None:
         self.choices = choices
@@ -328,8 +328,8 @@ def load_settings(path: str, forced: Mapping[str, str]) -> Settings:
 def measure_for_settings(forced: Mapping[str, str]) -> Report:
     """Measure the facts that settings need, and again if they rule out a setting.
 
-    A refusal to serve costs the user much, and a second measurement little.  If the answers of
-    several runs differ, the fact is `unstable`, which rules nothing out.
+    A refusal to serve is expensive for the user, and a second measurement is cheap.  If the
+    answers of several runs differ, the fact is `unstable`, which rules nothing out.
     """
     report = facts.measure_facts(NEEDED)
     try:

@@ -10,7 +10,7 @@ import sys
 
 
 def _refuse(line: str) -> None:
-    if sys.stderr:  # None where descriptor 2 was closed.
+    if sys.stderr:  # None if descriptor 2 is closed.
         sys.stderr.write(f"probes: {line}\n")
     raise SystemExit(3)
 
@@ -20,7 +20,9 @@ if sys.version_info < (3, 9):  # noqa: UP036 (tells users of an older one in one
 if os.name != "posix":
     _refuse(f"measures the system calls of a Unix; {sys.platform} is none")
 
-TYPE_CHECKING = False  # Type checkers know the name; to import `typing` takes a while.
+TYPE_CHECKING = (
+    False  # Type checkers know the name without the import, and importing `typing` is slow.
+)
 if TYPE_CHECKING:
     from .api import Fact, Platform, Report, ReportError, measure
 

@@ -1,4 +1,4 @@
-"""What ``import probes`` gives: measure(), and the model of what it returns."""
+"""Provide measure(), for programs that import the lab."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def measure(
 ) -> Report:
     """Measure this platform: the facts whose ids match a glob of ``only``, or all.
 
-    The same as ``python3 -m probes report``.  ``jobs`` probes run at once, each for ``deadline``
-    seconds at most, ``repeat`` times.
+    This is what ``python3 -m probes report`` does.  ``jobs`` probes run at once, each at most
+    ``deadline`` seconds; ``repeat`` is the number of runs of each.
 
-    The lab runs in a fresh interpreter, because a fork of a process that has threads, signal
-    handlers, descriptors or children would measure those.  A program that has none of them, such
-    as one that has just started, can save half of the time with ``fresh=False``: the lab then
-    runs in a fork of this process.
+    The lab runs in a fresh interpreter, because in a fork of this process its threads,
+    signal handlers, descriptors and children would affect the answers.  A program that has none of
+    these, such as one that has just started, can save half of the time with ``fresh=False``,
+    which measures in a fork of this process.
 
     Raises LookupError if a pattern matches nothing, ValueError for a number out of range,
     ReportError if the lab itself fails, and KeyboardInterrupt if the user interrupts it.  If a
@@ -87,7 +87,7 @@ def _measure_in_fork(
     import marshal
 
     reading, writing = os.pipe()
-    sys.stdout.flush()  # The child must not print it again.
+    sys.stdout.flush()  # The child must not flush the same text again.
     pid = os.fork()
     if not pid:
         os.close(reading)
@@ -125,7 +125,7 @@ def _measure_and_exit(
         import gc
         import marshal
 
-        gc.disable()  # A collection would copy the memory that is shared with the parent.
+        gc.disable()  # A garbage collection would copy the memory shared with the parent.
         from .failures import describe_failure
         from .files import write_all
 

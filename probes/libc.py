@@ -1,4 +1,4 @@
-"""The C library's calls, and the structures they take, on each platform.
+"""Call the C library on each platform, with the structures that its calls take.
 
 Python retries EINTR (PEP 475), installs handlers with its own flags and makes sockets
 close-on-exec.  To measure the C behaviour, a probe calls through this module.
@@ -44,7 +44,7 @@ LINUX = sys.platform.startswith("linux")
 # gVisor's kernel always reports this date (pkg/sentry/kernel/version.go).
 GVISOR = "Sun Jan 10 15:06:54 PST 2016" in os.uname().version
 FREEBSD = sys.platform.startswith("freebsd")
-# Much of it is as on FreeBSD, but not procctl(2), struct flock and the newer socket options.
+# DragonFly differs from FreeBSD in procctl(2), struct flock and the newer socket options.
 DRAGONFLY = sys.platform.startswith("dragonfly")
 NETBSD = sys.platform.startswith("netbsd")
 OPENBSD = sys.platform.startswith("openbsd")
@@ -107,7 +107,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "killpg": (c_int, [c_int, c_int]),
     "localeconv": (c_void_p, []),
     "lockf": (c_int, [c_int, c_int, c_int64]),
-    # An off_t of 64 bits: abi.off_t_bits asks what a library with 32 makes of it.
+    # 64 bits; abi.off_t_bits asks how a library with a 32-bit off_t takes such a call.
     "lseek": (c_int64, [c_int, c_int64, c_int]),
     "lseek64": (c_int64, [c_int, c_int64, c_int]),
     "mount": (c_int, [c_char_p, c_char_p, c_char_p, c_ulong, c_char_p]),
@@ -241,7 +241,8 @@ def _list_symbols(name: str) -> list[str]:
 def _find_functions() -> dict[str, Any]:
     """Return the functions of _PROTOTYPES that the C library has.
 
-    All at once and early, because a probe's process would copy the pages that a look-up touches.
+    They are looked up early and all at once: a probe's process, a fork, would copy the pages that
+    a look-up touches.
     """
     found = {}
     for name, (result, arguments) in _PROTOTYPES.items():
@@ -294,7 +295,7 @@ def call(name: str, *arguments: Any) -> int:
 def name_errno(number: Optional[int]) -> str:
     """Return ``EINTR`` for 4: the numbers differ between platforms, the names do not."""
     for name in ("EAGAIN", "EDEADLK", "EOPNOTSUPP"):
-        # Of two names for one number take that of POSIX, or the one distinct on other systems.
+        # If a number has two names, prefer the name in POSIX, or the one distinct on other systems.
         if number == getattr(errno, name):
             return name
     return errno.errorcode.get(number or 0, f"errno {number}")
@@ -354,7 +355,7 @@ Flock: Any = FLOCKS["Linux" if LINUX else "illumos" if ILLUMOS else "BSD"]
 """The form to expect on this platform."""
 
 
-SIG_DFL, SIG_IGN = 0, 1  # Everywhere.
+SIG_DFL, SIG_IGN = 0, 1  # The same on every system.
 PR_SET_PDEATHSIG = 1  # Linux, include/uapi/linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -441,7 +442,7 @@ def kill_descendants(signum: int, child: int) -> None:
 def measure_extent(fill: Callable[[Any], Any], size: int = 512) -> int:
     """Return how far into a buffer of ``size`` bytes the function ``fill`` writes.
 
-    Padding at the end that it does not write is not counted.
+    Padding at the end that ``fill`` does not write is not counted.
     """
     # A written byte may equal one of the two patterns, but not both.
     last = 0

@@ -1,4 +1,4 @@
-"""The action's script, run as GitHub runs it: by its variables and its files."""
+"""Run the action's script as GitHub does, with its variables and files."""
 
 from __future__ import annotations
 

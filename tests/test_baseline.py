@@ -1,4 +1,4 @@
-"""The gate's comparison: what changed is always named, what did not never is."""
+"""Test the gate's comparison: it names every fact that changed, and no other."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_what_the_baseline_does_not_know_is_named_and_passes() -> None:
 def test_nothing_measured_is_no_pass(status: str) -> None:
     assert judge(one(status=status), one(status=status), today=TODAY).status != 0
     assert judge(Report(HERE, {}), Report(HERE, {}), today=TODAY).status != 0
-    # Nothing of it is what the baseline knows.
+    # The baseline knows none of its facts.
     assert judge(one(status=status), one(True), today=TODAY).status == 3
 
 
@@ -201,7 +201,7 @@ def test_what_was_not_asked_is_neither_gone_nor_stale() -> None:
     after = Report(HERE, {"a.c": Fact("a.c", MEASURED, True)})
     verdict = judge(before, after, [allowance()], TODAY, asked=["a.c"])
     assert (verdict.status, verdict.changes, verdict.complaints) == (0, [], [])
-    # What was measured all the same is compared.
+    # A fact that was measured anyway is compared.
     after = Report(HERE, {**after.facts, "a.b": Fact("a.b", MEASURED, 7)})
     verdict = judge(before, after, today=TODAY, asked=["a.c"])
     assert [(c.kind, c.id) for c in verdict.changes] == [(DRIFT, "a.b")]
@@ -223,19 +223,19 @@ def test_what_root_alone_may_ask_is_named_and_no_failure() -> None:
     assert "<skipped" in render_verdict("junit", verdict, {}, Style())
     assert "::notice" in render_verdict("github", verdict, {}, Style())
     assert json.loads(render_verdict("json", verdict, {}, Style()))["changes"][0]["kind"] == UNASKED
-    # Where all has to be asked, where root is asked, where another thing is missing: lost.
+    # Lost, if all facts are required, if root asks, or if something else is missing.
     assert judge(Report(root, both), Report(user, mine), require_all=True).status == 1
     assert judge(Report(root, both), Report(root, mine)).status == 1
     assert judge(Report(user, both), Report(user, mine)).status == 1
     other = {**both, "a.b": replace(fact, reason="needs a C compiler")}
     assert judge(Report(root, both), Report(user, other)).status == 1
-    # Nothing asked is no pass.
+    # A gate that asked nothing does not pass.
     alone = {"a.b": fact}
     assert judge(Report(root, {"a.b": both["a.b"]}), Report(user, alone)).status == 3
 
 
 def hanging(setting: str, *answers: bool, **other: Any) -> Report:
-    """Return a report of a host with this value of SETTING, and of facts that hang on it."""
+    """Return a report of a host with this value of SETTING, and of facts that depend on it."""
     environment = replace(HERE, sysctls={SETTING: setting} if setting else {})
     facts = [
         replace(Fact(f"a.{letter}", MEASURED, answer, CONFIGURED, hangs_on=SETTING), **other)
@@ -253,7 +253,7 @@ def test_what_changed_with_a_setting_has_it_as_its_cause() -> None:
     assert [(change.id, str(change.cause)) for change in changes] == [
         ("a.b", f"{SETTING}: 0 -> 1"), ("a.c", f"{SETTING}: 0 -> 1")
     ]  # fmt: skip
-    # A baseline of an older lab says nothing of what its facts hang on, or of the setting.
+    # A baseline of an older lab records neither the setting nor which facts depend on it.
     older = hanging("", False, False, True, hangs_on="")
     assert str(compare(older, NOW_1)[0].cause) == f"{SETTING}: unknown -> 1"
     newer = hanging("1", True, True, True, hangs_on="")
@@ -314,7 +314,7 @@ def test_an_entry_by_cause_that_matches_nothing_says_why(stale: dict[str, str], 
     assert verdict.status == 1
     assert verdict.complaints[0].endswith(f": known); {why}")
     if "name" not in stale:
-        # Of what is not asked nothing is stale.
+        # An entry for a fact that is not asked is not stale.
         assert judge(THEN_0, NOW_1, [by_cause(**stale)], TODAY, asked=["x.y"]).complaints == []
         assert judge(THEN_0, NOW_1, [by_cause(**stale)], TODAY, asked=["a.e", "a.b"]).complaints
     same = judge(hanging("0", True), hanging("1", True), [by_cause()], TODAY)
@@ -377,7 +377,7 @@ def test_a_group_that_is_allowed_says_why_once() -> None:
     )
     (result,) = json.loads(render_verdict("sarif", verdict, {}, Style()))["runs"][0]["results"]
     assert result["suppressions"][0]["justification"] == "known"
-    # Where a part is allowed, the other part is no less of a failure.
+    # If some differences are allowed, the others still fail.
     verdict = judge(THEN_0, NOW_1, [allowance(was="no", now="yes")], TODAY, path="ci/base.json")
     assert verdict.status == 1
     assert render_verdict("github", verdict, {}, Style()).count("1 fact changed") == 2
@@ -409,7 +409,7 @@ def test_approval_keeps_the_reasons_and_what_changed() -> None:
     ],
 )  # fmt: skip
 def test_the_stricter_scope_counts(old: str, new: str, stricter: str) -> None:
-    """A report cannot declare what it says to be of less account, nor an old baseline."""
+    """Neither a report nor an old baseline can weaken the scope of a fact."""
     before, after = one(True, scope=old), one(False, scope=new)
     verdict = judge(before, after, today=TODAY)
     assert [(c.kind, c.scope) for c in verdict.changes] == [(DRIFT, stricter)]
@@ -461,7 +461,7 @@ def test_allow_is_of_configured_facts_that_match() -> None:
     for glob, said in (("c.*", "c.d is inherent"), ("A.B", "it matches no fact and no setting")):
         with pytest.raises(ReportError, match=f"{said}, and --allow is for configured facts"):
             judge(before, after, today=TODAY, allow=[glob])
-    # One that is named for its reason keeps it.
+    # An entry that names its own reason keeps it.
     verdict = judge(before, after, [allowance()], TODAY, allow=["*.b"])
     assert verdict.changes[0].allowed_because == "known"
 

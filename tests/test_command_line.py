@@ -1,4 +1,4 @@
-"""Every command of every program: arguments in any order, errors in one line."""
+"""Test every command of every program: arguments in any order, errors in one line."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PROGRAMS = ["probes", "papaya", "matrix"] if sys.version_info >= (3, 11) else ["
 
 
 class Caught(BaseException):
-    """Carries the parser of a program out of its main()."""
+    """Carry the parser of a program out of its main()."""
 
 
 def parser_of(program: str) -> argparse.ArgumentParser:
     def catch(parser: Parser, arguments: object) -> None:
         raise Caught(parser)
 
-    # By name: papaya and matrix cannot be imported by an older Python.
+    # Imported by name, because an older Python cannot import papaya and matrix.
     main = importlib.import_module(f"{program}.cli").main
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Parser, "parse_args", catch)
@@ -117,7 +117,7 @@ def test_a_wrong_option_points_to_the_help_of_its_command(
 
 
 def test_every_command_takes_any_order() -> None:
-    """A command that is added has it too, also one below another command."""
+    """The rule holds for a new command too, also for one below another command."""
     left = [parser_of(program) for program in PROGRAMS]
     while left:
         parser = left.pop()
@@ -219,7 +219,7 @@ if "matrix" in PROGRAMS:
 
 
 def interrupted_import() -> int:
-    """Raise what an interrupt in the making of a class is before Python 3.12."""
+    """Raise what Python before 3.12 makes of an interrupt during the creation of a class."""
     raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
 
 

@@ -1,4 +1,4 @@
-"""What the README's commands make is not committed by mistake: the key above all."""
+"""Test that git ignores every file that the README's commands make, above all the key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What @probe refuses to register."""
+"""Test what @probe refuses to register."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def platforms() -> Iterator[Platform]:
 
 def test_what_a_report_is_compared_by_may_be_documented() -> None:
     for platform in platforms():
-        # A BSD's C library is the system's own: nothing is filed under its name twice.
+        # The C library of a BSD is part of the system, so it has no separate key.
         own = platform.libc == platform.system.lower()
         names = [n for n in platform.names if not (own and f"-{platform.libc}" in n)]
         assert len(names) >= 3
@@ -165,7 +165,7 @@ def test_a_setting_is_that_of_the_platform_if_it_has_it() -> None:
     freebsd = replace(linux, system="FreeBSD", sysctls={"net.inet6.ip6.v6only": "1"})
     assert asked.setting(linux) == "net.ipv6.bindv6only"
     assert asked.setting(freebsd) == "net.inet6.ip6.v6only"
-    # gVisor answers as Linux, and has no such setting.
+    # gVisor answers like Linux, but does not have the setting.
     assert asked.setting(replace(linux, sysctls={})) == ""
     assert asked.setting(replace(freebsd, system="OpenBSD")) == ""
     register(asked_bool, {}, scope=CONFIGURED, hangs_on="net.inet6.ip6.v6only")

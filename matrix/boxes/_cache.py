@@ -1,4 +1,4 @@
-"""The cache of boxes: locked during a build, renamed into place when complete."""
+"""Cache boxes: locked during a build, renamed into place when complete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_recipe(folder: str) -> str:
 
 @contextlib.contextmanager
 def lock_cache(name: str) -> Iterator[None]:
-    """Hold the lock of a box, after other builders; raise `Unavailable` if there can be none."""
+    """Hold the lock of a box, waiting for other builders; raise `Unavailable` if that fails."""
     path = cache_path(name) + ".lock"
     with contextlib.ExitStack() as stack:
         try:
@@ -48,7 +48,7 @@ def replace_folder(name: str, recipe: str) -> Iterator[str]:
     """
     path = cache_path(name)
     for left in os.scandir(os.path.dirname(path)):
-        # Left by a builder that was killed: only the holder of the lock has such a folder.
+        # A killed builder left it: only the holder of the lock has such a folder.
         if left.name.startswith(f".{name}-"):
             shutil.rmtree(left.path, ignore_errors=True)
     folder = tempfile.mkdtemp(prefix=f".{name}-", dir=os.path.dirname(path))

@@ -1,4 +1,4 @@
-"""Does KVM work?  /dev/kvm may belong to another user, be broken, or hang every guest."""
+"""Test whether KVM works: /dev/kvm may belong to another user, be broken, or hang every guest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 
 DEVICE = "/dev/kvm"
 _LIMIT = 5.0
-"""Seconds that the emulated guest may take; a tenth of a second is usual."""
+"""Longest time in seconds for the emulated guest; it usually takes a tenth of a second."""
 _STATUS = 0x31
 _ENDS = bytes((0xB0, _STATUS, 0xE6, 0xF4, 0xF4))
 """``mov al, 0x31; out 0xf4, al; hlt``: QEMU's isa-debug-exit ends with twice that and one."""
@@ -20,7 +20,7 @@ _once = threading.Lock()
 
 
 def explain_trouble() -> str:
-    """Return why KVM does not work here, in a few words; empty if it works.  Tried once."""
+    """Return why KVM does not work here; empty if it works.  The test runs once."""
     with _once:
         return _try_once()
 

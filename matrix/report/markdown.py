@@ -1,4 +1,4 @@
-"""The table as Markdown."""
+"""Render the table as Markdown."""
 
 from __future__ import annotations
 

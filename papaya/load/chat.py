@@ -1,11 +1,11 @@
-"""A load of many clients from one process, which checks every delivery.
+"""Load a chat with many clients from one process, and check every delivery.
 
     result = run(("127.0.0.1", 7722), key, clients=64, messages=50)
     result.lost, result.p99
 
-The load is open: each message has a moment at which it is due, whatever came of the
-ones before, and its latency counts from then.  While it runs the driver only keeps
-what comes and when; all checking is done after.
+The load is open: each message is due at a fixed moment, even if earlier ones are late, and its
+latency counts from that moment.  During the load the driver only records what arrives and when; it
+checks afterwards.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Member:
 
 
 class Load:
-    """Connected clients, and what they send and receive."""
+    """Connect clients, and send and receive for all of them."""
 
     def __init__(self, address: Address, key: bytes) -> None:
         self.address = address
@@ -114,7 +114,8 @@ class Load:
     def join(self, count: int, timeout: float = 30, at_once: int = 16) -> list[Member]:
         """Connect that many clients, and wait until each has received a line of its own.
 
-        ``at_once`` are on their way in at a time: a server drops some of a crowd without a key.
+        At most ``at_once`` are connecting at a time, because a server drops clients that have not
+        sent a key if there are too many of them.
         """
         joined: list[Member] = []
         waiting: list[Member] = []
@@ -129,9 +130,8 @@ class Load:
             waiting = [member for member in waiting if not self._is_in(member)]
             if any(m.closed for m in waiting) or time.monotonic() > until:
                 raise CommandError(
-                    f"{format_address(self.address)}: a client was not let in, or its line did "
-                    "not come "
-                    "back; is this the server's key?",
+                    f"{format_address(self.address)}: a client was refused, or its line did not "
+                    "come back; is this the server's key?",
                     1,
                 )
         return joined
@@ -186,7 +186,7 @@ class Load:
                 self.selector.unregister(member.socket)
 
     def step(self, seconds: float) -> None:
-        """Receive for that many seconds at most."""
+        """Receive for at most ``seconds``."""
         for key, events in self.selector.select(max(0.0, seconds)):
             member: Member = key.data
             if events & selectors.EVENT_WRITE:
@@ -215,12 +215,12 @@ class Load:
             member.tail = (member.tail + data[-len(self.mark) :])[1 - len(self.mark) :]
 
     def leave(self, member: Member) -> None:
-        """Close a client's connection."""
+        """Close the connection of a client."""
         self._close(member)
         member.socket.close()
 
     def stop_reading(self, member: Member) -> None:
-        """Keep a client connected, and read nothing from it any more."""
+        """Keep a client connected, but stop reading from it."""
         member.reads = False
         self.selector.unregister(member.socket)
 
@@ -236,12 +236,12 @@ class Load:
         after_each: Callable[[int], None] = lambda sent: None,
         done: Callable[[], None] = lambda: None,
     ) -> Result:
-        """Send that many lines of ``size`` bytes (at least 30) from every client; return what came.
+        """Send ``messages`` lines of ``size`` bytes (at least 30) from each client, and check them.
 
-        ``rate`` is messages a second of all clients together; without one all are sent at
-        once.  What would be due after so many ``seconds`` is left out.  ``after_each`` is called
-        after each with how many were sent, ``done`` when the last has come to everybody, or was
-        waited for in vain, and before any of it is looked at.
+        ``rate`` is in messages per second of all clients together; without it all lines are sent at
+        once.  Lines that would be due after ``seconds`` are left out.  ``after_each`` is called
+        after each line with the number of lines sent so far.  ``done`` is called before the check,
+        when every client has the last line or the wait for it has timed out.
         """
         senders = senders or [m for m in self.members if m.reads and not m.closed]
         witnesses = [m for m in self.members if m.reads and not m.closed]
@@ -285,7 +285,7 @@ class Load:
             self._await(owed, until)
 
     def _await(self, owed: int, until: float) -> None:
-        """Receive until so many lines have arrived."""
+        """Receive until ``count`` lines have arrived."""
         while self.arrived < owed and time.monotonic() < until:
             if all(m.closed or not m.reads for m in self.members):
                 break
@@ -294,11 +294,11 @@ class Load:
     def _plan(
         self, messages: int, senders: list[Member], rate: float | None, seconds: float
     ) -> list[tuple[float, Member, int]]:
-        """Return when each message is due, in seconds after the start, in that order."""
+        """Return when each message is due, in seconds after the start, in ascending order."""
         if rate is None:
             return [(0.0, m, n) for n in range(messages) for m in senders]
         gap = len(senders) / rate
-        # Each client has its own phase, because regular bursts would flatter an event loop.
+        # Each client has its own phase, because regular bursts would favour an event loop.
         plan = [
             (phase + gap * n, number, m, n)
             for number, m in enumerate(senders)
@@ -364,7 +364,7 @@ def _percentile(values: list[float], share: float) -> float:
 
 
 def _is_line(line: bytes, run: bytes) -> bool:
-    """Return whether it may be another client's line: a time and a text, or a notice."""
+    """Return whether a line may be another client's (a time and a text), or a notice."""
     return line.startswith(b"* ") or (line[10:11] == b"T" and line[19:21] == b"Z ")
 
 

@@ -2,8 +2,8 @@
 
 Every process opens the log that it writes for itself: a descriptor kept over fork() would
 share its lock and its offset with the parent (locks.flock_shared_by_fork).  Up to the
-scoreboard's ``COMMITTED`` the file holds whole lines that never change again, so they are
-read without a lock: this number replaces the paper's shared lock.
+scoreboard's ``COMMITTED`` the file holds whole lines that never change again.  They are
+read without a lock, so this number replaces the paper's shared lock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .scoreboard import Scoreboard
 
 Lock = Callable[[int, bool], None]
-"""Take (True) or release (False) a descriptor's exclusive lock; taking it waits."""
+"""Take (True; waits) or release (False) the exclusive lock of a descriptor."""
 
 
 def _flock(descriptor: int, take: bool) -> None:
@@ -44,11 +44,11 @@ def _ofd(descriptor: int, take: bool) -> None:
 
 
 LOCKS: dict[str, Lock] = {"flock": _flock, "ofd": _ofd, "fcntl": _fcntl}
-"""By the value of the setting ``lock``."""
+"""The functions that lock, by value of the setting ``lock``."""
 
 _CHUNK = 1 << 16
 _STEP = 1 << 12
-"""Bytes read at once in the search for line starts: every client that joins pays this memory."""
+"""Bytes read at once when searching for line starts; each client that joins needs this memory."""
 # Python has no os.fdatasync on macOS.
 _fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 

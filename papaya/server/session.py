@@ -23,7 +23,7 @@ class WrongKey(Exception):
 
 
 class Full(Exception):
-    """The service has as many clients as it may have."""
+    """The service already has ``max_clients`` clients."""
 
 
 TOO_LONG, NOT_KEPT = 1, 2
@@ -85,7 +85,7 @@ class Session:
         return TOO_LONG if too_long else notice
 
     def finish(self) -> None:
-        """Append the unfinished last line of a client that sends no more."""
+        """Append the unfinished last line of a client that has stopped sending."""
         if self.cursor:
             self._append(self.lines.finish())
 

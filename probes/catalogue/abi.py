@@ -117,7 +117,7 @@ def _measure_offset(seek: str) -> int:
         os.lseek(descriptor, far, os.SEEK_SET)
     except (OSError, OverflowError):
         raise Blocked(
-            "the scratch file system has no files of 8 GiB: set TMPDIR elsewhere"
+            "the scratch file system has no files of 8 GiB: set TMPDIR to another"
         ) from None
     os.lseek(descriptor, 0, os.SEEK_SET)
     with contextlib.suppress(OSError):

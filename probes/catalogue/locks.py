@@ -30,7 +30,9 @@ def _is_granted(outcome: str) -> bool:
     if outcome in ("EAGAIN", "EWOULDBLOCK", "EACCES"):
         return False
     if outcome in ("ENOLCK", "EOPNOTSUPP", "ENOTSUP"):
-        raise Blocked(f"the scratch file system has no such lock ({outcome}): set TMPDIR elsewhere")
+        raise Blocked(
+            f"the scratch file system has no such lock ({outcome}): set TMPDIR to another"
+        )
     if outcome != "ok":
         raise OSError(f"a lock failed with {outcome}")
     return True

@@ -412,7 +412,7 @@ def unix_socket_mode_enforced() -> str:
         os.chmod("socket", 0o666)
         if children.run_in_child(as_second_uid) != "ok":
             raise Blocked(
-                "another user may not even connect to a 0666 socket: set TMPDIR elsewhere"
+                "another user may not even connect to a 0666 socket: set TMPDIR to another"
             )
         os.chmod("socket", 0o600)
         return str(children.run_in_child(as_second_uid))

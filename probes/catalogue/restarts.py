@@ -47,15 +47,15 @@ def _clean_up() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Case:
-    """A call that will block, and what is documented of it when a handler runs."""
+    """A call that will block, and its documented result when a handler runs."""
 
     call: str
     begin: Callable[[], Blocking]
-    """Make everything that the call needs, in the process that will block."""
+    """Prepare the call in the process that will block."""
     restarting: Documented
-    """What is documented with SA_RESTART."""
+    """Documented results with SA_RESTART."""
     bare: Documented
-    """What is documented without."""
+    """Documented results without SA_RESTART."""
 
     def __str__(self) -> str:
         return self.call
@@ -81,7 +81,7 @@ _GLIBC_NEVER = {"linux-glibc": "EINTR", "linux-musl": "restarts"}
 
 
 MUCH = 1 << 22
-"""Bytes: more than any of these takes at once; a pipe of 64 KiB pages takes 1 MiB."""
+"""Number of bytes that no call accepts at once; a pipe of 64 KiB pages accepts 1 MiB."""
 
 
 def _read(descriptor: int) -> Blocking:
@@ -145,7 +145,7 @@ def _send(descriptor: int, size: int = 1) -> Blocking:
 
 
 SMALL = 1 << 14
-"""Bytes asked for in each of a TCP connection's two buffers, so that they fill quickly."""
+"""Requested size in bytes of both buffers of a TCP connection, so that they fill quickly."""
 
 
 def _open_tcp_pair() -> tuple[socket.socket, socket.socket]:
@@ -157,7 +157,7 @@ def _open_tcp_pair() -> tuple[socket.socket, socket.socket]:
         ours.connect(listening.getsockname())
         theirs, _ = listening.accept()
     for end in (ours, theirs):
-        # Both end with this process, and no TIME_WAIT must keep the port.
+        # Both ends close with this process, and TIME_WAIT must not keep the port.
         sockets.reset_on_close(end)
     return ours, theirs
 
@@ -188,7 +188,7 @@ def _open_full_tcp() -> int:
 
 
 LONG = 3600
-"""Seconds that no probe waits for."""
+"""Seconds; longer than any probe waits."""
 
 
 def _set_timeout(asked: socket.socket) -> int:
@@ -219,7 +219,7 @@ def _connect() -> Blocking:
                 client.detach()
             if waits:
                 break
-    # As the C library fills it, because its layout differs by system.
+    # Let the C library fill it, because its layout differs between systems.
     address, size = ctypes.create_string_buffer(128), ctypes.c_uint(128)
     libc.call("getsockname", listening.detach(), address, ctypes.byref(size))
     descriptor = socket.socket().detach()
@@ -240,10 +240,10 @@ def _lock_in_child(name: str, *arguments: Any) -> int:
         outcome = libc.try_call(name, open_file(), *arguments)
         if outcome != "ok":
             raise Blocked(
-                f"the scratch file system has no such lock ({outcome}): set TMPDIR elsewhere"
+                f"the scratch file system has no such lock ({outcome}): set TMPDIR to another"
             )
         subject.send()
-        subject.receive()  # Returns when the subject is gone.
+        subject.receive()  # Returns when the subject has ended.
 
     children.fork(hold).receive()
     return open_file()
@@ -261,7 +261,7 @@ def _record_lock() -> Blocking:
 
 
 def _waitpid() -> Blocking:
-    child = children.fork(Channel.receive)  # Lives until this process is gone.
+    child = children.fork(Channel.receive)  # Lives until this process has ended.
     return lambda: libc.call("waitpid", child.pid, None, 0)
 
 
@@ -270,7 +270,7 @@ def _open_fifo() -> Blocking:
         name = _make_path("fifo").encode()
         os.mkfifo(name)
     except PermissionError:
-        raise Blocked("the scratch file system has no FIFOs: set TMPDIR elsewhere") from None
+        raise Blocked("the scratch file system has no FIFOs: set TMPDIR to another") from None
     return lambda: libc.call("open", name, os.O_RDONLY)
 
 
@@ -285,7 +285,7 @@ def _select() -> Blocking:
 
 
 def _poller() -> Blocking:
-    here: Any = select  # Its names differ by system, which mypy does not know.
+    here: Any = select  # mypy does not know that its names differ between systems.
     events = ctypes.create_string_buffer(256)
     if hasattr(here, "epoll"):
         epoll = here.epoll()
@@ -349,7 +349,7 @@ def _sem_wait() -> Blocking:
 
 
 def _msgrcv() -> Blocking:
-    # A random key of the 31 bits of a key_t, so that no other program has it.
+    # A random key (31 bits of a key_t), which no other program is likely to use.
     key = int.from_bytes(os.urandom(4), "big") >> 1 | 1
     # The queue outlives every process: by this file the lab finds it and removes it with the
     # scratch folder.  The file comes first, because this process may be killed at any time.

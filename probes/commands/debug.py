@@ -1,4 +1,4 @@
-"""debug: ask one probe, and show its output, tracebacks and system calls."""
+"""debug: run one probe, and show its output, tracebacks and system calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .options import Commands, Selection
 
 @dataclass(frozen=True)
 class DebugRequest:
-    """Which probe to ask, and how."""
+    """The probe to run, and how."""
 
     id: str
     here: bool
@@ -71,7 +71,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def debug(request: DebugRequest) -> int:
-    """Ask the probe, and return 0 if it was measured."""
+    """Run the probe once, and return 0 if it measured a value."""
     from .. import ask
     from ..measurement import check_null_device, explain_refusals
     from .input import select_probes

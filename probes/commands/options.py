@@ -42,7 +42,7 @@ class Selection:
         return cls(arguments.only, arguments.skip)
 
     def __bool__(self) -> bool:
-        """Return whether it leaves out anything."""
+        """Return whether any facts are left out."""
         return bool(self.only or self.skip)
 
 
@@ -88,7 +88,7 @@ def add_deadline_option(parser: Parser) -> None:
 
 
 def add_format_options(parser: Parser, formats: Sequence[str]) -> None:
-    """Add --format, and --json in its place."""
+    """Add --format, and --json as its short form."""
     parser.add_argument("--format", choices=formats, default="text", help="default: text")
     parser.add_argument(
         "--json",

@@ -1,4 +1,4 @@
-"""Structures of times, and those that poll(), fcntl() and bind() take."""
+"""Prove the layouts of time structures and of those that poll(), fcntl() and bind() take."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ from .proof import ROOM, Unproven, look, run_trial
 def time_t() -> Any:
     """How wide is time_t in a program built for this platform?
 
-    The interpreter is such a program; time(), linked as its own call is, must agree.
+    The interpreter is such a program.  time(), looked up under the name that such programs call,
+    must write a time_t of the same width.
     """
     writes = libc.measure_extent(lambda now: libc.call("time", now))
     if 8 * writes != libc.TIME_T_BITS:
         raise Unproven(
-            f"the interpreter's has {libc.TIME_T_BITS} bits, but time() writes {8 * writes}"
+            f"the interpreter's time_t has {libc.TIME_T_BITS} bits, but time() writes {8 * writes}"
         )
     return {4: ctypes.c_int32, 8: c_int64}[writes]
 
 
 class _Pair:
-    """struct timespec or struct timeval: seconds, and a fraction of some width."""
+    """struct timespec or struct timeval: seconds and a fraction."""
 
     def __init__(self, seconds: Any, fraction: Any, units: int) -> None:
         self.units = units
@@ -74,7 +75,7 @@ def _find_pair(fill: Callable[[Any], Any], units: int) -> _Pair:
 
 @look("struct timespec")
 def timespec() -> Any:
-    """How is struct timespec laid out: time_t, then a long, or as much as a time_t?"""
+    """Does struct timespec hold a time_t and a long, or two fields of a time_t's width?"""
     return _find_pair(
         lambda buffer: libc.call("clock_gettime", time.CLOCK_REALTIME, buffer), 1_000_000_000
     )
@@ -97,9 +98,9 @@ class _Pollfd(ctypes.Structure):
 
 @look("struct pollfd")
 def pollfd() -> Any:
-    """Is struct pollfd an int and two shorts, with POLLIN and POLLOUT as Python has them?"""
+    """Is struct pollfd an int and two shorts, and do Python's POLLIN and POLLOUT fit?"""
     if not hasattr(select, "POLLIN"):
-        raise Blocked("this Python has no POLLIN: run the lab with one that has select.poll()")
+        raise Blocked("this Python lacks select.poll(): run the lab with another Python")
     reading, writing = os.pipe()
     both = select.POLLIN | select.POLLOUT
     try:
@@ -107,7 +108,7 @@ def pollfd() -> Any:
         for descriptor, expected in ((writing, select.POLLOUT), (reading, select.POLLIN)):
             entry = _Pollfd(fd=descriptor, events=both, revents=0)
             libc.call("poll", byref(entry), 1, 0)
-            # Not `events`, to which gVisor adds POLLERR and POLLHUP.
+            # `events` is not compared, because gVisor adds POLLERR and POLLHUP to it.
             if (entry.fd, entry.revents) != (descriptor, expected):
                 raise Unproven(f"poll() returns {entry.revents:#x}, expected {expected:#x}")
             if descriptor == writing:
@@ -151,7 +152,7 @@ def flock() -> Any:
         except OSError as error:
             why = libc.name_errno(error.errno)
             raise Blocked(
-                f"the scratch file system has no record locks ({why}): set TMPDIR elsewhere"
+                f"the scratch file system has no record locks ({why}): set TMPDIR to another"
             ) from None
         holder = os.getpid()
         found = run_trial(lambda: _try_flocks(path, holder))["form"]
@@ -184,7 +185,7 @@ def _try_flocks(path: str, holder: int) -> dict[str, Any]:
 
 def _ask(form: str, descriptor: int, fields: dict[str, int]) -> tuple[str, tuple[int, ...]]:
     """Return the result of F_GETLK in this form with ``fields``, and the lock that it shows."""
-    # More room than any form has, so that the call cannot write past a wrong one.
+    # Larger than any form, so that the call cannot write past the end of a wrong one.
     room = ctypes.create_string_buffer(ROOM)
     lock = libc.FLOCKS[form].from_buffer(room)
     lock.l_type, lock.l_whence = fcntl.F_WRLCK, os.SEEK_SET
@@ -195,7 +196,7 @@ def _ask(form: str, descriptor: int, fields: dict[str, int]) -> tuple[str, tuple
 
 
 folder = ""
-"""Where files for trials are made; if empty, where temporary files go."""
+"""Folder for the files of trials; if empty, that of temporary files."""
 
 
 def _get_scratch() -> str:
@@ -204,7 +205,7 @@ def _get_scratch() -> str:
 
 @look("struct sockaddr")
 def sockaddr() -> Any:
-    """Does a socket's address start with its length, as on the BSDs, or with its family?"""
+    """Does struct sockaddr start with a length, as on the BSDs, or with the family?"""
     with socket.socket(socket.AF_UNIX) as fresh:
         address, size = ctypes.create_string_buffer(128), c_uint(128)
         libc.call("getsockname", fresh.fileno(), address, byref(size))
@@ -217,7 +218,7 @@ def sockaddr() -> Any:
 
 
 def make_unix_address(path: bytes) -> bytes:
-    """Return a struct sockaddr_un that is as long as ``path`` makes it."""
+    """Return a struct sockaddr_un whose length is that of ``path``."""
     if str(sockaddr()).startswith("a length"):
         return bytes((2 + len(path), socket.AF_UNIX)) + path
     return struct.pack("=H", socket.AF_UNIX) + path

@@ -1,4 +1,4 @@
-"""The processes family can be wrong: change the world, see the answers flip."""
+"""Change the world, and see the answers of the family processes flip."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ int close_range(unsigned first, unsigned last, int flags)
 }
 """
 
-# FreeBSD's call made of Linux's, which is refused; the lab itself asks for SIGKILL.
+# Emulates FreeBSD's call by Linux's, which is then refused; the lab itself asks for SIGKILL.
 PROCCTL = (
     "#include <signal.h>\n"
     + prctl(
@@ -217,7 +217,7 @@ def test_a_pipe_that_leaks_does_not_tell_of_the_parents_end(tmp_path: Path) -> N
     assert flipped(measure(only), leaking) == {"processes.parent_death_pipe": ("yes", "no")}
 
 
-def test_a_refusal_says_which_call_gave_what(tmp_path: Path) -> None:
+def test_a_refusal_names_the_call_and_its_error(tmp_path: Path) -> None:
     refusing = prctl(
         "if (option == PR_SET_PDEATHSIG || option == PR_SET_CHILD_SUBREAPER)"
         " return errno = EINVAL, -1;"

@@ -21,7 +21,7 @@ def test_diff_shows_what_differs(baseline: Path, drifted: Path) -> None:
     assert row["facts"][0]["value"] is not row["facts"][1]["value"]
 
 
-def test_what_is_blocked_in_one_report_is_no_difference(baseline: Path, tmp_path: Path) -> None:
+def test_a_fact_blocked_in_one_report_does_not_differ(baseline: Path, tmp_path: Path) -> None:
     document = json.loads(baseline.read_text())
     document["facts"][ID].update(status="blocked", value=None, reason="a filter")
     document["facts"]["a.b"] = {"status": "measured", "value": 1, "scope": "inherent"}
@@ -33,12 +33,12 @@ def test_what_is_blocked_in_one_report_is_no_difference(baseline: Path, tmp_path
     assert (done.returncode, done.stderr) == (0, "")
     assert f"  B  blocked: a filter; 1 fact: {ID}\n" in done.stdout
     assert done.stdout.endswith("0 of 2 facts differ, 1 not compared\n")
-    # Where nothing at all can be compared, that is no agreement.
+    # Reports without a common fact do not agree.
     done = run_lab("diff", str(baseline), str(blocked))
     assert done.returncode == 3
     assert done.stderr == "probes: nothing to compare: no fact is measured in two of the reports\n"
 
 
-def test_diff_all_shows_the_rest_too(baseline: Path) -> None:
+def test_all_shows_equal_facts_too(baseline: Path) -> None:
     assert ID not in run_lab("diff", str(baseline), str(baseline)).stdout
     assert ID in run_lab("diff", "--all", str(baseline), str(baseline)).stdout

@@ -1,4 +1,4 @@
-"""Reports for the table: this host's, and made ones that differ from it where a test says so."""
+"""Make reports for the table: this host's, and variants that differ as a test asks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ELSEWHERE = {"release": "6.1.0-made", "container": "", "hypervisor": ""}
 
 
 def host() -> Report:
-    """Return a report that answers as documented; only its environment is this host's."""
+    """Return a report with the documented answers and this host's environment."""
     platform = describe("")
     promises = {id: probe.find_documented(platform) for id, probe in load_catalogue().items()}
     facts = {

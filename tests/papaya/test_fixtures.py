@@ -1,4 +1,4 @@
-"""The fixture `serve`: servers are stopped after the test, also if it fails."""
+"""Test the fixture `serve`: servers are stopped after the test, even if it fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""github: the runner obeys the commands that were meant, and no other."""
+"""Test the format github: the runner obeys the intended commands and no others."""
 
 import re
 from collections.abc import Iterable

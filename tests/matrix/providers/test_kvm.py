@@ -1,4 +1,4 @@
-"""Whether KVM is of use, tried with a QEMU that does as it is told."""
+"""Test the test of KVM with a stand-in for QEMU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Trial = Callable[[str], str]
 
 @pytest.fixture
 def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
-    """Return the trouble with KVM if QEMU does this with it; emulated, it works."""
+    """Return the trouble that is found if QEMU behaves so with KVM; emulated, it works."""
     device = tmp_path / "kvm"
     device.touch()
     monkeypatch.setattr(_kvm, "DEVICE", str(device))
@@ -45,6 +45,6 @@ def test_kvm_that_fails(trial: Trial) -> None:
     assert trial("exit 1") == "QEMU ended with 1"
 
 
-def test_kvm_that_is_not_there(trial: Trial) -> None:
+def test_kvm_that_does_not_exist(trial: Trial) -> None:
     Path(_kvm.DEVICE).unlink()
     assert trial("exit 99") == f"{_kvm.DEVICE} does not exist"

@@ -1,4 +1,4 @@
-"""The client's side of a connection: what it shows, and how a server is named."""
+"""Test the client's connection: which text it shows, and how users may name a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from papaya.client.connection import MessageSplitter, escape, split_server
 
 
 @given(st.binary(max_size=300), st.integers(1, 20))
-def test_the_client_shows_nothing_a_terminal_obeys(data: bytes, step: int) -> None:
+def test_the_client_shows_no_control_sequences(data: bytes, step: int) -> None:
     splitter = MessageSplitter()
     for at in range(0, len(data), step):
         for message in splitter.feed(data[at : at + step]):
@@ -18,7 +18,7 @@ def test_the_client_shows_nothing_a_terminal_obeys(data: bytes, step: int) -> No
     assert escape("\x1b[2J") == "\\x1b[2J"
 
 
-def test_a_server_that_ends_no_line_does_not_fill_the_memory() -> None:
+def test_an_endless_line_does_not_fill_the_memory() -> None:
     splitter = MessageSplitter()
     shown = [one for _ in range(100) for one in splitter.feed(b"x" * 65536)]
     assert len(splitter.unfinished) < 1 << 18

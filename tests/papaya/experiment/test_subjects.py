@@ -111,7 +111,10 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
-    for name, said in (("c-epoll", "a C compiler is not installed; install"), ("go-goroutines", "Go is not installed; pip")):
+    for name, said in (
+        ("c-epoll", "a C compiler is not installed; install"),
+        ("go-goroutines", "Go is not installed; pip"),
+    ):
         with pytest.raises(subjects.Missing, match=said):
             subjects.make(name, str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -351,7 +351,7 @@ def test_the_command(tmp_path: Path) -> None:
         assert f"server            {host}:{port}\n" in done.stdout
         done = load(f"{host}:{port}", "--key", wrong_key(tmp_path), "--connections", "1")
         assert (done.returncode, done.stderr) == (
-            1, f"papaya: {host}:{port}: a client was not let in, or its line did not come back; "
+            1, f"papaya: {host}:{port}: a client was refused, or its line did not come back; "
             "is this the server's key?\n",
         )  # fmt: skip
 

@@ -177,7 +177,8 @@ def test_a_verdict_says_what_its_interval_supports(analysis: Analysis) -> None:
     more = verdict(analysis, Interval(2.1, 1.9, 2.4))
     assert more == "uses 2.10 times (1.90 to 2.40) the CPU of c-processes"
     assert verdict(analysis, Interval(0.9, 0.7, 1.2)) == (
-        "does not differ significantly from c-processes: it uses 0.900 times (0.700 to 1.20) the CPU"
+        "does not differ significantly from c-processes: "
+        "it uses 0.900 times (0.700 to 1.20) the CPU"
     )
     assert verdict(analysis, Interval(2.1)) == "used 2.10 times the CPU of c-processes in 4 trials"
     assert verdict(analysis, None).startswith("cannot be compared with c-processes")
@@ -223,7 +224,9 @@ def test_trials_of_fewer_than_ten_windows_are_reported(
     tmp_path: Path, seconds: float, short: bool
 ) -> None:
     synthetic.folder(tmp_path, {"c-epoll": 0.4}, connections=(1, 8), repeats=5, seconds=seconds)
-    said = "Not enough data: 2 of 2 points have fewer than 10 windows per trial, so no plot over time."
+    said = (
+        "Not enough data: 2 of 2 points have fewer than 10 windows per trial, so no plot over time."
+    )
     assert Analysis(results.read_run(tmp_path)).too_few == (said if short else "")
 
 
