@@ -16,8 +16,8 @@ from probes.differences import find_architecture
 from probes.environment import describe
 from probes.errors import CommandError
 from probes.fact import Platform
-from probes.recorded import SHIPPED, find_own_folder, kind_of
-from probes.text import printable
+from probes.recorded import SHIPPED, find_kind, find_own_folder
+from probes.text import make_printable
 
 from . import providers
 
@@ -72,7 +72,7 @@ class Cell:
     def find_baseline(self, here: Platform) -> str:
         """Return the baseline file; the oldest Python has that of its version."""
         if ("here", "oldest") in self.ways and not os.path.exists(self.baseline):
-            return self._find_file(f"python{_python_version(here)}")
+            return self._find_file(f"python{_parse_python_version(here)}")
         return self.baseline
 
     def explain_mismatch(self, there: Platform) -> str:
@@ -93,14 +93,14 @@ class Cell:
             why = f"its programs have {there.pointer_bits} bits"
         elif self.kernel_bits not in (0, kernel_bits):
             why = f"its kernel has {kernel_bits} bits"
-        elif self.python not in ("", _python_version(there)):
+        elif self.python not in ("", _parse_python_version(there)):
             why = f"its Python is {there.python}"
-        elif self.is_here and kind_of(there) != kind_of(describe("")):
+        elif self.is_here and find_kind(there) != find_kind(describe("")):
             why = "it is not this host"
         return f"{there}, which is not {self.title}: {why}" if why else ""
 
 
-def _python_version(there: Platform) -> str:
+def _parse_python_version(there: Platform) -> str:
     """Return ``3.9`` for ``CPython 3.9.18``."""
     return ".".join(there.python.rpartition(" ")[2].split(".")[:2])
 
@@ -173,7 +173,7 @@ def _describe_type(value: Any) -> str:
 
 
 def _parse_cell(path: str, name: str, table: Any) -> Cell:
-    where = f"{path}: cell {printable(name)}"
+    where = f"{path}: cell {make_printable(name)}"
     if not isinstance(table, Mapping):
         raise CommandError(f"{where} is {_describe_type(table)}; {_EXAMPLE}")
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name[0] == ".":

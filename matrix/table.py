@@ -61,11 +61,11 @@ class Column:
         if at is None:
             return self.where
         if self.kind == MEASURED_HERE:
-            return f"{self.where} {_format_age((now or _now()) - at)}"
+            return f"{self.where} {_format_age((now or _read_clock()) - at)}"
         return f"{self.where} of {at.date()}"
 
 
-def _now() -> datetime.datetime:
+def _read_clock() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 

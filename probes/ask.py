@@ -17,7 +17,7 @@ from .fact import UNSTABLE, Fact, show
 from .files import write_standard_output
 from .harness import children
 from .probe import Probe
-from .text import printable
+from .text import make_printable
 
 MARK = "probes debug"
 """A path that is accessed before and after the probe: in a trace, its calls are in between."""
@@ -88,7 +88,7 @@ def _repeat(probe: Probe, repeat: int, ask: Callable[[], Fact]) -> Fact:
 
 
 def _print_line(line: str) -> None:
-    write_standard_output(f"{printable(line)}\n".encode("utf-8", "backslashreplace"))
+    write_standard_output(f"{make_printable(line)}\n".encode("utf-8", "backslashreplace"))
 
 
 def _add_output(

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Optional
 from .failures import describe_failure
 from .files import open_standard_descriptors, write_standard_error, write_standard_output
 from .invocation import get_invocation
-from .text import printable
+from .text import make_printable
 
 PROGRAMS = ("probes", "papaya", "matrix")
 
@@ -94,7 +94,7 @@ def _flush() -> None:
 
 def _print_and_return(program: str, status: int, line: str) -> int:
     if line:
-        write_standard_error(f"{program}: {printable(line)}\n")
+        write_standard_error(f"{program}: {make_printable(line)}\n")
     # Discard what is left in the buffer, or Python would try to write it again at exit.
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -17,7 +17,7 @@ patience = 8.0
 """Seconds that the compiler may take: less than a probe, so that the reason names the compiler."""
 
 
-def _working_folder() -> str:
+def _find_working_folder() -> str:
     try:
         return os.getcwd()
     except OSError:  # It was removed.
@@ -25,7 +25,7 @@ def _working_folder() -> str:
 
 
 # A probe runs in a scratch folder, where a relative $CC would not be found.
-_STARTED_IN = _working_folder()
+_STARTED_IN = _find_working_folder()
 _INSTALL = "needs a C compiler: install cc, gcc or clang, or set CC"
 
 

@@ -31,7 +31,7 @@ from .report_json import (
     read_bounded,
     read_json,
 )
-from .text import printable
+from .text import make_printable
 
 SCHEMA = 1
 
@@ -360,7 +360,7 @@ class Report:
         Raises ReportError with one line that names the file if the file is missing, truncated,
         too large, not a report, or of another schema.
         """
-        name = printable(os.fsdecode(path))
+        name = make_printable(os.fsdecode(path))
         try:
             return cls.loads(read_bounded(path))
         except ReportError as error:

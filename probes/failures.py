@@ -12,7 +12,7 @@ import os
 from .errors import CommandError
 from .files import write_standard_error
 from .invocation import is_interrupt
-from .text import printable
+from .text import make_printable
 
 ENVIRONMENT, INTERRUPTED = 3, 130
 
@@ -40,7 +40,7 @@ def describe_failure(error: BaseException, program: str) -> tuple[int, str]:
     if is_interrupt(error):
         return INTERRUPTED, "interrupted"
     if isinstance(error, OSError):
-        where = f"{printable(os.fsdecode(error.filename))}: " if error.filename else ""
+        where = f"{make_printable(os.fsdecode(error.filename))}: " if error.filename else ""
         remedy = _REMEDIES.get(error.errno or 0, "")
         return ENVIRONMENT, f"{where}{error.strerror or error}{remedy}"
     if isinstance(error, MemoryError):

@@ -284,7 +284,7 @@ class Pool:
         return found
 
     def _start(self, probes: list[Probe], limit: float) -> _Running:
-        scratch = self.free.pop() if self.free else self._new_scratch()
+        scratch = self.free.pop() if self.free else self._make_scratch()
         try:
             reading, writing = os.pipe()
             try:
@@ -310,7 +310,7 @@ class Pool:
             self.send("group", pid)
         return running
 
-    def _new_scratch(self) -> str:
+    def _make_scratch(self) -> str:
         self.folders += 1
         scratch = os.path.join(self.folder, str(self.folders))
         os.mkdir(scratch, 0o700)

@@ -66,8 +66,10 @@ def find_baseline(name: str, folder: str, here: Platform) -> str:
     for found in names:
         path = paths[found]
         then = Report.load(path).environment
-        if kind_of(then) == kind_of(here):
-            alike.append((then.python != here.python, _minor(then) != _minor(here), found, path))
+        if find_kind(then) == find_kind(here):
+            alike.append(
+                (then.python != here.python, _parse_minor(then) != _parse_minor(here), found, path)
+            )
     if not alike:
         raise ReportError(
             f"{folder}: no baseline of this platform, {here}; there are {', '.join(names)}; "
@@ -76,7 +78,7 @@ def find_baseline(name: str, folder: str, here: Platform) -> str:
     return min(alike)[-1]
 
 
-def kind_of(platform: Platform) -> tuple[object, ...]:
+def find_kind(platform: Platform) -> tuple[object, ...]:
     """Return what a platform has in common with its baseline, whatever patches it has."""
     # A Linux distribution names its release, and may run on the kernel of another one.
     release = platform.distribution or platform.release.partition(".")[0]
@@ -84,5 +86,5 @@ def kind_of(platform: Platform) -> tuple[object, ...]:
     return (platform.key, machine, platform.emulated_32_bit, release, name_kernel(platform))
 
 
-def _minor(platform: Platform) -> str:
+def _parse_minor(platform: Platform) -> str:
     return platform.python.rpartition(".")[0]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .comparison import Row
 from .fact import Report
+from .text import make_printable
 
 if TYPE_CHECKING:
     from .probe import Probe
@@ -27,41 +28,46 @@ def render_text(
 
     A row is one line; if a terminal is too narrow, it is the question, and a line per answer.
     """
-    from .renderings import bold, safe
-    from .renderings.text import columns
+    from .renderings import embolden
+    from .renderings.text import count_columns
 
     letters = [make_letter(number) for number in range(len(reports))]
     shown = [row for row in rows if row.differs or (everything and row.compared)]
     lines: list[str] = []
     for name, (path, report) in zip(letters, reports):
-        lines += _wrap(f"{safe(path)}: {safe(str(report.environment))}", f"{name}  ", style)
+        lines += _wrap(
+            f"{make_printable(path)}: {make_printable(str(report.environment))}", f"{name}  ", style
+        )
     if shown:
         lines.append("")
-    table = _table(shown, letters, probes)
-    if style.width is None or max(map(columns, table), default=0) <= style.width:
+    table = _format_table(shown, letters, probes)
+    if style.width is None or max(map(count_columns, table), default=0) <= style.width:
         marks = [False, *(everything and row.differs for row in shown)]
-        lines += [bold(text, style) if mark else text for mark, text in zip(marks, table)]
+        lines += [embolden(text, style) if mark else text for mark, text in zip(marks, table)]
     else:
         for row in shown:
             lines += _block(row, letters, probes, style, marked=everything and row.differs)
     missing = [row for row in rows if not row.compared]
     if missing:
-        lines += ["", "not compared:", *_missing(missing, letters, style)]
+        lines += ["", "not compared:", *_list_missing(missing, letters, style)]
     differing = sum(row.differs for row in rows)
     last = f"{differing} of {len(rows)} facts differ"
     last += f", {len(missing)} not compared" if missing else ""
-    ending = [bold(line, style) for line in _wrap(last, "", style)]
+    ending = [embolden(line, style) for line in _wrap(last, "", style)]
     return "\n".join([*lines, "", *ending]) + "\n"
 
 
-def _table(rows: Sequence[Row], letters: Sequence[str], probes: Mapping[str, Probe]) -> list[str]:
+def _format_table(
+    rows: Sequence[Row], letters: Sequence[str], probes: Mapping[str, Probe]
+) -> list[str]:
     """Return a line per row, below the letters of the reports: id, answers, question."""
-    from .renderings import safe
-    from .renderings.text import columns, pad
+    from .renderings.text import count_columns, pad
 
     table = [["", *letters, ""]]
-    table += [[row.id, *map(safe, row.answers), _find_question(row, probes)] for row in rows]
-    widths = [max(columns(line[at]) for line in table) for at in range(len(table[0]))]
+    table += [
+        [row.id, *map(make_printable, row.answers), _find_question(row, probes)] for row in rows
+    ]
+    widths = [max(count_columns(line[at]) for line in table) for at in range(len(table[0]))]
     return ["  ".join(map(pad, line, widths)).rstrip() for line in table] if rows else []
 
 
@@ -69,12 +75,12 @@ def _block(
     row: Row, letters: Sequence[str], probes: Mapping[str, Probe], style: Style, marked: bool
 ) -> list[str]:
     """Return the question, then which reports have which answer."""
-    from .renderings import FAINT, bold, paint, safe
-    from .renderings.text import columns
+    from .renderings import FAINT, embolden, paint
+    from .renderings.text import count_columns
 
     question = _wrap(_find_question(row, probes), "", style)
-    lines = [bold(text, style) if marked else text for text in question]
-    if question and style.width and columns(question[-1]) + 2 + len(row.id) <= style.width:
+    lines = [embolden(text, style) if marked else text for text in question]
+    if question and style.width and count_columns(question[-1]) + 2 + len(row.id) <= style.width:
         lines[-1] += "  " + paint(row.id, FAINT, style)
     else:
         lines += [paint(text, FAINT, style) for text in _wrap(row.id, "  ", style)]
@@ -82,7 +88,7 @@ def _block(
     for name, answer in zip(letters, row.answers):
         by_answer.setdefault(answer, []).append(name)
     for answer, names in by_answer.items():
-        lines += _wrap(f"{', '.join(names)}: {safe(answer)}", "  ", style)
+        lines += _wrap(f"{', '.join(names)}: {make_printable(answer)}", "  ", style)
     return lines
 
 
@@ -90,10 +96,8 @@ def _find_question(row: Row, probes: Mapping[str, Probe]) -> str:
     return probes[row.id].question if row.id in probes else ""
 
 
-def _missing(rows: Sequence[Row], letters: Sequence[str], style: Style) -> Iterator[str]:
+def _list_missing(rows: Sequence[Row], letters: Sequence[str], style: Style) -> Iterator[str]:
     """Yield what each report did not measure: once for each reason, with the ids."""
-    from .renderings import safe
-
     found: dict[tuple[str, str], list[str]] = {}
     for at, name in enumerate(letters):
         for row in rows:
@@ -103,7 +107,7 @@ def _missing(rows: Sequence[Row], letters: Sequence[str], style: Style) -> Itera
                 found.setdefault((name, why), []).append(row.id)
     for (name, why), ids in found.items():
         facts = "1 fact" if len(ids) == 1 else f"{len(ids)} facts"
-        yield from _wrap(f"{safe(why)}; {facts}: {', '.join(ids)}", f"  {name}  ", style)
+        yield from _wrap(f"{make_printable(why)}; {facts}: {', '.join(ids)}", f"  {name}  ", style)
 
 
 def _wrap(text: str, before: str, style: Style) -> list[str]:

@@ -119,7 +119,7 @@ def note_newer_lab(verdict: Verdict) -> list[str]:
 
 def render_changes(verdict: Verdict, probes: Probes) -> str:
     """Return the differences of the environments, and a line per change, without the result."""
-    from .renderings import safe
+    from .text import make_printable
 
     lines = [f"environment: {difference}" for difference in verdict.differences]
     lines += note_newer_lab(verdict)
@@ -130,7 +130,7 @@ def render_changes(verdict: Verdict, probes: Probes) -> str:
         ]
     lines += list_unasked(verdict)
     lines += verdict.complaints
-    return "".join(f"{safe(line)}\n" for line in lines)
+    return "".join(f"{make_printable(line)}\n" for line in lines)
 
 
 def _drop_cause(change: Change) -> Change:
@@ -139,9 +139,9 @@ def _drop_cause(change: Change) -> Change:
 
 
 def _render_text(verdict: Verdict, probes: Probes, style: Style) -> str:
-    from .renderings import bold
+    from .renderings import embolden
 
-    return render_changes(verdict, probes) + bold(make_headline(verdict), style) + "\n"
+    return render_changes(verdict, probes) + embolden(make_headline(verdict), style) + "\n"
 
 
 def _render_json(verdict: Verdict, probes: Probes, style: Style) -> str:
@@ -184,24 +184,27 @@ def _render_json(verdict: Verdict, probes: Probes, style: Style) -> str:
 
 
 def _render_markdown(verdict: Verdict, probes: Probes, style: Style) -> str:
-    from .renderings.markdown import escape, row
+    from .renderings.markdown import escape, format_row
 
     lines = [f"**{make_headline(verdict)}**", ""]
     if verdict.differences:
-        lines += [row("environment", "was", "is"), row(*["---"] * 3)]
-        lines += [row(each.what, each.was, each.now) for each in verdict.differences]
+        lines += [format_row("environment", "was", "is"), format_row(*["---"] * 3)]
+        lines += [format_row(each.what, each.was, each.now) for each in verdict.differences]
         lines.append("")
     lines += [text for said in note_newer_lab(verdict) for text in (escape(said), "")]
     for cause, found in group_by_cause(verdict.changes):
         lines += [escape(make_heading(cause, found)), ""] if cause else []
-        lines += [row("fact", "was", "is", "kind", "advice", "reference"), row(*["---"] * 6)]
+        lines += [
+            format_row("fact", "was", "is", "kind", "advice", "reference"),
+            format_row(*["---"] * 6),
+        ]
         for change in found:
             probe = probes.get(change.id)
             kind = f"{change.kind}, allowed: {change.allowed_because}" * bool(
                 change.allowed_because
             )
             lines.append(
-                row(
+                format_row(
                     change.id,
                     change.was,
                     f"{change.now}: {change.why_not}" if change.why_not else change.now,

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Union
 
 from .errors import ReportError
 from .files import open_at_once
-from .text import printable
+from .text import make_printable
 
 LARGEST_FILE = 16 * 1024 * 1024
 """Bytes of the largest file that is read; a report has some 50 KB."""
@@ -71,9 +71,9 @@ def read_json(text: Union[str, bytes]) -> Any:
             text = text.decode("utf-8-sig")
         return json.loads(
             text,
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_int=_no_giant,
+            object_pairs_hook=_refuse_duplicates,
+            parse_constant=_refuse_constant,
+            parse_int=_refuse_giant,
         )
     except ReportError:
         raise
@@ -88,14 +88,14 @@ def read_json(text: Union[str, bytes]) -> Any:
 def check(holds: Any, message: str) -> None:
     """Raise ReportError with the message unless the condition ``holds``."""
     if not holds:
-        raise ReportError(printable(message))
+        raise ReportError(make_printable(message))
 
 
 _TOO_DEEP = f"nested deeper than {DEEPEST}"
 NOT_PLAIN = f"holds a value that JSON cannot express, or is {_TOO_DEEP}"
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for name, value in pairs:
         check(name not in document, f"it has the key {name!r:.60} twice")
@@ -103,11 +103,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def _no_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise ReportError(f"not JSON: it holds {name}")
 
 
-def _no_giant(digits: str) -> int:
+def _refuse_giant(digits: str) -> int:
     # Python needs minutes for a number of millions of digits, or refuses to read it.
     check(len(digits) < 400, "it holds a number of hundreds of digits")
     return int(digits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def printable(text: str) -> str:
+def make_printable(text: str) -> str:
     """Return ``text`` in one line, with escapes such as ``\\x1b`` for unprintable characters."""
     if text.isprintable():
         return text

@@ -23,7 +23,7 @@ from probes.fact import (
 from probes.load_catalogue import load_catalogue
 from probes.render_comparison import make_letter, render_json, render_text
 from probes.renderings import Style
-from probes.renderings.text import columns
+from probes.renderings.text import count_columns
 
 HERE = Platform("Linux", "6.1.0", "x86_64", "glibc", "2.36", 64)
 
@@ -114,7 +114,7 @@ def test_a_pipe_gets_a_line_a_fact_with_its_question() -> None:
 @pytest.mark.parametrize("width", [24, 40, 60])
 def test_a_narrow_terminal_gets_answers_below_their_question(width: int) -> None:
     lines = text(width=width)
-    assert max(map(columns, lines)) <= width
+    assert max(map(count_columns, lines)) <= width
     said = " ".join(" ".join(lines).split())
     assert f"{QUESTION} {ID} A: no B: yes not compared: B not in the report; 1 fact:" in said
     assert f"b.known A, B: 1 {QUESTION}" in " ".join(" ".join(text(True, width)).split())

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from probes import Fact, Platform, Report
 from probes.fact import STATUSES
-from probes.text import printable
+from probes.text import make_printable
 from tests.strategies import lightly, texts
 
 HERE = Platform("Linux", "6.1.0", "x86_64", "glibc", "2.36", 64)
@@ -57,9 +57,9 @@ def test_every_status_is_counted() -> None:
 @lightly
 @given(texts)
 def test_printable_is_one_line_and_idempotent(text: str) -> None:
-    shown = printable(text)
+    shown = make_printable(text)
     assert shown.isprintable()
-    assert printable(shown) == shown
+    assert make_printable(shown) == shown
     shown.encode()
 
 

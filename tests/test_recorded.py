@@ -12,7 +12,7 @@ from probes.errors import ReportError
 from probes.fact import (
     Platform,
 )
-from probes.recorded import find_baseline, kind_of
+from probes.recorded import find_baseline, find_kind
 from tests.gated import HERE, one
 
 DEBIAN = replace(HERE, distribution="Debian GNU/Linux 12", python="CPython 3.11.2")
@@ -33,7 +33,7 @@ FREEBSD = Platform("FreeBSD", "14.1-RELEASE", "amd64", "freebsd", "14.1", 64)
     ],
 )
 def test_what_a_platform_is_whatever_its_patches(platform: Platform, other: dict[str, Any]) -> None:
-    assert kind_of(platform) == kind_of(replace(platform, **other))
+    assert find_kind(platform) == find_kind(replace(platform, **other))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_a_platform_is_whatever_its_patches(platform: Platform, other: dict
     ],
 )
 def test_what_another_platform_is(platform: Platform, other: dict[str, Any]) -> None:
-    assert kind_of(platform) != kind_of(replace(platform, **other))
+    assert find_kind(platform) != find_kind(replace(platform, **other))
 
 
 def recorded(folder: Path, name: str, **other: Any) -> str:

@@ -18,7 +18,7 @@ from probes import Fact, Platform, Report, ReportError
 from probes.fact import STATUSES
 from probes.probe import is_same
 from probes.report_json import DEEPEST, LARGEST_FILE
-from probes.text import printable
+from probes.text import make_printable
 from tests.strategies import documents, lightly, reports, texts
 from tests.worlds import ROOT
 
@@ -256,7 +256,7 @@ def load_refused(path: Path) -> str:
         Report.load(path)
     message = str(raised.value)
     assert message.isprintable()
-    assert message.startswith(printable(str(path)))
+    assert message.startswith(make_printable(str(path)))
     return message
 
 

@@ -24,7 +24,7 @@ def load_box(name: str) -> ModuleType:
     return plugins.load_plugin(sys.modules[__name__], "box", name)
 
 
-def cache_path(name: str) -> str:
+def find_cache_path(name: str) -> str:
     """Return the path of ``name`` in the cache: ``$MATRIX_CACHE``, or the user's cache folder."""
     users = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     ours = os.environ.get("MATRIX_CACHE") or os.path.join(users, "papaya-lab")

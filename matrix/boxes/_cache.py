@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from matrix.errors import Unavailable
 from matrix.lock import hold_lock
 
-from . import cache_path
+from . import find_cache_path
 
 _RECIPE = ".recipe"
 
@@ -30,7 +30,7 @@ def read_recipe(folder: str) -> str:
 @contextlib.contextmanager
 def lock_cache(name: str) -> Iterator[None]:
     """Hold the lock of a box, waiting for other builders; raise `Unavailable` if that fails."""
-    path = cache_path(name) + ".lock"
+    path = find_cache_path(name) + ".lock"
     with contextlib.ExitStack() as stack:
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -46,7 +46,7 @@ def replace_folder(name: str, recipe: str) -> Iterator[str]:
 
     The caller holds `lock_cache`.  OSError and CalledProcessError become `Unavailable`.
     """
-    path = cache_path(name)
+    path = find_cache_path(name)
     for left in os.scandir(os.path.dirname(path)):
         # A killed builder left it: only the holder of the lock has such a folder.
         if left.name.startswith(f".{name}-"):

@@ -38,7 +38,7 @@ def make(tar: str, disk: str, folder: str, megabytes: int, uuid: str, epoch: int
     os.mkdir(contents)
     commands = os.path.join(folder, "debugfs")
     with tarfile.open(tar) as archive, open(commands, "w", encoding="utf-8") as script:
-        script.writelines(f"{line}\n" for line in _commands(archive, contents))
+        script.writelines(f"{line}\n" for line in _write_commands(archive, contents))
     said = _run(["debugfs", "-w", "-f", commands, f"{disk}?offset={OFFSET}"], environment)
     # It goes on after a command that failed, and its exit status is 0.
     usual = ("debugfs", "Allocated inode: ")
@@ -61,7 +61,7 @@ def _run(command: list[str], environment: dict[str, str]) -> str:
     ).stdout
 
 
-def _commands(archive: tarfile.TarFile, contents: str) -> Iterator[str]:
+def _write_commands(archive: tarfile.TarFile, contents: str) -> Iterator[str]:
     """Yield what debugfs(8) must do; write the files' contents below ``contents``."""
     here = ""
     for number, member in enumerate(archive):

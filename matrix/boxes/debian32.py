@@ -31,7 +31,7 @@ from dataclasses import dataclass
 
 from matrix.errors import Say, Unavailable
 
-from . import _ext4, _mirror, cache_path
+from . import _ext4, _mirror, find_cache_path
 from ._cache import lock_cache, read_recipe, replace_folder
 
 KEY = os.path.join(os.path.dirname(__file__), "insecure_key")
@@ -190,14 +190,14 @@ def explain_lack() -> str:
 
 def _explain_lack(programs: dict[str, str], files: dict[str, str]) -> str:
     keyring = {"/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring"}
-    missing = {name: package for name, package in programs.items() if not _which(name)}
+    missing = {name: package for name, package in programs.items() if not _find_program(name)}
     missing |= {p: package for p, package in (files | keyring).items() if not os.path.exists(p)}
     if missing:
         packages = " ".join(sorted(set(missing.values())))
         return f"not installed: {', '.join(missing)}; apt-get install {packages}"
     if why := _mirror.explain_lack():
         return f"it is built from Debian's packages, and {why}"
-    if os.geteuid() and not _which("newuidmap"):
+    if os.geteuid() and not _find_program("newuidmap"):
         return "an ordinary user needs newuidmap: apt-get install uidmap"
     runs = subprocess.run(["arch-test", "i386"], capture_output=True, env=_make_environment())
     if runs.returncode:
@@ -212,12 +212,12 @@ def explain_rootfs_lack() -> str:
 
 def is_rootfs_built() -> bool:
     """Return whether the root folder is in the cache."""
-    return read_recipe(cache_path("debian32-root")) == _hash_recipe()
+    return read_recipe(find_cache_path("debian32-root")) == _hash_recipe()
 
 
 def find_built() -> Box | None:
     """Return the box in the cache, if it is complete and of this recipe; otherwise None."""
-    folder = cache_path("debian32")
+    folder = find_cache_path("debian32")
     paths = {field: os.path.join(folder, name) for field, name in _FILES.items()}
     try:
         with open(os.path.join(folder, _SUMS), encoding="ascii") as file:
@@ -243,7 +243,7 @@ def build(say: Say, force: bool = False) -> Box:
             _build(folder, say)
     box = find_built()
     if not box:
-        raise Unavailable(f"{cache_path('debian32')}: changed right after it was built")
+        raise Unavailable(f"{find_cache_path('debian32')}: changed right after it was built")
     return box
 
 
@@ -252,7 +252,7 @@ def find_rootfs(say: Say) -> str:
 
     Raise `Unavailable` if it cannot be built.
     """
-    path = cache_path("debian32-root")
+    path = find_cache_path("debian32-root")
     with lock_cache("debian32-root"):
         # A folder in the cache is complete: it was renamed into place after the build.
         if is_rootfs_built():
@@ -289,7 +289,7 @@ def _make_environment() -> dict[str, str]:
     return {**os.environ, "PATH": path, "LC_ALL": "C", "SOURCE_DATE_EPOCH": str(_find_epoch())}
 
 
-def _which(name: str) -> str | None:
+def _find_program(name: str) -> str | None:
     return shutil.which(name, path=_make_environment()["PATH"])
 
 
@@ -311,7 +311,7 @@ def _build(folder: str, say: Say) -> None:
             if member.name == "./var/lib/dpkg/status":
                 _take(archive, member, path("status"))
     with open(path("status"), encoding="utf-8") as status, open(path("packages"), "w") as names:
-        names.writelines(_packages(status))
+        names.writelines(_list_packages(status))
     os.unlink(path("status"))
     say("writing the disk")
     with open(raw, "wb") as disk:
@@ -349,7 +349,7 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
         shutil.copyfileobj(source, file)
 
 
-def _packages(status: Iterator[str]) -> Iterator[str]:
+def _list_packages(status: Iterator[str]) -> Iterator[str]:
     """``name version`` a line, of dpkg's status file."""
     name = ""
     for line in status:

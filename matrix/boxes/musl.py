@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 from matrix.errors import Say, Unavailable
 
-from . import _mirror, cache_path
+from . import _mirror, find_cache_path
 from ._cache import lock_cache, read_recipe, replace_folder
 
 _PYTHON = "python3.11"
@@ -86,7 +86,7 @@ def explain_lack() -> str:
 
 def find_built() -> Box | None:
     """Return the box in the cache, if it is of this recipe and the C library exists; or None."""
-    folder = cache_path("musl")
+    folder = find_cache_path("musl")
     if read_recipe(folder) != _hash_recipe() or not os.path.exists(_LOADER):
         return None
     return Box(folder, os.path.join(folder, "bin/python3"), os.path.join(folder, "bin/musl-cc"))
@@ -106,7 +106,7 @@ def build(say: Say, force: bool = False) -> Box:
             _build(folder, say)
     box = find_built()
     if not box:
-        raise Unavailable(f"{cache_path('musl')}: changed right after it was built")
+        raise Unavailable(f"{find_cache_path('musl')}: changed right after it was built")
     return box
 
 

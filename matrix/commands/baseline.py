@@ -14,7 +14,7 @@ from probes.environment import hash_probes
 from probes.errors import CommandError
 from probes.invocation import get_invocation
 from probes.load_catalogue import load_catalogue
-from probes.text import printable
+from probes.text import make_printable
 
 from ..cell import Cell, choose_cells, load_cells
 from .options import Commands, Places
@@ -70,7 +70,7 @@ def record(request: BaselineRequest) -> int:
     if old:
         for change in baselines.compare(old, report):
             print(f"{change.kind}: {change.id}: {change.was} -> {change.now}")
-    source = {"imported_from": printable(path)} if request.imported else {}
+    source = {"imported_from": make_printable(path)} if request.imported else {}
     today = datetime.date.today()
     asked = list(load_catalogue())
     lacking = [id for id in asked if id not in report]

@@ -126,14 +126,14 @@ def _describe(outcome: CellOutcome, mark: str, width: int, request: RunRequest) 
     lines = [f"{outcome.cell.ljust(width)}  {result}"]
     details = list(outcome.changes)
     if outcome.baseline and not outcome.why:
-        details.append(f"to record one: {_recording_command(request, outcome.cell)}")
+        details.append(f"to record one: {_format_recording_command(request, outcome.cell)}")
     if outcome.seconds and not outcome.why:
         steps = (f"{step} {seconds:.1f}" for step, seconds in outcome.seconds.items())
         details.append(f"seconds: {', '.join(steps)}")
     return lines + [f"{'':{width}}  {detail}" for detail in details]
 
 
-def _recording_command(request: RunRequest, cell: str) -> str:
+def _format_recording_command(request: RunRequest, cell: str) -> str:
     """Return the command that records what was just measured, with the options of this one."""
     words = ["baseline", cell]
     given = {

@@ -44,7 +44,7 @@ class Chroot(Provider):
         folder = self.argument if self.argument.startswith("/") else debian32.find_rootfs(self.say)
         command = [
             *_PERSONALITY.get(self.argument, []),
-            *_enter_command(folder),
+            *_make_enter_command(folder),
             "/usr/bin/python3",
         ]
         tried = subprocess.run(
@@ -60,7 +60,7 @@ class Chroot(Provider):
         pass  # Its mounts go with the namespace.
 
 
-def _enter_command(folder: str) -> list[str]:
+def _make_enter_command(folder: str) -> list[str]:
     """Return the words before a command in ``folder``, with /proc, /dev and its own /tmp."""
     if os.geteuid() != 0:
         return [

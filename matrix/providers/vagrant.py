@@ -21,7 +21,7 @@ import subprocess
 import time
 
 from matrix import network
-from matrix.boxes import cache_path, debian32
+from matrix.boxes import debian32, find_cache_path
 from matrix.boxes._cache import lock_cache
 from matrix.errors import Unavailable
 
@@ -90,10 +90,10 @@ class Vagrant(Provider):
         if self.argument == "debian32":
             self._add_box(debian32.find_built() or debian32.build(self.say))
         self._begun = True
-        self._vagrant("up", self.argument, f"--provider={self._provider}", "--no-color")
+        self._run_vagrant("up", self.argument, f"--provider={self._provider}", "--no-color")
         config = os.path.join(self.folder, "ssh_config")
         with open(config, "w", encoding="utf-8") as file:
-            file.write(self._vagrant("ssh-config", self.argument, quiet=True))
+            file.write(self._run_vagrant("ssh-config", self.argument, quiet=True))
             # Without these, ssh would wait for ever for a guest that is gone.
             file.write("  BatchMode yes\n  ServerAliveInterval 10\n  ServerAliveCountMax 4\n")
         python, reason = _ssh.find_python(config, self.argument)
@@ -103,7 +103,7 @@ class Vagrant(Provider):
 
     def explain_kept(self) -> str:
         config = os.path.join(self.folder, "ssh_config")
-        told = shlex.join(f"{name}={value}" for name, value in self._environment().items())
+        told = shlex.join(f"{name}={value}" for name, value in self._make_environment().items())
         return (
             f"ssh -F {shlex.quote(config)} {self.argument}; "
             f"to end it: env {told} vagrant destroy -f {self.argument}"
@@ -113,7 +113,7 @@ class Vagrant(Provider):
         if not self._begun:
             return
         try:
-            self._vagrant("destroy", "-f", self.argument, quiet=True)
+            self._run_vagrant("destroy", "-f", self.argument, quiet=True)
         except Unavailable as error:
             self.say(str(error))
         finally:
@@ -123,13 +123,13 @@ class Vagrant(Provider):
 
     def _add_box(self, box: debian32.Box) -> None:
         """Add the box to Vagrant, if it has none or an older one."""
-        boxes = _box_folder("local/debian32")
+        boxes = _find_box_folder("local/debian32")
         with lock_cache("debian32"):
             with contextlib.suppress(OSError):
                 if filecmp.cmp(os.path.join(boxes, "0/libvirt/box.img"), box.disk, shallow=False):
                     return
             name = ("--name", "local/debian32", "--provider", "libvirt")
-            self._vagrant("box", "add", "--force", *name, box.box)
+            self._run_vagrant("box", "add", "--force", *name, box.box)
 
     def _remove_leftovers(self) -> None:
         """Remove what is left of a guest whose name Vagrant, interrupted, had not stored yet."""
@@ -143,20 +143,20 @@ class Vagrant(Provider):
             if name.startswith(self._prefix):
                 _ask(*_VIRSH, "vol-delete", "--pool", "default", name)
 
-    def _environment(self) -> dict[str, str]:
+    def _make_environment(self) -> dict[str, str]:
         """Return the environment that makes `vagrant` use this run's folder and names."""
         told = {
             "VAGRANT_CWD": TOP,
             "VAGRANT_DOTFILE_PATH": os.path.join(self.folder, "vagrant"),
             "VAGRANT_CHECKPOINT_DISABLE": "1",
             "MATRIX_PREFIX": self._prefix,
-            "MATRIX_CACHE": cache_path(""),
+            "MATRIX_CACHE": find_cache_path(""),
         }
         if _kvm.explain_trouble():
             told["MATRIX_EMULATED"] = "1"
         return told
 
-    def _vagrant(self, *arguments: str, quiet: bool = False) -> str:
+    def _run_vagrant(self, *arguments: str, quiet: bool = False) -> str:
         """Run Vagrant, tell its lines, and return its output.  Raise `Unavailable` if it fails."""
         errors_path = os.path.join(self.folder, "vagrant.err")
         until = time.monotonic() + _LIMIT
@@ -165,7 +165,7 @@ class Vagrant(Provider):
             open(errors_path, "wb") as errors,
             subprocess.Popen(
                 ["vagrant", *arguments],
-                env={**os.environ, **self._environment()},
+                env={**os.environ, **self._make_environment()},
                 cwd=TOP,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -224,7 +224,7 @@ def _find_gist(errors: str) -> str:
     return " ".join(line for line in lines if "warning:" not in line)[:300]
 
 
-def _box_folder(box: str) -> str:
+def _find_box_folder(box: str) -> str:
     """Return the folder in which Vagrant keeps the versions of a box."""
     home = os.environ.get("VAGRANT_HOME") or os.path.expanduser("~/.vagrant.d")
     return os.path.join(home, "boxes", box.replace("/", "-VAGRANTSLASH-"))
@@ -243,7 +243,7 @@ def _has_box(machine: str, provider: str) -> bool:
     name, version = _find_box(machine, provider)
     if not name:
         return False
-    versions = os.path.join(glob.escape(_box_folder(name)), version or "*")
+    versions = os.path.join(glob.escape(_find_box_folder(name)), version or "*")
     # Newer versions have one folder per architecture in between.
     return any(glob.glob(os.path.join(versions, *between, provider)) for between in ((), ("*",)))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from probes.renderings import Style, safe
+from probes.renderings import Style
 from probes.renderings.markdown import escape
-from probes.renderings.markdown import row as markdown_row
+from probes.renderings.markdown import format_row as markdown_row
+from probes.text import make_printable
 
 from ..table import DOCUMENTED, Entry, Table
 from ._remarks import list_remarks
@@ -30,7 +31,7 @@ def render(table: Table, total: int, style: Style) -> str:
 
 
 def _show(entry: Entry) -> str:
-    text = safe(entry.answer)
+    text = make_printable(entry.answer)
     if entry.status == DOCUMENTED:
         return f"({text})"
     return f"{text} !" if entry.breaks_promise else text

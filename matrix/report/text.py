@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from probes.renderings import Style, bold, safe
+from probes.renderings import Style, embolden
 from probes.renderings.text import LONGEST_ANSWER, pad, wrap
-from probes.renderings.text import columns as width_of
+from probes.renderings.text import count_columns as width_of
+from probes.text import make_printable
 
 from ..table import DOCUMENTED, DOCUMENTED_ONLY, MEASURED_HERE, NOT_KNOWN, Column, Row, Table
 from ._remarks import list_remarks
@@ -23,7 +24,7 @@ def render(table: Table, total: int, style: Style) -> str:
     names = [_mark_name(column) for column in table.columns]
     lines = list(_list_platforms(table, names, width))
     for family, group in table.families():
-        lines += ["", bold(family, style)]
+        lines += ["", embolden(family, style)]
         for row in group:
             lines += _describe_row(row, table.columns, width)
     lines.append("")
@@ -34,7 +35,7 @@ def render(table: Table, total: int, style: Style) -> str:
 
 def _mark_name(column: Column) -> str:
     """Return a platform's name: ``here*`` if measured here, ``(freebsd)`` if only documented."""
-    name = safe(column.name)
+    name = make_printable(column.name)
     if column.kind == DOCUMENTED_ONLY:
         return f"({name})"
     return f"{name}*" if column.kind == MEASURED_HERE else name
@@ -45,7 +46,9 @@ def _list_platforms(table: Table, names: Sequence[str], width: int) -> Iterator[
     longest = max(map(width_of, names), default=0)
     indent = longest + 2 if longest + 40 <= width else 4
     for name, column in zip(names, table.columns, strict=True):
-        lines = wrap(safe(f"{column.describe_origin()}: {column.description}"), width - indent)
+        lines = wrap(
+            make_printable(f"{column.describe_origin()}: {column.description}"), width - indent
+        )
         if indent > longest:
             yield f"{pad(name, longest)}  {lines.pop(0)}"
         else:
@@ -55,7 +58,7 @@ def _list_platforms(table: Table, names: Sequence[str], width: int) -> Iterator[
 
 def _describe_row(row: Row, platforms: Sequence[Column], width: int) -> Iterator[str]:
     """Yield the fact, its question, and one line per answer."""
-    question = safe(row.question) if row.probe else ""
+    question = make_printable(row.question) if row.probe else ""
     if width_of(f"{row.id}  {question}") <= width:
         yield f"{row.id}  {question}".rstrip()
     else:
@@ -81,7 +84,7 @@ def _group_answers(row: Row, platforms: Sequence[Column]) -> dict[str, list[str]
     for column, entry in zip(platforms, row.entries, strict=True):
         if column.report is None and entry.status == NOT_KNOWN:
             continue  # Most manuals do not mention most facts.
-        answer, name = safe(entry.answer), _mark_name(column)
+        answer, name = make_printable(entry.answer), _mark_name(column)
         if entry.breaks_promise:
             name += "!"
         elif entry.says and entry.status != DOCUMENTED:
@@ -91,9 +94,9 @@ def _group_answers(row: Row, platforms: Sequence[Column]) -> dict[str, list[str]
     if len(measured.get(most, ())) > FEW:
         those = given.pop(most)
         rest = [name for name in those if name not in measured[most]]
-        others = any(entry.fact and safe(entry.answer) != most for entry in row.entries) or any(
-            name.endswith("!") for name in rest
-        )
+        others = any(
+            entry.fact and make_printable(entry.answer) != most for entry in row.entries
+        ) or any(name.endswith("!") for name in rest)
         count = f"{'the other' if others else 'all'} {len(measured[most])} measured"
         given[most] = [count, *rest]
     return given

@@ -275,7 +275,7 @@ class Load:
             spent, used = time.monotonic() - started, time.process_time() - cpu
             result = self._judge_run(
                 witnesses, before, due, mark, seconds=spent, rate=len(due) / spent,
-                late=1000 * _percentile(sorted(late), 0.99), stalls=self.stalls - stalls,
+                late=1000 * _find_percentile(sorted(late), 0.99), stalls=self.stalls - stalls,
                 driver_cpu=used,
             )  # fmt: skip
             # A duplicate was counted in place of a line that has not arrived yet.
@@ -348,7 +348,7 @@ class Load:
         latencies.sort()
         shares = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
         percentiles: dict[str, Any] = {
-            name: 1000 * _percentile(latencies, share) if latencies else None
+            name: 1000 * _find_percentile(latencies, share) if latencies else None
             for name, share in shares.items()
         }
         return Result(
@@ -358,7 +358,7 @@ class Load:
         )  # fmt: skip
 
 
-def _percentile(values: list[float], share: float) -> float:
+def _find_percentile(values: list[float], share: float) -> float:
     """Return a percentile of sorted values; 0 if there are none."""
     return values[int(share * (len(values) - 1))] if values else 0.0
 

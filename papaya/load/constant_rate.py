@@ -107,7 +107,7 @@ def drive(
     """
     _allow_descriptors(offered.connections)
     if key is not None:
-        return _chat(address, offered, key, started, ended)
+        return _drive_chat(address, offered, key, started, ended)
     return _Sink(address, offered, random.Random(seed)).run(started, ended)
 
 
@@ -128,7 +128,7 @@ _GRACE = 1.0
 """Seconds by which the schedule may end late; a load that is later gives up."""
 
 
-def _not_connected(address: Address, number: int, error: OSError) -> CommandError:
+def _explain_connection(address: Address, number: int, error: OSError) -> CommandError:
     why = error.strerror or error
     return CommandError(
         f"{format_address(address)}: connection {number + 1}: {why}; is the server running?", 3
@@ -142,7 +142,7 @@ class _Connection:
         try:
             self.socket = socket.create_connection(address, timeout=30)
         except OSError as error:
-            raise _not_connected(address, number, error) from None
+            raise _explain_connection(address, number, error) from None
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         self.number = number
@@ -323,7 +323,7 @@ _BEHIND = 0.25
 """Seconds by which the last delivery may come after the time in which messages were due."""
 
 
-def _chat(
+def _drive_chat(
     address: Address, offered: Offered, key: bytes, started: Moment, ended: Moment
 ) -> LoadResult:
     """Send each message to every client; the first exchange is the warm-up."""
@@ -338,7 +338,7 @@ def _chat(
         try:
             load.join(offered.connections)
         except OSError as error:
-            raise _not_connected(address, len(load.members), error) from None
+            raise _explain_connection(address, len(load.members), error) from None
 
         def exchange(seconds: float, then: Callable[[], None]) -> Result:
             each = max(1, math.ceil(offered.rate * seconds / offered.connections))

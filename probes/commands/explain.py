@@ -90,7 +90,8 @@ def format_fact(probe: Probe, report: Report, style: Style) -> str:
     """Return all that is known about a fact, as text."""
     import textwrap
 
-    from ..renderings import bold, safe
+    from ..renderings import embolden
+    from ..text import make_printable
 
     fact = report[probe.id]
     width = min(style.width or 80, 100)
@@ -111,11 +112,11 @@ def format_fact(probe: Probe, report: Report, style: Style) -> str:
         ("Reference", probe.reference),
         ("Source", ":".join(map(str, probe.source))),
     )
-    lines = [bold(probe.id, style)]
+    lines = [embolden(probe.id, style)]
     lines += textwrap.wrap(probe.question, width, initial_indent="  ", subsequent_indent="  ")
     for name, text in entries:
         lines += textwrap.wrap(
-            safe(text), width, initial_indent=f"  {name:11} ", subsequent_indent=" " * 14,
+            make_printable(text), width, initial_indent=f"  {name:11} ", subsequent_indent=" " * 14,
             break_long_words=False, break_on_hyphens=False,
         )  # fmt: skip
     return "\n".join(lines) + "\n"

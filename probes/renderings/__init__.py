@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Optional
 
 from .. import plugins
 from ..fact import BLOCKED, MEASURED, STATUSES, UNSTABLE, UNSUPPORTED, Fact, Report, show
-from ..text import printable
+from ..text import make_printable
 
 if TYPE_CHECKING:
     from ..probe import Probe
@@ -48,16 +48,12 @@ def render(
     return text
 
 
-safe = printable
-"""Escape control characters, so that no terminal obeys them."""
-
-
 def paint(text: str, colour: str, style: Style) -> str:
     """Return ``text`` in a colour, if the style has colours."""
     return f"\x1b[{colour}m{text}\x1b[0m" if style.colour and text else text
 
 
-def bold(text: str, style: Style) -> str:
+def embolden(text: str, style: Style) -> str:
     """Return ``text`` in bold, if the style has colours."""
     return paint(text, BOLD, style)
 
@@ -118,7 +114,7 @@ def describe_platform(report: Report) -> list[tuple[str, str]]:
         ("measured", f"{report.measured_at} {with_probes}"),
     ]
     shown = ((label, " ".join(filter(None, text.split(" ")))) for label, text in lines)
-    return [(label, safe(text)) for label, text in shown if text]
+    return [(label, make_printable(text)) for label, text in shown if text]
 
 
 _ADDRESSES = {"inet": "IPv4", "inet6": "IPv6"}

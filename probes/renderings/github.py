@@ -8,6 +8,7 @@ from typing import Optional
 
 from ..fact import FAULTS, Fact, Report
 from ..probe import Probe
+from ..text import make_printable
 from . import (
     Style,
     describe_platform,
@@ -15,7 +16,6 @@ from . import (
     find_question,
     format_documented,
     group_by_family,
-    safe,
     summarize,
 )
 from .text import Layout
@@ -31,7 +31,7 @@ def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
     layout = Layout(report, probes, Style())
     lines = _group("platform", (f"{label}: {text}" for label, text in describe_platform(report)))
     for family, facts in group_by_family(report, probes).items():
-        lines += _group(f"{family} ({len(facts)})", layout.facts(facts))
+        lines += _group(f"{family} ({len(facts)})", layout.format_facts(facts))
     text = "\n".join(lines) + "\n"
     return f"{text}{format_annotations(list_findings(report, probes))}{summarize(report)}\n"
 
@@ -39,14 +39,16 @@ def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
 def list_findings(report: Report, probes: Mapping[str, Probe]) -> Iterator[Annotation]:
     """Yield an annotation for each fact that failed or differs from the documented answer."""
     for fact in report:
-        yield from _annotation(fact, report, probes)
+        yield from _make_annotation(fact, report, probes)
 
 
 def _group(title: str, lines: Iterable[str]) -> list[str]:
     return [f"::group::{title}", *map(defuse, lines), "::endgroup::"]
 
 
-def _annotation(fact: Fact, report: Report, probes: Mapping[str, Probe]) -> Iterable[Annotation]:
+def _make_annotation(
+    fact: Fact, report: Report, probes: Mapping[str, Probe]
+) -> Iterable[Annotation]:
     probe = probes.get(fact.id)
     source = probe.source if probe else None
     if fact.status in FAULTS:
@@ -67,8 +69,8 @@ def format_annotations(found: Iterable[Annotation]) -> str:
     for kind, all in kinds.items():
         shown = all if len(all) <= MOST else all[: MOST - 1]
         for _, source, title, text in shown:
-            where = f"file={_property(source[0])},line={source[1]}," if source else ""
-            lines.append(f"::{kind} {where}title={_property(title)}::{escape(text)}\n")
+            where = f"file={_escape_property(source[0])},line={source[1]}," if source else ""
+            lines.append(f"::{kind} {where}title={_escape_property(title)}::{escape(text)}\n")
         rest = [title for _, _, title, _ in all[len(shown) :]]
         if rest:
             text = f"{len(rest)} more: {', '.join(dict.fromkeys(rest))}"
@@ -78,10 +80,10 @@ def format_annotations(found: Iterable[Annotation]) -> str:
 
 def escape(text: str) -> str:
     """Return ``text`` as the data of a workflow command, which is one line."""
-    return safe(text).replace("%", "%25")
+    return make_printable(text).replace("%", "%25")
 
 
-def _property(text: str) -> str:
+def _escape_property(text: str) -> str:
     return escape(text).replace(":", "%3A").replace(",", "%2C")
 
 

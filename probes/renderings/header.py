@@ -21,7 +21,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from ..differences import find_architecture
 from ..fact import Fact, Platform, Report, Value
 from ..probe import Probe
-from . import Style, describe_platform, find_question, group_by_family, safe, summarize
+from ..text import make_printable
+from . import Style, describe_platform, find_question, group_by_family, summarize
 
 LONGEST_STRING = 509
 """Bytes of the longest string literal that every C compiler accepts (C89 5.2.4.1)."""
@@ -236,6 +237,6 @@ def _escape_byte(byte: int) -> str:
 
 def format_comment(text: str) -> str:
     """Return ``text`` for the inside of a comment, which it must not end or nest."""
-    text = safe(text).encode("ascii", "backslashreplace").decode()
+    text = make_printable(text).encode("ascii", "backslashreplace").decode()
     # ??/ is the trigraph for a backslash, which continues a line.
     return text.replace("*/", "* /").replace("/*", "/ *").replace("??/", "? ?/")

@@ -12,7 +12,8 @@ from xml.etree.ElementTree import Element, SubElement
 
 from ..fact import FAULTS, Fact, Report, show
 from ..probe import Probe
-from . import Style, describe_platform, find_question, format_documented, group_by_family, safe
+from ..text import make_printable
+from . import Style, describe_platform, find_question, format_documented, group_by_family
 
 
 def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
@@ -22,7 +23,7 @@ def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
         suite = Element(
             "testsuite",
             name=family,
-            time=_seconds(sum(fact.milliseconds for fact in facts)),
+            time=_format_seconds(sum(fact.milliseconds for fact in facts)),
             timestamp=escape(report.measured_at),
         )
         add_properties(suite, describe_platform(report))
@@ -34,7 +35,11 @@ def render(report: Report, probes: Mapping[str, Probe], style: Style) -> str:
 
 def _add_case(suite: Element, fact: Fact, report: Report, probes: Mapping[str, Probe]) -> None:
     case = SubElement(
-        suite, "testcase", classname=fact.family, name=fact.id, time=_seconds(fact.milliseconds)
+        suite,
+        "testcase",
+        classname=fact.family,
+        name=fact.id,
+        time=_format_seconds(fact.milliseconds),
     )
     if not fact.measured:
         tag = "error" if fact.status in FAULTS else "skipped"
@@ -65,7 +70,7 @@ def add_counts(suite: Element) -> Element:
     return suite
 
 
-def _seconds(milliseconds: float) -> str:
+def _format_seconds(milliseconds: float) -> str:
     return f"{milliseconds / 1000:.3f}"
 
 
@@ -83,4 +88,4 @@ def make_document(*suites: Element) -> str:
 
 def escape(text: str) -> str:
     """Return ``text`` with escapes for the characters that XML cannot express."""
-    return safe(text)
+    return make_printable(text)

@@ -13,7 +13,8 @@ from typing import Any, Optional
 
 from ..fact import Platform, Report
 from ..probe import Probe
-from . import Style, safe
+from ..text import make_printable
+from . import Style
 from .github import Annotation, list_findings
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -48,10 +49,10 @@ def make_document(
         path, line = source or ("probes.json", 1)
         uri = ("file://" if path.startswith("/") else "") + quote(path, errors="surrogateescape")
         result: dict[str, Any] = {
-            "ruleId": safe(title),
+            "ruleId": make_printable(title),
             "ruleIndex": index[title],
             "level": LEVELS[kind],
-            "message": {"text": safe(text)},
+            "message": {"text": make_printable(text)},
             "locations": [
                 {
                     "physicalLocation": {
@@ -63,13 +64,13 @@ def make_document(
             "partialFingerprints": {"probesFact/v1": _make_fingerprint(title, platform)},
         }
         if allowed and title in allowed:
-            justification = safe(allowed[title])
+            justification = make_printable(allowed[title])
             result["suppressions"] = [{"kind": "external", "justification": justification}]
         results.append(result)
     run = {
         "tool": {"driver": {"name": "probes", "rules": [_make_rule(id, probes) for id in rules]}},
         "columnKind": "unicodeCodePoints",
-        "properties": {"platform": safe(str(platform))},
+        "properties": {"platform": make_printable(str(platform))},
         "results": results,
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
@@ -77,14 +78,14 @@ def make_document(
 
 
 def _make_rule(id: str, probes: Mapping[str, Probe]) -> dict[str, Any]:
-    rule: dict[str, Any] = {"id": safe(id)}
+    rule: dict[str, Any] = {"id": make_printable(id)}
     if id in probes:
         probe = probes[id]
-        rule["shortDescription"] = {"text": safe(probe.question)}
-        rule["fullDescription"] = {"text": safe(probe.matters)}
-        rule["help"] = {"text": safe(f"{probe.advice} See {probe.reference}")}
+        rule["shortDescription"] = {"text": make_printable(probe.question)}
+        rule["fullDescription"] = {"text": make_printable(probe.matters)}
+        rule["help"] = {"text": make_printable(f"{probe.advice} See {probe.reference}")}
     else:
-        rule["shortDescription"] = {"text": safe(id)}
+        rule["shortDescription"] = {"text": make_printable(id)}
     return rule
 
 

@@ -39,14 +39,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO
 
-from matrix.boxes import _mirror, cache_path
+from matrix.boxes import _mirror, find_cache_path
 from matrix.boxes._cache import lock_cache, read_recipe, replace_folder
 from matrix.errors import Unavailable
 from probes import Report
 from probes.commands.pack import pack
 from probes.errors import ReportError
 from probes.fact import FAULTS, INHERENT, MEASURED, Value, show
-from probes.text import printable
+from probes.text import make_printable
 
 DEFAULT = ("s390x", "mips64el", "armhf13")
 AT_ONCE = 2
@@ -165,12 +165,12 @@ def build(name: str) -> Path:
     code = [inspect.getsource(part) for part in (_convert, Archive)]
     recipe = hashlib.sha256(repr((command, _LEFT_OUT, code)).encode()).hexdigest()
     with lock_cache(box):
-        if read_recipe(cache_path(box)) != recipe:
+        if read_recipe(find_cache_path(box)) != recipe:
             if not shutil.which("mmdebstrap"):
                 raise Unavailable("mmdebstrap is not installed; apt-get install mmdebstrap")
             with replace_folder(box, recipe) as folder:
                 _unpack(command, Path(folder))
-    return Path(cache_path(box))
+    return Path(find_cache_path(box))
 
 
 def _unpack(command: Sequence[str], folder: Path) -> None:
@@ -329,7 +329,7 @@ def read_console(console: str) -> Report:
     """Return the report that is on the console.  Raises `NoReportError`."""
     # The lab shows its progress there: a carriage return begins a line, too.
     lines = [line.replace("\x1b[K", "").strip() for line in console.splitlines()]
-    lines = [printable(line) for line in lines if line]
+    lines = [make_printable(line) for line in lines if line]
     begin = lines.index(_BEGIN) if _BEGIN in lines else len(lines)
     said = "".join(f"\n    {line}" for line in lines[:begin][-8:]) or " (nothing)"
     end = next((i for i in range(begin, len(lines)) if lines[i].startswith(_END)), None)

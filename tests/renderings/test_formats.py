@@ -13,7 +13,8 @@ from hypothesis import given
 
 from probes import Report
 from probes.errors import CommandError
-from probes.renderings import Style, list_formats, render, safe
+from probes.renderings import Style, list_formats, render
+from probes.text import make_printable
 from tests.renderings import PROBES, SAMPLE
 from tests.strategies import lightly, probes_for, reports
 from tests.worlds import ROOT
@@ -56,8 +57,8 @@ def test_a_report_without_facts_renders(name: str) -> None:
 
 
 def test_safe() -> None:
-    assert safe("plain ü") == "plain ü"
-    assert safe("\x1b[31m\n\x7f\u202e\udcff") == r"\x1b[31m\n\x7f\u202e\udcff"
+    assert make_printable("plain ü") == "plain ü"
+    assert make_printable("\x1b[31m\n\x7f\u202e\udcff") == r"\x1b[31m\n\x7f\u202e\udcff"
 
 
 def run(*command: str, folder: Path) -> str:

@@ -8,8 +8,9 @@ from hypothesis import given
 
 from probes import Fact, Report
 from probes.fact import FAULTS
-from probes.renderings import differs, render, safe
+from probes.renderings import differs, render
 from probes.renderings.github import MOST, format_annotations
+from probes.text import make_printable
 from tests.renderings import PROBES, SAMPLE
 from tests.strategies import lightly, probes_for, reports
 
@@ -79,7 +80,7 @@ def test_no_string_is_obeyed(report: Report) -> None:
     assert titles["error"] == [fact.id for fact in report if fact.status in FAULTS]
     assert titles["warning"] == [fact.id for fact in report if differs(fact, report, probes)]
     for _, at, data in annotated(text, "error"):
-        assert data.endswith(f": {safe(report[at['title']].reason)}")
+        assert data.endswith(f": {make_printable(report[at['title']].reason)}")
 
 
 def test_at_most_ten_of_a_kind_and_the_tenth_names_the_rest() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 
 from probes import Report
 from probes.fact import FAULTS
-from probes.renderings import render, safe
+from probes.renderings import render
+from probes.text import make_printable
 from tests.renderings import PROBES, SAMPLE
 from tests.renderings.junit_schema import faults_of
 from tests.strategies import lightly, probes_for, reports
@@ -66,7 +67,7 @@ def test_any_report_is_well_formed_and_counted(report: Report) -> None:
         assert tags == ([] if fact.measured else [kind]) + ["system-out"]
         if not fact.measured:
             shown = cases[fact.id][0].get("message")
-            assert shown == f"{fact.status}: {safe(fact.reason)}"
+            assert shown == f"{fact.status}: {make_printable(fact.reason)}"
     for suite in root:
         for count, tag in (("tests", "testcase"), ("errors", "error"), ("skipped", "skipped")):
             assert suite.get(count) == str(len(list(suite.iter(tag))))

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from probes import Fact, Report
 from probes.renderings import render
-from probes.renderings.markdown import escape, row
+from probes.renderings.markdown import escape, format_row
 from tests.renderings import PROBES, SAMPLE
 from tests.strategies import lightly, probes_for, reports, texts
 
@@ -75,7 +75,7 @@ def test_a_cell_shows_what_it_was_given(text: str) -> None:
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
     assert not re.search(r"(?<!\\)(?:\\\\)*[|`*\[\]~$]|<", shown)
-    assert len(cells(row(text, text))) == 2
+    assert len(cells(format_row(text, text))) == 2
 
 
 @pytest.mark.parametrize(

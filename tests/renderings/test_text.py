@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from probes import Fact, Report
 from probes.renderings import Style, render
-from probes.renderings.text import columns, find_common_glob, wrap
+from probes.renderings.text import count_columns, find_common_glob, wrap
 from tests.renderings import PROBES, SAMPLE
 from tests.strategies import lightly, probes_for, reports, texts
 
@@ -308,7 +308,7 @@ def test_the_real_report_is_a_line_a_fact(here: Report) -> None:
 def test_wrapping_loses_nothing(text: str, width: int) -> None:
     lines = wrap(text, width)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-    assert all(columns(line) <= width for line in lines)
+    assert all(count_columns(line) <= width for line in lines)
 
 
 def test_unknown_facts_show_their_ids() -> None:

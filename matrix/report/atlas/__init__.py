@@ -20,19 +20,19 @@ from html import escape
 
 from probes.errors import ReportError
 from probes.fact import show
-from probes.renderings import safe
+from probes.text import make_printable
 from probes.version import VERSION
 
 from ...table import DOCUMENTED_ONLY, MEASURED_HERE, RECORDED, Column, Entry, Row, Table
 from .grid import (
-    arrange,
+    arrange_platforms,
     find_system,
     group_answers,
     list_sections,
     render_grid,
     render_heading,
 )
-from .references import link
+from .references import make_links
 from .synonyms import find_synonyms
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -40,7 +40,7 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 def render_page(table: Table) -> str:
     """Return the page: all facts, to search and filter, and what differs between two platforms."""
-    table = arrange(table)
+    table = arrange_platforms(table)
     script, style = _read_file("page.js"), _read_file("page.css")
     return _fill_template(
         "page.html",
@@ -51,7 +51,7 @@ def render_page(table: Table) -> str:
         families=_list_families(table),
         platforms=_list_platforms(table),
         choices="".join(
-            f'<option value="{at}">{escape(safe(column.name))}</option>'
+            f'<option value="{at}">{escape(make_printable(column.name))}</option>'
             for at, column in enumerate(table.columns)
         ),
         grid=render_grid(table),
@@ -62,7 +62,7 @@ def render_page(table: Table) -> str:
 
 def render_plain(table: Table, total: int) -> str:
     """Return the table as a page without a script: ``table --format html``."""
-    table = arrange(table)
+    table = arrange_platforms(table)
     style = _read_file("page.css")
     differing = sum(row.differs for row in table.rows)
     return _fill_template(
@@ -123,7 +123,7 @@ def _hash(text: str) -> str:
 
 
 def _describe_place(column: Column) -> str:
-    return escape(safe(column.description))
+    return escape(make_printable(column.description))
 
 
 def _list_families(table: Table) -> str:
@@ -176,7 +176,7 @@ def _describe_fact(row: Row, also: str) -> dict[str, object]:
         "also": also,
         "matters": probe.matters if probe else "",
         "advice": probe.advice if probe else "",
-        "reference": link(probe.reference) if probe else [],
+        "reference": make_links(probe.reference) if probe else [],
         "documented": [[k, show(v)] for k, v in probe.documented.items()] if probe else [],
         "cells": [
             _describe_entry(entry, group)
@@ -203,7 +203,7 @@ def _describe_entry(entry: Entry, group: int | None) -> dict[str, object]:
 def _escape_controls(value: object) -> object:
     """Return the value with the control characters of its texts escaped."""
     if isinstance(value, str):
-        return safe(value)
+        return make_printable(value)
     if isinstance(value, dict):
         return {name: _escape_controls(each) for name, each in value.items()}
     return [_escape_controls(each) for each in value] if isinstance(value, (list, tuple)) else value

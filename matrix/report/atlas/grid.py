@@ -10,7 +10,7 @@ from html import escape
 from itertools import groupby
 
 from probes.catalogue import SURPRISES
-from probes.renderings import safe
+from probes.text import make_printable
 
 from ...table import (
     DOCUMENTED,
@@ -55,7 +55,7 @@ def find_system(column: Column) -> str:
     return special or (names[-1] if names else column.name)
 
 
-def arrange(table: Table) -> Table:
+def arrange_platforms(table: Table) -> Table:
     """Order the platforms by system; in each system, what is measured here comes first."""
     order = list(SYSTEMS)
 
@@ -125,10 +125,12 @@ def render_heading(column: Column) -> str:
     """Return a platform's name and the origin of its answers."""
     kind = {MEASURED_HERE: "here", DOCUMENTED_ONLY: "manual"}.get(column.kind, "recorded")
     date = (
-        f' <span class="date">{escape(safe(find_day(column)))}</span>' if find_day(column) else ""
+        f' <span class="date">{escape(make_printable(find_day(column)))}</span>'
+        if find_day(column)
+        else ""
     )
     return (
-        f'<span class="name">{escape(safe(column.name))}</span> '
+        f'<span class="name">{escape(make_printable(column.name))}</span> '
         f'<span class="kind {kind}">{escape(column.where)}</span>{date}'
     )
 
@@ -145,7 +147,7 @@ def _render_systems(table: Table) -> str:
         span = len(list(group))
         made.append(
             f'<th role="columnheader" scope="colgroup" colspan="{span}" data-from="{at}" '
-            f'data-span="{span}">{escape(safe(SYSTEMS.get(kind, kind)))}</th>'
+            f'data-span="{span}">{escape(make_printable(SYSTEMS.get(kind, kind)))}</th>'
         )
         at += span
     return "".join(made)
@@ -167,7 +169,7 @@ def _render_title(title: str, span: int) -> str:
 
 
 def _render_row(row: Row, table: Table) -> str:
-    asked = escape(safe(row.question))
+    asked = escape(make_printable(row.question))
     given = group_answers(row)
     entries = zip(row.entries, given, strict=True)
     return (
@@ -195,7 +197,7 @@ def _render_chips(row: Row, table: Table, given: Sequence[int | None]) -> str:
             f'<li class="{_choose_classes(group, documented)}" '
             f'data-columns="{" ".join(map(str, places))}">'
             f"{_render_answer(row.entries[places[0]], group, documented)} "
-            f'<span class="whose">{escape(safe(whose))}</span></li>'
+            f'<span class="whose">{escape(make_printable(whose))}</span></li>'
         )
     return f'<ul class="chips">{"".join(chips)}</ul>'
 
@@ -209,7 +211,7 @@ def _choose_classes(group: int | None, documented: bool) -> str:
 
 def _render_answer(entry: Entry, group: int | None, documented: bool) -> str:
     """Return an answer after its shape; a line may break between its words."""
-    text = re.sub(r"([|_,=]|^un(?=supported$))", r"\1<wbr>", escape(safe(entry.answer)))
+    text = re.sub(r"([|_,=]|^un(?=supported$))", r"\1<wbr>", escape(make_printable(entry.answer)))
     if group is None:
         return text
     shape = (HOLLOW if documented else FULL)[min(group, len(FULL) - 1)]
@@ -228,6 +230,6 @@ def _render_entry(entry: Entry, group: int | None, at: int) -> str:
         )
     return (
         f'<td role="cell" class="{_choose_classes(group, documented)}" data-column="{at}" '
-        f'title="{escape(safe(entry.answer))}">'
+        f'title="{escape(make_printable(entry.answer))}">'
         f"<div>{_render_answer(entry, group, documented)}{aside}</div></td>"
     )

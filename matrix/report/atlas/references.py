@@ -32,7 +32,7 @@ _FUNCTIONS = re.compile(
 )
 
 
-def link(reference: str) -> list[tuple[str, str]]:
+def make_links(reference: str) -> list[tuple[str, str]]:
     """Split a reference into pieces, each with the address of the page it names or "" for none."""
     pieces: list[tuple[str, str]] = []
     for part in re.split(r"(; )", reference):
@@ -54,12 +54,12 @@ def _find_references(part: str) -> Iterator[tuple[int, int, str]]:
             later = (each["system"] for each in written if each.start() > found.start())
             system = next(filter(None, later), "Linux")
             pages.append(found)
-            yield *found.span(), _manual(found, system)
+            yield *found.span(), _find_manual(found, system)
         elif found["system"] and pages:
             # "accept(2) Linux, FreeBSD": the second system's page has the same name.
             between = part[pages[-1].end() : found.start()]
             if any(system in between for system in MANUALS):
-                yield *found.span(), _manual(pages[-1], found["system"])
+                yield *found.span(), _find_manual(pages[-1], found["system"])
         elif found["rfc"]:
             section = f"#section-{found['clause']}" if found["clause"] else ""
             yield *found.span(), f"https://www.rfc-editor.org/rfc/rfc{found['rfc']}.html{section}"
@@ -74,15 +74,15 @@ def _find_references(part: str) -> Iterator[tuple[int, int, str]]:
         standard = POSIX_2008 if found["edition"] == "POSIX.1-2008" else POSIX
         for name in re.finditer(r"[\w.]+", found["names"]):
             at = found.start("names")
-            yield at + name.start(), at + name.end(), standard + _function(name[0])
+            yield at + name.start(), at + name.end(), standard + _find_posix_page(name[0])
 
 
-def _manual(page: re.Match[str], system: str) -> str:
+def _find_manual(page: re.Match[str], system: str) -> str:
     section = page["section"] if system == "illumos" else page["section"].lower()
     return MANUALS[system].format(name=page["page"], section=section)
 
 
-def _function(name: str) -> str:
+def _find_posix_page(name: str) -> str:
     """Return the path of ``flock``, or of the chapter that ``2.4.1`` is in."""
     if name[0].isdigit():
         return f"functions/V2_chap{int(name.partition('.')[0]):02}.html"

@@ -32,12 +32,12 @@ def find_synonyms(ids: Collection[str]) -> dict[str, str]:
     """Return on one line the phrases of each of ``ids`` that has some."""
     found: dict[str, list[str]] = {}
     for phrases, patterns in SYNONYMS.items():
-        for id in dict.fromkeys(id for glob in patterns for id in _matching(ids, glob)):
+        for id in dict.fromkeys(id for glob in patterns for id in _find_matches(ids, glob)):
             found.setdefault(id, []).append(phrases)
     return {id: ", ".join(phrases) for id, phrases in found.items()}
 
 
-def _matching(ids: Collection[str], pattern: str) -> list[str]:
+def _find_matches(ids: Collection[str], pattern: str) -> list[str]:
     # A report of another catalogue may have none of them.
     try:
         return sorted(match(ids, pattern))

@@ -81,7 +81,7 @@ def compare_published(
         row += [f"{format_number(one.mean)}{' †' * one.cut_off}" if one else "-" for one in theirs]
         row.append(f"{format_number(go.mean / c.mean)}{' †' * c.cut_off}" if c and go else "-")
         for _, ours, goes in here:
-            row += [format_interval(analysis.interval(name, count)) for name in (ours, goes)]
+            row += [format_interval(analysis.find_interval(name, count)) for name in (ours, goes)]
             row.append(format_interval(analysis.compare(goes, ours, count).ratio))
         rows.append(tuple(row))
     return tuple(head), tuple(rows) if here else ()
@@ -102,7 +102,8 @@ def answer_questions(analysis: Analysis) -> list[str]:
             "With equal work" if work == EQUAL else "With the unequal work of the published servers"
         )
         use = analysis.compare(goes, ours, count)
-        line = f"{lead} and {format_count(count, 'connection')}, {goes} {analysis.verdict(use)}."
+        verdict = analysis.describe_comparison(use)
+        line = f"{lead} and {format_count(count, 'connection')}, {goes} {verdict}."
         one, other = (
             load_published().get((PROCESSES, count)),
             load_published().get((GOROUTINES, count)),
@@ -110,8 +111,8 @@ def answer_questions(analysis: Analysis) -> list[str]:
         if one and other:
             line += f" The paper published {format_number(other.mean / one.mean)} times"
             line += ", having counted only some of the processes." if one.cut_off else "."
-        line += _describe_stability(analysis.variation(goes, ours, count))
-        seen = [analysis.paper(name, count) for name in (ours, goes)]
+        line += _describe_stability(analysis.compare_variation(goes, ours, count))
+        seen = [analysis.find_paper_figures(name, count) for name in (ours, goes)]
         if seen[0] and seen[1]:
             line += (
                 f" On the same trials the paper's method gives "

@@ -93,34 +93,36 @@ class Analysis:
         """Yield each subject of a group with each number of connections of its measurements."""
         for subject in group.subjects:
             for count in self.connections:
-                if self.trials(subject.name, count):
+                if self.list_trials(subject.name, count):
                     yield subject, count
 
-    def trials(self, subject: str, connections: int, aa: bool = False) -> list[Trial]:
+    def list_trials(self, subject: str, connections: int, aa: bool = False) -> list[Trial]:
         """Return the trials that count."""
         return self._trials.get((subject, connections, aa), [])
 
-    def windows(self, subject: str, connections: int) -> list[tuple[Window, ...]]:
+    def list_windows(self, subject: str, connections: int) -> list[tuple[Window, ...]]:
         """Return the windows of each trial."""
-        found = (self.run.windows.get(c.key, ()) for c in self.trials(subject, connections))
+        found = (self.run.windows.get(c.key, ()) for c in self.list_trials(subject, connections))
         return [windows for windows in found if windows]
 
-    def long_starts(self, subject: str, connections: int) -> list[tuple[Window, ...]]:
+    def list_long_trials(self, subject: str, connections: int) -> list[tuple[Window, ...]]:
         """Return the windows of each trial that has enough of them to be drawn."""
-        return [w for w in self.windows(subject, connections) if len(w) >= FEWEST_WINDOWS]
+        return [w for w in self.list_windows(subject, connections) if len(w) >= FEWEST_WINDOWS]
 
-    def values(
+    def find_values(
         self, subject: str, connections: int, measure: Measure = CPU, aa: bool = False
     ) -> dict[int, float]:
         """Return the measure by block, averaged over the trials of the block."""
         found: dict[int, list[float]] = {}
-        for trial in self.trials(subject, connections, aa):
+        for trial in self.list_trials(subject, connections, aa):
             value = getattr(trial, measure) if isinstance(measure, str) else measure(trial)
             if value is not None:
                 found.setdefault(trial.block, []).append(float(value))
         return {block: sum(each) / len(each) for block, each in found.items()}
 
-    def interval(self, subject: str, connections: int, measure: Measure = CPU) -> Interval | None:
+    def find_interval(
+        self, subject: str, connections: int, measure: Measure = CPU
+    ) -> Interval | None:
         """Return the mean over trials.
 
         None if not measured, or for a 99.9th percentile that is just the largest latency.
@@ -129,13 +131,13 @@ class Analysis:
         if measure == TAIL and not self._has_tail(subject, connections):
             return None
         if key not in self._intervals:
-            values = [*self.values(subject, connections, measure).values()]
+            values = [*self.find_values(subject, connections, measure).values()]
             self._intervals[key] = statistics.mean(values) if values else None
         return self._intervals[key]
 
     def _has_tail(self, subject: str, connections: int) -> bool:
         """Return whether the 99.9th percentile differs from the largest latency."""
-        trials = self.trials(subject, connections)
+        trials = self.list_trials(subject, connections)
         pairs = [
             (trial.p999_ms, trial.max_ms) for trial in trials if trial.p999_ms and trial.max_ms
         ]
@@ -143,33 +145,33 @@ class Analysis:
             tail for tail, _ in pairs
         ) < 0.99 * sum(largest for _, largest in pairs)
 
-    def cv(self, subject: str, connections: int) -> Interval | None:
+    def find_cv(self, subject: str, connections: int) -> Interval | None:
         """Return the coefficient of variation of CPU use within a trial, by exact windows."""
         key = subject, connections, "cv of windows"
         if key not in self._intervals:
-            starts = self.windows(subject, connections)
+            starts = self.list_windows(subject, connections)
             exact = [[window.exact_percent for window in start] for start in starts]
             self._intervals[key] = statistics.cv(exact)
         return self._intervals[key]
 
-    def variation(self, subject: str, reference: str, connections: int) -> Comparison:
+    def compare_variation(self, subject: str, reference: str, connections: int) -> Comparison:
         """Compare how much CPU use varies within a trial."""
         return self.compare(subject, reference, connections, lambda trial: trial.cv)
 
-    def ticks(self, subject: str, connections: int) -> float | None:
+    def find_ticks(self, subject: str, connections: int) -> float | None:
         """Return the mean CPU use by the kernel's tick counters, over all windows and processes."""
-        starts = self.windows(subject, connections)
+        starts = self.list_windows(subject, connections)
         found = [w.ticks_percent for start in starts for w in start if w.ticks_percent is not None]
         return sum(found) / len(found) if found else None
 
-    def paper(self, subject: str, connections: int) -> tuple[float, float] | None:
+    def find_paper_figures(self, subject: str, connections: int) -> tuple[float, float] | None:
         """Return the mean and the coefficient of variation within a trial by the paper's method.
 
         The samples are what top showed, without zeros, which the paper's script dropped.  Mean
         and variance are averaged over trials; the paper had one.  None if not measured.
         """
         found = []
-        for start in self.windows(subject, connections):
+        for start in self.list_windows(subject, connections):
             samples = [w.paper_percent for w in start if w.paper_percent]
             if len(samples) > 1:
                 mean = sum(samples) / len(samples)
@@ -180,7 +182,7 @@ class Analysis:
         mean, variance = (sum(each) / len(found) for each in zip(*found, strict=True))
         return mean, variance**0.5 / mean
 
-    def floor(self, percent: float) -> float | None:
+    def find_noise_floor(self, percent: float) -> float | None:
         """Return the coefficient of variation that a sampling clock shows for a constant use."""
         clock = self.run.description.accounting.clock_hz
         cores = max(1, len(self.run.description.cores.server))
@@ -190,36 +192,42 @@ class Analysis:
         self, subject: str, reference: str, connections: int, measure: Measure = CPU
     ) -> Comparison:
         """Compare two subjects over the blocks in which both were measured."""
-        ours = self.values(subject, connections, measure)
-        theirs = self.values(reference, connections, measure)
+        ours = self.find_values(subject, connections, measure)
+        theirs = self.find_values(reference, connections, measure)
         return _compare(subject, reference, connections, ours, theirs)
 
-    def comparisons(self, group: Group) -> Iterator[Comparison]:
+    def list_comparisons(self, group: Group) -> Iterator[Comparison]:
         """Yield the comparison of every other subject with the group's first."""
         reference, *others = (subject.name for subject in group.subjects)
         for name in others:
             for count in self.connections:
-                if self.trials(name, count) and self.trials(reference, count):
+                if self.list_trials(name, count) and self.list_trials(reference, count):
                     yield self.compare(name, reference, count)
 
-    def last(self, group: Group) -> dict[str, Comparison]:
+    def find_last_comparisons(self, group: Group) -> dict[str, Comparison]:
         """Return the comparison at the most connections of each subject with the group's first."""
-        return {found.subject: found for found in self.comparisons(group)}
+        return {found.subject: found for found in self.list_comparisons(group)}
 
     @cached_property
     def twins(self) -> list[Comparison]:
         """Return the A/A comparisons: subjects with themselves."""
         return [
-            _compare(name, name, count, self.values(name, count, aa=True), self.values(name, count))
+            _compare(
+                name,
+                name,
+                count,
+                self.find_values(name, count, aa=True),
+                self.find_values(name, count),
+            )
             for name, count, aa in self._trials
-            if aa and self.trials(name, count)
+            if aa and self.list_trials(name, count)
         ]
 
-    def growth(self, subject: str) -> Interval | None:
+    def find_growth(self, subject: str) -> Interval | None:
         """Return the percent of a core that one more connection costs."""
         blocks: dict[int, dict[int, float]] = {}
         for count in self.connections:
-            for block, value in self.values(subject, count).items():
+            for block, value in self.find_values(subject, count).items():
                 blocks.setdefault(block, {})[count] = value
         return statistics.growth([*blocks.values()])
 
@@ -227,8 +235,10 @@ class Analysis:
     def too_few(self) -> str:
         """Return a sentence on points with too few trials or windows; empty if there are none."""
         points = [(s.name, n) for group in self.groups for s, n in self.list_measured(group)]
-        few = sum(len(self.values(*point)) < FEWEST for point in points)
-        short = sum(not self.long_starts(*point) for point in points if self.windows(*point))
+        few = sum(len(self.find_values(*point)) < FEWEST for point in points)
+        short = sum(
+            not self.list_long_trials(*point) for point in points if self.list_windows(*point)
+        )
         said = []
         if few:
             said.append(
@@ -244,14 +254,15 @@ class Analysis:
             )
         return f"Not enough data: {'; '.join(said)}." if said else ""
 
-    def verdicts(self, group: Group) -> list[str]:
+    def describe_comparisons(self, group: Group) -> list[str]:
         """Return a sentence per subject, at the most connections that both were measured at."""
         return [
-            f"At {format_count(found.connections, 'connection')}, {name} {self.verdict(found)}."
-            for name, found in self.last(group).items()
+            f"At {format_count(found.connections, 'connection')}, {name} "
+            f"{self.describe_comparison(found)}."
+            for name, found in self.find_last_comparisons(group).items()
         ]
 
-    def verdict(self, found: Comparison) -> str:
+    def describe_comparison(self, found: Comparison) -> str:
         """Return the predicate of a sentence about the subject, no stronger than the interval."""
         ratio, other = found.ratio, found.reference
         if ratio is None:
@@ -263,7 +274,7 @@ class Analysis:
             words = f"does not differ significantly from {other}"
             return f"{words}: it uses {format_interval(ratio, ' times')} the CPU"
         words = f"uses {format_interval(ratio, ' times')} the CPU of {other}"
-        low, high = self._alike(other)
+        low, high = self._find_alike(other)
         if low <= ratio.value <= high:
             words += (
                 f", but the same subject measured twice differs by as much (A/A: "
@@ -271,7 +282,7 @@ class Analysis:
             )
         return words
 
-    def _alike(self, name: str) -> tuple[float, float]:
+    def _find_alike(self, name: str) -> tuple[float, float]:
         """Return the smallest and largest ratio that the A/A intervals of the group include.
 
         Each ratio counts in both directions, because which twin came first means nothing.

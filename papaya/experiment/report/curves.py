@@ -29,7 +29,7 @@ class Plot:
 
 def find_curve(analysis: Analysis, subject: str, column: str) -> Curve:
     """Return the means of a column by connections, leaving out what a log axis cannot show."""
-    found = {n: analysis.interval(subject, n, column) for n in analysis.connections}
+    found = {n: analysis.find_interval(subject, n, column) for n in analysis.connections}
     return {count: each for count, each in found.items() if each and each.value > 0}
 
 

@@ -39,9 +39,9 @@ def draw_variation(analysis: Analysis) -> Plot | None:
     curves: dict[str, Curve] = {}
     for subject in analysis.subjects:
         found = {
-            n: analysis.cv(subject.name, n)
+            n: analysis.find_cv(subject.name, n)
             for n in analysis.connections
-            if analysis.long_starts(subject.name, n)
+            if analysis.list_long_trials(subject.name, n)
         }
         curves[subject.name] = {n: cv for n, cv in found.items() if cv and cv.value > 0}
     curves = {name: curve for name, curve in curves.items() if curve}
@@ -88,7 +88,7 @@ def draw_over_time(analysis: Analysis) -> Plot | None:
         subject: count
         for group in analysis.groups
         for subject, count in analysis.list_measured(group)
-        if analysis.long_starts(subject.name, count)
+        if analysis.list_long_trials(subject.name, count)
     }
     if not last:
         return None
@@ -96,7 +96,7 @@ def draw_over_time(analysis: Analysis) -> Plot | None:
     figure, axes = layout.make_grid(titles, HEIGHT, "seconds", "percent of a core")
     paper = False
     for (subject, count), each in zip(last.items(), axes, strict=True):
-        starts = analysis.long_starts(subject.name, count)[:STARTS]
+        starts = analysis.list_long_trials(subject.name, count)[:STARTS]
         samples = [(w.at, w.paper_percent) for w in starts[0] if w.paper_percent is not None]
         if samples:
             paper = True
@@ -125,13 +125,17 @@ def draw_over_time(analysis: Analysis) -> Plot | None:
 
 def _find_noise(analysis: Analysis, name: str, curve: Curve) -> tuple[list[int], list[float]]:
     """Return the noise of the sampling clock by connections."""
-    means = {n: analysis.interval(name, n) for n in curve}
-    floors = {n: analysis.floor(mean.value) for n, mean in means.items() if mean}
+    means = {n: analysis.find_interval(name, n) for n in curve}
+    floors = {n: analysis.find_noise_floor(mean.value) for n, mean in means.items() if mean}
     known = {n: floor for n, floor in floors.items() if floor}
     return [*known], [*known.values()]
 
 
 def _find_paper_cv(analysis: Analysis, name: str, curve: Curve) -> tuple[list[int], list[float]]:
     """Return the Cv by the paper's method by connections."""
-    found = {n: paper[1] for n in curve if (paper := analysis.paper(name, n)) and paper[1] > 0}
+    found = {
+        n: paper[1]
+        for n in curve
+        if (paper := analysis.find_paper_figures(name, n)) and paper[1] > 0
+    }
     return [*found], [*found.values()]

@@ -54,7 +54,7 @@ def describe_method(analysis: Analysis) -> list[str]:
         f"Noise floor: a clock that samples at {clock} Hz sees at each tick whether a process "
         "runs, so over n ticks a constant use p shows a Cv of sqrt((1 - p) / (n p)), or a little "
         "less if windows without a tick are dropped, as in the paper; at 10 % of a core and "
-        f"windows of {design.window:g} s it is {format_number(analysis.floor(10))}. "
+        f"windows of {design.window:g} s it is {format_number(analysis.find_noise_floor(10))}. "
         f"{run.accounting.noise_floor}".rstrip(),
     ]
 

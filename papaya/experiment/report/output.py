@@ -102,20 +102,20 @@ def make_json(folder: str | Path) -> dict[str, Any]:
             "subject": subject.name,
             "group": group.name,
             "connections": count,
-            "starts": len(analysis.trials(subject.name, count)),
+            "starts": len(analysis.list_trials(subject.name, count)),
             **{
-                column: _to_dict(analysis.interval(subject.name, count, column))
+                column: _to_dict(analysis.find_interval(subject.name, count, column))
                 for column in ("cpu_percent", "us_per_message", "us_per_mbit", "us_per_delivery")
             },
-            "cv": _to_dict(analysis.cv(subject.name, count)),
+            "cv": _to_dict(analysis.find_cv(subject.name, count)),
         }
         for group in analysis.groups
         for subject, count in analysis.list_measured(group)
     ]
     ratios = [
-        {**asdict(found), "verdict": analysis.verdict(found)}
+        {**asdict(found), "verdict": analysis.describe_comparison(found)}
         for group in analysis.groups
-        for found in analysis.comparisons(group)
+        for found in analysis.list_comparisons(group)
     ]
     return {
         "schema": results.SCHEMA,
@@ -139,7 +139,7 @@ def collect_answers(analysis: Analysis) -> dict[str, list[str]]:
 
     said = {"The paper's questions: C processes and goroutines": answer_questions(analysis)}
     for group in analysis.groups:
-        said[f"{group.title}: comparison"] = analysis.verdicts(group)
+        said[f"{group.title}: comparison"] = analysis.describe_comparisons(group)
     return {heading: sentences for heading, sentences in said.items() if sentences}
 
 

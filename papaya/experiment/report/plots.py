@@ -60,7 +60,7 @@ def draw_ratios(analysis: Analysis) -> Plot | None:
     for group in analysis.groups:
         rows: list[tuple[str, Interval, Look | None]] = [
             (f"{name}, {found.connections}", found.ratio, styles[name])
-            for name, found in analysis.last(group).items()
+            for name, found in analysis.find_last_comparisons(group).items()
             if found.ratio
         ]
         rows.sort(key=lambda row: row[1].value)

@@ -59,7 +59,7 @@ def tabulate_ratios(analysis: Analysis, group: Group) -> Table:
     """Return the table of ratios to the group's first subject."""
     reference = group.subjects[0].name
     rows: dict[str, dict[int, str]] = {}
-    for found in analysis.comparisons(group):
+    for found in analysis.list_comparisons(group):
         ratio = found.ratio
         rows.setdefault(found.subject, {})[found.connections] = format_interval(ratio) + (
             " =" if ratio and ratio.low is not None and ratio.holds(1) else ""
@@ -69,7 +69,7 @@ def tabulate_ratios(analysis: Analysis, group: Group) -> Table:
         f"{group.title}: CPU use relative to {reference}",
         f"Ratio of the means over the blocks in which both were measured, with 95 % interval; "
         f"below 1 means less than {reference}; = means no significant difference.",
-        ("subject", *_connections(analysis)),
+        ("subject", *_head_connections(analysis)),
         tuple(
             (name, *(row.get(count, "-") for count in analysis.connections))
             for name, row in rows.items()
@@ -82,16 +82,16 @@ def tabulate_use(analysis: Analysis, group: Group) -> Table:
     clock, window = analysis.run.description.accounting.clock_hz, analysis.design.window
     rows = []
     for subject, count in analysis.list_measured(group):
-        mean = analysis.interval(subject.name, count)
-        cv = analysis.cv(subject.name, count)
+        mean = analysis.find_interval(subject.name, count)
+        cv = analysis.find_cv(subject.name, count)
         if mean is None:
             continue
         sd = cv.value * mean.value if cv else None
         rows.append((
-            subject.name, str(count), str(len(analysis.trials(subject.name, count))),
+            subject.name, str(count), str(len(analysis.list_trials(subject.name, count))),
             format_interval(mean),
             format_number(None if sd is None else sd**2), format_number(sd), format_interval(cv),
-            format_number(analysis.floor(mean.value)),
+            format_number(analysis.find_noise_floor(mean.value)),
         ))  # fmt: skip
     return Table(
         f"use-{group.name}",
@@ -183,7 +183,7 @@ def tabulate_growth(analysis: Analysis) -> Table:
         tuple(
             (subject.name, format_interval(slope))
             for subject in analysis.subjects
-            if (slope := analysis.growth(subject.name))
+            if (slope := analysis.find_growth(subject.name))
         ),
     )
 
@@ -193,16 +193,17 @@ def tabulate_paper_method(analysis: Analysis) -> Table:
     rows = []
     for group in analysis.groups:
         for subject, count in analysis.list_measured(group):
-            paper = analysis.paper(subject.name, count)
-            exact = analysis.interval(subject.name, count)
-            ticks = analysis.ticks(subject.name, count)
+            paper = analysis.find_paper_figures(subject.name, count)
+            exact = analysis.find_interval(subject.name, count)
+            ticks = analysis.find_ticks(subject.name, count)
             if exact is None or (paper is None and ticks is None):
                 continue
-            cv = analysis.cv(subject.name, count)
+            cv = analysis.find_cv(subject.name, count)
             rows.append((
                 subject.name, str(count), format_number(exact.value), format_number(ticks),
                 format_number(paper and paper[0]), format_number(cv.value if cv else None),
-                format_number(paper and paper[1]), format_number(analysis.floor(exact.value)),
+                format_number(paper and paper[1]),
+                format_number(analysis.find_noise_floor(exact.value)),
             ))  # fmt: skip
     return Table(
         "paper-method",
@@ -290,11 +291,12 @@ def _tabulate_points(
     rows = []
     for group in analysis.groups:
         for subject, count in analysis.list_measured(group):
-            trials = analysis.trials(subject.name, count)
-            if needs and analysis.interval(subject.name, count, needs) is None:
+            trials = analysis.list_trials(subject.name, count)
+            if needs and analysis.find_interval(subject.name, count, needs) is None:
                 continue
             values = [
-                format_interval(analysis.interval(subject.name, count, c)) for c in columns.values()
+                format_interval(analysis.find_interval(subject.name, count, c))
+                for c in columns.values()
             ]
             sums = [str(sum(getattr(trial, total) or 0 for trial in trials)) for total in totals]
             rows.append((subject.name, str(count), *values, *sums))
@@ -314,5 +316,5 @@ def _divide(value: float | None, by: float | None, times: float = 1) -> float | 
     return None if value is None or not by else value / by * times
 
 
-def _connections(analysis: Analysis) -> Iterator[str]:
+def _head_connections(analysis: Analysis) -> Iterator[str]:
     return (format_count(count, "connection") for count in analysis.connections)

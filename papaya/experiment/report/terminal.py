@@ -34,7 +34,8 @@ def draw(analysis: Analysis, answers: Mapping[str, Sequence[str]], out: TextIO) 
             subject.name: {
                 count: interval.value
                 for count in analysis.connections
-                if (interval := analysis.interval(subject.name, count, CPU)) and interval.value > 0
+                if (interval := analysis.find_interval(subject.name, count, CPU))
+                and interval.value > 0
             }
             for subject in group.subjects
         }

@@ -21,12 +21,12 @@ from matrix.report import atlas
 from matrix.report.atlas.grid import (
     FULL,
     HOLLOW,
-    arrange,
+    arrange_platforms,
     find_system,
     group_answers,
     list_sections,
 )
-from matrix.report.atlas.references import link
+from matrix.report.atlas.references import make_links
 from matrix.report.atlas.synonyms import SYNONYMS, find_synonyms
 from matrix.table import Table, make_table
 from probes import Report
@@ -103,14 +103,14 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_groups_put_what_is_measured_most_first(table: Table) -> None:
-    row = next(row for row in arrange(table).rows if row.id == ID)
+    row = next(row for row in arrange_platforms(table).rows if row.id == ID)
     # here: no, odd: HARM, bsd: yes, freebsd: (yes), openbsd: (yes)
     assert group_answers(row) == [1, 2, 0, 0, 0]
 
 
 def test_platforms_are_ordered_by_system(table: Table) -> None:
-    assert [column.name for column in arrange(table).columns] == NAMES
-    names = [(find_system(column), column.name) for column in arrange(fifteen()).columns]
+    assert [column.name for column in arrange_platforms(table).columns] == NAMES
+    names = [(find_system(column), column.name) for column in arrange_platforms(fifteen()).columns]
     assert names == [
         ("linux", "debian12-amd64"),
         ("linux", "debian32"),
@@ -136,7 +136,7 @@ def test_what_is_ordered_keeps_its_cells(table: Table) -> None:
         for row in table.rows
         for column, cell in zip(table.columns, row.entries, strict=True)
     }
-    again = arrange(table)
+    again = arrange_platforms(table)
     for row in again.rows:
         for column, cell in zip(again.columns, row.entries, strict=True):
             assert cell is told[row.id, column.name]
@@ -208,14 +208,14 @@ LINKS = {
 
 @pytest.mark.parametrize("reference", LINKS)
 def test_a_reference_links_the_pages_it_names(reference: str) -> None:
-    pieces = link(reference)
+    pieces = make_links(reference)
     assert {text: to for text, to in pieces if to} == LINKS[reference]
     assert "".join(text for text, _ in pieces) == reference
 
 
 def test_every_page_that_the_catalogue_names_is_linked() -> None:
     for reference in {probe.reference for probe in load_catalogue().values()}:
-        pieces = link(reference)
+        pieces = make_links(reference)
         assert "".join(text for text, _ in pieces) == reference
         plain = "".join("\0" if to else text for text, to in pieces)
         assert not re.search(r"\w\(\d\w*\)|RFC|PEP|XSH [a-z]|\.h>", plain), reference
@@ -628,7 +628,7 @@ def test_what_changed_between_two_platforms(visit: Callable[..., Visit], table: 
     def differing(*names: str) -> list[str]:
         at = [NAMES.index(name) for name in names]
         found = []
-        for row in arrange(table).rows:
+        for row in arrange_platforms(table).rows:
             says = [row.entries[each].says for each in at]
             if None not in says and says[0] != says[1] and row.scope != "informative":
                 found.append(row.id)

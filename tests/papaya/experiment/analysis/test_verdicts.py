@@ -170,7 +170,7 @@ def test_without_both_there_is_no_answer(tmp_path: Path) -> None:
 
 
 def verdict(analysis: Analysis, ratio: Interval | None) -> str:
-    return analysis.verdict(Comparison("go", "c-processes", 64, ratio, 4))
+    return analysis.describe_comparison(Comparison("go", "c-processes", 64, ratio, 4))
 
 
 def test_a_verdict_says_what_its_interval_supports(analysis: Analysis) -> None:
@@ -201,14 +201,14 @@ def test_the_same_twice_shows_no_difference(analysis: Analysis) -> None:
     assert (twin.subject, twin.connections, twin.starts) == ("c-processes", 64, 8)
     assert twin.ratio
     assert twin.ratio.holds(1)
-    assert "does not differ significantly" in analysis.verdict(twin)
+    assert "does not differ significantly" in analysis.describe_comparison(twin)
 
 
 def test_two_trials_are_not_enough(tmp_path: Path) -> None:
     cost = {"c-processes": 1.0, "c-epoll": 0.4}
     folder = synthetic.folder(tmp_path, cost, connections=(8,), repeats=2, seconds=5)
     analysis = Analysis(results.read_run(folder))
-    (said,) = analysis.verdicts(analysis.groups[0])
+    (said,) = analysis.describe_comparisons(analysis.groups[0])
     assert re.fullmatch(
         r"At 8 connections, c-epoll used 0\.\d+ times the CPU of c-processes in 2 trials\.", said
     )
