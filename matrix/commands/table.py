@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import sys
 from dataclasses import dataclass
 
 from probes.files import write_output
-from probes.renderings import Style
+from probes.terminal import choose_style
 
 from ..assemble import assemble_table
 from ..report import FORMATS, render_table
@@ -43,14 +40,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def show(request: ShowRequest) -> int:
     """Write the table."""
-    style = Style() if request.output else _choose_style()
+    style = choose_style(request.output)
     table = assemble_table(request.table)
     write_output(request.output, render_table(request.format, table, request.show_all, style))
     return 0
-
-
-def _choose_style() -> Style:
-    if not sys.stdout.isatty():
-        return Style()
-    width = shutil.get_terminal_size().columns
-    return Style(width=max(width, 24), colour=not os.environ.get("NO_COLOR"))

@@ -20,7 +20,7 @@ FEW = 3
 
 def render(table: Table, total: int, style: Style) -> str:
     """Return the table as text: each fact's answers, each with the platforms that give it."""
-    width = style.width or WIDTH
+    width = max(style.width or WIDTH, 24)
     names = [_mark_name(column) for column in table.columns]
     lines = list(_list_platforms(table, names, width))
     for family, group in table.families():

@@ -71,16 +71,12 @@ def explain(request: ExplainRequest) -> int:
 
 def describe_fact(probe: Probe, report: Report) -> dict[str, Any]:
     """Return all that is known about a fact, for JSON."""
+    from .list import describe_probe
+
     fact = report[probe.id]
     return {
         "id": probe.id,
-        "question": probe.question,
-        "scope": probe.scope,
-        "hangs_on": dict(probe.hangs_on),
-        "matters": probe.matters,
-        "advice": probe.advice,
-        "reference": probe.reference,
-        "documented": dict(probe.documented),
+        **describe_probe(probe),
         "measured": {**fact.to_json(), "platform": str(report.environment)},
         "differs": probe.differs(fact, report.environment),
     }

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..command_line import Parser
 from ..errors import CommandError
@@ -60,23 +60,25 @@ def list_probes(request: ListRequest) -> int:
     return 0
 
 
+def describe_probe(probe: Probe) -> dict[str, Any]:
+    """Return all that the catalogue has on a fact, for JSON."""
+    return {
+        "question": probe.question,
+        "scope": probe.scope,
+        "hangs_on": dict(probe.hangs_on),
+        "matters": probe.matters,
+        "advice": probe.advice,
+        "reference": probe.reference,
+        "documented": dict(probe.documented),
+    }
+
+
 def print_list(probes: Mapping[str, Probe], as_json: bool) -> None:
     """Print a line, or a JSON object, for each probe."""
     from ..files import write_output
 
     if as_json:
-        document = {
-            probe.id: {
-                "question": probe.question,
-                "scope": probe.scope,
-                "hangs_on": dict(probe.hangs_on),
-                "matters": probe.matters,
-                "advice": probe.advice,
-                "reference": probe.reference,
-                "documented": dict(probe.documented),
-            }
-            for probe in probes.values()
-        }
+        document = {probe.id: describe_probe(probe) for probe in probes.values()}
         write_output(None, json.dumps(document, indent=1) + "\n")
         return
     width = max(map(len, probes))
