@@ -25,7 +25,7 @@ HEADING = "What do concurrency paradigms cost?"
 
 
 def write_report(folder: str | Path, say: Callable[[str], None]) -> None:
-    """Write every file of the report anew, and pass lines about the progress to ``say``."""
+    """Write every file of the report; pass lines about the progress to ``say``."""
     with _explain_missing():
         from . import style
         from .method import describe_method, describe_run, list_facts
