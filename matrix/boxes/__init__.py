@@ -2,7 +2,8 @@
 
 Each module has ``explain_lack()``, which says why it cannot be built here; ``find_built()``,
 which returns the box in the cache, or None; and ``build(say, force)``, which builds it if it is
-not in the cache, and returns a dataclass of paths.
+not in the cache, and returns a dataclass of paths.  A module of many boxes says in ``ARGUMENT``
+how users write one, and its functions take what follows the module's name as the last argument.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ from probes import plugins
 def list_boxes() -> list[str]:
     """Return the names of all boxes."""
     return plugins.list_plugins(sys.modules[__name__])
+
+
+def list_forms() -> list[str]:
+    """Return how users write each box: its name, and the argument of a module of many."""
+    return [getattr(load_box(name), "ARGUMENT", name) for name in list_boxes()]
 
 
 def load_box(name: str) -> ModuleType:

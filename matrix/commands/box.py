@@ -29,7 +29,7 @@ def add_parser(commands: Commands) -> None:
     help = "build a box that no one publishes, or find it in the cache"
     parser = commands.add_parser("box", help=help)
     parser.set_defaults(run=_run)
-    parser.add_argument("box", metavar="NAME", help=", ".join(boxes.list_boxes()))
+    parser.add_argument("box", metavar="NAME", help=", ".join(boxes.list_forms()))
     parser.add_argument("--force", action="store_true", help="build it again if it is in the cache")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -40,13 +40,17 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def build(request: BoxRequest) -> int:
     """Build the box, and print where its files are."""
-    module = boxes.load_box(request.name)
+    name, _, argument = request.name.partition(":")
+    module = boxes.load_box(name)
+    arguments = [argument] if hasattr(module, "ARGUMENT") else []
+    if argument and not arguments:
+        raise CommandError(f"the box {name} takes no argument: matrix box {name}")
 
     def say(line: str) -> None:
         print(f"{request.name}: {line}", file=sys.stderr, flush=True)
 
     try:
-        made = asdict(module.build(say, request.force))
+        made = asdict(module.build(say, request.force, *arguments))
     except Unavailable as error:
         raise CommandError(str(error), 3) from None
     if request.as_json:

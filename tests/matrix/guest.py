@@ -1,0 +1,107 @@
+"""A guest without an emulator: stand-ins for mmdebstrap and QEMU on the PATH of a workplace.
+
+The stand-in for QEMU reports on its console that the guest is ready, and serves the channel with
+a Python of this host.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tarfile
+from pathlib import Path
+
+from matrix.boxes import debian
+
+from .workplace import ROOT, Workplace
+
+QEMU = f"""\
+#!{sys.executable}
+import os, socket, subprocess, sys, time
+sys.path.insert(0, {str(ROOT)!r})
+from matrix.providers._channel import GATEWAY, READY
+open({{pid!r}}, "w").write(str(os.getpid()))
+def say(line):
+    with open("console.log", "a") as console:
+        print(line, file=console)
+{{before}}
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("channel")
+listener.listen()
+say("KASLR disabled\\r")
+say(READY + "\\r")
+while True:
+    channel, _ = listener.accept()
+    with channel:
+        {{then}}
+        subprocess.run([sys.executable, "-u", "-c", GATEWAY], stdin=channel, stdout=channel)
+"""
+
+MODULE = b"\x7fELF\0depends=%s\0name=%s\0"
+
+
+def make_root() -> bytes:
+    """Return the tar archive of a root folder with a kernel, a module and a program."""
+    file = io.BytesIO()
+    status = b"Package: zlib1g\nStatus: x\nVersion: 1:2\n\nPackage: adduser\nVersion: 3\n"
+    contents = {
+        "./boot/vmlinuz-6.1": b"kernel",
+        "./boot/config-6.1": b"config",
+        "./usr/share/doc/x": b"left out",
+        "./usr/bin/python3": b"python",
+        "./var/lib/dpkg/status": status,
+        "./usr/lib/modules/6.1/char/virtio_console.ko": MODULE % (b"virtio-ring", b"c"),
+        "./usr/lib/modules/6.1/virtio/virtio_ring.ko": MODULE % (b"", b"r"),
+        "./usr/lib/modules/6.1/net/virtio_net.ko": MODULE % (b"", b"n"),
+    }
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for name, data in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return file.getvalue()
+
+
+class Stage:
+    """A workplace with an empty cache and the stand-ins."""
+
+    def __init__(self, work: Workplace) -> None:
+        self.work = work
+        self.programs = work.folder / "programs"
+        self.programs.mkdir()
+        self.pid = work.folder / "pid"
+        self.cache = work.folder / "cache"
+        work.environment |= {
+            "PATH": f"{self.programs}:{os.environ['PATH']}",
+            "MATRIX_CACHE": str(self.cache),
+            "MATRIX_MIRROR": f"file:{work.folder}",
+        }
+        (self.programs / "root.tar").write_bytes(make_root())
+        self.make_mmdebstrap("cat root.tar")
+        self.make_qemu()
+
+    def make_mmdebstrap(self, script: str) -> None:
+        """Let mmdebstrap run this script of sh; each run is noted in ``runs``."""
+        self._write("mmdebstrap", f"#!/bin/sh\ncd {self.programs}\necho x >>runs\n{script}\n")
+
+    def make_qemu(self, before: str = "", then: str = "pass", name: str = "s390x") -> None:
+        """Let QEMU run these lines of Python before the boot, and after a connection."""
+        self._write(
+            f"qemu-system-{name}",
+            QEMU.format(pid=str(self.pid), before=before, then=then),
+        )
+
+    def _write(self, name: str, text: str) -> None:
+        path = self.programs / name
+        path.write_text(text)
+        path.chmod(0o755)
+
+    @property
+    def box(self) -> Path:
+        """Return the folder of the box for s390x."""
+        return self.cache / debian.parse_argument("bookworm:s390x").name
+
+    def is_running(self) -> bool:
+        """Return whether the stand-in for QEMU runs."""
+        return self.pid.exists() and Path(f"/proc/{self.pid.read_text()}").exists()
