@@ -20,11 +20,6 @@ def list_boxes() -> list[str]:
     return plugins.list_plugins(sys.modules[__name__])
 
 
-def list_forms() -> list[str]:
-    """Return how users write each box: its name, and the argument of a module of many."""
-    return [getattr(load_box(name), "ARGUMENT", name) for name in list_boxes()]
-
-
 def load_box(name: str) -> ModuleType:
     """Return the module of that box; raise CommandError if there is none."""
     return plugins.load_plugin(sys.modules[__name__], "box", name)

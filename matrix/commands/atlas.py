@@ -5,10 +5,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from probes.files import write_output
-
-from ..assemble import assemble_table
-from ..report.atlas import render_page
 from .options import Commands, TableRequest, add_table_options
 
 
@@ -35,5 +31,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def write(request: AtlasRequest) -> int:
     """Write the page."""
+    from probes.files import write_output
+
+    from ..assemble import assemble_table
+    from ..report.atlas import render_page
+
     write_output(request.output, render_page(assemble_table(request.table)))
     return 0

@@ -7,17 +7,18 @@ import datetime
 import os
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from probes import Report
-from probes import baseline as baselines
-from probes.environment import hash_probes
 from probes.errors import CommandError
 from probes.invocation import get_invocation
-from probes.load_catalogue import load_catalogue
 from probes.text import make_printable
 
-from ..cell import Cell, choose_cells, load_cells
 from .options import Commands, Places
+
+if TYPE_CHECKING:
+    from probes import Report
+
+    from ..cell import Cell
 
 _OLDER = 0.1
 """Share of all facts that a report of an older lab may lack; one that lacks more is incomplete."""
@@ -62,6 +63,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def record(request: BaselineRequest) -> int:
     """Show what changes, and write the baseline."""
+    from probes import Report
+    from probes import baseline as baselines
+    from probes.environment import hash_probes
+    from probes.load_catalogue import load_catalogue
+
+    from ..cell import choose_cells, load_cells
+
     known = load_cells(request.places.cells, request.places.baselines)
     (cell,) = choose_cells(known, [request.cell])
     path = request.imported or os.path.join(request.results, cell.name, "report.json")
@@ -92,6 +100,8 @@ def record(request: BaselineRequest) -> int:
 
 def _load_report(cell: Cell, path: str, imported: bool) -> Report:
     """Return the report; raise CommandError if it is missing, or not one of ``cell``."""
+    from probes import Report
+
     if not imported and not os.path.exists(path):
         raise CommandError(
             f"{path}: does not exist; measure first: {get_invocation('matrix')} run {cell.name}"

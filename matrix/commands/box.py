@@ -29,7 +29,7 @@ def add_parser(commands: Commands) -> None:
     help = "build a box that no one publishes, or find it in the cache"
     parser = commands.add_parser("box", help=help)
     parser.set_defaults(run=_run)
-    parser.add_argument("box", metavar="NAME", help=", ".join(boxes.list_forms()))
+    parser.add_argument("box", metavar="NAME[:ARGUMENT]", help=", ".join(boxes.list_boxes()))
     parser.add_argument("--force", action="store_true", help="build it again if it is in the cache")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

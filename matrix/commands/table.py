@@ -5,11 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from probes.files import write_output
-from probes.terminal import choose_style
-
-from ..assemble import assemble_table
-from ..report import FORMATS, render_table
+from ..report import FORMATS
 from .options import Commands, TableRequest, add_table_options
 
 
@@ -40,6 +36,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def show(request: ShowRequest) -> int:
     """Write the table."""
+    from probes.files import write_output
+    from probes.terminal import choose_style
+
+    from ..assemble import assemble_table
+    from ..report import render_table
+
     style = choose_style(request.output)
     table = assemble_table(request.table)
     write_output(request.output, render_table(request.format, table, request.show_all, style))

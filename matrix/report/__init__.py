@@ -6,10 +6,12 @@ A format is a module with ``render(table, total, style)``; `atlas` is a page of 
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
 
-from probes.renderings import Style
+if TYPE_CHECKING:
+    from probes.renderings import Style
 
-from ..table import Table
+    from ..table import Table
 
 FORMATS = ("text", "markdown", "json", "html")
 
@@ -19,6 +21,8 @@ def render_table(
 ) -> str:
     """Return the table in a format of `FORMATS`: the rows that differ, or all."""
     shown = table if show_all else table.select_differing()
+    from probes.renderings import Style
+
     module = importlib.import_module(f"{__name__}.{format}")
     text: str = module.render(shown, len(table.rows), style or Style())
     return text

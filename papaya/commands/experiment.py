@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import CommandError
@@ -14,6 +13,8 @@ from probes.errors import CommandError
 from ._numbers import check_positive, check_warmup
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..experiment.results.folder import Design
 
 DEFAULT_CONNECTIONS = "1,2,4,8,16,32,64"
@@ -118,6 +119,8 @@ class ReportRequest:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
     return run_experiment(
         RunRequest(
             subjects=options.subjects,
@@ -140,6 +143,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
     return report_experiment(ReportRequest(Path(options.folder), options.terminal, options.json))
 
 
