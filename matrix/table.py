@@ -190,10 +190,20 @@ def make_table(
     return Table(made, [_make_row(id, probes.get(id), made) for id in ordered])
 
 
+def _describe_import(report: Report) -> str:
+    """Return where an imported report comes from, and the reason that was given for it."""
+    source = report.later.get("imported_from")
+    if not isinstance(source, str):
+        return ""
+    approvals = report.later.get("approvals")
+    last = approvals[-1] if isinstance(approvals, list) and approvals else {}
+    reason = last.get("reason") if isinstance(last, dict) else ""
+    return f"; imported from {source}" + (f": {reason}" if reason else "")
+
+
 def _make_measured_column(name: str, report: Report, here: bool) -> Column:
     way = report.later.get("way")
-    source = report.later.get("imported_from")
-    origin = f"; imported from {source}" if isinstance(source, str) else ""
+    origin = _describe_import(report)
     return Column(
         name=name,
         kind=MEASURED_HERE if here else RECORDED,

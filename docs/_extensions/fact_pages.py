@@ -1,4 +1,4 @@
-"""Write a page for each family of facts, from the catalogue and the recorded reports."""
+"""Write pages of facts, from the catalogue and the recorded reports."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from probes.fact import MEASURED, show
 from probes.load_catalogue import load_catalogue
 from probes.probe import Probe
 
+LINUX, FREEBSD = "debian12-amd64", "freebsd13"
 BASELINES = Path(__file__).resolve().parents[2] / "matrix" / "baselines"
 
 
@@ -25,7 +26,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def write_pages(app: Sphinx) -> None:
-    """Write ``facts/FAMILY.md`` for each family, and their index."""
+    """Write ``facts/FAMILY.md`` for each family, the page for porters, and their index."""
     folder = Path(app.srcdir) / "facts"
     folder.mkdir(exist_ok=True)
     paths = sorted(BASELINES.glob("*.json"), key=by_version)
@@ -38,6 +39,8 @@ def write_pages(app: Sphinx) -> None:
         for probe in probes:
             lines += describe_fact(probe, reports)
         write_if_changed(folder / f"{family}.md", "\n".join(lines))
+    differing = list_differences(families, reports[LINUX], reports[FREEBSD])
+    write_if_changed(folder / "freebsd.md", "\n".join(differing))
     index = [
         "# Facts",
         "",
@@ -45,6 +48,7 @@ def write_pages(app: Sphinx) -> None:
         f"recorded on {len(reports)} platforms.",
         "",
         "```{toctree}",
+        "freebsd",
         *families,
         "```",
         "",
@@ -68,6 +72,29 @@ def describe_fact(probe: Probe, reports: dict[str, Report]) -> list[str]:
         lines += [f"| {cell(answer)} | {how} | {', '.join(names)} |" for answer, how, names in rows]
         lines.append("")
     return lines
+
+
+def list_differences(families: dict[str, list[Probe]], linux: Report, freebsd: Report) -> list[str]:
+    """Return the lines of the page on facts that FreeBSD and Linux answer differently."""
+    items: list[list[str]] = []
+    for probe in (probe for probes in families.values() for probe in probes):
+        here, there = linux.get(probe.id), freebsd.get(probe.id)
+        if here and there and here.status == there.status == MEASURED and here.value != there.value:
+            link = f"[{probe.id}]({probe.family}.md#{probe.id.replace('.', '')})"
+            answers = f"FreeBSD: `{show(there.value)}`; Linux: `{show(here.value)}`"
+            items.append(
+                [f"- **{escape(probe.question)}** {answers}.", f"  {link}: {escape(probe.advice)}"]
+            )
+    return [
+        f"# FreeBSD {freebsd.environment.release} beside Linux",
+        "",
+        f"These {len(items)} facts have different answers on FreeBSD and on Debian 12. Both were "
+        "measured on amd64: FreeBSD on 2026-11-26, on an emulated machine, with the scratch folder "
+        "on tmpfs. papaya's selftest passed there on all three engines.",
+        "",
+        *(line for item in items for line in item),
+        "",
+    ]
 
 
 def group(probe: Probe, reports: dict[str, Report]) -> Iterable[tuple[str, list[str]]]:

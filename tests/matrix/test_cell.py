@@ -83,7 +83,7 @@ def test_baselines_are_in_the_users_folder_for_all(mine: Path) -> None:
             "the provider vagrant needs a machine of the Vag",
         ),
         ('[cell.x]\nways = ["chroot:"]\n', "the provider chroot needs debian32, or a folder"),
-        ('[cell.x]\nways = ["qemu"]\n', "the provider qemu needs a box"),
+        ('[cell.x]\nways = ["qemu"]\n', "the provider qemu needs a guest"),
         ('[cell.x]\nways = ["musl:1.2"]\n', "the provider musl takes no argument; write: .musl."),
         ('[cell.x]\nways = ["runsc:x"]\n', "the provider runsc takes no argument"),
         ('[cell.python3.14]\nways = ["here"]\n', '.cell."python3.14".'),

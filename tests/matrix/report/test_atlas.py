@@ -122,6 +122,7 @@ def test_platforms_are_ordered_by_system(table: Table) -> None:
         ("linux", "python3.13"),
         ("linux-musl", "musl"),
         ("gvisor", "gvisor"),
+        ("freebsd", "freebsd13"),
         ("freebsd", "freebsd-14"),
         ("freebsd", "freebsd-15"),
         ("netbsd", "netbsd"),
