@@ -64,8 +64,8 @@ NAMES = ["here", "odd", "bsd", "freebsd", "openbsd"]
 
 def fifteen() -> Table:
     """Return ten recorded baselines, two invented FreeBSDs, and three documented systems."""
-    names = ("debian12-amd64", "debian32", "debian32-userland", "gvisor", "musl")
-    names += tuple(f"python3.{minor}" for minor in (10, 11, 12, 13, 9))
+    names = ["debian12-amd64", "debian32", "debian32-userland", "gvisor", "musl"]
+    names += [f"python3.{minor}" for minor in (10, 11, 12, 13, 9)]
     reports = [(name, Report.load(f"{BASELINES}/{name}.json")) for name in names]
     bsds = [(f"freebsd-{release}", {**FREEBSD, "release": release}) for release in ("15", "14")]
     reports += [(name, changed(host(), told, {ID: True})) for name, told in bsds]
