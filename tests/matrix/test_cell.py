@@ -254,3 +254,38 @@ def test_a_cell_that_is_here_is_of_this_host() -> None:
     other = replace(here, libc="another")
     assert cell.explain_mismatch(other).endswith("which is not this host: it is not this host")
     assert replace(cell, ways=THERE).explain_mismatch(other) == ""
+
+
+DEBIAN12, UBUNTU = "Debian GNU/Linux 12 (bookworm)", "Ubuntu 24.04.3 LTS"
+LINUX = Platform("Linux", "6.1.0", "x86_64", "glibc", "2.36", 64, python="CPython 3.11.2")
+I386 = replace(LINUX, distribution=DEBIAN12, machine="i686", pointer_bits=32)
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "said"),
+    [
+        ("debian32", I386, replace(I386, emulated_32_bit=True), "its kernel has 64 bits"),
+        ("debian32-userland", replace(I386, emulated_32_bit=True), I386, "kernel has 32 bits"),
+        ("debian32", I386, replace(I386, pointer_bits=64), "its programs have 64 bits"),
+        ("ubuntu", replace(LINUX, distribution=UBUNTU), replace(LINUX, distribution=DEBIAN12),
+         "its release is not Ubuntu 24.04"),
+        ("ubuntu", replace(LINUX, distribution=UBUNTU),
+         replace(LINUX, distribution=UBUNTU, hypervisor="gvisor"), "its kernel is gVisor"),
+        ("gvisor", replace(LINUX, hypervisor="gvisor"), LINUX, "it is not gvisor"),
+        ("musl", replace(LINUX, libc="musl"), LINUX, "it is not linux-musl"),
+        ("ubuntu", replace(LINUX, distribution=UBUNTU),
+         replace(LINUX, distribution=UBUNTU, libc="musl"), "its C library is musl"),
+        ("freebsd", FREEBSD, replace(FREEBSD, release="13.4-RELEASE"), "not FreeBSD 14"),
+        ("freebsd15", replace(FREEBSD, release="15.0-RELEASE"), FREEBSD, "not FreeBSD 15"),
+        ("freebsd", FREEBSD, replace(FREEBSD, release="140.1"), "not FreeBSD 14"),
+        ("python3.9", replace(describe(""), python="CPython 3.9.18"),
+         replace(describe(""), python="CPython 3.10.1"), "its Python is CPython 3.10.1"),
+        ("here", describe(""), FREEBSD, "it is not this host"),
+    ],
+)  # fmt: skip
+def test_a_report_of_another_platform(
+    name: str, right: Platform, wrong: Platform, said: str
+) -> None:
+    cell = load_cells()[name]
+    assert cell.explain_mismatch(right) == ""
+    assert said in cell.explain_mismatch(wrong)

@@ -1,0 +1,25 @@
+"""Provide a workplace for the tests of cells."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.matrix.workplace import Workplace
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path)
+
+
+@pytest.fixture
+def blank() -> Iterator[Workplace]:
+    """One whose path has a blank; and which gVisor, that gives root up, may enter."""
+    with tempfile.TemporaryDirectory(prefix="a blank ") as name:
+        os.chmod(name, 0o755)
+        yield Workplace(Path(name))
