@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from probes import Report
+from tests.matrix.reports import FREEBSD, changed, host
+from tests.matrix.tables import ID
 from tests.matrix.workplace import Workplace
 
 
@@ -23,3 +26,13 @@ def blank() -> Iterator[Workplace]:
     with tempfile.TemporaryDirectory(prefix="a blank ") as name:
         os.chmod(name, 0o755)
         yield Workplace(Path(name))
+
+
+@pytest.fixture(scope="module")
+def linux() -> Report:
+    return changed(host(), {})
+
+
+@pytest.fixture(scope="module")
+def freebsd(linux: Report) -> Report:
+    return changed(linux, FREEBSD, {ID: True, "locks.flock_conflicts_with_fcntl": True})

@@ -16,60 +16,20 @@ from typing import Any
 
 import pytest
 
-from matrix.cell import BASELINES
 from matrix.report import atlas
 from matrix.report.atlas.grid import (
-    FULL,
-    HOLLOW,
     arrange_platforms,
-    find_system,
-    group_answers,
     list_sections,
 )
-from matrix.report.atlas.references import make_links
-from matrix.report.atlas.synonyms import SYNONYMS, find_synonyms
-from matrix.table import Table, make_table
-from probes import Report
+from matrix.table import Table
 from probes.catalogue import SURPRISES
 from probes.errors import ReportError
-from probes.fact import Value
 from probes.load_catalogue import load_catalogue
-from probes.selection import match
 from probes.version import VERSION
 from tests.browser import launched
-from tests.matrix.reports import ELSEWHERE, FREEBSD, changed, host
+from tests.matrix.report.tables import HARM, ID, NAMES, NEXT, fifteen
+from tests.matrix.reports import FREEBSD, changed, host
 from tests.worlds import ROOT
-
-ID = "sockets.v6only_default"
-NEXT = "sockets.v4mapped_default"
-HARM = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
-
-
-def made() -> Table:
-    """Return a table with every kind of entry."""
-    here = host()
-    failed = {"status": "blocked", "value": None, "scope": "inherent", "reason": "needs root"}
-    bsd: dict[str, Value] = {ID: True, NEXT: True, "restarts.accept": "EINTR"}
-    reports: list[tuple[str, Report]] = [
-        ("here", here),
-        ("bsd", changed(here, FREEBSD, bsd, way="vagrant/libvirt")),
-        ("odd", changed(here, ELSEWHERE, {ID: HARM}, {NEXT: failed})),
-    ]
-    return make_table(reports, ["openbsd", "freebsd"], here=["here"])
-
-
-NAMES = ["here", "odd", "bsd", "freebsd", "openbsd"]
-"""Its platforms in the page's order."""
-
-
-def fifteen() -> Table:
-    """Return ten recorded baselines, two invented FreeBSDs, and three documented systems."""
-    names = ["debian12-amd64", "debian32", "debian32-userland", "gvisor", "musl"]
-    names += [f"python3.{minor}" for minor in (10, 11, 12, 13, 9)]
-    reports = [(name, Report.load(f"{BASELINES}/{name}.json")) for name in names]
-    bsds = [(f"freebsd-{release}", {**FREEBSD, "release": release}) for release in ("15", "14")]
-    reports += [(name, changed(host(), told, {ID: True})) for name, told in bsds]
-    return make_table(reports, ["netbsd", "openbsd", "macos"], here=["musl"])
 
 
 def in_order(table: Table) -> list[str]:
@@ -86,11 +46,6 @@ def written(table: Table, folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def table() -> Table:
-    return made()
-
-
-@pytest.fixture(scope="module")
 def address(table: Table, tmp_path_factory: pytest.TempPathFactory) -> str:
     return written(table, tmp_path_factory.mktemp("atlas"))
 
@@ -99,62 +54,6 @@ def address(table: Table, tmp_path_factory: pytest.TempPathFactory) -> str:
 def many(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the address of a page of fifteen platforms."""
     return written(fifteen(), tmp_path_factory.mktemp("many"))
-
-
-def test_groups_put_what_is_measured_most_first(table: Table) -> None:
-    row = next(row for row in arrange_platforms(table).rows if row.id == ID)
-    # here: no, odd: HARM, bsd: yes, freebsd: (yes), openbsd: (yes)
-    assert group_answers(row) == [1, 2, 0, 0, 0]
-
-
-def test_platforms_are_ordered_by_system(table: Table) -> None:
-    assert [column.name for column in arrange_platforms(table).columns] == NAMES
-    names = [(find_system(column), column.name) for column in arrange_platforms(fifteen()).columns]
-    assert names == [
-        ("linux", "debian12-amd64"),
-        ("linux", "debian32"),
-        ("linux", "debian32-userland"),
-        ("linux", "python3.9"),
-        ("linux", "python3.10"),
-        ("linux", "python3.11"),
-        ("linux", "python3.12"),
-        ("linux", "python3.13"),
-        ("linux-musl", "musl"),
-        ("gvisor", "gvisor"),
-        ("freebsd", "freebsd-14"),
-        ("freebsd", "freebsd-15"),
-        ("netbsd", "netbsd"),
-        ("openbsd", "openbsd"),
-        ("macos", "macos"),
-    ]
-
-
-def test_what_is_ordered_keeps_its_cells(table: Table) -> None:
-    told = {
-        (row.id, column.name): cell
-        for row in table.rows
-        for column, cell in zip(table.columns, row.entries, strict=True)
-    }
-    again = arrange_platforms(table)
-    for row in again.rows:
-        for column, cell in zip(again.columns, row.entries, strict=True):
-            assert cell is told[row.id, column.name]
-
-
-def test_each_fact_is_in_one_section_and_surprises_come_first(table: Table) -> None:
-    found = [row.id for _, _, rows in list_sections(table) for row in rows]
-    assert found[: len(SURPRISES)] == list(SURPRISES)
-    assert sorted(found) == sorted(row.id for row in table.rows)
-
-
-def test_an_answer_is_told_without_colour(table: Table) -> None:
-    row = re.search(rf'<tr[^>]* id="{ID}".*?</tr>', atlas.render_page(table), re.S)
-    assert row
-    cells = re.findall(r"<td.*?</td>", row[0], re.S)
-    shapes = [re.findall(f"[{FULL}{HOLLOW}]", cell) for cell in cells]
-    assert shapes == [["◆"], ["▲"], ["●"], ["○"], ["○"]]
-    told = ["documented, not measured" in cell for cell in cells]
-    assert told == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize("make", [atlas.render_page, lambda table: atlas.render_plain(table, 7)])
@@ -177,62 +76,6 @@ def test_a_value_is_data_and_never_a_script(table: Table) -> None:
     assert embedded
     facts = {fact["id"]: fact for fact in json.loads(embedded[1])["facts"]}
     assert facts[ID]["cells"][1]["answer"] == HARM
-
-
-LINKS = {
-    "accept(2) Linux, FreeBSD; POSIX XSH accept: ECONNABORTED": {
-        "accept(2)": "https://man7.org/linux/man-pages/man2/accept.2.html",
-        "FreeBSD": "https://man.freebsd.org/cgi/man.cgi?query=accept&sektion=2",
-        "accept": "https://pubs.opengroup.org/onlinepubs/9799919799/functions/accept.html",
-    },
-    "tcp(7), gai.conf(5) Linux; ip6(4) OpenBSD; flock(3C) illumos": {
-        "tcp(7)": "https://man7.org/linux/man-pages/man7/tcp.7.html",
-        "gai.conf(5)": "https://man7.org/linux/man-pages/man5/gai.conf.5.html",
-        "ip6(4)": "https://man.openbsd.org/ip6.4",
-        "flock(3C)": "https://illumos.org/man/3C/flock",
-    },
-    "RFC 3493 5.3; PEP 446; POSIX XSH 2.4.1, killpg, XBD groups; POSIX <sys/un.h>": {
-        "RFC 3493 5.3": "https://www.rfc-editor.org/rfc/rfc3493.html#section-5.3",
-        "PEP 446": "https://peps.python.org/pep-0446/",
-        "2.4.1": "https://pubs.opengroup.org/onlinepubs/9799919799/functions/V2_chap02.html",
-        "killpg": "https://pubs.opengroup.org/onlinepubs/9799919799/functions/killpg.html",
-        "<sys/un.h>": "https://pubs.opengroup.org/onlinepubs/9799919799/basedefs/sys_un.h.html",
-    },
-    "POSIX.1-2008 XSH siginterrupt": {
-        "siginterrupt": "https://pubs.opengroup.org/onlinepubs/9699919799/functions/siginterrupt.html",
-    },
-    "System V ABI i386": {},
-}
-
-
-@pytest.mark.parametrize("reference", LINKS)
-def test_a_reference_links_the_pages_it_names(reference: str) -> None:
-    pieces = make_links(reference)
-    assert {text: to for text, to in pieces if to} == LINKS[reference]
-    assert "".join(text for text, _ in pieces) == reference
-
-
-def test_every_page_that_the_catalogue_names_is_linked() -> None:
-    for reference in {probe.reference for probe in load_catalogue().values()}:
-        pieces = make_links(reference)
-        assert "".join(text for text, _ in pieces) == reference
-        plain = "".join("\0" if to else text for text, to in pieces)
-        assert not re.search(r"\w\(\d\w*\)|RFC|PEP|XSH [a-z]|\.h>", plain), reference
-
-
-@pytest.mark.parametrize("phrases", SYNONYMS)
-def test_synonyms_add_what_the_facts_do_not_say(phrases: str) -> None:
-    probes = load_catalogue()
-    also = find_synonyms(probes)
-    for pattern in SYNONYMS[phrases]:
-        for id in match(probes, pattern):
-            assert phrases in also[id]
-    for phrase in phrases.split(", "):
-        texts = (
-            f"{probe.id}\n{probe.question}\n{probe.matters}\n{probe.advice}".lower()
-            for probe in (probes[id] for id, phrases_of in also.items() if phrases in phrases_of)
-        )
-        assert not all(all(word in text for word in phrase.split()) for text in texts), phrase
 
 
 def test_the_footer_tells_date_version_and_licence(
