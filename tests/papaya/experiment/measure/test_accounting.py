@@ -17,6 +17,7 @@ from tests.worlds import needs_linux
 
 pytestmark = needs_linux
 
+
 # Each says on standard output, when told to end, the CPU seconds it knows it has used.
 SPIN = """
 import sys, time, resource
@@ -33,6 +34,8 @@ while (now := time.monotonic()) < until:
 print(used(), flush=True)
 sys.stdin.read()
 """
+
+
 # In C, as what a Python does to be born and to end would be more than what is known.
 CHILDREN = """
 #include <stdio.h>
@@ -247,16 +250,6 @@ def test_how_far_ticks_are_off(children: str) -> None:
     assert told < 0.75 * burnt, f"ticks say {told:.2f} s of {burnt:.2f} s"
     _, shown = paper.compute_percents(before, after, 1.0, hz)
     assert shown / 100 < exact
-
-
-def test_what_the_paper_saw_of_many_processes() -> None:
-    before = dict.fromkeys(range(64), 0)
-    after = dict.fromkeys(range(64), 1)
-    everything, rows = paper.compute_percents(before, after, 0.5, 100)
-    assert everything == pytest.approx(128)
-    assert rows == pytest.approx(40)
-    # One that ended between two screens is on neither.
-    assert paper.compute_percents({1: 5, 2: 5}, {1: 6}, 0.5, 100) == pytest.approx((2, 2))
 
 
 def test_switches_and_memory_are_told(children: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -14,10 +13,10 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from papaya.experiment.measure import design
 from papaya.experiment.results import folder as results
 from tests.needs import needs
 from tests.papaya.conftest import descendants
+from tests.papaya.experiment.measure.runs import command, groups, run
 from tests.worlds import ROOT, needs_linux
 
 SMALL = (
@@ -30,27 +29,6 @@ ONE = (
     "--subjects", "python-threads", "--connections", "2", "--seconds", "1", "--warmup", "0",
     "--repeats", "1", "--mbps", "0.1", "--no-report",
 )  # fmt: skip
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "papaya", "experiment", *arguments]
-
-
-def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    with subprocess.Popen(
-        command("run", "--output", str(folder), *arguments),
-        cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        out, errors = process.communicate()
-    assert "Traceback" not in errors, errors
-    assert groups(process.pid) == []
-    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
-
-
-def groups(pid: int) -> list[Path]:
-    """Control groups that the run of this process made."""
-    return list(Path("/sys/fs/cgroup").glob(f"**/papaya-{pid}-*"))
 
 
 @needs("cc")
@@ -175,24 +153,6 @@ def test_a_server_that_takes_no_more_is_refused(tmp_path: Path) -> None:
     assert "refused" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("--subjects", "cobol"), "unknown subject 'cobol'; choose from c-processes"),
-        (("--connections", "1,two"), "whole numbers"),
-        (("--connections", "0"), "from 1 to 10000"),
-        (("--seconds", "0.1"), "--seconds must be at least 1"),
-        (("--repeats", "0"), "--repeats must be more than 0"),
-        (("--warmup", "-1"), "--warmup must be 0 or more"),
-        (("--mbps", "nan"), "--mbps must be more than 0"),
-    ],
-)
-def test_usage(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    done = run(tmp_path / "results", *arguments)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert said in done.stderr
-
-
 def test_a_terminal_shows_what_is_used_now(tmp_path: Path) -> None:
     child = pexpect.spawn(
         sys.executable,
@@ -277,6 +237,8 @@ while True:
     client.recv(1)
     client.close()
 """
+
+
 KEEPS_ALL = """
 import socket, sys
 server = socket.create_server(("127.0.0.1", 0))
@@ -369,14 +331,3 @@ def shares(life: list[tuple[float, float]], seconds: float) -> list[float]:
             since, before = life[first - 1]
             found.append(100 * (used - before) / (at - since))
     return found
-
-
-def test_blocks_are_complete_and_in_an_order_of_their_own() -> None:
-    plan = design.plan_trials(["a", "b", "c"], [1, 8, 64], 4, seed=7)
-    assert plan == design.plan_trials(["a", "b", "c"], [1, 8, 64], 4, seed=7)
-    assert plan != design.plan_trials(["a", "b", "c"], [1, 8, 64], 4, seed=8)
-    blocks = [[(p.subject, p.connections, p.aa) for p in plan if p.block == n] for n in (1, 2, 3)]
-    assert [p.block for p in plan] == sorted(p.block for p in plan)
-    whole = {(s, n, False) for s in "abc" for n in (1, 8, 64)} | {("a", 8, True), ("c", 8, True)}
-    assert all(set(block) == whole and len(block) == len(whole) for block in blocks)
-    assert blocks[0] != blocks[1] != blocks[2]

@@ -16,16 +16,10 @@ from papaya.experiment.results import folder as results
 from papaya.experiment.results.folder import TRIAL_COLUMNS, WINDOW_COLUMNS, Trial, Window
 from papaya.experiment.subjects import SUBJECTS
 from probes.errors import CommandError
-from tests.papaya.experiment import synthetic
+from tests.papaya.experiment.results.said import FEW, said
 from tests.papaya.experiment.synthetic import description, write
 
-FEW = {"c-processes": 0.9, "papaya-pool": 0.5}
 ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return synthetic.folder(tmp_path / "run", FEW, connections=(1, 8), repeats=2, seconds=3)
 
 
 def values(kind: type) -> st.SearchStrategy[Any]:
@@ -74,13 +68,6 @@ def test_a_run_survives(folder: Path) -> None:
     assert list(run.subjects.values()) == [SUBJECTS[name] for name in FEW]
 
 
-def test_a_reason_of_several_lines_is_one_field(folder: Path) -> None:
-    trial = results.read_run(folder).trials[0]
-    odd = dataclasses.replace(trial, status="refused", why='the "load"\nwas,\x85slow\u2028\udc80')
-    write(folder / "cells.csv", TRIAL_COLUMNS, iter([odd.row()]))
-    assert results.read_run(folder).trials[0].why == 'the "load" was, slow ?'
-
-
 def test_a_later_version_may_add_to_the_description(folder: Path) -> None:
     path = folder / "run.json"
     document = json.loads(path.read_text())
@@ -106,14 +93,6 @@ def test_windows_of_an_attempt_that_was_killed_do_not_count(folder: Path) -> Non
     # It was killed after four windows, and done again when the run was resumed.
     (folder / "windows.csv").write_text("".join(lines[:-last] + lines[-last:][:4] + lines[-last:]))
     assert results.read_run(folder).windows == whole.windows
-
-
-def said(folder: Path) -> str:
-    with pytest.raises(CommandError) as refused:
-        results.read_run(folder)
-    assert "\n" not in str(refused.value)
-    assert refused.value.status == 2
-    return str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["run.json", "cells.csv", "windows.csv"])
@@ -142,55 +121,10 @@ def test_another_description_is_said(folder: Path, text: str, words: str) -> Non
     assert words in said(folder)
 
 
-@pytest.mark.parametrize(
-    ("part", "entry", "value"),
-    [
-        ("host", "cores", "two"),
-        ("host", "cores", 2.5),
-        ("host", "cores", True),
-        ("design", "seconds", float("nan")),
-        ("design", "connections", [1, None]),
-        ("design", "connections", {"1": 1}),
-        ("design", "subjects", ["c-processes"]),
-        ("accounting", "method", None),
-    ],
-)
-def test_a_wrong_entry_is_named(folder: Path, part: str, entry: str, value: object) -> None:
-    document = json.loads((folder / "run.json").read_text())
-    document[part][entry] = value
-    (folder / "run.json").write_text(json.dumps(document))
-    assert f"run.json: {part}: {entry}: " in said(folder)
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "words"),
-    [
-        ("connections", "many", "line 2: invalid literal"),
-        ("connections", "", "line 2: invalid literal"),
-        ("aa", "yes", "line 2: 'yes' is not a bool"),
-        ("seconds", "nan", "line 2: 'nan' is not a float"),
-        ("bytes", "1e3", "line 2: invalid literal"),
-        ("status", "fine", "status is 'fine'; it must be ok or refused"),
-        ("cpu_seconds", "", "is ok but has no CPU time"),
-        ("subject", "pascal", "subject pascal is not in run.json"),
-    ],
-)
-def test_a_wrong_field_is_named(folder: Path, column: str, value: str, words: str) -> None:
-    row = results.read_run(folder).trials[0].row()
-    row[TRIAL_COLUMNS.index(column)] = value
-    write(folder / "cells.csv", TRIAL_COLUMNS, iter([row]))
-    assert words in said(folder)
-
-
 def test_a_trial_listed_twice_is_refused(folder: Path) -> None:
     row = results.read_run(folder).trials[0].row()
     write(folder / "cells.csv", TRIAL_COLUMNS, iter([row, row]))
     assert "is listed twice" in said(folder)
-
-
-def test_other_columns_are_said(folder: Path) -> None:
-    write(folder / "windows.csv", WINDOW_COLUMNS[:-1], iter([]))
-    assert "windows.csv: line 1: the columns must be block,subject" in said(folder)
 
 
 @ONE_FOLDER
