@@ -22,8 +22,8 @@ from probes.errors import CommandError
 
 from . import _channel, _kvm, _relay
 
-_KVM_LIMIT, _TCG_LIMIT = 60.0, 300.0
-"""Seconds until the guest must be ready; emulated guests take 10 to 60 on an idle machine."""
+_KVM_LIMIT, _TCG_LIMIT = 90.0, 600.0
+"""Seconds until the guest must be ready; emulated guests take 10 to 60 on an idle machine, and many times more on a busy one."""
 
 
 class InitramfsGuest:

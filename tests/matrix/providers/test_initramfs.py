@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,12 @@ WAY = "qemu:debian:bookworm:s390x"
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
+def stage(tmp_path: Path) -> Iterator[Stage]:
     stage = Stage(Workplace(tmp_path))
     stage.work.cell("box", WAY)
-    return stage
+    yield stage
+    if stage.is_running():
+        os.kill(int(stage.pid.read_text()), signal.SIGKILL)
 
 
 def test_a_guest_is_measured_tested_and_switched_off(stage: Stage) -> None:
@@ -176,4 +179,3 @@ def test_a_guest_that_is_kept(stage: Stage) -> None:
     pid = int(stage.pid.read_text())
     assert f"to end it: kill {pid}; rm -r " in done.stdout + done.stderr
     assert stage.is_running()
-    os.kill(pid, signal.SIGKILL)
