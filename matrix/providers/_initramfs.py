@@ -23,7 +23,7 @@ from probes.errors import CommandError
 from . import _channel, _kvm, _relay
 
 _KVM_LIMIT, _TCG_LIMIT = 90.0, 600.0
-"""Seconds until the guest must be ready; emulated guests take 10 to 60 on an idle machine, and many times more on a busy one."""
+"""Seconds until the guest must be ready; on an idle machine emulated guests take 10 to 60."""
 
 
 class InitramfsGuest:
