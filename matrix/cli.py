@@ -1,4 +1,4 @@
-"""The command line: run · doctor · baseline · box · table · atlas.
+"""The command line: run · exec · doctor · baseline · box · table · atlas.
 
 Exit statuses: 0 as expected; 1 a gate or a selftest failed; 2 usage or unreadable input;
 3 a platform could not be brought up; 4 a probe broke or timed out; 130 interrupted.
@@ -15,10 +15,10 @@ from probes.command_line import Parser, run_command
 from probes.invocation import get_invocation
 from probes.version import VERSION
 
-from .commands import atlas, baseline, box, doctor, run, table
+from .commands import atlas, baseline, box, doctor, exec, run, table
 from .commands.options import add_place_options
 
-COMMANDS = (run, doctor, baseline, box, table, atlas)
+COMMANDS = (run, exec, doctor, baseline, box, table, atlas)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,11 +28,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # A letter that the locale lacks is shown as an escape.
             sys.stdout.reconfigure(errors="backslashreplace")
-        options = _make_parser().parse_args(arguments)
+        words, command = _split_command(sys.argv[1:] if arguments is None else arguments)
+        options = _make_parser().parse_args(words)
+        options.command = command
         status: int = options.run(options)
         return status
 
     return run_command("matrix", run_once)
+
+
+def _split_command(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split off the command that follows ``exec … --``; argparse would take it for cells."""
+    if "exec" in words and "--" in words[words.index("exec") :]:
+        at = words.index("--", words.index("exec"))
+        return [*words[:at]], [*words[at + 1 :]]
+    return [*words], []
 
 
 def _make_parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,10 @@ class CellOutcome:
     """Why papaya cannot run on the platform."""
     why: str = ""
     """Why the run ended early."""
+    exit_status: int | None = None
+    """The exit status of a user's command; negative if a signal ended it."""
+    fetched: list[str] = field(default_factory=list)
+    """Paths of the files that a user's command made, and that were fetched."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Seconds spent in each step: up, send, measure, selftest, down."""
 
@@ -43,6 +48,9 @@ class CellOutcome:
         """The result in one line."""
         if self.why:
             return self.why
+        took = format_duration(sum(self.seconds.values()))
+        if self.exit_status is not None:
+            return f"{describe_status(self.exit_status)}, {took}"
         passed = sum(is_passed(checks) for checks in self.selftest.values())
         parts = [f"{self.facts} facts"]
         parts.append(self.baseline or f"{len(self.changes)} changed")
@@ -52,12 +60,22 @@ class CellOutcome:
             parts.append(f"selftest {passed}/{len(self.selftest)}")
         if self.untried:
             parts.append(f"no selftest: {self.untried}")
-        return ", ".join([*parts, format_duration(sum(self.seconds.values()))])
+        return ", ".join([*parts, took])
 
 
 def is_passed(checks: dict[str, Any]) -> bool:
     """Return whether every check of an engine passed."""
     return bool(checks) and all(result is True for result in checks.values())
+
+
+def describe_status(status: int) -> str:
+    """Return ``exit status 2``, or ``killed by SIGSEGV`` for -11."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
 
 
 def format_duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import execnet
@@ -84,13 +84,49 @@ class Remote:
                 said = _find_gist(answer["errors"]) or f"status {answer['status']}"
         return {engine: {"selftest": said} for engine in engines}
 
+    def unpack(self, files: bytes) -> None:
+        """Unpack a tar archive into the folder in which `execute` runs commands."""
+        self._request({"files": files}, 300)
+
+    def execute(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        user: bool,
+        deadline: float,
+        say: Callable[[bytes], None],
+    ) -> int | None:
+        """Run a command, as an ordinary user if ``user``, and pass its output to ``say``.
+
+        Return its exit status, negative if a signal ended it; None if it did not end in time.
+        """
+        request = {
+            "execute": list(command),
+            "environment": dict(environment),
+            "user": user,
+            "seconds": deadline,
+        }
+        answer = self._request(request, deadline + 60)
+        while "said" in answer:
+            say(answer["said"])
+            answer = self._request(None, deadline + 60)
+        status: int | None = answer["status"]
+        return status
+
+    def fetch(self, path: str) -> bytes | None:
+        """Return a file or folder of the program as a tar archive; None if it does not exist."""
+        files: bytes | None = self._request({"fetch": path}, 300)["files"]
+        return files
+
     def close(self) -> None:
         """Tell the far end to remove its files and end."""
         self.group.terminate(timeout=30)
 
-    def _request(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+    def _request(self, request: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
+        """Send a request, unless it is None, and return the next answer."""
         try:
-            self.channel.send(request)
+            if request is not None:
+                self.channel.send(request)
             return self._receive(seconds)
         except (EOFError, OSError):
             raise CommandError("lost the connection", 3) from None

@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import zipfile
@@ -48,8 +50,25 @@ def answer(channel, folder, request):  # type: ignore[no-untyped-def]
         with zipfile.ZipFile(io.BytesIO(request["archive"])) as archive:
             archive.extractall(folder)
         return {"folder": folder}
+    if "files" in request:
+        return unpack(folder, request["files"])  # type: ignore[no-untyped-call]
+    if "execute" in request:
+        return execute(channel, folder, request)  # type: ignore[no-untyped-call]
+    if "fetch" in request:
+        return fetch(folder, request["fetch"])  # type: ignore[no-untyped-call]
     arguments, seconds, keep = request["run"], request["seconds"], request.get("keep", "out")
     return run(channel, folder, arguments, seconds, keep)  # type: ignore[no-untyped-call]
+
+
+def is_gone(channel):  # type: ignore[no-untyped-def]
+    """Return whether the near end is gone; isclosed() of execnet does not tell."""
+    try:
+        channel.waitclose(timeout=0)
+    except channel.TimeoutError:
+        return False
+    except (EOFError, OSError, channel.RemoteError):
+        return True
+    return True
 
 
 def run(channel, folder, arguments, seconds, keep):  # type: ignore[no-untyped-def]
@@ -80,7 +99,7 @@ def run(channel, folder, arguments, seconds, keep):  # type: ignore[no-untyped-d
                 status = process.wait(0.1)
                 break
             except subprocess.TimeoutExpired:
-                if channel.isclosed() or time.monotonic() > until:
+                if is_gone(channel) or time.monotonic() > until:  # type: ignore[no-untyped-call]
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
                     status = None
@@ -92,6 +111,91 @@ def run(channel, folder, arguments, seconds, keep):  # type: ignore[no-untyped-d
             "out": said.read().decode("utf-8", "replace"),
             "errors": wrong.read().decode("utf-8", "replace"),
         }
+
+
+WORK = "work"
+"""The folder of a user's program, inside the folder of this connection."""
+
+
+def unpack(folder, files):  # type: ignore[no-untyped-def]
+    """Unpack a tar archive of a user's files into the folder of the program."""
+    work = os.path.join(folder, WORK)
+    os.mkdir(work)
+    with tarfile.open(fileobj=io.BytesIO(files)) as archive:
+        archive.extractall(work)
+    return {"folder": work}
+
+
+def execute(channel, folder, request):  # type: ignore[no-untyped-def]
+    """Run a user's command in its folder; send its output as it comes, and return its status."""
+    work = os.path.join(folder, WORK)
+    user = None
+    if request["user"] and os.geteuid() == 0:
+        # The command must be able to enter the folder, and to write there.
+        user = 65534
+        os.chmod(folder, 0o711)
+        for path, _, names in os.walk(work):
+            for name in [path] + [os.path.join(path, each) for each in names]:
+                os.lchown(name, user, user)
+
+    def become() -> None:
+        if user is not None:
+            os.setgroups([])
+            os.setgid(user)
+            os.setuid(user)
+
+    environment = dict(os.environ, HOME=work, TMPDIR=work, LC_ALL="C.UTF-8")
+    environment.update(request["environment"])
+    output, theirs = os.pipe()
+    try:
+        process = subprocess.Popen(
+            request["execute"],
+            cwd=work,
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=become,
+            env=environment,
+        )
+    except OSError as error:
+        os.close(output)
+        return {"error": "%s: %s" % (error.filename or work, error.strerror)}
+    finally:
+        os.close(theirs)
+    until = time.monotonic() + request["seconds"]
+    status, is_open = None, True
+    try:
+        while not is_gone(channel) and time.monotonic() < until:  # type: ignore[no-untyped-call]
+            ended = process.poll() is not None
+            if is_open and select.select([output], [], [], 0 if ended else 0.1)[0]:
+                data = os.read(output, 1 << 16)
+                is_open = bool(data)
+                if data:
+                    channel.send({"said": data})
+            elif ended:
+                # Also if a process that the command left running keeps the pipe open.
+                status = process.returncode
+                break
+            elif not is_open:
+                time.sleep(0.05)
+    finally:
+        os.close(output)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return {"status": status}
+
+
+def fetch(folder, path):  # type: ignore[no-untyped-def]
+    """Return a file or a folder of the program as a tar archive; None if it does not exist."""
+    work = os.path.join(folder, WORK)
+    if not os.path.lexists(os.path.join(work, path)):
+        return {"files": None}
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        archive.add(os.path.join(work, path), path)
+    return {"files": data.getvalue()}
 
 
 if __name__ == "__channelexec__":

@@ -51,13 +51,17 @@ class RunPlan:
     install: bool = False
     """Install execnet if this Python lacks it."""
     deadline: float = 600.0
-    """Seconds that the lab, and the selftest, may take on the platform."""
+    """Seconds that the lab, the selftest or a user's command may take on the platform."""
 
 
 _QUICK = ("here", "chroot")
 """The providers that boot nothing."""
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+Work = Callable[[Cell, RunPlan, CellOutcome, str, "Remote", Say], None]
+"""What is done on a platform that is up: it takes the cell's folder of results as a string."""
 
 
 class _MissingError(CommandError):
@@ -87,9 +91,15 @@ def _set_stopping(handler: Any) -> dict[signal.Signals, Any]:
 
 
 def run_all(
-    cells: list[Cell], plan: RunPlan, jobs: int, done: Callable[[CellOutcome], None]
+    cells: list[Cell],
+    plan: RunPlan,
+    jobs: int,
+    done: Callable[[CellOutcome], None],
+    work: Work | None = None,
 ) -> list[CellOutcome]:
     """Run the cells, ``jobs`` at once, and return their outcomes; call ``done`` as each ends.
+
+    ``work`` is done on each platform; without it the platform is measured and tested.
 
     An interrupt is passed on to all cells, and each takes down what it started.  Then the
     outcomes of those that ended, or were interrupted, are returned.
@@ -114,7 +124,7 @@ def run_all(
             while left and len(running) < jobs and not stopping:
                 cell = left.pop(0)
                 heard, telling = context.Pipe(duplex=False)
-                process = context.Process(target=_run_in_process, args=(cell, plan, telling))
+                process = context.Process(target=_run_in_process, args=(cell, plan, work, telling))
                 with (
                     _block_stopping()
                 ):  # Until it handles signals itself, and `running` has its id.
@@ -145,16 +155,16 @@ def run_all(
     return outcomes
 
 
-def _run_in_process(cell: Cell, plan: RunPlan, told: Connection) -> None:
+def _run_in_process(cell: Cell, plan: RunPlan, work: Work | None, told: Connection) -> None:
     # A process group of its own: an interrupt at the terminal then arrives once, from the parent,
     # and does not hit the programs that this process has started.
     os.setpgid(0, 0)
-    told.send(asdict(run_one(cell, plan)))
+    told.send(asdict(run_one(cell, plan, work)))
     told.close()
 
 
-def run_one(cell: Cell, plan: RunPlan) -> CellOutcome:
-    """Bring a cell up, measure it, compare it, take it down.
+def run_one(cell: Cell, plan: RunPlan, work: Work | None = None) -> CellOutcome:
+    """Bring a cell up, do the work there, take it down.
 
     The caller is a process of its own that has blocked the stopping signals.
     """
@@ -172,7 +182,7 @@ def run_one(cell: Cell, plan: RunPlan) -> CellOutcome:
         try:
             _set_stopping(stop)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-            _run_with_log(cell, plan, outcome)
+            _run_with_log(cell, plan, outcome, work or _measure_and_test)
         finally:
             _set_stopping(signal.SIG_IGN)
     except BaseException as error:
@@ -193,7 +203,7 @@ def run_one(cell: Cell, plan: RunPlan) -> CellOutcome:
     return outcome
 
 
-def _run_with_log(cell: Cell, plan: RunPlan, outcome: CellOutcome) -> None:
+def _run_with_log(cell: Cell, plan: RunPlan, outcome: CellOutcome, work: Work) -> None:
     folder = os.path.join(plan.results, cell.name)
     os.makedirs(folder, exist_ok=True)
     for name in ("report.json", "selftest.json"):
@@ -210,27 +220,37 @@ def _run_with_log(cell: Cell, plan: RunPlan, outcome: CellOutcome) -> None:
         try:
             with _block_stopping():
                 scratch = tempfile.mkdtemp(prefix=f"matrix-{cell.name}-")
-            _run_cell(cell, plan, outcome, folder, scratch, say)
+            _run_cell(cell, plan, outcome, folder, scratch, say, work)
         finally:
             if scratch and not outcome.kept:
                 shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _run_cell(
-    cell: Cell, plan: RunPlan, outcome: CellOutcome, folder: str, scratch: str, say: Say
+    cell: Cell,
+    plan: RunPlan,
+    outcome: CellOutcome,
+    folder: str,
+    scratch: str,
+    say: Say,
+    work: Work,
 ) -> None:
     begun: list[providers.Provider] = []
     specification = ""
     try:
         try:
-            with _time_step(outcome, "up"):
+            with time_step(outcome, "up"):
                 specification = _bring_up(cell, plan, scratch, say, begun)
             outcome.way = begun[0].label or type(begun[0]).__name__.lower()
             errors = os.path.join(folder, "errors")
             _remove_file(errors)
             from .remote import Remote  # It imports execnet, which was installed only just now.
 
-            _measure_and_test(cell, plan, outcome, folder, Remote(specification, errors), say)
+            remote = Remote(specification, errors)
+            try:
+                work(cell, plan, outcome, folder, remote, say)
+            finally:
+                remote.close()
         finally:
             _set_stopping(signal.SIG_IGN)
     finally:
@@ -239,7 +259,7 @@ def _run_cell(
                 outcome.kept = f"{kept}; rm -r {shlex.quote(scratch)}"
                 say(f"kept: {outcome.kept}")
             else:
-                with _time_step(outcome, "down"):
+                with time_step(outcome, "down"):
                     provider.down()
 
 
@@ -276,23 +296,20 @@ def _bring_up(
 def _measure_and_test(
     cell: Cell, plan: RunPlan, outcome: CellOutcome, folder: str, remote: Remote, say: Say
 ) -> None:
-    try:
-        with _time_step(outcome, "send"):
-            remote.send()
-        with _time_step(outcome, "measure"):
-            say("measuring")
-            report = remote.measure(plan.deadline).with_later(cell=cell.name, way=outcome.way)
-            report.save(os.path.join(folder, "report.json"))
-            outcome.platform = str(report.environment)
-            outcome.facts = len(report)
-        compare_with_baseline(cell, report, outcome, plan.allow, plan.require_all)
-        if plan.selftest:
-            with _time_step(outcome, "selftest"):
-                _run_selftest(plan, outcome, remote, say)
-            with open(os.path.join(folder, "selftest.json"), "w", encoding="utf-8") as file:
-                json.dump(outcome.selftest, file, indent=1)
-    finally:
-        remote.close()
+    with time_step(outcome, "send"):
+        remote.send()
+    with time_step(outcome, "measure"):
+        say("measuring")
+        report = remote.measure(plan.deadline).with_later(cell=cell.name, way=outcome.way)
+        report.save(os.path.join(folder, "report.json"))
+        outcome.platform = str(report.environment)
+        outcome.facts = len(report)
+    compare_with_baseline(cell, report, outcome, plan.allow, plan.require_all)
+    if plan.selftest:
+        with time_step(outcome, "selftest"):
+            _run_selftest(plan, outcome, remote, say)
+        with open(os.path.join(folder, "selftest.json"), "w", encoding="utf-8") as file:
+            json.dump(outcome.selftest, file, indent=1)
 
 
 def _run_selftest(plan: RunPlan, outcome: CellOutcome, remote: Remote, say: Say) -> None:
@@ -314,7 +331,8 @@ def _run_selftest(plan: RunPlan, outcome: CellOutcome, remote: Remote, say: Say)
 
 
 @contextmanager
-def _time_step(outcome: CellOutcome, step: str) -> Iterator[None]:
+def time_step(outcome: CellOutcome, step: str) -> Iterator[None]:
+    """Add the seconds of the block to a step of the outcome."""
     started = time.monotonic()
     try:
         yield
