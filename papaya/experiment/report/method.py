@@ -49,8 +49,8 @@ def describe_method(analysis: Analysis) -> list[str]:
         f"{design.warmup:g} s that does not count. An A/A trial repeats another one of its block.",
         "Intervals: 95 %, BCa bootstrap over trials, the level raised for few trials; ratios use "
         "the blocks in which both subjects were measured; intervals of Cv use a hierarchical block "
-        f"bootstrap of windows within trials. There are no intervals for fewer than {FEWEST} "
-        "trials. One interval in twenty misses the true value, and this report has many.",
+        f"bootstrap of windows within trials. Below {FEWEST} trials there is no interval. "
+        "One interval in twenty misses the true value, and this report has many.",
         f"Noise floor: a clock that samples at {clock} Hz sees at each tick whether a process "
         "runs, so over n ticks a constant use p shows a Cv of sqrt((1 - p) / (n p)), or a little "
         "less if windows without a tick are dropped, as in the paper; at 10 % of a core and "
