@@ -74,7 +74,8 @@ MACHINES: Mapping[str, Machine] = {
     "arm64": Machine("aarch64", (*_VIRT, "-cpu", "cortex-a57"), "arm", _on_all("arm64"), "ttyAMA0"),
     "armhf": Machine(
         "arm",
-        (*_VIRT, "-cpu", "cortex-a15"),
+        # Without LPAE a kernel does not reach a PCI host above 4 GiB.
+        ("-M", "virt,highmem=off", "-cpu", "cortex-a15"),
         "arm",
         {"bookworm": "armmp", "trixie": "armmp-lpae", "sid": "armmp-lpae"},
         "ttyAMA0",

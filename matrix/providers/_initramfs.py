@@ -146,7 +146,9 @@ class InitramfsGuest:
                 said = [line.strip() for line in log if line.strip()]
             return f"QEMU did not start: {(said or ['no message'])[-1]}"
         panics = [line for line in lines if "Kernel panic" in line]
-        return f"the guest ended during the boot: {(panics or lines)[-1]}"
+        # The kernel's own last words only say that it powers down.
+        said = [line for line in lines if not re.match(r"\[ *\d+\.\d+\]", line)]
+        return f"the guest ended during the boot: {(panics or said or lines)[-1]}"
 
     def _read_console(self) -> list[str]:
         """Return the lines of the console that are not empty, without control sequences."""

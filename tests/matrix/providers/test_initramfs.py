@@ -63,7 +63,8 @@ def fail(stage: Stage, status: int = 3) -> str:
             "the guest ended during the boot: Kernel panic - not syncing: VFS",
         ),
         (
-            "say('Traceback'); say('init: the channel ended with status 127'); sys.exit()",
+            "say('Traceback'); say('init: the channel ended with status 127'); "
+            "say('[   80.176379] reboot: Power down'); sys.exit()",
             "the guest ended during the boot: init: the channel ended with status 127",
         ),
         (
