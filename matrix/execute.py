@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -121,9 +123,38 @@ def _fetch(path: str, outcome: CellOutcome, folder: str, remote: Remote) -> None
         outcome.changes.append(f"--get {path}: the command did not make it")
         outcome.status = outcome.status or FAILED
         return
-    with tarfile.open(fileobj=io.BytesIO(files)) as archive:
-        archive.extractall(folder, filter="data")
+    for name in unpack_files(files, folder):
+        outcome.changes.append(f"--get {path}: left out {name}, which is not a file or folder")
     outcome.fetched.append(os.path.join(folder, path))
+
+
+def unpack_files(files: bytes, folder: str) -> list[str]:
+    """Unpack files and folders below ``folder``; return the names of links and devices.
+
+    A platform may be under another user's control, so nothing is written outside ``folder``: raise
+    CommandError for such a name.  tarfile's own filter exists only in Python 3.11.4 and newer.
+    """
+    left_out = []
+    with tarfile.open(fileobj=io.BytesIO(files)) as archive:
+        for member in archive:
+            path = os.path.normpath(os.path.join(folder, member.name))
+            if not path.startswith(folder + os.sep):
+                raise CommandError(f"the platform sent a file outside its folder: {member.name}", 3)
+            if member.isdir():
+                os.makedirs(path, exist_ok=True)
+            elif member.isreg():
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                content = archive.extractfile(member)
+                assert content
+                # An old file may be a link to elsewhere.
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+                with open(path, "xb") as file:
+                    shutil.copyfileobj(content, file)
+                os.chmod(path, 0o644 | member.mode & 0o111)
+            else:
+                left_out.append(member.name)
+    return left_out
 
 
 class _Lines:

@@ -122,6 +122,9 @@ def unpack(folder, files):  # type: ignore[no-untyped-def]
     work = os.path.join(folder, WORK)
     os.mkdir(work)
     with tarfile.open(fileobj=io.BytesIO(files)) as archive:
+        # These are the user's own files.  Without the filter, Python 3.14 refuses some links.
+        if hasattr(tarfile, "fully_trusted_filter"):
+            archive.extraction_filter = tarfile.fully_trusted_filter
         archive.extractall(work)
     return {"folder": work}
 

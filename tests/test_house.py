@@ -66,7 +66,6 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "papaya.commands.load": "papaya/load/test_constant_rate.py",
         "papaya.commands.selftest": "papaya/test_selftest.py",
         "papaya.commands.status": "papaya/server/test_status.py",
-        "matrix.execute": "matrix/commands/test_exec.py",
         "matrix.commands.atlas": "matrix/report/test_atlas.py",
         "matrix.commands.box": "matrix/boxes/test_debian.py",
         "matrix.commands.options": "matrix/test_run.py",
