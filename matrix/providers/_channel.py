@@ -39,7 +39,8 @@ def wait_for_host(port: int) -> None:
 def main() -> None:
     """Serve until the guest is switched off."""
     port = os.open(find_port(), os.O_RDWR | os.O_CLOEXEC)
-    print(READY, flush=True)
+    # A message of the kernel may have left its line incomplete.
+    print("\n" + READY, flush=True)
     while True:
         wait_for_host(port)
         subprocess.run([sys.executable, "-u", "-c", GATEWAY], stdin=port, stdout=port, check=False)

@@ -125,7 +125,7 @@ class InitramfsGuest:
         while time.monotonic() - started < limit:
             ended = self._process.poll() is not None
             lines = self._read_console()
-            if _channel.READY in lines:
+            if any(line.endswith(_channel.READY) for line in lines):
                 self.say(f"up after {time.monotonic() - started:.0f} s")
                 return
             if ended:

@@ -29,8 +29,7 @@ def say(line):
 listener = socket.socket(socket.AF_UNIX)
 listener.bind("channel")
 listener.listen()
-say("KASLR disabled\\r")
-say(READY + "\\r")
+say("#1 SMP Debian 6." + READY + "\\r")
 while True:
     channel, _ = listener.accept()
     with channel:
