@@ -16,7 +16,7 @@ SOCKET = "channel"
 
 
 def main() -> None:
-    """Copy both ways until one side ends."""
+    """Copy both ways until the guest closes the channel."""
     os.chdir(sys.argv[1])
     channel = socket.socket(socket.AF_UNIX)
     channel.connect(SOCKET)
@@ -29,7 +29,8 @@ def main() -> None:
 def _send(channel: socket.socket) -> None:
     while data := os.read(0, 1 << 16):
         channel.sendall(data)
-    channel.shutdown(socket.SHUT_RDWR)
+    # The far end may still have to clean up: this ends when it has closed the channel.
+    channel.shutdown(socket.SHUT_WR)
 
 
 def _write(data: bytes) -> None:

@@ -56,10 +56,17 @@ def test_it_ends_with_the_guest(guest: socket.socket, relay: subprocess.Popen[by
     assert relay.wait(20) == 0
 
 
-def test_it_ends_with_the_near_end(guest: socket.socket, relay: subprocess.Popen[bytes]) -> None:
+def test_after_the_near_end_it_waits_for_the_far_end(
+    guest: socket.socket, relay: subprocess.Popen[bytes]
+) -> None:
     channel, _ = guest.accept()
     with channel:
         assert relay.stdin
+        assert relay.stdout
         relay.stdin.close()
         assert channel.recv(1) == b""
-        assert relay.wait(20) == 0
+        # The far end may be cleaning up.
+        channel.sendall(b"last words")
+        assert relay.stdout.read(10) == b"last words"
+        assert relay.poll() is None
+    assert relay.wait(20) == 0
