@@ -29,6 +29,7 @@ from .cell import Cell
 from .errors import Say, Unavailable
 from .execnet_package import require_execnet
 from .gate import compare_with_baseline
+from .interrupts import STOPPING, block_stopping
 from .outcome import DOWN, FAILED, INTERRUPTED, CellOutcome, is_passed
 
 if TYPE_CHECKING:
@@ -57,8 +58,6 @@ class RunPlan:
 _QUICK = ("here", "chroot")
 """The providers that boot nothing."""
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 Work = Callable[[Cell, RunPlan, CellOutcome, str, "Remote", Say], None]
 """What is done on a platform that is up: it takes the cell's folder of results as a string."""
@@ -71,22 +70,12 @@ class _MissingError(CommandError):
         super().__init__(line, DOWN)
 
 
-@contextmanager
-def _block_stopping() -> Iterator[None]:
-    """Block the signals that would stop this process until the block is left."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _set_stopping(handler: Any) -> dict[signal.Signals, Any]:
     """Set the handler of the signals that would stop this process; return those before.
 
     A SIGHUP that nohup(1) ignores stays ignored.
     """
-    heard = [s for s in _STOPPING if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN]
+    heard = [s for s in STOPPING if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN]
     return {s: signal.signal(s, handler) for s in heard}
 
 
@@ -125,9 +114,7 @@ def run_all(
                 cell = left.pop(0)
                 heard, telling = context.Pipe(duplex=False)
                 process = context.Process(target=_run_in_process, args=(cell, plan, work, telling))
-                with (
-                    _block_stopping()
-                ):  # Until it handles signals itself, and `running` has its id.
+                with block_stopping():  # Until it handles signals itself, and `running` has its id.
                     process.start()
                     running[heard] = cell, process
                 telling.close()
@@ -181,7 +168,7 @@ def run_one(cell: Cell, plan: RunPlan, work: Work | None = None) -> CellOutcome:
     try:
         try:
             _set_stopping(stop)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
             _run_with_log(cell, plan, outcome, work or _measure_and_test)
         finally:
             _set_stopping(signal.SIG_IGN)
@@ -218,7 +205,7 @@ def _run_with_log(cell: Cell, plan: RunPlan, outcome: CellOutcome, work: Work) -
 
         scratch = ""
         try:
-            with _block_stopping():
+            with block_stopping():
                 scratch = tempfile.mkdtemp(prefix=f"matrix-{cell.name}-")
             _run_cell(cell, plan, outcome, folder, scratch, say, work)
         finally:
@@ -286,7 +273,7 @@ def _bring_up(
         try:
             return provider.up()
         except Unavailable as error:
-            with _block_stopping():
+            with block_stopping():
                 provider.down()
             failed.append(str(error))
             say(f"not by {name}: {error}")

@@ -18,6 +18,7 @@ import time
 
 from matrix.boxes import debian, debian32
 from matrix.errors import Say, Unavailable
+from matrix.interrupts import block_stopping
 
 from . import _kvm, _ssh
 
@@ -106,14 +107,17 @@ class DiskGuest:
         command += ["-device", "virtio-rng-pci", "-monitor", "stdio"]
         command += ["-chardev", f"file,id=console,path={_quote(self._console)}"]
         command += ["-serial", "chardev:console"]
-        self._guest = guest = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C must reach only this process, which takes the guest down.
-            start_new_session=True,
-        )
+        # An interrupt must not come between the start of QEMU and the note of its process.
+        with block_stopping() as restore:
+            self._guest = guest = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                preexec_fn=restore,
+                # Ctrl-C must reach only this process, which takes the guest down.
+                start_new_session=True,
+            )
         assert guest.stdin
         assert guest.stdout
         heard = b""

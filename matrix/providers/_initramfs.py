@@ -18,6 +18,7 @@ import time
 
 from matrix.boxes import debian
 from matrix.errors import Say, Unavailable
+from matrix.interrupts import block_stopping
 from probes.errors import CommandError
 
 from . import _channel, _kvm, _relay
@@ -106,7 +107,11 @@ class InitramfsGuest:
         command += ["-device", f"virtio-serial-{wanted.machine.bus}"]
         command += ["-device", f"virtserialport,chardev=lab,name={_channel.NAME}"]
         command += ["-chardev", "file,id=console,path=console.log", "-serial", "chardev:console"]
-        with open(os.path.join(self.folder, "qemu.log"), "wb") as log:
+        # An interrupt must not come between the start of QEMU and the note of its process.
+        with (
+            open(os.path.join(self.folder, "qemu.log"), "wb") as log,
+            block_stopping() as restore,
+        ):
             self._process = subprocess.Popen(
                 command,
                 cwd=self.folder,
@@ -114,6 +119,7 @@ class InitramfsGuest:
                 stdout=log,
                 stderr=log,
                 pass_fds=[initramfs],
+                preexec_fn=restore,
                 # Ctrl-C must reach only this process, which takes the guest down.
                 start_new_session=True,
             )

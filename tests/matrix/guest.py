@@ -21,7 +21,9 @@ QEMU = f"""\
 import os, socket, subprocess, sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from matrix.providers._channel import GATEWAY, READY
-open({{pid!r}}, "w").write(str(os.getpid()))
+with open({{pid!r}} + ".new", "w") as file:
+    file.write(str(os.getpid()))
+os.rename({{pid!r}} + ".new", {{pid!r}})
 def say(line):
     with open("console.log", "a") as console:
         print(line, file=console)
