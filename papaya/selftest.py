@@ -217,7 +217,8 @@ def _check_end(server: Server, load: Load) -> None:
     _require(result.perfect and result.sent, result)
     started = time.monotonic()
     _require(server.stop() == 0, server.read_errors())
-    _require(time.monotonic() - started < 2, "the end took more than 2 s")
+    # A bound on a hang, not on speed: an emulated platform takes seconds.
+    _require(time.monotonic() - started < 30, "the end took more than 30 s")
     log = server.read_log()
     _require(log.count(b"\n") == before + result.sent, log[-200:])
     _require(log.endswith(b"\n"), log[-200:])
