@@ -259,6 +259,7 @@ def test_a_cell_that_is_here_is_of_this_host() -> None:
 DEBIAN12, UBUNTU = "Debian GNU/Linux 12 (bookworm)", "Ubuntu 24.04.3 LTS"
 LINUX = Platform("Linux", "6.1.0", "x86_64", "glibc", "2.36", 64, python="CPython 3.11.2")
 I386 = replace(LINUX, distribution=DEBIAN12, machine="i686", pointer_bits=32)
+PATCHED = Platform("FreeBSD", "14.3-RELEASE-p1", "amd64", "freebsd", "14.3", 64)
 
 
 @pytest.mark.parametrize(
@@ -275,12 +276,12 @@ I386 = replace(LINUX, distribution=DEBIAN12, machine="i686", pointer_bits=32)
         ("musl", replace(LINUX, libc="musl"), LINUX, "it is not linux-musl"),
         ("ubuntu", replace(LINUX, distribution=UBUNTU),
          replace(LINUX, distribution=UBUNTU, libc="musl"), "its C library is musl"),
-        ("freebsd", FREEBSD, replace(FREEBSD, release="13.4-RELEASE"), "not FreeBSD 14"),
-        ("freebsd15", replace(FREEBSD, release="15.0-RELEASE"), FREEBSD, "not FreeBSD 15"),
-        ("freebsd", FREEBSD, replace(FREEBSD, release="140.1"), "not FreeBSD 14"),
+        ("freebsd", PATCHED, replace(PATCHED, release="13.4-RELEASE"), "not FreeBSD 14"),
+        ("freebsd15", replace(PATCHED, release="15.0-RELEASE"), PATCHED, "not FreeBSD 15"),
+        ("freebsd", PATCHED, replace(PATCHED, release="140.1"), "not FreeBSD 14"),
         ("python3.9", replace(describe(""), python="CPython 3.9.18"),
          replace(describe(""), python="CPython 3.10.1"), "its Python is CPython 3.10.1"),
-        ("here", describe(""), FREEBSD, "it is not this host"),
+        ("here", describe(""), PATCHED, "it is not this host"),
     ],
 )  # fmt: skip
 def test_a_report_of_another_platform(

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
 from matrix.lock import hold_lock
-
-
-def is_held(path: Path) -> bool:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+from tests.matrix.locks import is_held
 
 
 def test_a_lock_is_held_within_the_block_alone(tmp_path: Path) -> None:

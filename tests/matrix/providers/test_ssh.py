@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from probes import Report
 from tests.matrix.workplace import Workplace
 from tests.needs import needs
@@ -122,11 +120,6 @@ def serving(*lines: str) -> Iterator[Sshd]:
             server.wait(20)
             assert server.stderr
             server.stderr.close()
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Workplace:
-    return Workplace(tmp_path)
 
 
 def test_a_user_without_root_measures_and_chats(work: Workplace) -> None:
