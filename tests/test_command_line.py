@@ -97,6 +97,7 @@ NEEDED = {
     "papaya status": "x",
     "matrix": "doctor",
     "matrix run": "x",
+    "matrix exec": "x",
     "matrix baseline": "--reason=x x",
     "matrix box": "x",
 }

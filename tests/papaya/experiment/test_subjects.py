@@ -118,7 +118,7 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         with pytest.raises(subjects.Missing, match=said):
             subjects.make(name, str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(subjects.Missing, match="no gevent: pip install gevent"):
+    with pytest.raises(subjects.Missing, match="gevent is not installed; pip install gevent"):
         subjects.make("python-gevent", str(tmp_path))
 
 
