@@ -185,9 +185,9 @@ def test_usage(program: Program, words: tuple[str, ...], said: str) -> None:
 
 
 def test_a_command_that_does_not_exist(program: Program) -> None:
-    done = program.run("box", "--", "no-such-program")
+    done = program.run("box", "--", "./no-such-program")
     assert done.returncode == 3
-    assert "FAILED   no-such-program: No such file or directory" in done.stdout
+    assert "FAILED   ./no-such-program: No such file or directory" in done.stdout
 
 
 def test_options_of_the_command_are_its_own(program: Program) -> None:
