@@ -159,26 +159,27 @@ def _find_changing_words(seen: list[bytes], handler: int) -> list[tuple[int, int
     return found
 
 
-def _find_kept(places: list[int], handler: int, bit: int) -> list[int]:
-    """Return those of ``places`` at which ``bit`` is read back just when it is written there.
+def _find_kept(bits: dict[int, int], handler: int) -> list[int]:
+    """Return the offsets at which their bit is read back just when it is written there.
 
-    The others are 0 at that time, so that no copy of the flags can have it.
+    ``bits`` maps each offset to a bit of its own: a word that is not sa_flags may have changed by
+    a bit that is no flag.  The other words are 0 at that time, so that no copy of the flags has it.
     """
     signal.signal(_SIGNAL, lambda *_: None)
     ours = _read_sigaction()
 
-    def follows(at: int) -> bool:
+    def follows(at: int, bit: int) -> bool:
         seen = []
         for written in (bit, 0, bit, 0):
             asked = ctypes.create_string_buffer(ours, ROOM)
-            for place in places:
+            for place in bits:
                 write_word(asked, place, INT, written if place == at else 0)
             write_word(asked, handler, POINTER, read_word(ours, handler, POINTER))
             libc.call("sigaction", _SIGNAL, asked, None)
             seen.append(read_word(_read_sigaction(), at, INT) & bit)
         return seen == [bit, 0, bit, 0]
 
-    return [at for at in places if follows(at)]
+    return [at for at, bit in bits.items() if follows(at, bit)]
 
 
 def _find_flags_by_faulthandler(handler: int) -> Optional[tuple[int, dict[str, int]]]:
@@ -207,7 +208,7 @@ def _find_flags_by_faulthandler(handler: int) -> Optional[tuple[int, dict[str, i
         if _is_one_bit(plain & ~chained) and _is_one_bit(chained & ~plain)
     ]
     if len(words) > 1:
-        kept = _find_kept([at for at, _, _ in words], handler, words[0][1])
+        kept = _find_kept({at: restart for at, restart, _ in words}, handler)
         words = [changed for changed in words if changed[0] in kept]
         if len(words) != 1:
             raise Unproven(f"faulthandler changes {len(kept)} words of it by two bits, expected 1")
@@ -236,7 +237,7 @@ def _find_flags_by_siginterrupt(handler: int) -> Optional[tuple[int, dict[str, i
         if _is_one_bit(restarting & ~plain) and not plain & ~restarting
     ]
     if len(words) > 1:
-        kept = _find_kept([at for at, _ in words], handler, words[0][1]["SA_RESTART"])
+        kept = _find_kept({at: bits["SA_RESTART"] for at, bits in words}, handler)
         words = [changed for changed in words if changed[0] in kept]
     return words[0] if len(words) == 1 else None
 
