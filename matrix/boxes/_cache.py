@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from matrix.errors import Unavailable
 from matrix.lock import hold_lock
@@ -15,6 +16,8 @@ from matrix.lock import hold_lock
 from . import find_cache_path
 
 _RECIPE = ".recipe"
+SUMS = "SHA256SUMS"
+"""The file of a box with what `compute_sums` returned when the box was built."""
 
 
 def read_recipe(folder: str) -> str:
@@ -73,3 +76,12 @@ def replace_folder(name: str, recipe: str) -> Iterator[str]:
         raise Unavailable(f"{name} cannot be built: {error}") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def compute_sums(folder: str, names: Iterable[str]) -> str:
+    """Return the sums of the files as sha256sum(1) writes and checks them."""
+    lines = []
+    for name in names:
+        with open(os.path.join(folder, name), "rb") as file:
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
+    return "".join(lines)

@@ -6,8 +6,8 @@ QEMU boots them without a disk, boot loader or network (`matrix.providers.qemu`)
 packages is run during the build, so any host builds for any processor, in about a minute.
 
 Two builds of the same packages are equal, byte for byte.  ``packages`` in the folder lists them,
-and ``sums`` has the SHA-256 of each file, which is checked before each start.  A box stays in the
-cache until ``matrix box --force`` builds it again.  ``MATRIX_MIRROR`` names another mirror.
+and ``SHA256SUMS`` has the sums of the files, which are checked before each start.  A box stays in
+the cache until ``matrix box --force`` builds it again.  ``MATRIX_MIRROR`` names another mirror.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ import re
 import shutil
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO
@@ -32,14 +31,14 @@ from typing import IO
 from matrix.errors import Say, Unavailable
 from probes.errors import CommandError
 
-from . import _cpio, _mirror, find_cache_path
-from ._cache import lock_cache, read_recipe, replace_folder
+from . import _cpio, _mirror, _mmdebstrap, find_cache_path
+from ._cache import SUMS, compute_sums, lock_cache, read_recipe, replace_folder
 
 AT_FIRST_USE = "is built at first use, in about a minute"
 """What users are told about a box that is not in the cache."""
 
-EPOCH = 1750000000
 ARGUMENT = "debian:RELEASE:ARCHITECTURE[:KERNEL]"
+RELEASES = ("bookworm", "trixie", "sid")
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,9 @@ class Machine:
 
     program: str
     """QEMU's program is ``qemu-system-PROGRAM``."""
-    options: tuple[str, ...]
-    """Machine type and processor."""
+    machine: str
+    processor: str
+    """The emulated processor; empty for that of the machine."""
     package: str
     """Debian's package of the program is ``qemu-system-PACKAGE``."""
     kernels: Mapping[str, str]
@@ -59,45 +59,44 @@ class Machine:
     """Bus of the virtio devices."""
     megabytes: int = 2048
     """Memory; the initramfs is unpacked into it."""
-    runs_on: tuple[str, ...] = field(default=())
+    runs_on: tuple[str, ...] = ()
     """Hosts (``uname -m``) whose KVM can run it."""
 
 
-def _on_all(flavour: str, *releases: str) -> Mapping[str, str]:
-    return dict.fromkeys(releases or ("bookworm", "trixie", "sid"), flavour)
+def _name_kernel(flavour: str, *releases: str) -> Mapping[str, str]:
+    """Return the flavour by release: of ``releases``, or of all."""
+    return dict.fromkeys(releases or RELEASES, flavour)
 
 
-_VIRT = ("-M", "virt")
-_PC = ("-M", "q35")
 MACHINES: Mapping[str, Machine] = {
-    "amd64": Machine("x86_64", _PC, "x86", _on_all("amd64"), runs_on=("x86_64",)),
-    "arm64": Machine("aarch64", (*_VIRT, "-cpu", "cortex-a57"), "arm", _on_all("arm64"), "ttyAMA0"),
+    "amd64": Machine(
+        "x86_64", "q35", "max", "x86", _name_kernel("amd64"), runs_on=("x86_64",)
+    ),
+    "arm64": Machine("aarch64", "virt", "cortex-a57", "arm", _name_kernel("arm64"), "ttyAMA0"),
     "armhf": Machine(
         "arm",
         # Without LPAE a kernel does not reach a PCI host above 4 GiB.
-        ("-M", "virt,highmem=off", "-cpu", "cortex-a15"),
+        "virt,highmem=off",
+        "cortex-a15",
         "arm",
         {"bookworm": "armmp", "trixie": "armmp-lpae", "sid": "armmp-lpae"},
         "ttyAMA0",
     ),
-    "i386": Machine("i386", _PC, "x86", _on_all("686-pae", "bookworm"), runs_on=("x86_64", "i686")),
+    "i386": Machine(
+        "i386", "q35", "max", "x86", _name_kernel("686-pae", "bookworm"),
+        runs_on=("x86_64", "i686"),
+    ),
     "mips64el": Machine(
-        "mips64el", ("-M", "malta", "-cpu", "5KEc"), "mips", _on_all("5kc-malta", "bookworm")
+        "mips64el", "malta", "5KEc", "mips", _name_kernel("5kc-malta", "bookworm")
     ),
-    "mipsel": Machine(
-        "mipsel", ("-M", "malta", "-cpu", "24Kf"), "mips", _on_all("4kc-malta", "bookworm")
-    ),
-    "ppc64el": Machine(
-        "ppc64", ("-M", "pseries", "-cpu", "power9"), "ppc", _on_all("powerpc64le"), "hvc0"
-    ),
-    "riscv64": Machine("riscv64", _VIRT, "misc", _on_all("riscv64", "trixie", "sid")),
+    "mipsel": Machine("mipsel", "malta", "24Kf", "mips", _name_kernel("4kc-malta", "bookworm")),
+    "ppc64el": Machine("ppc64", "pseries", "power9", "ppc", _name_kernel("powerpc64le"), "hvc0"),
+    "riscv64": Machine("riscv64", "virt", "", "misc", _name_kernel("riscv64", "trixie", "sid")),
     "s390x": Machine(
-        "s390x", ("-M", "s390-ccw-virtio"), "misc", _on_all("s390x"), "ttysclp0", "ccw"
+        "s390x", "s390-ccw-virtio", "", "misc", _name_kernel("s390x"), "ttysclp0", "ccw"
     ),
-}
+}  # fmt: skip
 """By Debian's name of the architecture."""
-
-RELEASES = ("bookworm", "trixie", "sid")
 
 PACKAGES = "base-files,busybox,coreutils,dash,gzip,iproute2,libpython3-stdlib,mount,python3-minimal"
 _LEFT_OUT = ("boot/*", "*lib/modules/*", "*lib/udev/*", "*/gconv/*", "usr/share/*", "var/*")
@@ -140,6 +139,10 @@ class Box:
     kernel: str
     initramfs: str
     packages: str
+
+
+_FILES = ("kernel", "initramfs", "packages")
+"""The files of a `Box`, in its order."""
 
 
 def parse_argument(argument: str) -> Release:
@@ -191,8 +194,8 @@ def build(say: Say, force: bool, argument: str) -> Box:
     path = find_cache_path(wanted.name)
     with lock_cache(wanted.name):
         built = read_recipe(path) == recipe
-        if built and not force and (damaged := _find_damaged(path)):
-            say(f"{path}/{damaged} is damaged: building the box again")
+        if built and not force and not _is_whole(path):
+            say(f"{path} is damaged: building the box again")
             built = False
         if force or not built:
             if lack := explain_lack(argument):
@@ -204,7 +207,7 @@ def build(say: Say, force: bool, argument: str) -> Box:
 
 
 def _make_box(path: str) -> Box:
-    return Box(*(os.path.join(path, name) for name in ("kernel", "initramfs", "packages")))
+    return Box(*(os.path.join(path, name) for name in _FILES))
 
 
 def _make_command(wanted: Release) -> list[str]:
@@ -224,30 +227,23 @@ def _make_command(wanted: Release) -> list[str]:
 
 def _make_recipe(wanted: Release) -> str:
     code = [inspect.getsource(part) for part in (_convert, _find_modules, _cpio)]
-    parts = (_make_command(wanted), _LEFT_OUT, _MODULES, _FOLDERS, code)
+    parts = (_make_command(wanted), _mmdebstrap.find_epoch(), _LEFT_OUT, _MODULES, _FOLDERS, code)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def _fetch(wanted: Release, folder: Path) -> None:
     command = _make_command(wanted)
     with (
-        tempfile.TemporaryDirectory(prefix="matrix-box-") as scratch,
+        _mmdebstrap.make_folder() as scratch,
         open(Path(scratch, "said"), "w+", errors="replace") as said,
         subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=said,
-            env={
-                **os.environ,
-                "TMPDIR": scratch,
-                "LC_ALL": "C",
-                "SOURCE_DATE_EPOCH": str(EPOCH),
-            },
+            env={**_mmdebstrap.make_environment(), "TMPDIR": scratch},
         ) as process,
     ):
-        # An ordinary user's mmdebstrap enters it with a subordinate id.
-        os.chmod(scratch, 0o711)
         assert process.stdout
         damaged = None
         try:
@@ -262,36 +258,20 @@ def _fetch(wanted: Release, folder: Path) -> None:
         process.communicate()
         if process.returncode:
             said.seek(0)
-            errors = [line for line in said if line.startswith(("E: ", "Err:"))]
-            raise subprocess.CalledProcessError(process.returncode, command, "".join(errors[:1]))
+            raise _mmdebstrap.make_error(process.returncode, said.readlines())
         if damaged:
             raise OSError(f"mmdebstrap's archive is damaged: {damaged}")
     if not (folder / "kernel").exists():
         raise OSError(f"linux-image-{wanted.kernel} has no /boot/vmlinu*")
-    sums = [f"{_hash_file(folder / name)}  {name}\n" for name in _FILES]
-    (folder / "sums").write_text("".join(sums))
+    (folder / SUMS).write_text(compute_sums(str(folder), _FILES))
 
 
-_FILES = ("initramfs", "kernel", "packages")
-
-
-def _hash_file(path: Path) -> str:
-    with open(path, "rb") as file:
-        digest: str = hashlib.file_digest(file, "sha256").hexdigest()
-    return digest
-
-
-def _find_damaged(path: str) -> str:
-    """Return the name of a file that is not as it was built; empty if all are."""
+def _is_whole(path: str) -> bool:
+    """Return whether the files of a box are as they were built."""
     try:
-        sums = Path(path, "sums").read_text().splitlines()
-        for line in sums:
-            expected, _, name = line.partition("  ")
-            if _hash_file(Path(path, name)) != expected:
-                return name
-    except OSError as error:
-        return os.path.basename(str(error.filename))
-    return "" if len(sums) == len(_FILES) else "sums"
+        return Path(path, SUMS).read_text() == compute_sums(path, _FILES)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _convert(root: IO[bytes], folder: Path) -> None:
@@ -315,8 +295,9 @@ def _convert(root: IO[bytes], folder: Path) -> None:
                     shutil.copyfileobj(content, copy)
             elif path == "var/lib/dpkg/status":
                 assert content
-                listed = _list_packages(content.read().decode(errors="replace"))
-                (folder / "packages").write_text(listed)
+                status = content.read().decode(errors="replace").splitlines()
+                listed = sorted(_mmdebstrap.list_packages(status))
+                (folder / "packages").write_text("".join(listed))
             elif found := re.fullmatch(r".*lib/modules/.*/virtio[^/]*?\.ko(\.xz)?", path):
                 assert content
                 data = content.read()
@@ -346,12 +327,6 @@ def _find_modules(modules: Mapping[str, bytes]) -> list[str]:
     return found
 
 
-def _list_packages(status: str) -> str:
-    """Return ``name version`` for each package of dpkg's status file."""
-    found = re.findall(r"^Package: (\S+)$.*?^Version: (\S+)$", status, re.M | re.S)
-    return "".join(f"{name} {version}\n" for name, version in sorted(found))
-
-
 _INIT = """\
 #!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
@@ -379,17 +354,27 @@ sleep 60
 """
 
 
-def extend_initramfs(box: Box, file: IO[bytes], channel: bytes) -> None:
-    """Write the initramfs of a guest to ``file``: the box's, and what may change with the lab."""
+_USERS = {
+    "etc/passwd": (0o644, _PASSWD.encode()),
+    "etc/group": (0o644, _GROUP.encode()),
+}
+"""Mode and content of files that every guest gets."""
+
+
+def make_channel_files(channel: bytes) -> dict[str, tuple[int, bytes]]:
+    """Return the files of a guest that runs the program ``channel``, for `extend_initramfs`."""
+    return {"init": (0o755, _INIT.encode()), "channel.py": (0o644, channel)}
+
+
+def extend_initramfs(box: Box, file: IO[bytes], files: Mapping[str, tuple[int, bytes]]) -> None:
+    """Write the initramfs of a guest to ``file``: the box's, and ``files`` by path, with modes."""
     with open(box.initramfs, "rb") as cached:
         shutil.copyfileobj(cached, file)
     # The kernel looks for the next archive at a multiple of four bytes.
     file.write(bytes(-file.tell() % 4))
     archive = _cpio.Archive(file)
-    archive.add_file("init", 0o755, _INIT.encode())
-    archive.add_file("channel.py", 0o644, channel)
-    archive.add_file("etc/passwd", 0o644, _PASSWD.encode())
-    archive.add_file("etc/group", 0o644, _GROUP.encode())
+    for path, (mode, data) in {**_USERS, **files}.items():
+        archive.add_file(path, mode, data)
     archive.end()
     file.flush()
 
@@ -407,9 +392,9 @@ def make_qemu_command(
     ``argument`` is one more argument of the kernel, which `_INIT` reads.
     """
     machine = wanted.machine
-    command = [f"qemu-system-{machine.program}", *machine.options]
-    if can_use_kvm(wanted):
-        command += ["-cpu", "host" if kvm else "max"]
+    command = [f"qemu-system-{machine.program}", "-M", machine.machine]
+    if processor := "host" if kvm else machine.processor:
+        command += ["-cpu", processor]
     arguments = f"console={machine.console} rdinit=/init quiet panic=-1 mitigations=off {argument}"
     return [
         *command,

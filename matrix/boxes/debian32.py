@@ -24,7 +24,6 @@ import signal
 import struct
 import subprocess
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,8 @@ from dataclasses import dataclass
 from matrix.errors import Say, Unavailable
 
 from . import _ext4, _mirror, find_cache_path
-from ._cache import lock_cache, read_recipe, replace_folder
+from ._cache import SUMS, compute_sums, lock_cache, read_recipe, replace_folder
+from ._mmdebstrap import find_epoch, list_packages, make_environment, make_error, make_folder
 
 KEY = os.path.join(os.path.dirname(__file__), "insecure_key")
 """Vagrant's well-known key for the guest; it is not a secret."""
@@ -48,7 +48,6 @@ PUBLIC_KEY = (
 AT_FIRST_USE = "is built at first use, in one to three minutes"
 """What users are told of a box or a root folder that is not in the cache."""
 
-EPOCH = 1750000000
 UUID = "32323232-6c61-6220-706f-727461626c65"
 MEGABYTES = 1500
 KERNEL_ARGUMENTS = f"root=UUID={UUID} rw console=ttyS0 quiet mitigations=off net.ifnames=0"
@@ -167,7 +166,7 @@ class Box:
 
 
 _FILES = {"box": "debian32.box", "disk": "disk.qcow2", "kernel": "vmlinuz", "initrd": "initrd.img"}
-_SUMS = "SHA256SUMS"
+_SUMMED = [*_FILES.values(), "packages"]
 
 _PROGRAMS = {
     "mmdebstrap": "mmdebstrap",
@@ -199,7 +198,7 @@ def _explain_lack(programs: dict[str, str], files: dict[str, str]) -> str:
         return f"it is built from Debian's packages, and {why}"
     if os.geteuid() and not _find_program("newuidmap"):
         return "an ordinary user needs newuidmap: apt-get install uidmap"
-    runs = subprocess.run(["arch-test", "i386"], capture_output=True, env=_make_environment())
+    runs = subprocess.run(["arch-test", "i386"], capture_output=True, env=make_environment())
     if runs.returncode:
         return "this kernel runs no i386 programs: apt-get install qemu-user-static"
     return ""
@@ -220,9 +219,9 @@ def find_built() -> Box | None:
     folder = find_cache_path("debian32")
     paths = {field: os.path.join(folder, name) for field, name in _FILES.items()}
     try:
-        with open(os.path.join(folder, _SUMS), encoding="ascii") as file:
+        with open(os.path.join(folder, SUMS), encoding="ascii") as file:
             recorded = file.read()
-        if read_recipe(folder) != _hash_recipe() or recorded != _compute_sums(folder):
+        if read_recipe(folder) != _hash_recipe() or recorded != compute_sums(folder, _SUMMED):
             return None
     except OSError:
         return None
@@ -271,7 +270,16 @@ def find_rootfs(say: Say) -> str:
 
 def _hash_recipe() -> str:
     """Return a hash that changes if the result of a build would change."""
-    parts = (PACKAGES, _LEFT_OUT, _BEFORE, _AFTER, _VAGRANTFILE, MEGABYTES, UUID, _find_epoch())
+    parts = (
+        PACKAGES,
+        _LEFT_OUT,
+        _BEFORE,
+        _AFTER,
+        _VAGRANTFILE,
+        MEGABYTES,
+        UUID,
+        find_epoch(),
+    )
     mirror = os.environ.get("MATRIX_MIRROR", "")
     digest = hashlib.sha256(repr((parts, mirror)).encode())
     with open(_ext4.__file__, "rb") as file:
@@ -279,18 +287,8 @@ def _hash_recipe() -> str:
     return digest.hexdigest()
 
 
-def _find_epoch() -> int:
-    return int(os.environ.get("SOURCE_DATE_EPOCH", EPOCH))
-
-
-def _make_environment() -> dict[str, str]:
-    """Return the environment for programs, with /usr/sbin, which an ordinary user's PATH lacks."""
-    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    return {**os.environ, "PATH": path, "LC_ALL": "C", "SOURCE_DATE_EPOCH": str(_find_epoch())}
-
-
 def _find_program(name: str) -> str | None:
-    return shutil.which(name, path=_make_environment()["PATH"])
+    return shutil.which(name, path=make_environment()["PATH"])
 
 
 def _build(folder: str, say: Say) -> None:
@@ -311,13 +309,13 @@ def _build(folder: str, say: Say) -> None:
             if member.name == "./var/lib/dpkg/status":
                 _take(archive, member, path("status"))
     with open(path("status"), encoding="utf-8") as status, open(path("packages"), "w") as names:
-        names.writelines(_list_packages(status))
+        names.writelines(list_packages(status))
     os.unlink(path("status"))
     say("writing the disk")
     with open(raw, "wb") as disk:
         disk.truncate(MEGABYTES << 20)
     with _search_path():
-        _ext4.make(packed, raw, folder, MEGABYTES, UUID, _find_epoch())
+        _ext4.make(packed, raw, folder, MEGABYTES, UUID, find_epoch())
     os.unlink(packed)
     _make_bootable(raw, folder)
     say("compressing it")
@@ -328,14 +326,14 @@ def _build(folder: str, say: Say) -> None:
     for name in os.listdir(folder):
         if name not in _FILES.values() and name != "packages":
             os.unlink(path(name))
-    with open(path(_SUMS), "w", encoding="ascii") as sums:
-        sums.write(_compute_sums(folder))
+    with open(path(SUMS), "w", encoding="ascii") as sums:
+        sums.write(compute_sums(folder, _SUMMED))
 
 
 @contextlib.contextmanager
 def _search_path() -> Iterator[None]:
     before = os.environ.get("PATH", os.defpath)
-    os.environ["PATH"] = _make_environment()["PATH"]
+    os.environ["PATH"] = make_environment()["PATH"]
     try:
         yield
     finally:
@@ -347,16 +345,6 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
     assert source
     with open(path, "wb") as file:
         shutil.copyfileobj(source, file)
-
-
-def _list_packages(status: Iterator[str]) -> Iterator[str]:
-    """``name version`` a line, of dpkg's status file."""
-    name = ""
-    for line in status:
-        if line.startswith("Package: "):
-            name = line.split()[1]
-        elif line.startswith("Version: "):
-            yield f"{name} {line.split()[1]}\n"
 
 
 def _run_mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say) -> None:
@@ -374,10 +362,10 @@ def _run_mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say
         command = ["unshare", "--mount", "--propagation", "private", *command]
     heard: list[str] = []
     with (
-        _make_folder() as folder,
+        make_folder() as folder,
         subprocess.Popen(
             command,
-            env={**_make_environment(), "TMPDIR": folder},
+            env={**make_environment(), "TMPDIR": folder},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -397,18 +385,7 @@ def _run_mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say
             _end(process)
             raise
     if process.returncode:
-        # The first error is the cause; the last only says that there was one.
-        errors = [line for line in heard if line.startswith(("E: ", "Err:"))] or heard[-1:]
-        raise subprocess.CalledProcessError(process.returncode, "mmdebstrap", "".join(errors[:1]))
-
-
-@contextlib.contextmanager
-def _make_folder() -> Iterator[str]:
-    """Yield a temporary folder, and remove it with its contents."""
-    with tempfile.TemporaryDirectory(prefix="matrix-", ignore_cleanup_errors=True) as folder:
-        # An ordinary user's mmdebstrap enters it with a subordinate id.
-        os.chmod(folder, 0o711)
-        yield folder
+        raise make_error(process.returncode, heard)
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -429,7 +406,7 @@ def _run(command: Sequence[str]) -> None:
     subprocess.run(
         command,
         check=True,
-        env=_make_environment(),
+        env=make_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -477,14 +454,5 @@ def _pack(disk: str, box: str) -> None:
 
 def _add(archive: tarfile.TarFile, name: str, source: io.BufferedIOBase, size: int) -> None:
     member = tarfile.TarInfo(name)
-    member.size, member.mtime = size, _find_epoch()
+    member.size, member.mtime = size, find_epoch()
     archive.addfile(member, source)
-
-
-def _compute_sums(folder: str) -> str:
-    """Return the sums of the files as sha256sum(1) writes and checks them."""
-    lines = []
-    for name in [*_FILES.values(), "packages"]:
-        with open(os.path.join(folder, name), "rb") as file:
-            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
-    return "".join(lines)

@@ -93,7 +93,7 @@ class InitramfsGuest:
         # Without a name, so that nothing is left of it even if this process is killed.
         with tempfile.TemporaryFile(dir=self.folder) as initramfs:
             with open(_channel.__file__, "rb") as file:
-                debian.extend_initramfs(box, initramfs, file.read())
+                debian.extend_initramfs(box, initramfs, debian.make_channel_files(file.read()))
             self._start(wanted, box, initramfs.fileno(), kvm)
             self._wait(_KVM_LIMIT if kvm else _TCG_LIMIT)
         relay = [sys.executable, _relay.__file__, self.folder]

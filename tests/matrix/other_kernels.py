@@ -11,8 +11,8 @@ one of version or of processor.
 Exit status 0: all facts as they must be; 1: a fact differs or is missing; 2: wrong usage; 3: a
 guest could not be built or booted, or sent no report.
 
-Kernel and root folder are kept in the user's cache folder, or below MATRIX_CACHE: delete
-``kernel-NAME`` there to get newer ones.  MATRIX_MIRROR names another Debian mirror.
+The boxes are those of the cells (`matrix.boxes.debian`), in the user's cache folder or below
+MATRIX_CACHE; ``matrix box --force`` gets newer ones.  MATRIX_MIRROR names another Debian mirror.
 """
 
 from __future__ import annotations
@@ -22,25 +22,17 @@ import asyncio
 import base64
 import contextlib
 import gzip
-import hashlib
-import inspect
-import os
 import platform
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
-from typing import IO
 
-from matrix.boxes import _mirror, find_cache_path
-from matrix.boxes._cache import lock_cache, read_recipe, replace_folder
+from matrix.boxes import debian
 from matrix.errors import Unavailable
 from probes import Report
 from probes.commands.pack import pack
@@ -52,38 +44,22 @@ DEFAULT = ("s390x", "mips64el", "armhf13")
 AT_ONCE = 2
 LIMIT = 600
 """Seconds from power on to power off; a guest takes 30 to 90 on an idle machine."""
-MEGABYTES = 2048
-"""Of a guest's memory; the initramfs is unpacked there."""
 FEWEST = 265
 """Facts measured, at the least, without a compiler."""
 
 
-@dataclass(frozen=True)
-class Kernel:
-    """A Debian kernel, and the machine that QEMU emulates for it."""
-
-    release: str
-    package: str
-    machine: str
-    """QEMU's program and its options."""
-    qemu: str
-    """Debian's package of that program."""
-    console: str = "ttyS0"
-
-
-_X86 = "-M q35 -cpu max"
 KERNELS = {
-    "amd64": Kernel("bookworm", "amd64", f"x86_64 {_X86}", "x86"),
-    "arm64": Kernel("bookworm", "arm64", "aarch64 -M virt -cpu cortex-a57", "arm", "ttyAMA0"),
-    "armhf": Kernel("bookworm", "armmp", "arm -M virt -cpu cortex-a15", "arm", "ttyAMA0"),
-    "armhf13": Kernel("trixie", "armmp-lpae", "arm -M virt -cpu cortex-a15", "arm", "ttyAMA0"),
-    "i386": Kernel("bookworm", "686-pae", f"i386 {_X86}", "x86"),
-    "mips64el": Kernel("bookworm", "5kc-malta", "mips64el -M malta -cpu 5KEc", "mips"),
-    "ppc64el": Kernel("bookworm", "powerpc64le", "ppc64 -M pseries", "ppc", "hvc0"),
-    "riscv64": Kernel("trixie", "riscv64", "riscv64 -M virt", "misc"),
-    "s390x": Kernel("bookworm", "s390x", "s390x -M s390-ccw-virtio", "misc", "ttysclp0"),
+    "amd64": "bookworm:amd64",
+    "arm64": "bookworm:arm64",
+    "armhf": "bookworm:armhf",
+    "armhf13": "trixie:armhf",
+    "i386": "bookworm:i386",
+    "mips64el": "bookworm:mips64el",
+    "ppc64el": "bookworm:ppc64el",
+    "riscv64": "trixie:riscv64",
+    "s390x": "bookworm:s390x",
 }
-"""By Debian's name of the architecture, with the release where it is not Debian 12."""
+"""The box of each platform (`matrix.boxes.debian`), by Debian's name of the architecture."""
 
 Known = tuple[str, Mapping[str, Value]]
 """Why facts differ from amd64's, or are of the family `abi`, and the values they must have."""
@@ -132,153 +108,21 @@ KNOWN: Mapping[str, Sequence[Known]] = {
 """What is right on a platform, whatever amd64's report says; other facts of `abi` are free."""
 
 
-_PACKAGES = "base-files,coreutils,dash,gzip,iproute2,libpython3-stdlib,mount,python3-minimal"
-_LEFT_OUT = ("boot/*", "*lib/modules/*", "*lib/udev/*", "*/gconv/*", "usr/share/*", "var/*")
-"""Neither Python nor /init needs it, and the guest would be slow to unpack it."""
-
-
-def architecture(name: str) -> str:
-    """Debian's name of the architecture."""
-    return name.removesuffix("13")
-
-
 def lacks(name: str) -> str:
     """Return what the host lacks to boot that kernel, or an empty string."""
-    kernel = KERNELS[name]
-    program = f"qemu-system-{kernel.machine.split()[0]}"
+    machine = debian.parse_argument(KERNELS[name]).machine
+    program = f"qemu-system-{machine.program}"
     if not shutil.which(program):
-        return f"{program} is not installed; apt-get install qemu-system-{kernel.qemu}"
+        return f"{program} is not installed; apt-get install qemu-system-{machine.package}"
     return ""
 
 
-def build(name: str) -> Path:
-    """Return the folder with ``kernel`` and ``initramfs``, built unless it is in the cache.
+def build(name: str) -> debian.Box:
+    """Return the box with kernel and initramfs, built unless it is in the cache.
 
     Raises `Unavailable`.
     """
-    kernel, box = KERNELS[name], f"kernel-{name}"
-    mirror = os.environ.get("MATRIX_MIRROR", _mirror.DEFAULT)
-    # Nothing is run of what is unpacked: the packages' scripts would need the other processor.
-    command = ["mmdebstrap", "--variant=extract", f"--architectures={architecture(name)}"]
-    command += ["--format=tar", f"--include={_PACKAGES},linux-image-{kernel.package}"]
-    command += [kernel.release, "-", f"deb {mirror} {kernel.release} main"]
-    code = [inspect.getsource(part) for part in (_convert, Archive)]
-    recipe = hashlib.sha256(repr((command, _LEFT_OUT, code)).encode()).hexdigest()
-    with lock_cache(box):
-        if read_recipe(find_cache_path(box)) != recipe:
-            if not shutil.which("mmdebstrap"):
-                raise Unavailable("mmdebstrap is not installed; apt-get install mmdebstrap")
-            with replace_folder(box, recipe) as folder:
-                _unpack(command, Path(folder))
-    return Path(find_cache_path(box))
-
-
-def _unpack(command: Sequence[str], folder: Path) -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="other-kernels-") as scratch,
-        open(Path(scratch, "said"), "w+", errors="replace") as said,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            env={**os.environ, "TMPDIR": scratch, "LC_ALL": "C"},
-        ) as process,
-    ):
-        # An ordinary user's mmdebstrap goes there by a subordinate id.
-        os.chmod(scratch, 0o711)
-        assert process.stdout
-        damaged = None
-        try:
-            _convert(process.stdout, folder)
-        except tarfile.TarError as error:
-            # Most likely because mmdebstrap failed, which says why.
-            damaged = error
-        except BaseException:
-            process.terminate()
-            raise
-        # A tar file is padded with zeros.
-        process.communicate()
-        if process.returncode:
-            said.seek(0)
-            errors = [line for line in said if line.startswith(("E: ", "Err:"))]
-            raise subprocess.CalledProcessError(process.returncode, command, "".join(errors[:1]))
-        if damaged:
-            raise OSError(f"mmdebstrap's archive is damaged: {damaged}")
-    if not (folder / "kernel").exists():
-        raise OSError("Debian's package has no /boot/vmlinu*")
-
-
-def _convert(root: IO[bytes], folder: Path) -> None:
-    """Write the root folder's kernel, and what a guest needs as the initramfs."""
-    with (
-        tarfile.open(fileobj=root, mode="r|") as tar,
-        gzip.open(folder / "initramfs", "wb", compresslevel=1) as file,
-    ):
-        archive = Archive(file)
-        for member in tar:
-            path = member.name.removeprefix("./")
-            if path.startswith(("boot/vmlinux-", "boot/vmlinuz-")):
-                source = tar.extractfile(member)
-                assert source
-                with open(folder / "kernel", "wb") as copy:
-                    shutil.copyfileobj(source, copy)
-            elif path not in ("", ".") and not any(fnmatch(path, left) for left in _LEFT_OUT):
-                content = tar.extractfile(member) if member.isreg() else None
-                archive.add_member(member, path, content.read() if content else b"")
-        archive.end()
-
-
-class Archive:
-    """A cpio archive, as the kernel reads them (Documentation/driver-api/early-userspace)."""
-
-    _KINDS = {
-        tarfile.REGTYPE: 0o100000,
-        tarfile.DIRTYPE: 0o040000,
-        tarfile.SYMTYPE: 0o120000,
-        tarfile.LNKTYPE: 0o120000,
-        tarfile.CHRTYPE: 0o020000,
-        tarfile.BLKTYPE: 0o060000,
-        tarfile.FIFOTYPE: 0o010000,
-    }
-
-    def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
-        self._file = file
-        self._entries = 0
-
-    def add_member(self, member: tarfile.TarInfo, path: str, data: bytes) -> None:
-        """Add what a tar file has; its hard links become symbolic ones."""
-        if member.issym():
-            data = member.linkname.encode()
-        elif member.islnk():
-            data = b"/" + member.linkname.removeprefix("./").encode()
-        mode = self._KINDS[member.type] | member.mode
-        device = (member.devmajor, member.devminor) if member.isdev() else (0, 0)
-        self._add(path, mode, data, (member.uid, member.gid), member.mtime, device)
-
-    def add(self, path: str, mode: int, data: bytes) -> None:
-        """Add a plain file of root's."""
-        self._add(path, 0o100000 | mode, data)
-
-    def end(self) -> None:
-        """Write the entry that ends the archive."""
-        self._add("TRAILER!!!", 0, b"")
-
-    def _add(
-        self,
-        path: str,
-        mode: int,
-        data: bytes,
-        owner: tuple[int, int] = (0, 0),
-        time: float = 0,
-        device: tuple[int, int] = (0, 0),
-    ) -> None:
-        self._entries += 1
-        name = path.encode() + b"\0"
-        numbers = (self._entries, mode, *owner, 1, int(time), len(data), 0, 0, *device, len(name))
-        header = b"070701" + b"".join(b"%08X" % number for number in (*numbers, 0))
-        for part in (header + name, data):
-            self._file.write(part + bytes(-len(part) % 4))
+    return debian.build(lambda line: None, False, KERNELS[name])
 
 
 _BEGIN = "==== papaya-lab: the report begins ===="
@@ -307,8 +151,6 @@ echo '{_END}'"$status"
 echo o >/proc/sysrq-trigger
 sleep 60
 """
-_PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
-_GROUP = "root:x:0:\nnogroup:x:65534:\n"
 
 
 class NoReportError(Exception):
@@ -320,8 +162,6 @@ def extra(lab: bytes, now: float) -> dict[str, tuple[int, bytes]]:
     return {
         "init": (0o755, _INIT.format(now=int(now)).encode()),
         "lab.pyz": (0o644, lab),
-        "etc/passwd": (0o644, _PASSWD.encode()),
-        "etc/group": (0o644, _GROUP.encode()),
     }
 
 
@@ -347,17 +187,14 @@ def read_console(console: str) -> Report:
 
 @contextlib.asynccontextmanager
 async def _emulator(
-    name: str, image: Path, initramfs: int
+    name: str, box: debian.Box, initramfs: int
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Start QEMU; it is gone afterwards, whatever happens."""
-    kernel = KERNELS[name]
-    arguments = f"console={kernel.console} rdinit=/init quiet panic=-1 mitigations=off"
+    wanted = debian.parse_argument(KERNELS[name])
     # It ends with this program, even if that is killed.
-    command = ["setpriv", "--pdeathsig", "KILL", *f"qemu-system-{kernel.machine}".split()]
-    command += ["-accel", "tcg", "-m", str(MEGABYTES), "-display", "none"]
-    command += ["-monitor", "none", "-serial", "stdio", "-nic", "none", "-vga", "none"]
-    command += ["-no-reboot", "-kernel", str(image / "kernel"), "-append", arguments]
-    command += ["-initrd", f"/proc/self/fd/{initramfs}"]
+    command = ["setpriv", "--pdeathsig", "KILL"]
+    command += debian.make_qemu_command(wanted, box, f"/proc/self/fd/{initramfs}", False, "")
+    command += ["-serial", "stdio"]
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=subprocess.DEVNULL,
@@ -376,26 +213,18 @@ async def _emulator(
             await process.wait()
 
 
-async def boot(name: str, image: Path, lab: bytes, log: Path) -> Report:
+async def boot(name: str, box: debian.Box, lab: bytes, log: Path) -> Report:
     """Boot the guest, run the lab there and power it off; return the report.
 
     What was on its console is left in the file ``log``.  Raises `NoReportError`.
     """
     # It has no name, so nothing is left even if this program is killed.
     with tempfile.TemporaryFile() as initramfs, open(log, "wb") as console:
-        with open(image / "initramfs", "rb") as cached:
-            shutil.copyfileobj(cached, initramfs)
-        # The kernel finds the next archive at a multiple of four.
-        initramfs.write(bytes(-initramfs.tell() % 4))
-        archive = Archive(initramfs)
-        for path, (mode, data) in extra(lab, time.time()).items():
-            archive.add(path, mode, data)
-        archive.end()
-        initramfs.flush()
+        debian.extend_initramfs(box, initramfs, extra(lab, time.time()))
         try:
             async with (
                 asyncio.timeout(LIMIT),
-                _emulator(name, image, initramfs.fileno()) as process,
+                _emulator(name, box, initramfs.fileno()) as process,
             ):
                 assert process.stdout
                 while data := await process.stdout.read(65536):
@@ -481,8 +310,8 @@ async def _run(name: str, turn: asyncio.Semaphore, lab: bytes, output: Path) -> 
         try:
             if reason := lacks(name):
                 raise Unavailable(reason)
-            image = await asyncio.to_thread(build, name)
-            report = await boot(name, image, lab, output / f"{name}.console")
+            box = await asyncio.to_thread(build, name)
+            report = await boot(name, box, lab, output / f"{name}.console")
         except (Unavailable, NoReportError, OSError) as error:
             return str(error)
         report.save(output / f"{name}.json")

@@ -6,21 +6,20 @@ import asyncio
 import base64
 import dataclasses
 import gzip
-import io
 import os
-import tarfile
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from matrix.boxes import debian
 from matrix.errors import Unavailable
 from probes import Report
 from probes.fact import BLOCKED, BROKEN, MEASURED, TIMED_OUT, UNSTABLE, UNSUPPORTED, Fact
 from tests.matrix import other_kernels
-from tests.matrix.other_kernels import KERNELS, KNOWN, Archive, NoReportError, judge, read_console
+from tests.matrix.boxes.test_cpio import read_entries
+from tests.matrix.other_kernels import KERNELS, KNOWN, NoReportError, judge, read_console
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = Report.load(ROOT / "matrix/baselines/debian12-amd64.json")
@@ -187,114 +186,14 @@ def test_lab_that_ends_without_a_report_has_its_words_told() -> None:
     )
 
 
-def entries(data: bytes) -> list[tuple[str, int, bytes]]:
-    """Path, mode and content of each entry, as the kernel's init/initramfs.c reads them."""
-    found, at = [], 0
-    while at < len(data):
-        assert data[at : at + 6] == b"070701"
-        numbers = [int(data[at + 6 + 8 * i : at + 14 + 8 * i], 16) for i in range(13)]
-        mode, size, length = numbers[1], numbers[6], numbers[11]
-        name = data[at + 110 : at + 110 + length]
-        assert name.endswith(b"\0")
-        start = (at + 110 + length + 3) & ~3
-        found.append((name[:-1].decode(), mode, data[start : start + size]))
-        at = (start + size + 3) & ~3
-    return found
-
-
-def test_archive_is_what_the_kernel_reads() -> None:
-    file = io.BytesIO()
-    archive = Archive(file)
-    archive.add("init", 0o755, b"12345")
-    for kind, link in ((tarfile.SYMTYPE, "dash"), (tarfile.LNKTYPE, "./usr/bin/perl")):
-        member = tarfile.TarInfo("ignored")
-        member.type, member.linkname, member.mode = kind, link, 0o777
-        archive.add_member(member, f"bin/{link[-1]}", b"")
-    archive.end()
-    assert entries(file.getvalue()) == [
-        ("init", 0o100755, b"12345"),
-        ("bin/h", 0o120777, b"dash"),
-        ("bin/l", 0o120777, b"/usr/bin/perl"),
-        ("TRAILER!!!", 0, b""),
-    ]
-
-
-def test_kernel_and_needed_files_are_taken_from_the_root_folder(tmp_path: Path) -> None:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as tar:
-        for name in ("./boot/vmlinuz-6.1", "./boot/config", "./usr/share/doc", "./usr/bin/python3"):
-            member = tarfile.TarInfo(name)
-            member.size = 3
-            tar.addfile(member, io.BytesIO(b"abc"))
-    file.seek(0)
-    other_kernels._convert(file, tmp_path)
-    assert (tmp_path / "kernel").read_bytes() == b"abc"
-    packed = gzip.decompress((tmp_path / "initramfs").read_bytes())
-    assert [path for path, _, _ in entries(packed)] == ["usr/bin/python3", "TRAILER!!!"]
-
-
-@pytest.fixture
-def mmdebstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Have mmdebstrap do that, in an empty cache; ``root.tar`` has a kernel and a program."""
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setenv("MATRIX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    (tmp_path / "scratch").mkdir()
-    with tarfile.open(tmp_path / "root.tar", mode="w") as tar:
-        for name in ("./boot/vmlinux-6.1", "./usr/bin/python3"):
-            member = tarfile.TarInfo(name)
-            member.size = 3
-            tar.addfile(member, io.BytesIO(b"abc"))
-
-    def does(script: str) -> None:
-        program = tmp_path / "mmdebstrap"
-        program.write_text(f"#!/bin/sh\necho x >>{tmp_path}/runs\ncd {tmp_path}\n{script}\n")
-        program.chmod(0o755)
-
-    return does
-
-
-def test_image_is_built_once(mmdebstrap: Callable[[str], None], tmp_path: Path) -> None:
-    mmdebstrap("cat root.tar")
-    folder = other_kernels.build("s390x")
-    assert folder == tmp_path / "cache/kernel-s390x"
-    assert other_kernels.build("s390x") == folder
-    assert (folder / "kernel").read_bytes() == b"abc"
-    assert (tmp_path / "runs").read_text() == "x\n"
-    assert list((tmp_path / "scratch").iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("script", "reason"),
-    [
-        ("cat root.tar; echo 'E: no network' >&2; exit 25", "mmdebstrap: E: no network"),
-        ("echo 'E: no such release' >&2; exit 25", "mmdebstrap: E: no such release"),
-        ("exit 7", "mmdebstrap: exit status 7"),
-        ("head -c 514 root.tar", "mmdebstrap's archive is damaged: unexpected end of data"),
-        ("tar -cf - runs", "Debian's package has no /boot/vmlinu*"),
-    ],
-)
-def test_image_that_cannot_be_built(
-    mmdebstrap: Callable[[str], None], tmp_path: Path, script: str, reason: str
-) -> None:
-    mmdebstrap(script)
-    with pytest.raises(Unavailable) as caught:
-        other_kernels.build("s390x")
-    assert str(caught.value) == f"kernel-s390x cannot be built: {reason}"
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["kernel-s390x.lock"]
-    assert list((tmp_path / "scratch").iterdir()) == []
-
-
 class Emulator:
     """A QEMU that is a shell script, and the folder for everything."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.image = folder / "image"
-        self.image.mkdir()
-        (self.image / "kernel").write_bytes(b"kernel")
-        (self.image / "initramfs").write_bytes(b"12345")
+        self.box = debian.Box(*(str(folder / name) for name in ("kernel", "initramfs", "packages")))
+        Path(self.box.kernel).write_bytes(b"kernel")
+        Path(self.box.initramfs).write_bytes(b"12345")
         (folder / "console").write_text(console(right("s390x").dumps()), newline="")
 
     def does(self, script: str) -> None:
@@ -304,7 +203,7 @@ class Emulator:
         program.chmod(0o755)
 
     def boot(self) -> Report:
-        return asyncio.run(other_kernels.boot("s390x", self.image, b"the lab", self.folder / "log"))
+        return asyncio.run(other_kernels.boot("s390x", self.box, b"the lab", self.folder / "log"))
 
 
 @pytest.fixture
@@ -326,7 +225,7 @@ def test_guest_gets_the_cached_archive_and_the_lab_after_it(emulator: Emulator) 
     assert emulator.boot().to_json() == right("s390x").to_json()
     given = (emulator.folder / "given").read_bytes()
     assert given[:8] == b"12345\0\0\0"
-    assert ("lab.pyz", 0o100644, b"the lab") in entries(given[8:])
+    assert ("lab.pyz", 0o100644, b"the lab") in read_entries(given[8:])
 
 
 def test_guest_that_hangs_is_ended(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +239,7 @@ def test_guest_of_an_interrupted_command_is_ended(emulator: Emulator) -> None:
     emulator.does(f": >{emulator.folder}/started; exec sleep 1000")
 
     async def interrupted() -> None:
-        boot = other_kernels.boot("s390x", emulator.image, b"", emulator.folder / "log")
+        boot = other_kernels.boot("s390x", emulator.box, b"", emulator.folder / "log")
         task = asyncio.create_task(boot)
         while not (emulator.folder / "started").exists():
             await asyncio.sleep(0.01)
@@ -360,7 +259,7 @@ def test_guest_that_fails_has_its_last_words_told(emulator: Emulator) -> None:
 @pytest.fixture
 def run(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run the whole command for a ready image, on a host that answers as amd64 does."""
-    monkeypatch.setattr(other_kernels, "build", lambda name: emulator.image)
+    monkeypatch.setattr(other_kernels, "build", lambda name: emulator.box)
     monkeypatch.setattr(other_kernels, "measure_here", lambda path: (b"lab", REFERENCE))
     output = emulator.folder / "reports"
     return lambda *names: other_kernels.main([*names, "--output", str(output)])
@@ -394,10 +293,10 @@ def test_guest_that_does_not_come_up_is_status_3_and_the_others_are_judged(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def build(name: str) -> Path:
+    def build(name: str) -> debian.Box:
         if name == "riscv64":
             raise Unavailable("kernel-riscv64 cannot be built: mmdebstrap: no network")
-        return emulator.image
+        return emulator.box
 
     monkeypatch.setattr(other_kernels, "build", build)
     monkeypatch.setattr(other_kernels, "lacks", lambda name: "")

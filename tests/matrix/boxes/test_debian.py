@@ -46,7 +46,7 @@ def test_a_guest_gets_the_box_and_then_its_own_files(tmp_path: Path) -> None:
     (tmp_path / "initramfs").write_bytes(b"12345")
     box = debian.Box(*(str(tmp_path / name) for name in ("kernel", "initramfs", "packages")))
     file = io.BytesIO()
-    debian.extend_initramfs(box, file, b"the channel")
+    debian.extend_initramfs(box, file, debian.make_channel_files(b"the channel"))
     assert file.getvalue()[:8] == b"12345\0\0\0"
     added = {path: (mode, data) for path, mode, data in read_entries(file.getvalue()[8:])}
     assert added["channel.py"] == (0o100644, b"the channel")
@@ -67,7 +67,7 @@ def test_a_box_is_built_once_and_always_the_same(stage: Stage) -> None:
     assert list_scratch(stage) == []
 
 
-@pytest.mark.parametrize("name", ["kernel", "initramfs", "packages", "sums"])
+@pytest.mark.parametrize("name", ["kernel", "initramfs", "packages", "SHA256SUMS"])
 @pytest.mark.parametrize("missing", [False, True])
 def test_a_damaged_box_is_built_again(stage: Stage, name: str, missing: bool) -> None:
     stage.work("box", NAME)
