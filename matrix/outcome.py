@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 FAILED, DOWN, FAULTY, INTERRUPTED = 1, 3, 4, 130
@@ -66,6 +67,18 @@ class CellOutcome:
 def is_passed(checks: dict[str, Any]) -> bool:
     """Return whether every check of an engine passed."""
     return bool(checks) and all(result is True for result in checks.values())
+
+
+def find_mark(outcome: CellOutcome, allow_missing: bool) -> str:
+    """Return the word for a failure; empty if there is none."""
+    if outcome.missing:
+        return "SKIPPED" if allow_missing else "MISSING"
+    return "FAILED" if outcome.status else ""
+
+
+def format_json(outcomes: Sequence[CellOutcome]) -> str:
+    """Return the outcomes as JSON, each with its line."""
+    return json.dumps([{**asdict(o), "line": o.line} for o in outcomes], indent=1)
 
 
 def describe_status(status: int) -> str:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from probes.errors import CommandError
 
-from .options import Commands, Places
-
-if TYPE_CHECKING:
-    from ..outcome import CellOutcome
+from .. import execute as program
+from ..cell import choose_cells, load_cells
+from ..outcome import CellOutcome, combine_statuses, find_mark, format_json
+from ..run import run_all
+from .options import CellsRequest, Commands, add_cells_options
 
 
 @dataclass(frozen=True)
 class ExecRequest:
     """The cells, the command, and what is sent and fetched."""
 
-    places: Places
-    cells: Sequence[str]
+    cells: CellsRequest
     command: Sequence[str]
     send: str
     all_files: bool
@@ -30,12 +28,6 @@ class ExecRequest:
     environment: Mapping[str, str]
     user: bool
     timeout: float
-    jobs: int
-    results: str
-    keep: bool
-    allow_missing: bool
-    install: bool
-    as_json: bool
 
 
 def add_parser(commands: Commands) -> None:
@@ -43,7 +35,7 @@ def add_parser(commands: Commands) -> None:
     help = "run a program of your own on cells: exec CELL… -- COMMAND…"
     parser = commands.add_parser("exec", help=help)
     parser.set_defaults(run=_run)
-    parser.add_argument("cells_to_run", metavar="CELL", nargs="+")
+    add_cells_options(parser)
     parser.add_argument(
         "--send", default=".", metavar="DIR",
         help="folder that is sent, of which git knows the files (default: the current folder)",
@@ -66,27 +58,12 @@ def add_parser(commands: Commands) -> None:
         "--timeout", type=float, default=600.0, metavar="SECONDS",
         help="longest time of the command (default: 600)",
     )  # fmt: skip
-    parser.add_argument(
-        "--jobs", type=int, default=2, metavar="N", help="cells at once (default: 2)"
-    )
-    parser.add_argument("--results", default="results", metavar="DIR", help="default: results")
-    parser.add_argument(
-        "--keep", action="store_true", help="leave the platforms up, and print how to end them"
-    )
-    parser.add_argument(
-        "--allow-missing", action="store_true", help="skip platforms that cannot be started"
-    )
-    parser.add_argument(
-        "--install", action="store_true", help="install execnet into this Python if it is missing"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON; output goes to files only")
 
 
 def _run(arguments: argparse.Namespace) -> int:
     if not arguments.command:
         raise CommandError("exec: no command; write it after the cells: exec CELL… -- COMMAND…")
-    if arguments.jobs < 1:
-        raise CommandError("--jobs: must be 1 or more")
+    cells = CellsRequest.from_arguments(arguments)
     if not 0 < arguments.timeout < 1e6:
         raise CommandError("--timeout: must be more than 0 seconds, and less than 1,000,000")
     environment = {}
@@ -100,8 +77,7 @@ def _run(arguments: argparse.Namespace) -> int:
             raise CommandError(f"--get {path}: outside; name a path below the folder sent")
     return execute(
         ExecRequest(
-            Places.from_arguments(arguments),
-            arguments.cells_to_run,
+            cells,
             arguments.command,
             arguments.send,
             arguments.all,
@@ -109,54 +85,41 @@ def _run(arguments: argparse.Namespace) -> int:
             environment,
             arguments.user,
             arguments.timeout,
-            arguments.jobs,
-            arguments.results,
-            arguments.keep,
-            arguments.allow_missing,
-            arguments.install,
-            arguments.json,
         )
     )
 
 
 def execute(request: ExecRequest) -> int:
     """Run the command on each cell, print the outcomes, and return the status of all."""
-    from .. import execute as program
-    from ..cell import choose_cells, load_cells
-    from ..outcome import combine_statuses
-    from ..run import run_all
-
-    known = load_cells(request.places.cells, request.places.baselines)
-    chosen = choose_cells(known, request.cells)
+    asked = request.cells
+    known = load_cells(asked.places.cells, asked.places.baselines)
+    chosen = choose_cells(known, asked.cells)
     plan = program.ExecPlan(
-        os.path.abspath(request.results),
-        keep=request.keep,
-        install=request.install,
+        os.path.abspath(asked.results),
+        keep=asked.keep,
+        install=asked.install,
         deadline=request.timeout,
         command=tuple(request.command),
         files=program.pack_files(request.send, request.all_files),
         get=tuple(request.get),
         environment=request.environment,
         user=request.user,
-        quiet=request.as_json,
+        quiet=asked.as_json,
     )
-    outcomes = run_all(chosen, plan, request.jobs, lambda outcome: None, program.execute)
-    outcomes.sort(key=lambda outcome: [cell.name for cell in chosen].index(outcome.cell))
-    if request.as_json:
-        print(json.dumps([{**asdict(o), "line": o.line} for o in outcomes], indent=1))
+    outcomes = run_all(chosen, plan, asked.jobs, lambda outcome: None, program.execute)
+    order = [cell.name for cell in chosen]
+    outcomes.sort(key=lambda outcome: order.index(outcome.cell))
+    if asked.as_json:
+        print(format_json(outcomes))
     else:
-        width = max(len(cell.name) for cell in chosen)
+        width = max(map(len, order))
         for outcome in outcomes:
-            print("\n".join(_describe(outcome, width, request.allow_missing)))
-    return combine_statuses(outcomes, request.allow_missing)
+            print("\n".join(_describe(outcome, width, asked.allow_missing)))
+    return combine_statuses(outcomes, asked.allow_missing)
 
 
 def _describe(outcome: CellOutcome, width: int, allow_missing: bool) -> list[str]:
-    mark = "passed"
-    if outcome.missing:
-        mark = "SKIPPED" if allow_missing else "MISSING"
-    elif outcome.status:
-        mark = "FAILED"
+    mark = find_mark(outcome, allow_missing) or "passed"
     lines = [f"{outcome.cell.ljust(width)}  {mark:7}  {outcome.line}"]
     details = [*outcome.changes, *(f"fetched {path}" for path in outcome.fetched)]
     if outcome.kept:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from probes.command_line import Parser
+from probes.errors import CommandError
 
 Commands = Any
 """What `argparse.ArgumentParser.add_subparsers` returns; its class has no public name."""
@@ -35,6 +36,58 @@ def add_place_options(parser: argparse.ArgumentParser, default: str | None) -> N
         "--baselines", metavar="DIR", default=default,
         help="recorded reports, in place of the shipped ones",
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CellsRequest:
+    """Which cells are brought up, how many at once, and where their results go."""
+
+    places: Places
+    cells: Sequence[str]
+    jobs: int
+    results: str
+    """The folder of results as it was given."""
+    keep: bool
+    allow_missing: bool
+    install: bool
+    as_json: bool
+
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace) -> CellsRequest:
+        """Return what the options of `add_cells_options` asked for."""
+        if arguments.jobs < 1:
+            raise CommandError("--jobs: must be 1 or more")
+        return cls(
+            Places.from_arguments(arguments),
+            arguments.cells_to_run,
+            arguments.jobs,
+            arguments.results,
+            arguments.keep,
+            arguments.allow_missing,
+            arguments.install,
+            arguments.json,
+        )
+
+
+def add_cells_options(parser: Parser) -> None:
+    """Add the cells, and the options of every command that brings them up."""
+    parser.add_argument("cells_to_run", metavar="CELL", nargs="+")
+    parser.add_argument(
+        "--jobs", type=int, default=2, metavar="N", help="cells at once (default: 2)"
+    )
+    parser.add_argument("--results", default="results", metavar="DIR", help="default: results")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the platforms up, and print how to end them"
+    )
+    parser.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="skip platforms that cannot be started: SKIPPED is no failure",
+    )
+    parser.add_argument(
+        "--install", action="store_true", help="install execnet into this Python if it is missing"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 @dataclass(frozen=True)
