@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from probes.errors import CommandError
 
+from . import junit
 from .errors import Say
 from .outcome import FAILED, CellOutcome
 from .run import RunPlan, time_step
@@ -39,6 +40,8 @@ class ExecPlan(RunPlan):
     environment: Mapping[str, str] = field(default_factory=dict)
     user: bool = False
     """Run the command as an ordinary user."""
+    junit: str = ""
+    """Path of a JUnit file that the command writes; it is fetched and read."""
     quiet: bool = False
     """Write the output to the file alone."""
 
@@ -113,19 +116,36 @@ def execute(
         outcome.exit_status = status
         outcome.status = FAILED if status else 0
     with time_step(outcome, "get"):
-        for path in plan.get:
-            _fetch(path, outcome, folder, remote)
+        for path in dict.fromkeys(filter(None, [*plan.get, plan.junit])):
+            fetched = _fetch(path, outcome, folder, remote)
+            if fetched and path == plan.junit:
+                _read_tests(fetched, outcome)
 
 
-def _fetch(path: str, outcome: CellOutcome, folder: str, remote: Remote) -> None:
+def _fetch(path: str, outcome: CellOutcome, folder: str, remote: Remote) -> str:
+    """Fetch a file or folder, and return its path here; empty if the command did not make it."""
     files = remote.fetch(path)
     if files is None:
-        outcome.changes.append(f"--get {path}: the command did not make it")
+        outcome.changes.append(f"{path}: the command did not make it")
+        outcome.status = outcome.status or FAILED
+        return ""
+    for name in unpack_files(files, folder):
+        outcome.changes.append(f"{path}: left out {name}, which is not a file or folder")
+    fetched = os.path.join(folder, path)
+    outcome.fetched.append(fetched)
+    return fetched
+
+
+def _read_tests(path: str, outcome: CellOutcome) -> None:
+    """Read the JUnit file of a cell, which fails if one of its tests did."""
+    try:
+        outcome.tests = junit.read_results(path)
+    except CommandError as error:
+        outcome.changes.append(str(error))
         outcome.status = outcome.status or FAILED
         return
-    for name in unpack_files(files, folder):
-        outcome.changes.append(f"--get {path}: left out {name}, which is not a file or folder")
-    outcome.fetched.append(os.path.join(folder, path))
+    if {junit.FAILED, junit.ERROR} & {*outcome.tests.values()}:
+        outcome.status = outcome.status or FAILED
 
 
 def unpack_files(files: bytes, folder: str) -> list[str]:

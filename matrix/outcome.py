@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from . import junit
+
 FAILED, DOWN, FAULTY, INTERRUPTED = 1, 3, 4, 130
 """Exit statuses: the gate or the selftest failed; no platform; a probe failed; interrupted."""
 
@@ -39,6 +41,8 @@ class CellOutcome:
     """Why the run ended early."""
     exit_status: int | None = None
     """The exit status of a user's command; negative if a signal ended it."""
+    tests: dict[str, str] = field(default_factory=dict)
+    """The result of each test in a user's JUnit file, by the test's name."""
     fetched: list[str] = field(default_factory=list)
     """Paths of the files that a user's command made, and that were fetched."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -51,7 +55,8 @@ class CellOutcome:
             return self.why
         took = format_duration(sum(self.seconds.values()))
         if self.exit_status is not None:
-            return f"{describe_status(self.exit_status)}, {took}"
+            tests = [junit.count_results(self.tests)] if self.tests else []
+            return ", ".join([describe_status(self.exit_status), *tests, took])
         passed = sum(is_passed(checks) for checks in self.selftest.values())
         parts = [f"{self.facts} facts"]
         parts.append(self.baseline or f"{len(self.changes)} changed")

@@ -49,8 +49,10 @@ class RunPlan:
     """Globs of configured facts that may differ from the baseline."""
     require_all: bool = False
     """Fail if facts that need root were not asked."""
-    install: bool = False
+    install_execnet: bool = False
     """Install execnet if this Python lacks it."""
+    packages: tuple[str, ...] = ()
+    """Debian packages that the platform gets if its provider can add any."""
     deadline: float = 600.0
     """Seconds that the lab, the selftest or a user's command may take on the platform."""
 
@@ -261,6 +263,8 @@ def _bring_up(
     lacking, failed = [], []
     for name, argument in cell.ways:
         provider = providers.load_provider(name)(argument, scratch, say)
+        if plan.packages:
+            provider.add_packages(plan.packages)
         lack = provider.explain_lack()
         if lack:
             lacking.append(f"by {name}: {lack}" if len(cell.ways) > 1 else lack)
@@ -268,7 +272,7 @@ def _bring_up(
                 say(f"not by {name}: {lack}")
             continue
         # Only now, so that what the platform lacks is said first.
-        require_execnet(plan.install, say)
+        require_execnet(plan.install_execnet, say)
         begun[:] = [provider]
         try:
             return provider.up()

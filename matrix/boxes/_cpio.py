@@ -41,6 +41,10 @@ class Archive:
         """Add a regular file that root owns."""
         self._add(path, 0o100000 | mode, data)
 
+    def add_link(self, path: str, target: str) -> None:
+        """Add a symbolic link that root owns."""
+        self._add(path, 0o120777, target.encode())
+
     def add_folder(self, path: str) -> None:
         """Add a folder that root owns."""
         self._add(path, 0o040755, b"")

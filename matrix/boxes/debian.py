@@ -1,6 +1,7 @@
 """Debian of any release and processor: its kernel, and an initramfs with its Python.
 
     matrix box debian:trixie:riscv64
+    matrix box debian:trixie:riscv64,gcc,libc6-dev
 
 QEMU boots them without a disk, boot loader or network (`matrix.providers.qemu`).  Nothing of the
 packages is run during the build, so any host builds for any processor, in about a minute.
@@ -22,7 +23,7 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -37,7 +38,7 @@ from ._cache import SUMS, compute_sums, lock_cache, read_recipe, replace_folder
 AT_FIRST_USE = "is built at first use, in about a minute"
 """What users are told about a box that is not in the cache."""
 
-ARGUMENT = "debian:RELEASE:ARCHITECTURE[:KERNEL]"
+ARGUMENT = "debian:RELEASE:ARCHITECTURE[:KERNEL][,PACKAGE…]"
 RELEASES = ("bookworm", "trixie", "sid")
 
 
@@ -102,6 +103,20 @@ PACKAGES = "base-files,busybox,coreutils,dash,gzip,iproute2,libpython3-stdlib,mo
 _LEFT_OUT = ("boot/*", "*lib/modules/*", "*lib/udev/*", "*/gconv/*", "usr/share/*", "var/*")
 """Neither Python nor the lab needs these files, and a guest would be slow to unpack them."""
 
+_ESSENTIAL = "bash,debianutils,diffutils,findutils,grep,hostname,mawk,perl-base,sed,tar,util-linux"
+"""Packages that others use without saying so, since every ordinary Debian has them."""
+_LEFT_OUT_WITH_PACKAGES = (
+    *(path for path in _LEFT_OUT if path != "usr/share/*"),
+    *(f"usr/share/{name}/*" for name in ("bash-completion", "doc", "info", "locale", "man")),
+)
+_ALTERNATIVES = {
+    "usr/bin/awk": "mawk",
+    "usr/bin/c++": "g++",
+    "usr/bin/cc": "gcc",
+    "usr/bin/yacc": "bison.yacc",
+}
+"""Links that the packages' scripts would make, which are not run, with their targets."""
+
 _MODULES = ("virtio_console", "virtio_pci", "virtio_mmio")
 """Modules for the channel to the guest; a kernel may have them built in."""
 
@@ -112,11 +127,12 @@ _FOLDERS = ("dev", "proc", "root", "run", "sys", "tmp", "var", "var/tmp")
 
 @dataclass(frozen=True)
 class Release:
-    """A release for an architecture, with the flavour of its kernel."""
+    """A release for an architecture, with the flavour of its kernel, and packages to add."""
 
     release: str
     architecture: str
     kernel: str
+    packages: tuple[str, ...] = ()
 
     @property
     def machine(self) -> Machine:
@@ -126,10 +142,13 @@ class Release:
     @property
     def name(self) -> str:
         """Return the name of its folder in the cache."""
-        usual = self.machine.kernels.get(self.release) == self.kernel
-        return "-".join(
-            ["debian", self.release, self.architecture, *([] if usual else [self.kernel])]
-        )
+        parts = ["debian", self.release, self.architecture]
+        if self.machine.kernels.get(self.release) != self.kernel:
+            parts.append(self.kernel)
+        if self.packages:
+            # The packages themselves may be too long for a name.
+            parts.append(hashlib.sha256(",".join(self.packages).encode()).hexdigest()[:12])
+        return "-".join(parts)
 
 
 @dataclass(frozen=True)
@@ -146,7 +165,8 @@ _FILES = ("kernel", "initramfs", "packages")
 
 
 def parse_argument(argument: str) -> Release:
-    """Return the release that ``RELEASE:ARCHITECTURE[:KERNEL]`` names; raise CommandError."""
+    """Return the release that an argument like `ARGUMENT` names; raise CommandError."""
+    argument, *packages = argument.split(",")
     release, _, rest = argument.partition(":")
     architecture, _, kernel = rest.partition(":")
     if release not in RELEASES:
@@ -163,7 +183,12 @@ def parse_argument(argument: str) -> Release:
         )
     if kernel and not re.fullmatch(r"[a-z0-9.+-]+", kernel):
         raise CommandError(f"{kernel!r} is not a kernel; one is named as in linux-image-KERNEL")
-    return Release(release, architecture, kernel or machine.kernels[release])
+    for package in packages:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", package):
+            raise CommandError(f"{package!r} is not the name of a Debian package")
+    return Release(
+        release, architecture, kernel or machine.kernels[release], tuple(sorted({*packages}))
+    )
 
 
 def find_built(argument: str) -> Box | None:
@@ -212,13 +237,14 @@ def _make_box(path: str) -> Box:
 
 def _make_command(wanted: Release) -> list[str]:
     mirror = os.environ.get("MATRIX_MIRROR", _mirror.DEFAULT)
+    added = [_ESSENTIAL, *wanted.packages] if wanted.packages else []
     # Nothing is run of what is unpacked: the packages' scripts would need the other processor.
     return [
         "mmdebstrap",
         "--variant=extract",
         f"--architectures={wanted.architecture}",
         "--format=tar",
-        f"--include={PACKAGES},linux-image-{wanted.kernel}",
+        f"--include={','.join([PACKAGES, f'linux-image-{wanted.kernel}', *added])}",
         wanted.release,
         "-",
         f"deb {mirror} {wanted.release} main",
@@ -227,8 +253,18 @@ def _make_command(wanted: Release) -> list[str]:
 
 def _make_recipe(wanted: Release) -> str:
     code = [inspect.getsource(part) for part in (_convert, _find_modules, _cpio)]
-    parts = (_make_command(wanted), _mmdebstrap.find_epoch(), _LEFT_OUT, _MODULES, _FOLDERS, code)
+    left_out, links = _choose_files(wanted)
+    parts = (
+        _make_command(wanted), _mmdebstrap.find_epoch(), left_out, links, _MODULES, _FOLDERS, code
+    )  # fmt: skip
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _choose_files(wanted: Release) -> tuple[Sequence[str], Mapping[str, str]]:
+    """Return which files of the packages are left out, and which links are added."""
+    if wanted.packages:
+        return _LEFT_OUT_WITH_PACKAGES, _ALTERNATIVES
+    return _LEFT_OUT, {}
 
 
 def _fetch(wanted: Release, folder: Path) -> None:
@@ -247,7 +283,7 @@ def _fetch(wanted: Release, folder: Path) -> None:
         assert process.stdout
         damaged = None
         try:
-            _convert(process.stdout, folder)
+            _convert(process.stdout, folder, *_choose_files(wanted))
         except tarfile.TarError as error:
             # Most likely because mmdebstrap failed, which says why.
             damaged = error
@@ -274,9 +310,12 @@ def _is_whole(path: str) -> bool:
         return False
 
 
-def _convert(root: IO[bytes], folder: Path) -> None:
+def _convert(
+    root: IO[bytes], folder: Path, left_out: Sequence[str], links: Mapping[str, str]
+) -> None:
     """Write kernel, initramfs and the list of packages from the tar archive of a root folder."""
     modules: dict[str, bytes] = {}
+    added: set[str] = set()
     with (
         tarfile.open(fileobj=root, mode="r|") as tar,
         open(folder / "initramfs", "wb") as raw,
@@ -304,9 +343,13 @@ def _convert(root: IO[bytes], folder: Path) -> None:
                 name = os.path.basename(path).partition(".")[0].replace("-", "_")
                 modules[name] = lzma.decompress(data) if found[1] else data
             elif path not in ("", ".", *_FOLDERS) and not any(
-                fnmatch(path, left) for left in _LEFT_OUT
+                fnmatch(path, left) for left in left_out
             ):
                 archive.add_member(member, path, content.read() if content else b"")
+                added.add(path)
+        for path, target in links.items():
+            if path not in added and os.path.join(os.path.dirname(path), target) in added:
+                archive.add_link(path, target)
         for number, name in enumerate(_find_modules(modules)):
             archive.add_file(f"modules-{number}-{name}.ko", 0o644, modules[name])
         archive.end()

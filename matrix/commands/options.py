@@ -49,7 +49,7 @@ class CellsRequest:
     """The folder of results as it was given."""
     keep: bool
     allow_missing: bool
-    install: bool
+    install_execnet: bool
     as_json: bool
 
     @classmethod
@@ -64,7 +64,7 @@ class CellsRequest:
             arguments.results,
             arguments.keep,
             arguments.allow_missing,
-            arguments.install,
+            arguments.install_execnet,
             arguments.json,
         )
 
@@ -85,9 +85,30 @@ def add_cells_options(parser: Parser) -> None:
         help="skip platforms that cannot be started: SKIPPED is no failure",
     )
     parser.add_argument(
-        "--install", action="store_true", help="install execnet into this Python if it is missing"
+        "--install-execnet",
+        action="store_true",
+        help="install execnet into this Python if it is missing",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_sending_options(parser: Parser, folder: str | None) -> None:
+    """Add what a user's program or shell has; ``folder`` is sent unless another is named."""
+    what = "folder that is sent, of which git knows the files"
+    parser.add_argument(
+        "--send", default=folder, metavar="DIR",
+        help=f"{what} (default: {'the current folder' if folder else 'none'})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--all", action="store_true", help="send every file of the folder, not only git's"
+    )
+    parser.add_argument(
+        "--install", nargs="+", action="extend", default=[], metavar="PACKAGE",
+        help="Debian packages for the cells of qemu:debian, such as gcc libc6-dev make",
+    )  # fmt: skip
+    parser.add_argument(
+        "--user", action="store_true", help="run it as an ordinary user, not as root"
+    )
 
 
 @dataclass(frozen=True)

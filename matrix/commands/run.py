@@ -42,6 +42,10 @@ def add_parser(commands: Commands) -> None:
         "--require-all", action="store_true",
         help="fail if facts that root measured for the baseline cannot be asked here",
     )  # fmt: skip
+    # The older spelling, from before `exec` installed packages.
+    parser.add_argument(
+        "--install", dest="install_execnet", action="store_true", help=argparse.SUPPRESS
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -52,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> int:
         not arguments.no_selftest,
         tuple(arguments.allow),
         arguments.require_all,
-        cells.install,
+        cells.install_execnet,
     )
     return run(RunRequest(cells, plan))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from probes import plugins
 
@@ -43,6 +44,13 @@ class Provider(ABC):
         Called only after `explain_lack` returned an empty string.
         """
         return ""
+
+    def add_packages(self, packages: Sequence[str]) -> None:
+        """Have these packages of Debian on the platform; called before `up`.
+
+        A provider that cannot add any says so, and brings the platform up as it is.
+        """
+        self.say("--install: only cells of qemu:debian take packages; this one has its own")
 
     @abstractmethod
     def up(self) -> str:

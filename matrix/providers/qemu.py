@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from matrix.boxes import debian
 from matrix.errors import Say
 
@@ -27,6 +29,12 @@ class Qemu(Provider):
 
     def explain_lack(self) -> str:
         return self._guest.explain_lack()
+
+    def add_packages(self, packages: Sequence[str]) -> None:
+        if isinstance(self._guest, InitramfsGuest):
+            self._guest.argument = ",".join([self._guest.argument, *packages])
+        else:
+            super().add_packages(packages)
 
     def describe(self) -> str:
         return self._guest.describe()

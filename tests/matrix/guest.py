@@ -10,7 +10,9 @@ import io
 import os
 import sys
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from matrix.boxes import debian
 
@@ -42,8 +44,8 @@ while True:
 MODULE = b"\x7fELF\0depends=%s\0name=%s\0"
 
 
-def make_root() -> bytes:
-    """Return the tar archive of a root folder with a kernel, a module and a program."""
+def make_root(files: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """Return the tar archive of a root folder with a kernel, a module, a program and ``files``."""
     file = io.BytesIO()
     status = b"Package: zlib1g\nStatus: x\nVersion: 1:2\n\nPackage: adduser\nVersion: 3\n"
     contents = {
@@ -55,6 +57,7 @@ def make_root() -> bytes:
         "./usr/lib/modules/6.1/char/virtio_console.ko": MODULE % (b"virtio-ring", b"c"),
         "./usr/lib/modules/6.1/virtio/virtio_ring.ko": MODULE % (b"", b"r"),
         "./usr/lib/modules/6.1/net/virtio_net.ko": MODULE % (b"", b"n"),
+        **files,
     }
     with tarfile.open(fileobj=file, mode="w") as tar:
         for name, data in contents.items():

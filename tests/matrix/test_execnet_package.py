@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sys
 
+import pytest
+
 from tests.matrix.workplace import Workplace
 
 
@@ -25,12 +27,13 @@ def test_without_execnet_it_says_so(work: Workplace) -> None:
     assert work.run("--allow-missing", "box").returncode == 3
 
 
-def test_execnet_that_cannot_be_installed(work: Workplace) -> None:
+@pytest.mark.parametrize("option", ["--install-execnet", "--install"])
+def test_execnet_that_cannot_be_installed(work: Workplace, option: str) -> None:
     work.cell("box", "here")
     work.cell("none", "here:python9.9")
     work.command.insert(1, "-S")
     work.environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_TARGET": str(work.scratch)}
-    done = work.run("--install", "box", "none")
+    done = work.run(option, "box", "none")
     assert done.returncode == 3
     assert "none: installing execnet" not in done.stderr
     assert "box: installing execnet" in done.stderr

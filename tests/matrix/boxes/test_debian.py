@@ -29,7 +29,7 @@ def list_scratch(stage: Stage) -> list[Path]:
 
 
 def test_kernel_modules_and_needed_files_are_taken_from_the_root_folder(tmp_path: Path) -> None:
-    debian._convert(io.BytesIO(make_root()), tmp_path)
+    debian._convert(io.BytesIO(make_root()), tmp_path, debian._LEFT_OUT, {})
     assert (tmp_path / "kernel").read_bytes() == b"kernel"
     assert (tmp_path / "packages").read_text() == "adduser 3\nzlib1g 1:2\n"
     packed = read_entries(gzip.decompress((tmp_path / "initramfs").read_bytes()))
@@ -120,6 +120,8 @@ def test_without_mmdebstrap(stage: Stage) -> None:
         ("bookworm:x86_64", "unknown architecture 'x86_64'; choose from amd64, "),
         ("trixie:i386", "Debian trixie has no kernel for i386; choose from bookworm"),
         ("bookworm:amd64:../x", "'../x' is not a kernel; "),
+        ("bookworm:amd64,gcc,--no", "'--no' is not the name of a Debian package"),
+        ("bookworm:amd64,", "'' is not the name of a Debian package"),
     ],
 )
 def test_an_argument_that_names_nothing(argument: str, said: str) -> None:
@@ -133,6 +135,25 @@ def test_another_kernel_is_another_box() -> None:
     assert (usual.kernel, usual.name) == ("amd64", "debian-trixie-amd64")
     assert (cloud.kernel, cloud.name) == ("cloud-amd64", "debian-trixie-amd64-cloud-amd64")
     assert "linux-image-cloud-amd64" in " ".join(debian._make_command(cloud))
+
+
+def test_other_packages_are_another_box_with_what_they_need(tmp_path: Path) -> None:
+    one, other = (
+        debian.parse_argument(f"bookworm:s390x,{packages}") for packages in ("make,g++", "g++,make")
+    )
+    assert one == other
+    assert one.name.startswith("debian-bookworm-s390x-")
+    assert one.name != debian.parse_argument("bookworm:s390x,make").name
+    included = next(word for word in debian._make_command(one) if word.startswith("--include="))
+    assert {"g++", "make", "python3-minimal", "sed"} <= {*included.split("=")[1].split(",")}
+    files = {"./usr/bin/gcc": b"gcc", "./usr/share/doc/x": b"", "./usr/share/perl/x": b"used"}
+    debian._convert(io.BytesIO(make_root(files)), tmp_path, *debian._choose_files(one))
+    packed = read_entries(gzip.decompress((tmp_path / "initramfs").read_bytes()))
+    kept = {path: (mode, data) for path, mode, data in packed}
+    # The script of the package gcc, which would make the link, is not run.
+    assert kept["usr/bin/cc"] == (0o120777, b"gcc")
+    assert kept["usr/share/perl/x"][1] == b"used"
+    assert not {"usr/share/doc/x", "usr/bin/c++"} & {*kept}
 
 
 @pytest.mark.parametrize("architecture", debian.MACHINES)

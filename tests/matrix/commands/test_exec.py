@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.matrix.guest import Stage
-from tests.matrix.workplace import Workplace, read_until
+from tests.matrix.tables import ID
+from tests.matrix.workplace import ROOT, Workplace, read_until
 from tests.needs import needs
 from tests.papaya.conftest import descendants, runs, until
 from tests.worlds import needs_linux, needs_root
@@ -109,7 +110,7 @@ def test_files_and_folders_are_fetched_also_after_a_failure(program: Program) ->
 def test_a_file_that_was_not_made_fails_the_run(program: Program) -> None:
     done = program.run("--get", "nothing", "box", "--", "true")
     assert done.returncode == 1
-    assert "--get nothing: the command did not make it" in done.stdout
+    assert "nothing: the command did not make it" in done.stdout
 
 
 def test_the_environment_of_the_command(program: Program) -> None:
@@ -171,11 +172,17 @@ def test_a_folder_that_is_no_checkout_is_refused(program: Program) -> None:
         (("box", "--"), "exec: no command; "),
         (("nowhere", "--", "ls"), "no cell 'nowhere': there are "),
         (("--env", "X", "box", "--", "ls"), "--env X: not a setting; write NAME=VALUE"),
-        (("--get", "/etc/passwd", "box", "--", "ls"), "--get /etc/passwd: outside; "),
-        (("--get", "a/../../b", "box", "--", "ls"), "--get a/../../b: outside; "),
+        (("--get", "/etc/passwd", "box", "--", "ls"), "/etc/passwd: outside; "),
+        (("--get", "a/../../b", "box", "--", "ls"), "a/../../b: outside; "),
         (("--jobs", "0", "box", "--", "ls"), "--jobs: must be 1 or more"),
         (("--timeout", "0", "box", "--", "ls"), "--timeout: must be more than 0 seconds"),
         (("--send", "/nowhere", "box", "--", "ls"), "--send /nowhere: not a folder"),
+        (("--junit", "/x.xml", "box", "--", "ls"), "/x.xml: outside; "),
+        (("--families", "abi", "box", "--", "ls"), "--families: nothing to explain without"),
+        (
+            ("--junit", "x", "--families", "socket", "box", "--", "ls"),
+            "--families: no probe matches 'socket': did you mean sockets",
+        ),
     ],
 )
 def test_usage(program: Program, words: tuple[str, ...], said: str) -> None:
@@ -202,6 +209,61 @@ def test_json_has_the_outcome_of_each_cell(program: Program) -> None:
     assert (outcome["cell"], outcome["exit_status"], outcome["status"]) == ("box", 7, 1)
     assert outcome["fetched"] == [str(program.work.results("box") / "data")]
     assert (program.work.results("box") / "output").read_text() == "said\n"
+
+
+SUITE = """\
+<testsuite name="s"><testcase name="same"/><testcase name="byte order">%s</testcase></testsuite>
+"""
+
+
+def test_tests_that_differ_are_shown_with_the_facts_that_do(program: Program) -> None:
+    (program.folder / "s390x").write_text(SUITE % "<failure/>")
+    (program.folder / "amd64").write_text(SUITE % "")
+    # The cell that comes first makes the file.
+    for name in ("freebsd13", "debian32"):
+        program.work.cell(name, "here")
+    make = 'mkdir out; cp amd64 out/j.xml; test ! -e "$0" || cp s390x out/j.xml; touch "$0"'
+    first = str(program.work.folder / "first")
+    done = program.run(
+        "--baselines", str(ROOT / "matrix" / "baselines"), "--jobs", "1",
+        "--junit", "./out/j.xml", "--families", "sockets",
+        "freebsd13", "debian32", "--", "sh", "-c", make, first,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("freebsd13  passed   exit status 0, 2 tests: 2 passed, ")
+    assert lines[2].startswith("debian32   FAILED   exit status 0, 2 tests: 1 passed, 1 failed, ")
+    at = lines.index("tests that differ: 1 of 2")
+    assert lines[at + 1 : at + 3] == [
+        "              freebsd13  debian32",
+        "  byte order  passed     FAILED",
+    ]
+    assert lines[at + 3].startswith("facts in which debian32 differs from freebsd13: ")
+    assert any(line.split() == [ID, "no,", "there", "yes"] for line in lines[at + 4 :])
+    merged = program.work.folder / "results" / "junit.xml"
+    assert 'name="debian32: s"' in merged.read_text()
+
+
+def test_the_tests_are_part_of_the_json(program: Program) -> None:
+    (program.folder / "j.xml").write_text(SUITE % "<skipped/>")
+    done = program.run("--json", "--junit", "j.xml", "box", "--", "true")
+    assert done.returncode == 0, done.stderr
+    (outcome,) = json.loads(done.stdout)
+    assert outcome["tests"] == {"same": "passed", "byte order": "skipped"}
+
+
+def test_a_broken_junit_file_fails_the_run(program: Program) -> None:
+    (program.folder / "j.xml").write_text("<testsuite>")
+    done = program.run("--junit", "j.xml", "box", "--", "true")
+    assert done.returncode == 1
+    assert "j.xml: not a JUnit file: no element found" in done.stdout
+    assert not (program.work.folder / "results" / "junit.xml").exists()
+
+
+def test_packages_are_only_for_cells_that_take_them(program: Program) -> None:
+    done = program.run("box", "--install", "gcc", "make", "--", "true")
+    assert done.returncode == 0
+    assert "box: --install: only cells of qemu:debian take packages" in done.stderr
 
 
 @needs_linux
@@ -235,3 +297,14 @@ def test_it_runs_in_a_guest(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert (stage.work.results("guest") / "copy").read_bytes() == data
     assert not stage.is_running()
+
+
+@needs_linux
+def test_packages_are_in_the_guests_box(tmp_path: Path) -> None:
+    stage = Stage(Workplace(tmp_path))
+    program = Program(stage.work)
+    stage.make_mmdebstrap('echo "$@" >>words; cat root.tar')
+    stage.work.cell("guest", "qemu:debian:bookworm:s390x")
+    done = program.run("guest", "--install", "gcc", "libc6-dev", "--", "true")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ",gcc,libc6-dev " in (stage.programs / "words").read_text()
