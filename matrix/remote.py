@@ -6,6 +6,7 @@ import json
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import execnet
@@ -101,15 +102,51 @@ class Remote:
         Return its exit status, negative if a signal ended it; None if it did not end in time.
         """
         request = {
-            "execute": list(command),
+            "command": list(command),
             "environment": dict(environment),
             "user": user,
             "seconds": deadline,
         }
-        answer = self._request(request, deadline + 60)
+        return self._pass_on(request, deadline + 60, say)
+
+    def open_shell(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        user: bool,
+        size: tuple[int, int],
+        say: Callable[[bytes], None],
+    ) -> int | None:
+        """Run a shell on a terminal of ``size`` rows and columns; the rest is as in `execute`.
+
+        `type` passes on what the user types.  The far end serves nothing afterwards.
+        """
+        request = {
+            "command": list(command),
+            "environment": dict(environment),
+            "user": user,
+            "size": size,
+        }
+        return self._pass_on(request, None, say)
+
+    def type(self, data: bytes) -> None:
+        """Pass on what the user types; any thread may call this."""
+        with suppress(OSError):  # The shell has just ended.
+            self.channel.send({"typed": data})
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Change the rows and columns of the shell's terminal; any thread may call this."""
+        with suppress(OSError):
+            self.channel.send({"size": size})
+
+    def _pass_on(
+        self, request: dict[str, Any], seconds: float | None, say: Callable[[bytes], None]
+    ) -> int | None:
+        """Send a request, pass the output to ``say``, and return the exit status."""
+        answer = self._request(request, seconds)
         while "said" in answer:
             say(answer["said"])
-            answer = self._request(None, deadline + 60)
+            answer = self._request(None, seconds)
         status: int | None = answer["status"]
         return status
 
@@ -122,7 +159,7 @@ class Remote:
         """Tell the far end to remove its files and end."""
         self.group.terminate(timeout=30)
 
-    def _request(self, request: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
+    def _request(self, request: dict[str, Any] | None, seconds: float | None) -> dict[str, Any]:
         """Send a request, unless it is None, and return the next answer."""
         try:
             if request is not None:
@@ -135,7 +172,7 @@ class Remote:
         except self.channel.RemoteError as error:
             raise _make_error(error) from None
 
-    def _receive(self, seconds: float) -> dict[str, Any]:
+    def _receive(self, seconds: float | None) -> dict[str, Any]:
         answer: dict[str, Any] = self.channel.receive(seconds)
         if "error" in answer:
             raise CommandError(str(answer["error"]), 3)

@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
+import termios
+import threading
 import time
 import zipfile
 
@@ -37,6 +41,9 @@ def serve(channel):  # type: ignore[no-untyped-def]
                 channel.send(answer(channel, folder, request))  # type: ignore[no-untyped-call]
             except OSError as error:
                 channel.send({"error": "%s: %s" % (error.filename or folder, error.strerror)})
+            if "size" in request:
+                # What the user still typed is no request.
+                break
     finally:
         # execnet sends SIGINT if this has not ended five seconds after the near end is gone.
         with contextlib.suppress(ValueError):  # Only the main thread can be interrupted.
@@ -52,7 +59,9 @@ def answer(channel, folder, request):  # type: ignore[no-untyped-def]
         return {"folder": folder}
     if "files" in request:
         return unpack(folder, request["files"])  # type: ignore[no-untyped-call]
-    if "execute" in request:
+    if "size" in request:
+        return shell(channel, folder, request)  # type: ignore[no-untyped-call]
+    if "command" in request:
         return execute(channel, folder, request)  # type: ignore[no-untyped-call]
     if "fetch" in request:
         return fetch(folder, request["fetch"])  # type: ignore[no-untyped-call]
@@ -131,7 +140,41 @@ def unpack(folder, files):  # type: ignore[no-untyped-def]
 
 def execute(channel, folder, request):  # type: ignore[no-untyped-def]
     """Run a user's command in its folder; send its output as it comes, and return its status."""
+    output, theirs = os.pipe()
+    process = start(folder, request, subprocess.DEVNULL, theirs)  # type: ignore[no-untyped-call]
+    return pass_on(channel, process, output, request["seconds"])  # type: ignore[no-untyped-call]
+
+
+def shell(channel, folder, request):  # type: ignore[no-untyped-def]
+    """Run a user's shell on a terminal, with what the user types; return its status."""
+    terminal, theirs = os.openpty()
+    resize(terminal, request["size"])  # type: ignore[no-untyped-call]
+    process = start(folder, request, theirs, theirs)  # type: ignore[no-untyped-call]
+
+    def obey() -> None:
+        # After the shell's end the near end closes the channel.
+        with contextlib.suppress(EOFError, OSError, channel.RemoteError):
+            while True:
+                said = channel.receive()
+                if "size" in said:
+                    resize(terminal, said["size"])  # type: ignore[no-untyped-call]
+                data = said.get("typed", b"")
+                while data:
+                    data = data[os.write(terminal, data) :]
+
+    threading.Thread(target=obey, daemon=True).start()
+    return pass_on(channel, process, terminal, float("inf"))  # type: ignore[no-untyped-call]
+
+
+def resize(terminal, size):  # type: ignore[no-untyped-def]
+    """Set the rows and columns of a terminal."""
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", *size, 0, 0))
+
+
+def start(folder, request, source, output):  # type: ignore[no-untyped-def]
+    """Start a user's program in its folder, and close ``output``, which is then the program's."""
     work = os.path.join(folder, WORK)
+    os.makedirs(work, exist_ok=True)
     user = None
     if request["user"] and os.geteuid() == 0:
         # The command must be able to enter the folder, and to write there.
@@ -142,6 +185,8 @@ def execute(channel, folder, request):  # type: ignore[no-untyped-def]
                 os.lchown(name, user, user)
 
     def become() -> None:
+        if source == output:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         if user is not None:
             os.setgroups([])
             os.setgid(user)
@@ -149,30 +194,33 @@ def execute(channel, folder, request):  # type: ignore[no-untyped-def]
 
     environment = dict(os.environ, HOME=work, TMPDIR=work, LC_ALL="C.UTF-8")
     environment.update(request["environment"])
-    output, theirs = os.pipe()
     try:
-        process = subprocess.Popen(
-            request["execute"],
+        return subprocess.Popen(
+            request["command"],
             cwd=work,
-            stdin=subprocess.DEVNULL,
-            stdout=theirs,
-            stderr=theirs,
+            stdin=source,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
             preexec_fn=become,
             env=environment,
         )
-    except OSError as error:
-        os.close(output)
-        return {"error": "%s: %s" % (error.filename or work, error.strerror)}
     finally:
-        os.close(theirs)
-    until = time.monotonic() + request["seconds"]
+        os.close(output)
+
+
+def pass_on(channel, process, output, seconds):  # type: ignore[no-untyped-def]
+    """Send a program's output as it comes; kill it if it takes longer, and return its status."""
+    until = time.monotonic() + seconds
     status, is_open = None, True
     try:
         while not is_gone(channel) and time.monotonic() < until:  # type: ignore[no-untyped-call]
             ended = process.poll() is not None
             if is_open and select.select([output], [], [], 0 if ended else 0.1)[0]:
-                data = os.read(output, 1 << 16)
+                try:
+                    data = os.read(output, 1 << 16)
+                except OSError:  # Linux gives EIO if no process has the terminal open.
+                    data = b""
                 is_open = bool(data)
                 if data:
                     channel.send({"said": data})

@@ -98,6 +98,7 @@ NEEDED = {
     "matrix": "doctor",
     "matrix run": "x",
     "matrix exec": "x",
+    "matrix shell": "x",
     "matrix baseline": "--reason=x x",
     "matrix box": "x",
 }

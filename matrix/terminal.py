@@ -1,0 +1,126 @@
+"""Give the user's terminal a shell on a platform."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import termios
+import threading
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import Say
+from .outcome import FAILED, CellOutcome
+from .run import RunPlan, time_step
+
+if TYPE_CHECKING:
+    from .cell import Cell
+    from .remote import Remote
+
+ESCAPE = "Enter ~ . leaves it at once"
+"""What users are told; the keys are those of ssh(1)."""
+
+
+@dataclass(frozen=True)
+class ShellPlan(RunPlan):
+    """The shell that is opened."""
+
+    files: bytes = b""
+    """A tar archive of what is sent; empty if nothing is."""
+    user: bool = False
+    """Run the shell as an ordinary user."""
+
+
+def open_shell(
+    cell: Cell, plan: RunPlan, outcome: CellOutcome, folder: str, remote: Remote, say: Say
+) -> None:
+    """Connect the terminal of this process with a shell on a platform; see `run.Work`."""
+    assert isinstance(plan, ShellPlan)
+    if plan.files:
+        with time_step(outcome, "send"):
+            remote.unpack(plan.files)
+    say(f"a shell on {cell.title or cell.name}; {ESCAPE}")
+    environment = {"TERM": os.environ.get("TERM", "dumb")}
+    # Not every platform has bash, and its `sh` may be that of an ordinary user.
+    command = ["sh", "-c", "exec $(command -v bash || echo sh) -i"]
+    with time_step(outcome, "run"), _connect_terminal(remote):
+        status = remote.open_shell(command, environment, plan.user, _find_size(), _write)
+    outcome.exit_status = status
+    outcome.status = FAILED if status else 0
+
+
+def _write(data: bytes) -> None:
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def _find_size() -> tuple[int, int]:
+    """Return the rows and columns of the terminal."""
+    size = os.get_terminal_size(0)
+    return size.lines, size.columns
+
+
+@contextmanager
+def _connect_terminal(remote: Remote) -> Iterator[None]:
+    """Pass on what is typed, and each new size of the terminal, until the block ends."""
+    sys.stdout.flush()
+    before = termios.tcgetattr(0)
+    # A byte tells of a new size; the end of the pipe tells that the shell has ended.
+    told, telling = os.pipe()
+    reader = threading.Thread(target=_read_keys, args=(remote, told))
+    resized = signal.signal(signal.SIGWINCH, lambda *_: os.write(telling, b"w"))
+    tty.setraw(0)
+    try:
+        reader.start()
+        yield
+    finally:
+        signal.signal(signal.SIGWINCH, resized)
+        os.close(telling)
+        reader.join()
+        os.close(told)
+        with suppress(termios.error):  # The terminal is gone.
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+def _read_keys(remote: Remote, told: int) -> None:
+    """Pass on what is typed and new sizes until ``told`` ends.
+
+    If the escape is typed, or the terminal is gone, end as if SIGTERM had come.
+    """
+    keys = Keys()
+    while True:
+        ready = select.select([0, told], [], [])[0]
+        if told in ready:
+            if not os.read(told, 1):
+                return
+            remote.resize(_find_size())
+        elif not (data := _read_terminal()) or keys.has_escape(data):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        else:
+            remote.type(data)
+
+
+def _read_terminal() -> bytes:
+    try:
+        return os.read(0, 1 << 10)
+    except OSError:  # EIO: the terminal is gone.
+        return b""
+
+
+class Keys:
+    """Find the escape in what is typed: ``~.`` at the beginning of a line."""
+
+    def __init__(self) -> None:
+        self._last = b"\r"
+
+    def has_escape(self, data: bytes) -> bool:
+        """Return whether ``data`` ends the escape; what was typed before counts."""
+        typed = self._last + data
+        self._last = typed[-2:]
+        return any(end + b"~." in typed for end in (b"\r", b"\n"))
