@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tox.session.state import State
 
 SUMMARY = "MATRIX_SUMMARY"
+ALL_HERE = "platforms"
+"""The environment that runs all cells that can run here; the others are named after their cell."""
 
 
 @impl
@@ -40,6 +42,8 @@ def _print_table(path: str, state: State) -> None:
     if not platforms:  # Tests ran the matrix with test cells.
         return
     for name in platforms:
+        if name == ALL_HERE:
+            continue
         did_not_run = {"cell": name, "mark": "FAILED", "line": "it did not run; see above"}
         outcomes.setdefault(name, did_not_run)
     if len(outcomes) < 2:  # The line of a single one was printed last.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .. import providers
+from ..availability import examine_ways
 from ..cell import choose_cells, load_cells
 from ..execnet_package import explain_lack
 from .options import Commands, Places
@@ -44,17 +43,15 @@ def examine(request: DoctorRequest) -> int:
     chosen = choose_cells(known, request.cells or list(known))
     rows = []
     for one in chosen:
-        for name, argument in one.ways:
-            with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
-                provider = providers.load_provider(name)(argument, folder, lambda line: None)
-                lacks = "; and ".join(filter(None, [provider.explain_lack(), without]))
-                note = "" if lacks else provider.describe()
-            way = f"{name}:{argument}" if argument else name
-            row = {"cell": one.name, "way": way, "runs": not lacks, "lacks": lacks, "note": note}
-            rows.append(row)
+        for way in examine_ways(one):
+            lacks = "; and ".join(filter(None, [way.lacks, without]))
+            note = "" if lacks else way.note
+            rows.append(
+                {"cell": one.name, "way": way.name, "runs": not lacks, "lacks": lacks, "note": note}
+            )
             if not request.as_json:
                 mark = f"no   {lacks}" if lacks else f"yes  {note}".rstrip()
-                print(f"{one.name:18} {way:20} {mark}", flush=True)
+                print(f"{one.name:18} {way.name:20} {mark}", flush=True)
     if request.as_json:
         print(json.dumps(rows, indent=1))
     able = {row["cell"] for row in rows if row["runs"]}

@@ -11,10 +11,9 @@ from probes.errors import CommandError
 
 from .. import execute as program
 from .. import junit, recorded
-from ..cell import choose_cells, load_cells
 from ..outcome import CellOutcome, combine_statuses, find_mark, format_json
 from ..run import run_all
-from .options import CellsRequest, Commands, add_cells_options, add_sending_options
+from .options import CellsRequest, Commands, add_cells_options, add_sending_options, load_chosen
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,7 @@ def _select_facts(families: Sequence[str]) -> list[str]:
 def execute(request: ExecRequest) -> int:
     """Run the command on each cell, print the outcomes, and return the status of all."""
     asked = request.cells
-    known = load_cells(asked.places.cells, asked.places.baselines)
-    chosen = choose_cells(known, asked.cells)
+    chosen = load_chosen(asked)
     plan = program.ExecPlan(
         os.path.abspath(asked.results),
         keep=asked.keep,
@@ -143,8 +141,9 @@ def execute(request: ExecRequest) -> int:
         junit.merge_files(paths, os.path.join(plan.results, "junit.xml"))
         if not asked.as_json:
             print("\n".join(junit.describe_differing(tests)))
+            by_name = {cell.name: cell for cell in chosen}
             for name, other in junit.pair_failing(tests).items() if request.facts else ():
-                lines = recorded.describe_differing(known[name], known[other], request.facts)
+                lines = recorded.describe_differing(by_name[name], by_name[other], request.facts)
                 print("\n".join(lines))
     return combine_statuses(outcomes, asked.allow_missing)
 

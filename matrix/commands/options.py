@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from probes.command_line import Parser
 from probes.errors import CommandError
+
+from ..availability import list_available
+from ..cell import Cell, choose_cells, load_cells
+from ..outcome import DOWN
 
 Commands = Any
 """What `argparse.ArgumentParser.add_subparsers` returns; its class has no public name."""
@@ -44,6 +49,8 @@ class CellsRequest:
 
     places: Places
     cells: Sequence[str]
+    all_here: bool
+    """Instead of ``cells`` all that can run on this host."""
     jobs: int
     results: str
     """The folder of results as it was given."""
@@ -57,9 +64,12 @@ class CellsRequest:
         """Return what the options of `add_cells_options` asked for."""
         if arguments.jobs < 1:
             raise CommandError("--jobs: must be 1 or more")
+        if bool(arguments.cells_to_run) == arguments.all_here:
+            raise CommandError("no cells, or two choices of them: name cells, or use --all-here")
         return cls(
             Places.from_arguments(arguments),
             arguments.cells_to_run,
+            arguments.all_here,
             arguments.jobs,
             arguments.results,
             arguments.keep,
@@ -69,9 +79,26 @@ class CellsRequest:
         )
 
 
+def load_chosen(request: CellsRequest) -> list[Cell]:
+    """Return the cells that were asked for; raise CommandError if there are none."""
+    known = load_cells(request.places.cells, request.places.baselines)
+    if not request.all_here:
+        return choose_cells(known, request.cells)
+    print("matrix: looking for cells that can run here", file=sys.stderr, flush=True)
+    chosen = list_available(known.values())
+    if not chosen:
+        raise CommandError("no cell can run here: `doctor` says what each lacks", DOWN)
+    names = ", ".join(cell.name for cell in chosen)
+    print(f"matrix: {len(chosen)} of {len(known)}: {names}", file=sys.stderr, flush=True)
+    return chosen
+
+
 def add_cells_options(parser: Parser) -> None:
     """Add the cells, and the options of every command that brings them up."""
-    parser.add_argument("cells_to_run", metavar="CELL", nargs="+")
+    parser.add_argument("cells_to_run", metavar="CELL", nargs="*")
+    parser.add_argument(
+        "--all-here", action="store_true", help="run all cells that `doctor` says can run here"
+    )
     parser.add_argument(
         "--jobs", type=int, default=2, metavar="N", help="cells at once (default: 2)"
     )

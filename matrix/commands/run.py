@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from probes.invocation import get_invocation
 
-from ..cell import choose_cells, load_cells
 from ..outcome import INTERRUPTED, CellOutcome, combine_statuses, find_mark, format_json
 from ..run import RunPlan, run_all
-from .options import CellsRequest, Commands, add_cells_options
+from .options import CellsRequest, Commands, add_cells_options, load_chosen
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def run(request: RunRequest) -> int:
     """Run the cells, print each outcome as it comes, and return the status of all."""
     asked = request.cells
-    known = load_cells(asked.places.cells, asked.places.baselines)
-    chosen = choose_cells(known, asked.cells)
+    chosen = load_chosen(asked)
     width = max(len(one.name) for one in chosen)
 
     def report(outcome: CellOutcome) -> None:

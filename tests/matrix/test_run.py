@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from matrix.cell import load_cells
 from matrix.providers import vagrant
 from tests.matrix.workplace import ROOT, Workplace, read_until
 from tests.papaya.conftest import descendants, runs, state, until
@@ -52,6 +53,28 @@ def test_a_box_that_vagrant_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert vagrant._has_box("freebsd", "libvirt")
     assert not vagrant._has_box("freebsd", "virtualbox")
     assert not vagrant._has_box("freebsd13", "libvirt")
+
+
+def test_all_cells_that_can_run_here(work: Workplace, tmp_path: Path) -> None:
+    # The built-in cells are all replaced, most by one that lacks its Python.
+    for name in load_cells():
+        work.cell(f'"{name}"', "here:python9.9")
+    done = work.run("--all-here")
+    assert done.returncode == 3
+    assert done.stderr.endswith("matrix: no cell can run here: `doctor` says what each lacks\n")
+    work.cell("box", "here")
+    done = work.run("--all-here", "--no-selftest")
+    assert done.returncode == 0, done.stderr
+    assert f"matrix: 1 of {len(load_cells()) + 1}: box\n" in done.stderr
+    assert done.stdout.startswith("box  here  298 facts, no baseline")
+
+
+@pytest.mark.parametrize("words", [(), ("--all-here", "box")])
+def test_cells_are_either_named_or_all(work: Workplace, words: tuple[str, ...]) -> None:
+    done = work.run(*words)
+    assert done.returncode == 2
+    said = "no cells, or two choices of them: name cells, or use --all-here"
+    assert done.stderr == f"matrix: {said}\n"
 
 
 def test_a_temporary_folder_with_a_blank(blank: Workplace) -> None:

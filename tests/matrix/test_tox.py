@@ -101,6 +101,16 @@ def test_cells_that_tests_run_are_not_in_the_table(project: Path) -> None:
     assert not list(project.glob("matrix-summary-*"))
 
 
+def test_all_platforms_of_this_machine_are_in_the_table(project: Path) -> None:
+    run = "python -m matrix run --all-here --allow-missing"
+    # pip finds no execnet: each cell that can run here says so.
+    done = run_tox(project, "-x", f"testenv:platforms.commands={run}", "-e", "platforms")
+    told = summary(done)
+    assert "here" in told
+    assert "platforms" not in told
+    assert "execnet is not installed" in told["here"][1]
+
+
 def test_one_platform_and_none_have_no_table(project: Path) -> None:
     done = run_tox(project, "-e", "freebsd")
     assert done.returncode == 3

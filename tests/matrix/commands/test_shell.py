@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
@@ -84,7 +85,9 @@ def test_it_can_be_left_and_nothing_remains(work: Workplace, open_shell: Open, l
         terminal.expect_exact("matrix: box: interrupted")
         terminal.expect(pexpect.EOF)
     else:
-        terminal.ptyproc.fileobj.close()
+        # As the end of an ssh session does; pexpect's own close() also ends the process.
+        process: Any = terminal
+        process.ptyproc.fileobj.close()
     until(lambda: not terminal.isalive())
     until(lambda: not runs(pid))
     until(lambda: not os.listdir(work.scratch))

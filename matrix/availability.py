@@ -1,0 +1,39 @@
+"""Find which cells can run on this host."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from . import providers
+from .cell import Cell
+
+
+@dataclass(frozen=True)
+class Way:
+    """One of a cell's providers, as it is found on this host."""
+
+    name: str
+    """Provider and argument, as in `cells.toml`."""
+    lacks: str
+    """What it lacks, and what to type; empty if it can run."""
+    note: str
+    """What a user should know before it runs."""
+
+
+def examine_ways(cell: Cell) -> list[Way]:
+    """Return what each provider of a cell lacks here."""
+    ways = []
+    for name, argument in cell.ways:
+        with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
+            provider = providers.load_provider(name)(argument, folder, lambda line: None)
+            lacks = provider.explain_lack()
+            note = "" if lacks else provider.describe()
+        ways.append(Way(f"{name}:{argument}" if argument else name, lacks, note))
+    return ways
+
+
+def list_available(cells: Iterable[Cell]) -> list[Cell]:
+    """Return the cells of which at least one provider can run here."""
+    return [cell for cell in cells if not all(way.lacks for way in examine_ways(cell))]
