@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from matrix.boxes import debian32
-from tests.matrix.workplace import ROOT, Workplace
+from tests.matrix.workplace import Workplace
 from tests.papaya.conftest import descendants, runs, until
 
 pytestmark = pytest.mark.skipif(bool(debian32.explain_rootfs_lack()), reason="cannot be built here")
@@ -23,11 +22,7 @@ def test_an_interrupt_while_it_is_built(tmp_path: Path, stage: str) -> None:
     work = Workplace(tmp_path)
     work.environment["MATRIX_CACHE"] = str(tmp_path / "cache")
     work.cell("box", "chroot:debian32")
-    with subprocess.Popen(
-        [*work.command, "run", "--results", str(tmp_path / "results"), "box"],
-        cwd=ROOT, env=work.environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    with work.start_run("box") as process:
         assert process.stderr
         heard = ""
         while stage not in heard:

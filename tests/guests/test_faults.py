@@ -146,11 +146,7 @@ def test_it_is_measured_as_before(guest: Guest, work: Workplace) -> None:
 def running(work: Workplace, *ways: str) -> Iterator[subprocess.Popen[str]]:
     """Start a run of a cell ``box`` in the background."""
     work.cell("box", *ways)
-    with subprocess.Popen(
-        [*work.command, "run", "--results", str(work.folder / "results"), "box"],
-        cwd=ROOT, env=work.environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    with work.start_run("box") as process:
         try:
             yield process
         finally:

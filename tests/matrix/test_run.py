@@ -14,7 +14,7 @@ import pytest
 
 from matrix.cell import load_cells
 from matrix.providers import vagrant
-from tests.matrix.workplace import ROOT, Workplace, read_until
+from tests.matrix.workplace import Workplace, read_until
 from tests.papaya.conftest import descendants, runs, state, until
 from tests.worlds import needs_linux
 
@@ -86,11 +86,7 @@ def test_a_temporary_folder_with_a_blank(blank: Workplace) -> None:
 def _until_it_measures(
     work: Workplace, then: Callable[[subprocess.Popen[str]], None]
 ) -> tuple[int, str]:
-    with subprocess.Popen(
-        [*work.command, "run", "--results", str(work.folder / "results"), "box"],
-        cwd=ROOT, env=work.environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    with work.start_run("box") as process:
         assert process.stdout
         read_until(process, "box: measuring")
         then(process)
@@ -129,12 +125,7 @@ def test_an_interrupt_is_told_of_every_cell(work: Workplace, signum: int) -> Non
     """Also of those that had not begun; and a second one is one too many."""
     for name in ("one", "two", "three"):
         work.cell(name, "here")
-    results = ("--results", str(work.folder / "results"))
-    with subprocess.Popen(
-        [*work.command, "run", *results, "--jobs", "1", "one", "two", "three"],
-        cwd=ROOT, env=work.environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    with work.start_run("--jobs", "1", "one", "two", "three") as process:
         assert read_until(process, "one: measuring").count("\n") == 1
         process.send_signal(signum)
         process.send_signal(signum)

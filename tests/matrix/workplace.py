@@ -46,6 +46,18 @@ class Workplace:
         """`matrix run`."""
         return self("run", "--results", str(self.folder / "results"), *arguments)
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start it, for a test that does something to it while it runs."""
+        return subprocess.Popen(
+            [*self.command, *arguments],
+            cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def start_run(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `matrix run`."""
+        return self.start("run", "--results", str(self.folder / "results"), *arguments)
+
     def results(self, cell: str) -> Path:
         """Where a cell's results are."""
         return self.folder / "results" / cell

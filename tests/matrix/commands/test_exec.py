@@ -31,20 +31,13 @@ class Program:
         (self.folder / "tool").chmod(0o755)
         work.cell("box", "here")
 
-    def command(self, *words: str) -> list[str]:
-        """Return the command line that runs these options, cells, ``--`` and command."""
+    def words(self, *words: str) -> list[str]:
+        """Return the command with these options, cells, ``--`` and the program's command."""
         results = ("--results", str(self.work.folder / "results"))
-        send = ("--send", str(self.folder), "--all")
-        return [*self.work.command, "exec", *results, *send, *words]
+        return ["exec", *results, "--send", str(self.folder), "--all", *words]
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.command(*words), env=self.work.environment, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
-        assert "Traceback" not in done.stderr, done.stderr
-        assert os.listdir(self.work.scratch) == []
-        return done
+        return self.work(*self.words(*words))
 
 
 @pytest.fixture
@@ -141,10 +134,8 @@ def test_gits_files_are_sent_and_no_ignored_ones(program: Program) -> None:
     (program.folder / ".gitignore").write_text("*.o\n")
     (program.folder / "main.o").write_text("")
     (program.folder / "new").write_text("")
-    command = [word for word in program.command("box", "--", "ls", "-A") if word != "--all"]
-    done = subprocess.run(
-        command, env=program.work.environment, capture_output=True, text=True, check=False
-    )
+    words = [word for word in program.words("box", "--", "ls", "-A") if word != "--all"]
+    done = program.work(*words)
     names = [line.removeprefix("box: ") for line in done.stdout.splitlines()[:-1]]
     assert names == [".gitignore", "data", "new", "tool"]
     # With --all also what git ignores.
@@ -153,12 +144,9 @@ def test_gits_files_are_sent_and_no_ignored_ones(program: Program) -> None:
 
 @needs("git")
 def test_a_folder_that_is_no_checkout_is_refused(program: Program) -> None:
-    command = [word for word in program.command("box", "--", "ls") if word != "--all"]
-    environment = {
-        **program.work.environment,
-        "GIT_CEILING_DIRECTORIES": str(program.folder.parent),
-    }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    words = [word for word in program.words("box", "--", "ls") if word != "--all"]
+    program.work.environment["GIT_CEILING_DIRECTORIES"] = str(program.folder.parent)
+    done = program.work(*words)
     assert done.returncode == 2
     assert done.stderr == (
         f"matrix: --send {program.folder}: not a git checkout; --all sends every file\n"
@@ -269,11 +257,8 @@ def test_packages_are_only_for_cells_that_take_them(program: Program) -> None:
 @needs_linux
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing(program: Program, signum: signal.Signals) -> None:
-    with subprocess.Popen(
-        program.command("box", "--", "sh", "-c", "echo begun; sleep 1000"),
-        env=program.work.environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    words = program.words("box", "--", "sh", "-c", "echo begun; sleep 1000")
+    with program.work.start(*words) as process:
         read_until(process, "box: running the command")
         assert process.stdout
         assert process.stdout.readline() == "box: begun\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from matrix.errors import Unavailable
 from matrix.providers import _initramfs
 from tests.matrix.guest import Stage
-from tests.matrix.workplace import ROOT, Workplace, read_until
+from tests.matrix.workplace import Workplace, read_until
 from tests.papaya.conftest import until
 from tests.worlds import needs_linux
 
@@ -98,12 +97,7 @@ def test_a_guest_that_is_never_ready(
 
 
 def test_a_guest_that_is_killed_in_the_middle(stage: Stage) -> None:
-    results = ("--results", str(stage.work.folder / "results"))
-    with subprocess.Popen(
-        [*stage.work.command, "run", *results, "box"],
-        cwd=ROOT, env=stage.work.environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    with stage.work.start_run("box") as process:
         read_until(process, "box: measuring")
         os.killpg(int(stage.pid.read_text()), signal.SIGKILL)
         said, errors = process.communicate(timeout=60)
@@ -129,12 +123,7 @@ def test_an_interrupt_leaves_nothing(
         stage.make_mmdebstrap("exec sleep 1000")
     if where == "boot":
         stage.make_qemu("time.sleep(1000)")
-    results = ("--results", str(stage.work.folder / "results"))
-    with subprocess.Popen(
-        [*stage.work.command, "run", *results, "box"],
-        cwd=ROOT, env=stage.work.environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    with stage.work.start_run("box") as process:
         read_until(process, words)
         if where == "boot":
             until(stage.pid.exists)

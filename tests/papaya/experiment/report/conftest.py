@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from papaya.commands.experiment import QUICK
 from papaya.experiment.analysis.verdicts import Analysis
 from papaya.experiment.report import output
 from papaya.experiment.report.curves import Plot
 from papaya.experiment.report.output import draw_plots
 from papaya.experiment.results import folder as results
 from tests.papaya.experiment import synthetic
-from tests.papaya.experiment.report.drawn import RECORDED, RUNS
+from tests.papaya.experiment.report.drawn import QUICK_COUNTS, RECORDED, RUNS, SHORT
 from tests.papaya.experiment.report.written import HARM, SOME
 from tests.worlds import ROOT
 
@@ -52,9 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a report of a run like that of --quick: too short to tell anything."""
-    counts = tuple(int(count) for count in QUICK.connections.split(","))
-    short: Any = {"repeats": QUICK.repeats, "seconds": QUICK.seconds}
-    made = synthetic.folder(tmp_path_factory.mktemp("quick"), connections=counts, **short)
+    made = synthetic.folder(tmp_path_factory.mktemp("quick"), connections=QUICK_COUNTS, **SHORT)
     output.write_report(made, lambda line: None)
     return made
 
