@@ -103,7 +103,7 @@ PACKAGES = "base-files,busybox,coreutils,dash,gzip,iproute2,libpython3-stdlib,mo
 _LEFT_OUT = ("boot/*", "*lib/modules/*", "*lib/udev/*", "*/gconv/*", "usr/share/*", "var/*")
 """Neither Python nor the lab needs these files, and a guest would be slow to unpack them."""
 
-_ESSENTIAL = "bash,debianutils,diffutils,findutils,grep,hostname,mawk,perl-base,sed,tar,util-linux"
+_ESSENTIAL = "bash,debianutils,diffutils,findutils,grep,hostname,libc-bin,mawk,perl-base,sed,tar,util-linux"
 """Packages that others use without saying so, since every ordinary Debian has them."""
 _LEFT_OUT_WITH_PACKAGES = (
     *(path for path in _LEFT_OUT if path != "usr/share/*"),
