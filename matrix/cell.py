@@ -20,6 +20,7 @@ from probes.recorded import SHIPPED, find_kind, find_own_folder
 from probes.text import make_printable
 
 from . import providers
+from .releases import begins_with, name_release
 
 HOME = os.path.dirname(os.path.abspath(__file__))
 BASELINES = SHIPPED
@@ -79,7 +80,6 @@ class Cell:
         """Return why ``there`` is not the platform of this cell; empty if it may be."""
         system, _, libc = self.platform.partition("-")
         kernel_bits = 64 if there.emulated_32_bit else there.pointer_bits
-        release = there.distribution or f"{there.system} {there.release}"
         why = ""
         if self.platform and self.platform not in there.names:
             why = f"it is not {self.platform}"
@@ -87,7 +87,7 @@ class Cell:
             why = "its kernel is gVisor"
         elif system == "linux" and not libc and there.libc != "glibc":
             why = f"its C library is {there.libc}"
-        elif self.release and not re.match(rf"{re.escape(self.release)}(?!\d)", release):
+        elif self.release and not begins_with(name_release(there), self.release):
             why = f"its release is not {self.release}"
         elif self.bits not in (0, there.pointer_bits):
             why = f"its programs have {there.pointer_bits} bits"

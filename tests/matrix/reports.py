@@ -80,3 +80,15 @@ WIDTHS = {
     "compilers.time_t_bits_time_bits_64": 64,
 }
 """What every i386 Debian 12 answers, on its own kernel and on one of 64 bits."""
+
+
+def debian(report: Report, release: int | str, kernel: str, libc: str) -> Report:
+    """Return the report as one of Debian amd64 on the release's own kernel."""
+    named = f"Debian GNU/Linux {release}"
+    environment = {
+        "system": "Linux", "distribution": named, "release": f"{kernel}.0-1-amd64",
+        "version": f"#1 SMP Debian {kernel}.9-1", "machine": "x86_64", "libc": "glibc",
+        "libc_version": libc, "pointer_bits": 64, "emulated_32_bit": False, "container": "",
+        "hypervisor": "", "python": "CPython 3.11.2",
+    }  # fmt: skip
+    return changed(report, environment)

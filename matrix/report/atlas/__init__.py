@@ -23,6 +23,7 @@ from probes.fact import show
 from probes.text import make_printable
 from probes.version import VERSION
 
+from ...releases import find_release, name_release
 from ...table import DOCUMENTED_ONLY, MEASURED_HERE, RECORDED, Column, Entry, Row, Table
 from .grid import (
     arrange_platforms,
@@ -123,7 +124,11 @@ def _hash(text: str) -> str:
 
 
 def _describe_place(column: Column) -> str:
-    return escape(make_printable(column.description))
+    """Return the platform, and what is known of its release."""
+    place = column.report.environment if column.report else None
+    release = find_release(name_release(place)) if place else None
+    described = filter(None, (column.description, release.describe() if release else ""))
+    return escape(make_printable("; ".join(described)))
 
 
 def _list_families(table: Table) -> str:

@@ -21,14 +21,14 @@ from matrix.report.atlas.grid import (
     arrange_platforms,
     list_sections,
 )
-from matrix.table import Table
+from matrix.table import Table, make_table
 from probes.catalogue import SURPRISES
 from probes.errors import ReportError
 from probes.load_catalogue import load_catalogue
 from probes.version import VERSION
 from tests.browser import launched
 from tests.matrix.report.tables import HARM, ID, NAMES, NEXT, fifteen
-from tests.matrix.reports import FREEBSD, changed, host
+from tests.matrix.reports import FREEBSD, changed, debian, host
 from tests.worlds import ROOT
 
 
@@ -96,6 +96,15 @@ def test_a_wrong_date_is_said_in_one_line(
     monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
     with pytest.raises(ReportError, match=r"^SOURCE_DATE_EPOCH: .* is not a time; set it to .*$"):
         atlas.render_page(table)
+
+
+def test_a_platform_is_listed_with_the_end_of_its_release() -> None:
+    old = debian(host(), "12 (bookworm)", "6.1", "2.36")
+    strange = changed(old, {"distribution": "Alpine Linux v3.20"})
+    table = make_table([("old", old), ("strange", strange)], ["freebsd"])
+    for page in (atlas.render_page(table), atlas.render_plain(table, 1)):
+        assert page.count("glibc 2.36, 64-bit; Debian 12: end of life 2028-06-30 (LTS)</") == 1
+        assert page.count("end of life") == 1
 
 
 def test_the_footer_tells_how_to_add_a_platform(table: Table, tmp_path: Path) -> None:
