@@ -110,7 +110,10 @@ def assemble_table(request: TableRequest) -> Table:
         reports = load_reports(request.reports)
         here = list_local(reports)
     else:
-        reports, here = _load_present(request.results, request.places.baselines or "")
+        places = request.results, request.places.baselines or ""
+        reports, here = load_present(*places)
+        if not reports:
+            raise ReportError(explain_absence(*places))
     missing = find_unmeasured(reports, request.places.cells)
     systems = {report.environment.names[-2] for _, report in reports}
     names = request.documented
@@ -127,17 +130,21 @@ def assemble_table(request: TableRequest) -> Table:
     return make_table(reports, names, here=here, stands_for=missing)
 
 
-def _load_present(results: str, folder: str) -> tuple[Named, list[str]]:
-    """Return what was measured here, with the other baselines; the names of the former."""
+def load_present(results: str, folder: str) -> tuple[Named, list[str]]:
+    """Return what was measured here, with the other baselines; the names of the former.
+
+    ``folder`` is that of the baselines; empty: the shipped and the user's own.
+    """
     measured = load_results(results)
     here = [name for name, _ in measured]
     taken = {name_baseline(name) for name in here}
-    reports = measured + [
-        (name, report) for name, report in load_baselines(folder) if name not in taken
-    ]
-    if not reports:
-        raise ReportError(
-            f"no report in {results}, and no baseline in {folder or find_own_folder()}; "
-            f"to measure one: {get_invocation('matrix')} run here"
-        )
-    return reports, here
+    recorded = [(name, report) for name, report in load_baselines(folder) if name not in taken]
+    return measured + recorded, here
+
+
+def explain_absence(results: str, folder: str) -> str:
+    """Return in one line that `load_present` found no report, and what to type."""
+    return (
+        f"no report in {results}, and no baseline in {folder or find_own_folder()}; "
+        f"to measure one: {get_invocation('matrix')} run here"
+    )

@@ -1,4 +1,4 @@
-"""The command line: run · exec · shell · doctor · baseline · box · table · atlas.
+"""The command line: run · exec · shell · doctor · baseline · box · table · atlas · history.
 
 Exit statuses: 0 as expected; 1 a gate or a selftest failed; 2 usage or unreadable input;
 3 a platform could not be brought up; 4 a probe broke or timed out; 130 interrupted.
@@ -15,10 +15,10 @@ from probes.command_line import Parser, run_command
 from probes.invocation import get_invocation
 from probes.version import VERSION
 
-from .commands import atlas, baseline, box, doctor, exec, run, shell, table
+from .commands import atlas, baseline, box, doctor, exec, history, run, shell, table
 from .commands.options import add_place_options
 
-COMMANDS = (run, exec, shell, doctor, baseline, box, table, atlas)
+COMMANDS = (run, exec, shell, doctor, baseline, box, table, atlas, history)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -156,6 +156,7 @@ if "matrix" in PROGRAMS:
             ("matrix", ("run", "here", "debian32", "--allow-missing", "--cells=mine", "--jobs=1")),
             ("matrix", ("doctor", "here", "debian32", "--json", "--baselines=folder")),
             ("matrix", ("table", "a.json", "b.json", "--all", "--measured")),
+            ("matrix", ("history", "debian", "a.json", "--configured", "--format=json")),
             ("matrix", ("atlas", "a.json", "b.json", "--measured", "--output=x")),
             ("matrix", ("baseline", "here", "--reason=text", "--results=x")),
             ("matrix", ("box", "debian32", "--force", "--json")),
@@ -200,7 +201,7 @@ def test_what_is_wrong_is_still_said(
 
 if "matrix" in PROGRAMS:
 
-    @pytest.mark.parametrize("command", ["papaya settings", "matrix table"])
+    @pytest.mark.parametrize("command", ["papaya settings", "matrix table", "matrix history"])
     @pytest.mark.parametrize(
         ("output", "error"),
         [("> /dev/full", "No space left on device"), (">&-", "Bad file descriptor")],
