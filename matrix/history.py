@@ -125,6 +125,18 @@ class Family:
         """The names of all its reports."""
         return [*(recorded.name for recorded in self.releases), *self.others]
 
+    def list_words(self) -> list[str]:
+        """Return what a user may type, beside the names of reports.
+
+        A cell such as ``bookworm-armhf`` has the distribution's word for the processor.
+        """
+        words = [name.partition("-")[2] or self.architecture for name in self.names]
+        return [
+            self.system.lower(),
+            self.name,
+            *(f"{self.system}-{word}".lower() for word in words),
+        ]
+
 
 def group_reports(reports: Named) -> tuple[list[Family], list[str]]:
     """Return the families, and the names of the reports whose release is not in `RELEASES`.

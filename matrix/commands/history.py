@@ -102,14 +102,14 @@ def show(request: HistoryRequest) -> int:
         )
     cells = load_cells(request.places.cells)
     named = [f for word in request.systems for f in _choose(word, families, cells)]
+    wanted = names.union(request.systems)
     chosen = [f for f in families if f in named or names.intersection(f.names)]
-    apart: list[Family] = []
-    if not request.systems and not given:
-        # An upgrade changes the kernel too: one release on another kernel tells nothing of it.
-        apart = [family for family in families if family.kernel and not family.steps]
-        chosen = [family for family in families if family not in apart]
+    if not wanted:
+        chosen = families
+    # An upgrade changes the kernel too: one release on another kernel tells nothing of it.
+    apart = [f for f in chosen if f.kernel and not f.steps and not wanted.intersection(f.names)]
     history = History(
-        [(family, find_cells(family, cells)) for family in chosen],
+        [(family, find_cells(family, cells)) for family in chosen if family not in apart],
         [name for family in apart for name in family.names],
         unknown,
     )
@@ -124,8 +124,7 @@ def _choose(word: str, families: Sequence[Family], cells: Mapping[str, Cell]) ->
 
     from ..releases import find_release
 
-    found = [f for f in families if word.lower() in (f.system.lower(), f.name) or word in f.names]
-    if found:
+    if found := [f for f in families if word.lower() in f.list_words() or word in f.names]:
         return found
     for cell in cells.values():
         release = find_release(cell.release)

@@ -1,6 +1,7 @@
 """Show several platforms side by side: text, Markdown, JSON, HTML, one file per format.
 
-A format is a module with ``render(table, total, style)``; `atlas` is a page of its own.
+A format is a module with ``render(table, total, style)``; `atlas` is a page of its
+own, and `history` has other contents.
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ def _describe_single(family: Family, cells: Sequence[str]) -> str:
         more = f"to measure another: {get_invocation('matrix')} run {cells[0]}"
     else:
         more = (
-            "to add another, type there: python3 -m probes report --json -o REPORT.json; "
-            f"and here: {get_invocation('matrix')} history REPORT.json"
+            "to add another, measure a host: python3 -m probes report --json -o REPORT.json; "
+            f"then type: {get_invocation('matrix')} history REPORT.json"
         )
     only_one = f"only one release recorded: {only.release.name} ({only.name})"
     return f"{family.title}: {only_one}; {more}"

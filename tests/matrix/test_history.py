@@ -105,6 +105,12 @@ def test_two_releases_on_one_other_kernel_are_compared(old: Report, new: Report)
     assert (family.title, len(family.steps)) == ("Debian amd64, on Linux 6.18 in docker", 1)
 
 
+def test_words_for_a_processor(old: Report) -> None:
+    arm = changed(old, {"machine": "armv7l", "pointer_bits": 32})
+    (family,), _ = group_reports([("bookworm-armhf", arm), ("mine", arm)])
+    assert {*family.list_words()} == {"debian", "debian-arm", "debian-armhf"}
+
+
 def test_a_release_without_a_place_is_named(old: Report) -> None:
     other = changed(old, {"distribution": "Alpine Linux v3.20"})
     families, unknown = group_reports([("alpine", other), ("old", old)])

@@ -109,10 +109,13 @@ def test_one_release_on_another_kernel_is_named_only(
     history: Callable[..., tuple[int, str, str]], tmp_path: Path, new: Report
 ) -> None:
     inside = changed(new, {"container": "docker"}, approvals=[{}])
+    saved(inside, tmp_path / "mine.json")
     saved(inside, tmp_path / "baselines" / "inside.json")
     last = "not on the kernel of their release, so not compared: inside"
     assert history()[1].splitlines()[-1] == last
+    assert history("debian")[1].splitlines()[-1] == last
     assert "only one release recorded: Debian 13 (inside)" in history("inside")[1]
+    assert "only one release recorded: Debian 13 (mine)" in history("mine.json")[1]
     assert history("inside", "--json")[1] != history("bookworm-amd64", "--json")[1]
 
 
