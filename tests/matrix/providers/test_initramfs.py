@@ -11,10 +11,11 @@ import pytest
 
 from matrix.errors import Unavailable
 from matrix.providers import _initramfs
-from tests.matrix.guest import Stage
+from tests.matrix.guest import Stage, make_root
 from tests.matrix.workplace import Workplace, read_until
+from tests.needs import needs
 from tests.papaya.conftest import until
-from tests.worlds import needs_linux
+from tests.worlds import needs_linux, needs_root
 
 pytestmark = needs_linux
 
@@ -169,3 +170,18 @@ def test_a_guest_that_is_kept(stage: Stage) -> None:
     pid = int(stage.pid.read_text())
     assert f"to end it: kill {pid}; rm -r " in done.stdout + done.stderr
     assert stage.is_running()
+
+
+@needs("unshare")
+@needs_root
+@pytest.mark.parametrize("full", ["cache", "scratch"])
+def test_a_full_disk_of_the_host(stage: Stage, full: str) -> None:
+    """The box does not fit into the cache, or the guest's initramfs not into the scratch folder."""
+    (stage.programs / "root.tar").write_bytes(make_root({"./usr/bin/large": os.urandom(1 << 20)}))
+    small = stage.cache if full == "cache" else stage.work.scratch
+    small.mkdir(exist_ok=True)
+    mount = f'mount -t tmpfs -o size=512k tmpfs {small} && exec "$@"'
+    stage.work.command[:0] = ["unshare", "-m", "sh", "-c", mount, "sh"]
+    line = fail(stage)
+    assert "No space left on device" in line
+    assert line.startswith("box  MISSING" if full == "cache" else "box  FAILED")
