@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -24,3 +26,33 @@ def block_stopping() -> Iterator[Callable[[], None]]:
         yield restore
     finally:
         restore()
+
+
+@contextmanager
+def run_program(
+    command: Sequence[str], end: Callable[[subprocess.Popen[Any]], None], **options: Any
+) -> Iterator[subprocess.Popen[Any]]:
+    """Run a program, and wait for it when the block is left; call ``end`` if the block fails.
+
+    An interrupt cannot come between the program's start and the note of it.  Ctrl-C reaches only
+    this process, so that ``end`` decides how the program ends.  ``options`` are those of Popen.
+    """
+    process: subprocess.Popen[Any] | None = None
+    try:
+        with block_stopping() as restore:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=restore,
+                **options,
+            )
+        yield process
+    except BaseException:
+        if process:
+            end(process)
+        raise
+    finally:
+        if process:
+            with process:
+                pass

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import IO
 
 from matrix.errors import Say, Unavailable
+from matrix.interrupts import run_program
 from probes.errors import CommandError
 
 from . import _cpio, _mirror, _mmdebstrap, find_cache_path
@@ -103,7 +104,9 @@ PACKAGES = "base-files,busybox,coreutils,dash,gzip,iproute2,libpython3-stdlib,mo
 _LEFT_OUT = ("boot/*", "*lib/modules/*", "*lib/udev/*", "*/gconv/*", "usr/share/*", "var/*")
 """Neither Python nor the lab needs these files, and a guest would be slow to unpack them."""
 
-_ESSENTIAL = "bash,debianutils,diffutils,findutils,grep,hostname,libc-bin,mawk,perl-base,sed,tar,util-linux"
+_ESSENTIAL = (
+    "bash,debianutils,diffutils,findutils,grep,hostname,libc-bin,mawk,perl-base,sed,tar,util-linux"
+)
 """Packages that others use without saying so, since every ordinary Debian has them."""
 _LEFT_OUT_WITH_PACKAGES = (
     *(path for path in _LEFT_OUT if path != "usr/share/*"),
@@ -274,9 +277,9 @@ def _fetch(wanted: Release, folder: Path) -> None:
     with (
         _mmdebstrap.make_folder() as scratch,
         open(Path(scratch, "said"), "w+", errors="replace") as said,
-        subprocess.Popen(
+        run_program(
             command,
-            stdin=subprocess.DEVNULL,
+            _end,
             stdout=subprocess.PIPE,
             stderr=said,
             env={**_mmdebstrap.make_environment(), "TMPDIR": scratch},
@@ -289,9 +292,6 @@ def _fetch(wanted: Release, folder: Path) -> None:
         except tarfile.TarError as error:
             # Most likely because mmdebstrap failed, which says why.
             damaged = error
-        except BaseException:
-            process.terminate()
-            raise
         # A tar file is padded with zeros.
         process.communicate()
         if process.returncode:
@@ -302,6 +302,11 @@ def _fetch(wanted: Release, folder: Path) -> None:
     if not (folder / "kernel").exists():
         raise OSError(f"linux-image-{wanted.kernel} has no /boot/vmlinu*")
     (folder / SUMS).write_text(compute_sums(str(folder), _FILES))
+
+
+def _end(mmdebstrap: subprocess.Popen[bytes]) -> None:
+    """Let mmdebstrap clean up, which takes a moment."""
+    mmdebstrap.terminate()
 
 
 def _is_whole(path: str) -> bool:

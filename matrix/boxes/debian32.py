@@ -29,6 +29,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from matrix.errors import Say, Unavailable
+from matrix.interrupts import run_program
 
 from . import _ext4, _mirror, find_cache_path
 from ._cache import SUMS, compute_sums, lock_cache, read_recipe, replace_folder
@@ -363,27 +364,21 @@ def _run_mmdebstrap(packed: str, packages: str, options: Sequence[str], say: Say
     heard: list[str] = []
     with (
         make_folder() as folder,
-        subprocess.Popen(
+        run_program(
             command,
+            _end,
             env={**make_environment(), "TMPDIR": folder},
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            # Ctrl-C must reach only this process, which lets mmdebstrap clean up.
-            start_new_session=True,
         ) as process,
     ):
-        try:
-            assert process.stderr
-            for line in process.stderr:
-                heard.append(line.rstrip())
-                if line.startswith("I: ") and line.endswith("...\n") and "/" not in line:
-                    say(line[3:].rstrip())
-        except BaseException:
-            _end(process)
-            raise
+        assert process.stderr
+        for line in process.stderr:
+            heard.append(line.rstrip())
+            if line.startswith("I: ") and line.endswith("...\n") and "/" not in line:
+                say(line[3:].rstrip())
     if process.returncode:
         raise make_error(process.returncode, heard)
 

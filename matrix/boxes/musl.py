@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matrix.errors import Say, Unavailable
+from matrix.interrupts import run_program
 
 from . import _mirror, find_cache_path
 from ._cache import lock_cache, read_recipe, replace_folder
@@ -245,25 +246,19 @@ def _run(command: Sequence[str], folder: str, environment: dict[str, str]) -> No
     log = os.path.join(folder, "run.log")
     with (
         open(log, "w+", encoding="utf-8", errors="replace") as said,
-        subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            # A session of its own, so that an interrupt ends it with everything it started.
-            start_new_session=True,
+        run_program(
+            command, _kill, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT
         ) as process,
     ):
-        try:
-            process.wait()
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
+        process.wait()
         if process.returncode:
             said.seek(0)
             lines = [line.strip() for line in said if line.strip()]
             told = [line for line in lines if re.search(r"\berror:|^E: ", line)] or lines[-1:]
             raise subprocess.CalledProcessError(process.returncode, command[0], "".join(told[:1]))
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End a process with everything it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -24,6 +24,7 @@ from matrix import network
 from matrix.boxes import debian32, find_cache_path
 from matrix.boxes._cache import lock_cache
 from matrix.errors import Unavailable
+from matrix.interrupts import run_program
 
 from . import Provider, _kvm, _ssh
 
@@ -163,30 +164,24 @@ class Vagrant(Provider):
         heard = b""
         with (
             open(errors_path, "wb") as errors,
-            subprocess.Popen(
+            run_program(
                 ["vagrant", *arguments],
+                _end,
                 env={**os.environ, **self._make_environment()},
                 cwd=TOP,
-                stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                # Ctrl-C must reach only this process, which lets Vagrant finish its step.
-                start_new_session=True,
             ) as process,
         ):
             assert process.stdout
-            try:
-                said = 0
-                while some := self._read(process.stdout.fileno(), until):
-                    heard += some
-                    *lines, rest = heard[said:].split(b"\n")
-                    said = len(heard) - len(rest)
-                    for line in lines if not quiet else []:
-                        self._tell(line.decode(errors="replace"))
-                process.wait(timeout=max(1, until - time.monotonic()))
-            except BaseException:
-                _end(process)
-                raise
+            said = 0
+            while some := self._read(process.stdout.fileno(), until):
+                heard += some
+                *lines, rest = heard[said:].split(b"\n")
+                said = len(heard) - len(rest)
+                for line in lines if not quiet else []:
+                    self._tell(line.decode(errors="replace"))
+            process.wait(timeout=max(1, until - time.monotonic()))
         if process.returncode:
             with open(errors_path, encoding="utf-8", errors="replace") as file:
                 reason = _find_gist(file.read()) or f"exit status {process.returncode}"
