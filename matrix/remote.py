@@ -16,6 +16,8 @@ from probes.errors import CommandError, ReportError
 
 from . import remote_agent, remote_bundle
 
+_LONGEST_START = 180
+"""Seconds until the far end must answer; emulated Pythons on a busy machine took more than 60."""
 _MOST_CLOCK_OFF = 300
 """Seconds that the far clock may be off; beyond that, times and certificates mean nothing."""
 
@@ -32,7 +34,7 @@ class Remote:
         try:
             gateway = self.group.makegateway(_redirect_errors(specification, errors))
             self.channel = gateway.remote_exec(remote_agent)
-            greeting = self._receive(60)
+            greeting = self._receive(_LONGEST_START)
         except (execnet.HostNotFound, EOFError, OSError, ReferenceError):
             self.close()
             raise CommandError(f"no Python answered{_read_last_line(errors)}", 3) from None
