@@ -25,6 +25,8 @@ DOCUMENTED = "documented"
 """Status of an entry that shows a documented value."""
 NOT_KNOWN = "unknown"
 """Status of an entry that is neither measured nor documented."""
+VARIES = "varies"
+"""Status of an entry of several reports that do not agree."""
 
 Says = tuple[str, Value] | None
 Named = list[tuple[str, Report]]
@@ -93,18 +95,22 @@ class Entry:
     """One fact on one platform."""
 
     status: str
-    """The status of the fact, `DOCUMENTED` or `NOT_KNOWN`."""
+    """The status of the fact, `DOCUMENTED`, `NOT_KNOWN` or `VARIES`."""
     value: Value = None
+    """The value; of an entry that varies, its answers as one text."""
     fact: Fact | None = None
     promise: tuple[str, Value] | None = None
     """The name and value that the platform documents."""
+    parts: Sequence[tuple[str, Entry]] = ()
+    """The entries of an entry that varies, each with the version of Python that measured it."""
 
     @property
     def answer(self) -> str:
         """The value as text; without a value, the status or `UNKNOWN`."""
         if self.status == NOT_KNOWN:
             return UNKNOWN
-        return show(self.value) if self.status in (MEASURED, DOCUMENTED) else self.status
+        valued = self.status in (MEASURED, DOCUMENTED, VARIES)
+        return show(self.value) if valued else self.status
 
     @property
     def says(self) -> Says:
@@ -112,13 +118,25 @@ class Entry:
 
         A fact that is blocked or timed out says something of the measuring, not of the platform.
         """
+        if self.status == VARIES:
+            # An answer beside one that could not be measured is still the only answer.
+            return (VARIES, self.value) if len(self.claims) > 1 else next(iter(self.claims), None)
         if self.status in (MEASURED, DOCUMENTED):
             return type(self.value).__name__, self.value
         return (UNSUPPORTED, None) if self.status == UNSUPPORTED else None
 
     @property
+    def claims(self) -> set[Says]:
+        """What is known of the platform: nothing, one thing, or what its reports differ in."""
+        if self.parts:
+            return {says for _, part in self.parts for says in part.claims}
+        return {self.says} - {None}
+
+    @property
     def breaks_promise(self) -> bool:
         """Measured, and not what the platform documents."""
+        if self.parts:
+            return any(part.breaks_promise for _, part in self.parts)
         if self.status != MEASURED or self.promise is None:
             return False
         return not is_same(self.promise[1], self.value)
@@ -147,7 +165,7 @@ class Row:
         """Whether two known answers differ; informative facts may."""
         if self.scope == INFORMATIVE:
             return False
-        return len({entry.says for entry in self.entries if entry.says}) > 1
+        return len({says for entry in self.entries for says in entry.claims}) > 1
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ class ShowRequest:
     table: TableRequest
     format: str
     show_all: bool
+    wide: bool
     output: str | None
 
 
@@ -26,12 +27,19 @@ def add_parser(commands: Commands) -> None:
     add_table_options(parser)
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     parser.add_argument("--all", action="store_true", help="also show the rows that agree")
+    parser.add_argument(
+        "--wide",
+        action="store_true",
+        help="show each platform by itself (default: only up to 6; more are shown by families)",
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="write there, whole or not at all")
 
 
 def _run(arguments: argparse.Namespace) -> int:
     table = TableRequest.from_arguments(arguments)
-    return show(ShowRequest(table, arguments.format, arguments.all, arguments.output))
+    return show(
+        ShowRequest(table, arguments.format, arguments.all, arguments.wide, arguments.output)
+    )
 
 
 def show(request: ShowRequest) -> int:
@@ -44,5 +52,6 @@ def show(request: ShowRequest) -> int:
 
     style = choose_style(request.output)
     table = assemble_table(request.table)
-    write_output(request.output, render_table(request.format, table, request.show_all, style))
+    text = render_table(request.format, table, request.show_all, style, request.wide)
+    write_output(request.output, text)
     return 0

@@ -6,6 +6,7 @@ import json
 
 from probes.renderings import Style
 
+from ..families import describe_build, find_system, find_title
 from ..table import NOT_KNOWN, Entry, Table
 
 
@@ -17,6 +18,8 @@ def render(table: Table, total: int, style: Style) -> str:
             {
                 "name": column.name,
                 "kind": column.kind,
+                "family": find_title(find_system(column)),
+                "build": describe_build(column),
                 "platform": column.description,
                 "where": column.where,
                 "measured_at": column.measured_at,

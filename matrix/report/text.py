@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from probes.renderings import Style, embolden
 from probes.renderings.text import LONGEST_ANSWER, pad, wrap
 from probes.renderings.text import count_columns as width_of
 from probes.text import make_printable
 
-from ..table import DOCUMENTED, DOCUMENTED_ONLY, MEASURED_HERE, NOT_KNOWN, Column, Row, Table
+from ..families import list_families
+from ..table import DOCUMENTED, NOT_KNOWN, Column, Row, Table
+from ._answers import condense_table, group_by_families, mark_name
 from ._remarks import list_remarks
 
 WIDTH = 100
@@ -20,25 +22,30 @@ FEW = 3
 
 def render(table: Table, total: int, style: Style) -> str:
     """Return the table as text: each fact's answers, each with the platforms that give it."""
+    return _render(table, total, style, lambda row: _group_answers(row, table.columns))
+
+
+def render_families(table: Table, total: int, style: Style) -> str:
+    """Return the table as text: each fact's answers, each with the families that give it."""
+    table = condense_table(table)
+    families = list_families(table.columns)
+    return _render(table, total, style, lambda row: group_by_families(row, table.columns, families))
+
+
+def _render(
+    table: Table, total: int, style: Style, group_answers: Callable[[Row], list[tuple[str, str]]]
+) -> str:
     width = max(style.width or WIDTH, 24)
-    names = [_mark_name(column) for column in table.columns]
+    names = [mark_name(column) for column in table.columns]
     lines = list(_list_platforms(table, names, width))
     for family, group in table.families():
         lines += ["", embolden(family, style)]
         for row in group:
-            lines += _describe_row(row, table.columns, width)
+            lines += _describe_row(row, group_answers(row), width)
     lines.append("")
     for each in list_remarks(table, total):
         lines += wrap(each, width)
     return "\n".join(lines) + "\n"
-
-
-def _mark_name(column: Column) -> str:
-    """Return a platform's name: ``here*`` if measured here, ``(freebsd)`` if only documented."""
-    name = make_printable(column.name)
-    if column.kind == DOCUMENTED_ONLY:
-        return f"({name})"
-    return f"{name}*" if column.kind == MEASURED_HERE else name
 
 
 def _list_platforms(table: Table, names: Sequence[str], width: int) -> Iterator[str]:
@@ -56,7 +63,7 @@ def _list_platforms(table: Table, names: Sequence[str], width: int) -> Iterator[
         yield from (" " * indent + line for line in lines)
 
 
-def _describe_row(row: Row, platforms: Sequence[Column], width: int) -> Iterator[str]:
+def _describe_row(row: Row, answers: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
     """Yield the fact, its question, and one line per answer."""
     question = make_printable(row.question) if row.probe else ""
     if width_of(f"{row.id}  {question}") <= width:
@@ -64,11 +71,10 @@ def _describe_row(row: Row, platforms: Sequence[Column], width: int) -> Iterator
     else:
         yield row.id
         yield from _indent(question, 4, width)
-    answers = _group_answers(row, platforms)
-    longest = max((width_of(a) for a in answers if width_of(a) <= LONGEST_ANSWER), default=0)
-    for answer, those in answers.items():
-        text = ", ".join(those)
-        lines = wrap(text, width - longest - 8)
+    widths = (width_of(answer) for answer, _ in answers)
+    longest = max((each for each in widths if each <= LONGEST_ANSWER), default=0)
+    for answer, names in answers:
+        lines = wrap(names, width - longest - 8)
         if width_of(answer) <= longest:
             yield f"      {pad(answer, longest)}  {lines.pop(0)}"
         else:
@@ -76,7 +82,7 @@ def _describe_row(row: Row, platforms: Sequence[Column], width: int) -> Iterator
         yield from (" " * (longest + 8) + line for line in lines)
 
 
-def _group_answers(row: Row, platforms: Sequence[Column]) -> dict[str, list[str]]:
+def _group_answers(row: Row, platforms: Sequence[Column]) -> list[tuple[str, str]]:
     """Return each answer with the platforms that give it, the most common answer last."""
     given: dict[str, list[str]] = {}
     measured: dict[str, list[str]] = {}
@@ -84,7 +90,7 @@ def _group_answers(row: Row, platforms: Sequence[Column]) -> dict[str, list[str]
     for column, entry in zip(platforms, row.entries, strict=True):
         if column.report is None and entry.status == NOT_KNOWN:
             continue  # Most manuals do not mention most facts.
-        answer, name = make_printable(entry.answer), _mark_name(column)
+        answer, name = make_printable(entry.answer), mark_name(column)
         if entry.breaks_promise:
             name += "!"
         elif entry.says and entry.status != DOCUMENTED:
@@ -99,7 +105,7 @@ def _group_answers(row: Row, platforms: Sequence[Column]) -> dict[str, list[str]
         ) or any(name.endswith("!") for name in rest)
         count = f"{'the other' if others else 'all'} {len(measured[most])} measured"
         given[most] = [count, *rest]
-    return given
+    return [(answer, ", ".join(names)) for answer, names in given.items()]
 
 
 def _indent(text: str, indent: int, width: int) -> list[str]:

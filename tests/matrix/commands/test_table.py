@@ -95,6 +95,21 @@ def test_measured_columns_alone(
     assert [c["name"] for c in json.loads(capsys.readouterr().out)["columns"]] == ["one"]
 
 
+@pytest.mark.parametrize("name", ["text", "markdown", "html"])
+def test_many_platforms_are_shown_by_families_unless_wide(tmp_path: Path, name: str) -> None:
+    outputs = []
+    for options in ((), ("--wide",)):
+        output = tmp_path / "table"
+        command = ("table", "--results", str(tmp_path), "--format", name, "-o", str(output))
+        assert run(*command, *options) == 0
+        outputs.append(output.read_text())
+    families, wide = outputs
+    range = "CPython 3.9 to 3.13"
+    assert (range in families, range in wide) == (True, False)
+    told = "none; SA_ONSTACK from 3.10"
+    assert (told in families, told in wide) == (True, False)
+
+
 def test_unknown_documented_name_is_refused(
     tmp_path: Path, linux: Report, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from matrix.table import (
 )
 from probes import Report
 from probes.load_catalogue import load_catalogue
+from tests.matrix.report.tables import twenty
 from tests.matrix.tables import ID
 
 
@@ -29,3 +30,10 @@ def test_json_tells_all(linux: Report, freebsd: Report) -> None:
     assert [column["kind"] for column in document["columns"]] == [
         RECORDED, RECORDED, DOCUMENTED_ONLY,
     ]  # fmt: skip
+    assert [column["family"] for column in document["columns"]][1:] == ["FreeBSD", "NetBSD"]
+    assert document["columns"][1]["build"] == "amd64, 14.1-RELEASE"
+
+
+def test_json_has_every_platform_however_many() -> None:
+    names = {column["name"] for column in json.loads(render_table("json", twenty()))["columns"]}
+    assert {"python3.9", "python3.13", "debian12-amd64"} <= names

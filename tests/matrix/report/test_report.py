@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from matrix.assemble import list_documented_systems
 from matrix.report import FORMATS, render_table
 from matrix.table import (
     make_table,
@@ -22,7 +23,8 @@ from tests.strategies import lightly
 def test_words_of_a_report_mean_nothing_to_who_shows_them(linux: Report, name: str) -> None:
     harm = "\x1b[2J</td></script><script>alert(1)</script>\u202e\ud800"
     bad = changed(linux, {"distribution": harm}, {ID: harm}, way=harm)
-    text = render_table(name, make_table([(harm, bad)], ["freebsd"]), show_all=True)
+    table = make_table([(harm, bad)], [*list_documented_systems(), "posix"])
+    text = render_table(name, table, show_all=True) + render_table(name, table, True, wide=True)
     text.encode()
     assert "\x1b" not in text
     assert "\u202e" not in text
@@ -34,8 +36,9 @@ def test_words_of_a_report_mean_nothing_to_who_shows_them(linux: Report, name: s
 @given(st.lists(strategies.reports, max_size=3), st.sampled_from(FORMATS), st.booleans())
 def test_any_report_can_be_shown(reports: list[Report], name: str, everything: bool) -> None:
     named = [(f"{at}\udcff<b>", report) for at, report in enumerate(reports)]
-    for style in (Style(), Style(width=60)):
-        text = render_table(name, make_table(named, ["freebsd"]), everything, style)
+    # With the manuals of all systems the platforms are many.
+    for style, manuals in ((Style(), list_documented_systems()), (Style(width=60), ["freebsd"])):
+        text = render_table(name, make_table(named, manuals), everything, style)
         text.encode()
         assert text.replace("\n", "").isprintable()
 

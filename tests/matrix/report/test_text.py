@@ -13,6 +13,7 @@ from matrix.table import (
 )
 from probes import Report
 from probes.renderings import Style
+from tests.matrix.report.tables import twenty
 from tests.matrix.reports import ELSEWHERE, changed
 from tests.matrix.tables import ID, answers
 
@@ -40,15 +41,37 @@ def test_text_of_fifteen_platforms_groups_those_that_agree(linux: Report) -> Non
         (name, changed(linux, ELSEWHERE, {ID: name in FIFTEEN[:3]}))
         for name in FIFTEEN
     ]  # fmt: skip
-    text = render_table(
-        "text", make_table(reports, ["freebsd", "macos", "netbsd", "openbsd"]), True
-    )
+    table = make_table(reports, ["freebsd", "macos", "netbsd", "openbsd"])
+    text = render_table("text", table, True, wide=True)
     assert max(map(len, text.splitlines())) <= 100
     assert answers(text, ID) == {
         "yes": [*(f"{name}!" for name in FIFTEEN[:3]), "(freebsd)", "(netbsd)", "(openbsd)"],
         "no": ["the other 12 measured"],
     }
     assert answers(text, "abi.page_size") == {"yes": ["all 15 measured"]}
+    text = render_table("text", table, True)
+    assert max(map(len, text.splitlines())) <= 100
+    assert answers(text, ID) == {
+        "yes": [*(f"{name}!" for name in FIFTEEN[:3]), "(freebsd)", "(netbsd)", "(openbsd)"],
+        "no": ["Linux but platform-0", "platform-1", "platform-2"],
+    }
+    assert answers(text, "abi.page_size") == {"yes": ["Linux", "all 15"]}
+
+
+def test_more_than_six_platforms_are_shown_by_families() -> None:
+    table = twenty()
+    text = render_table("text", table)
+    line = r"^CPython 3\.9 to 3\.13 +baseline of 2026-11-23: .*"
+    assert re.search(line, text, re.M)
+    assert "python3.9 " not in text
+    assert answers(text, "signals.python_signal_flags")["none; SA_ONSTACK from 3.10"] == [""]
+    assert "                  CPython 3.9 to 3.13\n" in text
+    assert "      32   Linux 32-bit, all 5\n" in text
+    # Every Python by itself, as for a few platforms.
+    wide = render_table("text", table, wide=True)
+    assert re.search(r"^python3.9 +baseline", wide, re.M)
+    assert answers(wide, "signals.python_signal_flags")["none"] == ["python3.9"]
+    assert "the other" in wide
 
 
 def test_a_platform_whose_manuals_are_silent_is_not_named(linux: Report) -> None:
