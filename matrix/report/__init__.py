@@ -1,7 +1,8 @@
 """Show several platforms side by side: text, Markdown, JSON, HTML, one file per format.
 
 A format is a module with ``render(table, total, style)``, and ``render_families`` for many
-platforms; JSON has only the former.  `atlas` is a page of its own, and `history` has other contents.
+platforms; JSON has only the former.  `atlas` is a page of its own, and `history` has other
+contents.
 """
 
 from __future__ import annotations

@@ -23,11 +23,11 @@ from probes.fact import show
 from probes.text import make_printable
 from probes.version import VERSION
 
+from ...families import MANY, arrange_platforms, find_system, find_title
+from ...pythons import merge_pythons
 from ...releases import find_release, name_release
 from ...table import DOCUMENTED_ONLY, MEASURED_HERE, RECORDED, Column, Entry, Row, Table
 from .grid import (
-    arrange_platforms,
-    find_system,
     group_answers,
     list_sections,
     render_grid,
@@ -41,8 +41,10 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 def render_page(table: Table) -> str:
     """Return the page: all facts, to search and filter, and what differs between two platforms."""
+    if len(table.columns) > MANY:
+        table = merge_pythons(table)
     table = arrange_platforms(table)
-    script, style = _read_file("page.js"), _read_file("page.css")
+    script, style = _read_file("page.js"), _make_style(table)
     return _fill_template(
         "page.html",
         policy=_make_policy(script, style),
@@ -64,7 +66,7 @@ def render_page(table: Table) -> str:
 def render_plain(table: Table, total: int) -> str:
     """Return the table as a page without a script: ``table --format html``."""
     table = arrange_platforms(table)
-    style = _read_file("page.css")
+    style = _make_style(table)
     differing = sum(row.differs for row in table.rows)
     return _fill_template(
         "plain.html",
@@ -102,6 +104,11 @@ def summarize(table: Table) -> str:
 def _read_file(name: str) -> str:
     with open(os.path.join(FOLDER, name), encoding="utf-8") as file:
         return file.read()
+
+
+def _make_style(table: Table) -> str:
+    """Return the style; the table is as wide as its platforms need, without a script too."""
+    return _read_file("page.css") + f"#grid {{ min-width: {18 + 3.5 * len(table.columns)}rem; }}\n"
 
 
 def _fill_template(template: str, **parts: str) -> str:
@@ -156,6 +163,7 @@ def _encode_facts(table: Table) -> str:
             {
                 "name": column.name,
                 "system": find_system(column),
+                "title": find_title(find_system(column)),
                 "kind": column.kind,
                 "description": column.description,
                 "measured_at": column.measured_at,
@@ -200,6 +208,10 @@ def _describe_entry(entry: Entry, group: int | None) -> dict[str, object]:
         "breaks": entry.breaks_promise,
         "reason": fact.reason if fact else "",
         "raw": "" if fact is None or fact.raw is None else json.dumps(fact.raw),
+        "varies": len(entry.claims) > 1,
+        "parts": [
+            [version, part.answer, part.fact.reason] for version, part in entry.parts if part.fact
+        ],
     }
     # Leave out what is empty; group 0 is not.
     return {name: value for name, value in told.items() if value or name == "group"}

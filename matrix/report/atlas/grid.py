@@ -5,75 +5,35 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from html import escape
-from itertools import groupby
 
 from probes.catalogue import SURPRISES
 from probes.text import make_printable
 
+from ...families import (
+    MANY,
+    Family,
+    describe_build,
+    find_title,
+    group_columns,
+    list_families,
+)
 from ...table import (
     DOCUMENTED,
     DOCUMENTED_ONLY,
     MEASURED_HERE,
-    RECORDED,
     Column,
     Entry,
     Row,
     Says,
     Table,
 )
+from .._answers import tell_platforms
 
 FULL = "●◆▲■★"
 """Shapes of measured answers: the first for the most common of the row."""
 HOLLOW = "○◇△□☆"
 """Shapes of the same answers if they are only documented."""
-
-SYSTEMS = {
-    "linux": "Linux",
-    "linux-musl": "Linux, musl",
-    "gvisor": "gVisor",
-    "freebsd": "FreeBSD",
-    "dragonfly": "DragonFly",
-    "netbsd": "NetBSD",
-    "openbsd": "OpenBSD",
-    "macos": "macOS",
-    "illumos": "illumos",
-}
-"""The titles of systems, by their names in the catalogue, in the order of the columns."""
-
-MANY = 6
-"""With more platforms than this, their names are written vertically."""
-FEW = 3
-"""On a phone, if more platforms than this give an answer, only their number is shown."""
-
-
-def find_system(column: Column) -> str:
-    """Return the system of a platform: a key of `SYSTEMS`, or the name in its report."""
-    names = [name for name in column.names if name != "posix"]
-    special = next((name for name in names if name in ("gvisor", "linux-musl")), None)
-    return special or (names[-1] if names else column.name)
-
-
-def arrange_platforms(table: Table) -> Table:
-    """Order the platforms by system; in each system, what is measured here comes first."""
-    order = list(SYSTEMS)
-
-    def place(at: int) -> tuple[object, ...]:
-        column = table.columns[at]
-        kind = find_system(column)
-        known = order.index(kind) if kind in order else len(order)
-        kinds = (MEASURED_HERE, RECORDED, DOCUMENTED_ONLY)
-        # Every other part is a number: python3.9 comes before python3.10.
-        parts = enumerate(re.split("([0-9]+)", column.name))
-        name = [int(part) if each % 2 else part for each, part in parts]
-        return known, kind, kinds.index(column.kind), name
-
-    places = sorted(range(len(table.columns)), key=place)
-    return Table(
-        [table.columns[at] for at in places],
-        [replace(row, entries=[row.entries[at] for at in places]) for row in table.rows],
-    )
 
 
 def list_sections(table: Table) -> Iterator[tuple[str, str, Sequence[Row]]]:
@@ -113,25 +73,28 @@ def render_grid(table: Table) -> str:
         f'<th role="columnheader" scope="col" rowspan="2">Fact</th>{_render_systems(table)}</tr>',
         f'<tr role="row" class="names">{_render_names(table)}</tr></thead>',
     ]
+    families = list_families(table.columns)
     for title, family, rows in list_sections(table):
         lines.append(f'<tbody role="rowgroup" data-family="{escape(family)}">')
         lines.append(_render_title(title, len(table.columns) + 1))
-        lines += [_render_row(row, table) for row in rows]
+        lines += [_render_row(row, table, families) for row in rows]
         lines.append("</tbody>")
     return "\n".join([*lines, "</table>"])
 
 
 def render_heading(column: Column) -> str:
-    """Return a platform's name and the origin of its answers."""
+    """Return a platform's name, the origin of its answers, its processor and its release."""
     kind = {MEASURED_HERE: "here", DOCUMENTED_ONLY: "manual"}.get(column.kind, "recorded")
     date = (
         f' <span class="date">{escape(make_printable(find_day(column)))}</span>'
         if find_day(column)
         else ""
     )
+    build = describe_build(column)
     return (
         f'<span class="name">{escape(make_printable(column.name))}</span> '
         f'<span class="kind {kind}">{escape(column.where)}</span>{date}'
+        + (f' <span class="build">{escape(build)}</span>' if build else "")
     )
 
 
@@ -141,16 +104,12 @@ def find_day(column: Column) -> str:
 
 
 def _render_systems(table: Table) -> str:
-    made = []
-    at = 0
-    for kind, group in groupby(table.columns, find_system):
-        span = len(list(group))
-        made.append(
-            f'<th role="columnheader" scope="colgroup" colspan="{span}" data-from="{at}" '
-            f'data-span="{span}">{escape(make_printable(SYSTEMS.get(kind, kind)))}</th>'
-        )
-        at += span
-    return "".join(made)
+    return "".join(
+        f'<th role="columnheader" scope="colgroup" colspan="{len(places)}" data-from="{places[0]}" '
+        f'data-span="{len(places)}" data-system="{escape(make_printable(system))}">'
+        f"{escape(find_title(system))}</th>"
+        for system, places in group_columns(table.columns)
+    )
 
 
 def _render_names(table: Table) -> str:
@@ -168,36 +127,42 @@ def _render_title(title: str, span: int) -> str:
     )
 
 
-def _render_row(row: Row, table: Table) -> str:
+def _render_row(row: Row, table: Table, families: Sequence[Family]) -> str:
     asked = escape(make_printable(row.question))
     given = group_answers(row)
     entries = zip(row.entries, given, strict=True)
     return (
         f'<tr role="row" class="fact" id="{escape(row.id)}">'
         f'<th role="rowheader" scope="row"><a href="#{escape(row.id)}">{asked}</a> '
-        f"<code>{escape(row.id)}</code>{_render_chips(row, table, given)}</th>"
+        f"<code>{escape(row.id)}</code>{_render_chips(row, table, given, families)}</th>"
         + "".join(_render_entry(entry, group, at) for at, (entry, group) in enumerate(entries))
         + "</tr>"
     )
 
 
-def _render_chips(row: Row, table: Table, given: Sequence[int | None]) -> str:
+def _render_chips(
+    row: Row, table: Table, given: Sequence[int | None], families: Sequence[Family]
+) -> str:
     """Return the answers and their platforms for a phone, where a row of the table does not fit."""
     by_answer: dict[int, list[int]] = {}
     for at, group in enumerate(given):
         if group is not None:
             by_answer.setdefault(group, []).append(at)
+    known = [
+        at
+        for at, column in enumerate(table.columns)
+        if column.report is not None and row.entries[at].claims
+    ]
     chips = []
     for group in sorted(by_answer, reverse=True):
         places = by_answer[group]
-        names = ", ".join(table.columns[at].name for at in places)
-        whose = names if len(places) <= FEW else f"{len(places)} platforms"
+        whose = tell_platforms(places, known, row, table.columns, families)
         documented = all(row.entries[at].status == DOCUMENTED for at in places)
         chips.append(
             f'<li class="{_choose_classes(group, documented)}" '
             f'data-columns="{" ".join(map(str, places))}">'
             f"{_render_answer(row.entries[places[0]], group, documented)} "
-            f'<span class="whose">{escape(make_printable(whose))}</span></li>'
+            f'<span class="whose">{escape(whose)}</span></li>'
         )
     return f'<ul class="chips">{"".join(chips)}</ul>'
 

@@ -5,7 +5,7 @@
 (() => {
   const element = (id) => document.getElementById(id);
   const { columns, facts } = JSON.parse(element("data").textContent);
-  const FULL = "●◆▲■★", HOLLOW = "○◇△□☆", FEW = 3, MANY = 6;
+  const FULL = "●◆▲■★", HOLLOW = "○◇△□☆", FEW = 3, MANY = 6, FIT = 15;
   const TITLE = document.title;
   const place = new Map(facts.map((fact, at) => [fact.id, at]));
   const rows = [...document.querySelectorAll("tr.fact")];
@@ -14,6 +14,8 @@
   const sections = [...document.querySelectorAll("#grid tbody")];
   const ticks = [...document.querySelectorAll("#platforms input")];
   const chips = [...document.querySelectorAll(".chips li")];
+  const allNames = chips.map((chip) => chip.querySelector(".whose").textContent);
+  const systems = [...document.querySelectorAll("#grid [data-span]")].map(makeSystem);
   const words = facts.map((fact) =>
     [fact.id, fact.question, fact.matters, fact.advice, fact.also,
       ...fact.reference.map(([text]) => text),
@@ -36,6 +38,8 @@
       family: params.get("family") || "",
       all: params.get("all") === "1",
       without: params.getAll("without"),
+      // Not told: as many systems are folded as the window asks for.  Empty: none.
+      folded: params.has("folded") ? params.getAll("folded").filter(Boolean) : null,
       from: params.get("from") || "",
       to: params.get("to") || "",
       fact: params.get("fact") || (/[=&]/.test(text) ? "" : decoded(text)),
@@ -60,6 +64,7 @@
     if (of.family) params.set("family", of.family);
     if (of.all) params.set("all", "1");
     for (const name of of.without) params.append("without", name);
+    if (of.folded) for (const name of of.folded.length ? of.folded : [""]) params.append("folded", name);
     const alone = of.fact && !params.size;
     if (of.fact && !alone) params.set("fact", of.fact);
     const text = alone ? encodeURIComponent(of.fact) : params.toString();
@@ -80,7 +85,7 @@
     if (search.value !== state.q) search.value = state.q;
     family.value = state.family;
     differs.checked = !state.all;
-    if (!same("without")) showColumns();
+    if (!same("without", "folded")) showColumns();
     if (!same("view", "from", "to")) showView();
     const unknown = before.fact && !place.has(before.fact);
     if (unknown || !same("view", "q", "family", "all", "without", "from", "to")) filter();
@@ -109,6 +114,7 @@
 
   function isDifferent(fact, places) {
     if (fact.scope === "informative") return false;
+    if (places.some((at) => fact.cells[at].varies)) return true;
     const answers = places.map((at) => fact.cells[at].group).filter((group) => group !== null);
     return new Set(answers).size > 1;
   }
@@ -158,25 +164,126 @@
 
   function showColumns() {
     ticks.forEach((tick, at) => { tick.checked = isSeen(at); });
+    const folded = systems.filter(isFolded);
+    const within = new Set(folded.flatMap(({ places }) => places));
     for (const cell of document.querySelectorAll("#grid [data-column]")) {
-      cell.hidden = !isSeen(cell.dataset.column);
+      const at = Number(cell.dataset.column);
+      cell.hidden = !isSeen(at) || within.has(at);
     }
-    for (const head of document.querySelectorAll("#grid [data-span]")) {
-      const first = Number(head.dataset.from), span = Number(head.dataset.span);
-      const left = columns.slice(first, first + span).filter((_, at) => isSeen(first + at)).length;
-      head.hidden = left === 0;
-      head.colSpan = left || 1;
-    }
-    for (const chip of chips) {
-      const whose = chip.dataset.columns.split(" ").filter(isSeen).map((at) => columns[at].name);
+    for (const system of systems) showSystem(system, folded.includes(system));
+    chips.forEach((chip, each) => {
+      const places = chip.dataset.columns.split(" ");
+      const whose = places.filter(isSeen).map((at) => columns[at].name);
       chip.hidden = whose.length === 0;
-      chip.querySelector(".whose").textContent =
-        whose.length <= FEW ? whose.join(", ") : `${whose.length} platforms`;
-    }
+      chip.querySelector(".whose").textContent = state.without.length === 0 ? allNames[each]
+        : whose.length <= FEW ? whose.join(", ") : `${whose.length} platforms`;
+    });
     const number = columns.filter((_, at) => isSeen(at)).length;
-    element("grid").classList.toggle("many", number > MANY);
-    element("grid").style.minWidth = `${18 + 3.5 * number}rem`;
+    const open = columns.filter((_, at) => isSeen(at) && !within.has(at)).length;
+    // A title that spans more columns than are seen would keep room for them.
+    for (const title of document.querySelectorAll("#grid .family th")) {
+      title.colSpan = 1 + open + folded.length;
+    }
+    element("grid").classList.toggle("many", open + 2 * folded.length > MANY);
+    element("grid").style.minWidth = `${18 + 3.5 * open + 8.5 * folded.length}rem`;
     element("shown").textContent = `(${number} of ${columns.length})`;
+  }
+
+  // Systems that fold into one column ------------------------------------------------------
+
+  function makeSystem(head) {
+    const first = Number(head.dataset.from), span = Number(head.dataset.span);
+    const places = [...Array(span).keys()].map((at) => first + at);
+    const { system: name, title } = columns[first];
+    const made = { name, title, places, head, button: null, fold: null };
+    if (span > 1) {
+      made.button = make("button", "");
+      made.button.type = "button";
+      head.append(" ", made.button);
+      head.classList.add("folds");
+      head.addEventListener("click", () => fold(made, !isFolded(made)));
+    }
+    return made;
+  }
+
+  function isFolded({ name, places, head }) {
+    if (places.filter(isSeen).length < 2) return false;
+    if (state.folded) return state.folded.includes(name);
+    return columns.length > FIT && places.length > FEW;
+  }
+
+  function fold(system, folds) {
+    const others = systems.filter((each) => each !== system && isFolded(each));
+    go({ folded: [...others, ...(folds ? [system] : [])].map(({ name }) => name) });
+  }
+
+  function showSystem(system, folded) {
+    const { title, places, head, button } = system;
+    const seen = places.filter(isSeen);
+    head.hidden = seen.length === 0;
+    head.colSpan = folded ? 1 : seen.length || 1;
+    head.style.width = folded ? "8.5rem" : "";
+    if (!button) return;
+    button.hidden = seen.length < 2;
+    button.textContent = folded ? "▸" : "▾";
+    button.setAttribute("aria-expanded", String(!folded));
+    button.setAttribute("aria-label", `${title}: ${seen.length} platforms`);
+    if (folded && !system.fold) system.fold = makeFold(places[0]);
+    if (!system.fold) return;
+    system.fold.name.hidden = !folded;
+    system.fold.name.textContent = `${seen.length} platforms`;
+    system.fold.cells.forEach((cell, at) => {
+      cell.hidden = !folded;
+      if (folded) fillFold(cell, facts[at], seen, system);
+    });
+  }
+
+  // The cells of a folded system, each before those of its first platform.
+  function makeFold(first) {
+    const cells = rows.map((row) => {
+      const cell = make("td", "");
+      cell.setAttribute("role", "cell");
+      row.querySelector(`[data-column="${first}"]`).before(cell);
+      return cell;
+    });
+    const name = make("th", "");
+    name.setAttribute("role", "columnheader");
+    name.scope = "col";
+    document.querySelector(`#grid .names [data-column="${first}"]`).before(name);
+    return { name, cells };
+  }
+
+  // The answer of all that were measured; of a system without a report, what is documented.
+  function fillFold(cell, fact, seen, system) {
+    const known = seen.map((at) => fact.cells[at]).filter(({ group }) => group !== null);
+    const measured = known.filter(({ status }) => status !== "documented");
+    const telling = measured.length ? measured : known;
+    const reports = seen.filter((at) => columns[at].kind !== "documented only").length;
+    const number = new Set(telling.map(({ group }) => group)).size;
+    const box = make("div", "");
+    cell.className = "fold";
+    if (number > 1) {
+      const open = make("button", `differ: ${number} answers`);
+      open.type = "button";
+      open.dataset.unfold = system.name;
+      box.append(open);
+    } else if (number) {
+      const said = answer(telling[0]);
+      cell.classList.add(...said.classList);
+      box.append(...said.childNodes);
+      if (!measured.length) box.append(make("span", " documented, not measured", "unseen"));
+    } else {
+      const why = new Set(seen.map((at) => fact.cells[at].answer).filter((each) => each !== "?"));
+      cell.classList.add("answer", "no-answer");
+      box.append(why.size === 1 ? [...why][0] : why.size ? "no answer" : "?");
+    }
+    if (telling.some(({ breaks }) => breaks)) {
+      box.append(" ", make("strong", "!", "breaks"), make("span", " not what is documented", "unseen"));
+    }
+    if (measured.length && measured.length < reports) {
+      box.append(make("small", ` ${measured.length} of ${reports} measured`));
+    }
+    cell.replaceChildren(box);
   }
 
   function keep(which) {
@@ -208,7 +315,7 @@
   function filterChanges(matching) {
     const both = pair();
     const known = matching.filter((at) => both.every((of) => facts[at].cells[of].group !== null));
-    const changed = known.filter((at) => isDifferent(facts[at], both));
+    const changed = known.filter((at) => both[0] !== both[1] && isDifferent(facts[at], both));
     const body = element("changes").tBodies[0];
     body.replaceChildren(...changed.map((at) => changeRow(facts[at], both)));
     listed = changed;
@@ -327,6 +434,9 @@
       item.append(make("p", ["Measured", column.measured_at && `at ${column.measured_at}${ago(column)}`,
         column.way && `by ${column.way}`, `on ${column.description}`].filter(Boolean).join(" ")));
     }
+    for (const [version, text, reason] of cell.parts || []) {
+      item.append(make("p", [`Python ${version}: ${text}`, reason].filter(Boolean).join(": ")));
+    }
     if (cell.raw) item.append(make("p", `Sample: ${cell.raw}`));
     if (measured && cell.promise && !cell.breaks) {
       item.append(make("p", `Documented for ${said([cell.promise])}`));
@@ -430,6 +540,12 @@
     });
   }
   element("facts").addEventListener("click", (event) => {
+    const opener = event.target.closest("[data-unfold]");
+    if (opener) {
+      links[rows.indexOf(opener.closest("tr"))].focus({ preventScroll: true });
+      fold(systems.find(({ name }) => name === opener.dataset.unfold), false);
+      return;
+    }
     const row = event.target.closest("tr.fact"), link = event.target.closest("a");
     // A text that was just marked is about to be copied.
     if (!row || !plainClick(event) || !(link || getSelection().isCollapsed)) return;

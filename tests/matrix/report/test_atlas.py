@@ -16,18 +16,16 @@ from typing import Any
 
 import pytest
 
-from matrix.report import atlas
-from matrix.report.atlas.grid import (
-    arrange_platforms,
-    list_sections,
-)
+from matrix.families import arrange_platforms
+from matrix.report import atlas, render_table
+from matrix.report.atlas.grid import list_sections
 from matrix.table import Table, make_table
 from probes.catalogue import SURPRISES
 from probes.errors import ReportError
 from probes.load_catalogue import load_catalogue
 from probes.version import VERSION
 from tests.browser import launched
-from tests.matrix.report.tables import HARM, ID, NAMES, NEXT, fifteen
+from tests.matrix.report.tables import HARM, ID, NAMES, NEXT, fifteen, twenty
 from tests.matrix.reports import FREEBSD, changed, debian, host
 from tests.worlds import ROOT
 
@@ -580,11 +578,12 @@ def test_tab_reaches_everything_in_order(visit: Callable[..., Visit], table: Tab
     here = visit()
     page = here.open()
     found = []
-    for _ in range(8):
+    for _ in range(10):
         page.keyboard.press("Tab")
         found.append(here.focused())
+    # The two systems with more than one platform fold.
     assert found == [
-        "to-platforms", "to-changes", "search", "family", "differs", "", "facts",
+        "to-platforms", "to-changes", "search", "family", "differs", "", "facts", "", "",
         f"#{in_order(table)[0]}",
     ]  # fmt: skip
 
@@ -672,15 +671,124 @@ def test_on_a_phone_a_fact_is_a_chip_an_answer(visit: Callable[..., Visit], many
     row = page.locator("tr[id='abi.long_bits']")
     assert row.locator("td:visible").count() == 0
     assert row.locator(".chips li:visible").all_inner_texts() == [
-        "▲ yes freebsd-14, freebsd-15", "◆ 32 debian32, debian32-userland", "● 64 8 platforms",
+        "▲ yes FreeBSD, all 2!", "◆ 32 Linux 32-bit, all 3", "● 64 Linux 64-bit, all 6; gVisor",
     ]  # fmt: skip
     page.click("#platforms summary")
     page.click("#none")
     page.check("#platforms [data-column='0']")
     page.check("#platforms [data-column='1']")
     assert row.locator(".chips li:visible").all_inner_texts() == [
-        "◆ 32 debian32", "● 64 debian12-amd64",
+        "◆ 32 bookworm-armv7l", "● 64 bookworm-aarch64",
     ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folded(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the address of a page of so many platforms that Linux is folded at first."""
+    return written(twenty(), tmp_path_factory.mktemp("folded"))
+
+
+LONG, FLAGS, SHARED = "abi.long_bits", "signals.python_signal_flags", "locks.flock_shared_by_fork"
+HARD = "locks.flock_failed_upgrade_keeps"
+
+
+def test_a_system_of_many_platforms_is_one_column_that_opens(
+    visit: Callable[..., Visit], folded: str
+) -> None:
+    here = visit(folded, viewport={"width": 1280, "height": 800})
+    page = here.open()
+    columns = page.locator(".names th:visible")
+    linux = page.get_by_role("button", name="Linux, glibc: 13 platforms")
+    assert linux.get_attribute("aria-expanded") == "false"
+    assert columns.count() == 8
+    assert columns.first.inner_text() == "13 platforms"
+    size = page.evaluate("[facts.scrollWidth, facts.clientWidth]")
+    assert size[0] <= size[1]
+    row = page.locator(f"tr[id='{LONG}']")
+    cell = row.locator("td:visible").first
+    assert cell.inner_text() == "differ: 2 answers"
+    assert page.locator(f"tr[id='{SHARED}'] td:visible").first.inner_text() == "● yes"
+    # The cell opens its system, and the keyboard stays at its row.
+    cell.locator("button").press("Enter")
+    assert here.focused() == f"#{LONG}"
+    assert here.panel() == ""
+    assert linux.get_attribute("aria-expanded") == "true"
+    assert columns.count() == 20
+    assert columns.first.inner_text().split() == (
+        ["CPython", "3.9", "to", "3.13", "baseline", "2026-11-23", "x86_64,", "Debian", "12"]
+    )
+    flags = page.locator(f"tr[id='{FLAGS}'] td:visible").first
+    assert flags.get_attribute("title") == "none; SA_ONSTACK from 3.10"
+    assert here.fragment() == "#folded="
+    page.go_back()
+    assert columns.count() == 8
+    # By the keyboard and by the head; the address holds it.
+    page.get_by_role("button", name="FreeBSD: 2 platforms").press("Space")
+    assert columns.count() == 7
+    assert here.fragment() == "#folded=linux&folded=freebsd"
+    page.locator("[data-system='linux']").click()
+    assert here.fragment() == "#folded=freebsd"
+    again = visit(folded)
+    assert again.open("#folded=freebsd").locator(".names th:visible").count() == 19
+    # A title is as wide as the columns that are seen.
+    page = again.open("#folded=linux&folded=freebsd")
+    assert {*page.eval_on_selector_all(".family th", "all => all.map(e => e.colSpan)")} == {8}
+
+
+def test_a_folded_cell_counts_only_what_was_measured(
+    visit: Callable[..., Visit], tmp_path: Path
+) -> None:
+    blocked = {"status": "blocked", "value": None, "scope": "inherent", "reason": "needs root"}
+    reports = [
+        ("a", changed(host(), {"release": "6.1.0"}, {ID: False, HARD: "kept"})),
+        ("b", changed(host(), {"release": "6.2.0"}, {HARD: "kept"}, facts={ID: blocked})),
+        ("c", changed(host(), {"release": "6.3.0"}, {HARD: "lost"}, facts={ID: blocked})),
+    ]
+    path = written(make_table(reports, ["linux"]), tmp_path)
+    here = visit(path)
+    page = here.open("#folded=linux&all=1")
+
+    def cell(id: str) -> str:
+        return str(page.locator(f"tr[id='{id}'] td:visible").inner_text())
+
+    assert cell(ID) == "● no 1 of 3 measured"
+    assert cell(HARD).split("\n") == ["differ: 2 answers !", "not what is documented"]
+    page.click("#platforms summary")
+    page.uncheck("#platforms [data-column='0']")
+    # What remains of it is documented.
+    assert cell(ID).split("\n") == ["○ no", "documented, not measured"]
+    page.uncheck("#platforms [data-column='3']")
+    assert cell(ID) == "blocked"
+    # One platform alone is shown by itself.
+    page.uncheck("#platforms [data-column='2']")
+    assert page.locator(".names th:visible").inner_text().startswith("b")
+
+
+@pytest.mark.parametrize(
+    "make", [atlas.render_page, lambda table: render_table("html", table, show_all=True)]
+)
+def test_without_a_script_twenty_platforms_are_wide_enough(
+    browser: Any, tmp_path: Path, make: Callable[[Table], str]
+) -> None:
+    path = tmp_path / "table.html"
+    path.write_text(make(twenty()))
+    size = {"width": 1280, "height": 800}
+    here = Visit(browser, path.as_uri(), java_script_enabled=False, viewport=size)
+    page = here.open()
+    assert page.locator(".names th:visible").count() == 20
+    assert page.locator(".names th").first.bounding_box()["width"] >= 3.5 * 16
+    assert page.locator("button:visible").count() == 0
+    here.context.close()
+
+
+def test_the_panel_tells_what_each_python_answers(visit: Callable[..., Visit], folded: str) -> None:
+    here = visit(folded)
+    page = here.open(f"#{FLAGS}")
+    here.expect(FLAGS)
+    page.locator(".group summary").first.click()
+    told = page.locator(".evidence").first.inner_text()
+    for minor in range(9, 14):
+        assert f"Python 3.{minor}: {'SA_ONSTACK' if minor > 9 else 'none'}" in told
 
 
 LOOKS = {
@@ -714,6 +822,8 @@ def test_axe_finds_nothing(visit: Callable[..., Visit], few: str, look: str) -> 
         assert found == [], state
 
     check("facts")
+    here.open("#folded=linux&folded=freebsd")
+    check("folded")
     page.click("#platforms summary")
     check("platforms")
     here.open("#view=changes&from=here&to=bsd")

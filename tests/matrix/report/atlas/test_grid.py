@@ -4,58 +4,23 @@ from __future__ import annotations
 
 import re
 
+from matrix.families import arrange_platforms
 from matrix.report import atlas
 from matrix.report.atlas.grid import (
     FULL,
     HOLLOW,
-    arrange_platforms,
-    find_system,
     group_answers,
     list_sections,
 )
 from matrix.table import Table
 from probes.catalogue import SURPRISES
-from tests.matrix.report.tables import ID, NAMES, fifteen
+from tests.matrix.report.tables import ID
 
 
 def test_groups_put_what_is_measured_most_first(table: Table) -> None:
     row = next(row for row in arrange_platforms(table).rows if row.id == ID)
     # here: no, odd: HARM, bsd: yes, freebsd: (yes), openbsd: (yes)
     assert group_answers(row) == [1, 2, 0, 0, 0]
-
-
-def test_platforms_are_ordered_by_system(table: Table) -> None:
-    assert [column.name for column in arrange_platforms(table).columns] == NAMES
-    names = [(find_system(column), column.name) for column in arrange_platforms(fifteen()).columns]
-    assert names == [
-        ("linux", "debian12-amd64"),
-        ("linux", "debian32"),
-        ("linux", "debian32-userland"),
-        ("linux", "python3.9"),
-        ("linux", "python3.10"),
-        ("linux", "python3.11"),
-        ("linux", "python3.12"),
-        ("linux", "python3.13"),
-        ("linux-musl", "musl"),
-        ("gvisor", "gvisor"),
-        ("freebsd", "freebsd-14"),
-        ("freebsd", "freebsd-15"),
-        ("netbsd", "netbsd"),
-        ("openbsd", "openbsd"),
-        ("macos", "macos"),
-    ]
-
-
-def test_what_is_ordered_keeps_its_cells(table: Table) -> None:
-    told = {
-        (row.id, column.name): cell
-        for row in table.rows
-        for column, cell in zip(table.columns, row.entries, strict=True)
-    }
-    again = arrange_platforms(table)
-    for row in again.rows:
-        for column, cell in zip(again.columns, row.entries, strict=True):
-            assert cell is told[row.id, column.name]
 
 
 def test_each_fact_is_in_one_section_and_surprises_come_first(table: Table) -> None:
