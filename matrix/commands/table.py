@@ -30,7 +30,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--wide",
         action="store_true",
-        help="show each platform by itself (default: only up to 6; more are shown by families)",
+        help="show each platform by itself (default: up to 6; more are shown by families)",
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="write there, whole or not at all")
 
