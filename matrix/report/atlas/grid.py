@@ -83,18 +83,16 @@ def render_grid(table: Table) -> str:
 
 
 def render_heading(column: Column) -> str:
-    """Return a platform's name, the origin of its answers, its processor and its release."""
+    """Return a platform's name and the origin of its answers."""
     kind = {MEASURED_HERE: "here", DOCUMENTED_ONLY: "manual"}.get(column.kind, "recorded")
     date = (
         f' <span class="date">{escape(make_printable(find_day(column)))}</span>'
         if find_day(column)
         else ""
     )
-    build = describe_build(column)
     return (
         f'<span class="name">{escape(make_printable(column.name))}</span> '
         f'<span class="kind {kind}">{escape(column.where)}</span>{date}'
-        + (f' <span class="build">{escape(build)}</span>' if build else "")
     )
 
 
@@ -115,9 +113,15 @@ def _render_systems(table: Table) -> str:
 def _render_names(table: Table) -> str:
     return "".join(
         f'<th role="columnheader" scope="col" data-column="{at}">'
-        f'<span class="platform">{render_heading(column)}</span></th>'
+        f'<span class="platform">{render_heading(column)}{_render_build(column)}</span></th>'
         for at, column in enumerate(table.columns)
     )
+
+
+def _render_build(column: Column) -> str:
+    """Return a platform's processor and release, which the lists of platforms tell in full."""
+    build = describe_build(column)
+    return f' <span class="build">{escape(build)}</span>' if build else ""
 
 
 def _render_title(title: str, span: int) -> str:

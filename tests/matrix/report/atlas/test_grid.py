@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from matrix.families import arrange_platforms
+from matrix.families import arrange_platforms, describe_build
 from matrix.report import atlas
 from matrix.report.atlas.grid import (
     FULL,
@@ -37,3 +37,10 @@ def test_an_answer_is_told_without_colour(table: Table) -> None:
     assert shapes == [["◆"], ["▲"], ["●"], ["○"], ["○"]]
     told = ["documented, not measured" in cell for cell in cells]
     assert told == [False, False, False, True, True]
+
+
+def test_a_heading_tells_processor_and_release(table: Table) -> None:
+    told = re.findall(r'<span class="build">(.*?)</span>', atlas.render_page(table))
+    columns = arrange_platforms(table).columns
+    assert told == [describe_build(column) for column in columns if column.report]
+    assert told[-1] == "amd64, 14.1-RELEASE"
