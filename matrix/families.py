@@ -145,16 +145,18 @@ def name_platforms(
     known: Collection[int],
     families: Sequence[Family],
     names: Sequence[str],
+    noun: str = "measured",
 ) -> list[Name]:
     """Return the shortest names found for the platforms at the places ``chosen``.
 
-    ``known`` has the places of the platforms that could have been chosen.  A family of which some
-    are not known is called measured, and those are not counted.
+    ``known`` has the places of the platforms that could have been chosen; all of them are called
+    by ``noun``.  A family of which some are not known is called measured, and those are not
+    counted.
     """
     rest, told = set(chosen), []
     while True:
         best, most = None, 0
-        for name in _list_names(families, frozenset(chosen), frozenset(known), names):
+        for name in _list_names(families, frozenset(chosen), frozenset(known), names, noun):
             saved = sum(len(names[at]) + 2 for at in name.places & rest) - len(name.text) - 2
             if saved > most or (saved == most and best is None and name.places & rest):
                 best, most = name, saved
@@ -166,11 +168,15 @@ def name_platforms(
 
 
 def _list_names(
-    families: Sequence[Family], chosen: frozenset[int], known: frozenset[int], names: Sequence[str]
+    families: Sequence[Family],
+    chosen: frozenset[int],
+    known: frozenset[int],
+    names: Sequence[str],
+    noun: str,
 ) -> Iterator[Name]:
     """Yield the names of families that say the truth about ``chosen``."""
     if len(chosen) > 1 and chosen == known:
-        yield Name(f"all {len(chosen)} measured", chosen)
+        yield Name(f"all {len(chosen)} {noun}", chosen)
     for family in families:
         present = family.places & known
         right, wrong = present & chosen, present - chosen

@@ -36,12 +36,12 @@ def group_by_families(
     documented: dict[tuple[Says, str], list[int]] = {}
     unknown: dict[tuple[Says, str], list[int]] = {}
     for at, (column, entry) in enumerate(zip(columns, row.entries, strict=True)):
-        told = measured if entry.claims else unknown
+        given_by = measured if entry.claims else unknown
         if column.report is None:
             if entry.status == NOT_KNOWN:
                 continue  # Most manuals do not mention most facts.
-            told = documented
-        told.setdefault((entry.says, make_printable(entry.answer)), []).append(at)
+            given_by = documented
+        given_by.setdefault((entry.says, make_printable(entry.answer)), []).append(at)
     known = [at for places in measured.values() for at in places]
     given = []
     for key in sorted({**measured, **documented}, key=lambda key: len(measured.get(key, ()))):
@@ -49,7 +49,8 @@ def group_by_families(
         given.append((key[1], tell_platforms(places, known, row, columns, families)))
     reports = [at for at, column in enumerate(columns) if column.report is not None]
     for (_, answer), places in unknown.items():
-        given.append((answer, tell_platforms(places, reports, row, columns, families)))
+        told = tell_platforms(places, reports, row, columns, families, "with a report")
+        given.append((answer, told))
     return given
 
 
@@ -59,14 +60,16 @@ def tell_platforms(
     row: Row,
     columns: Sequence[Column],
     families: Sequence[Family],
+    noun: str = "measured",
 ) -> str:
     """Return ``Linux, all 14; gVisor, (freebsd)`` for the platforms at ``places``.
 
-    ``known`` has the places of all platforms whose answer was measured.
+    ``known`` has the places of all platforms whose answer was measured, or of all with a report;
+    ``noun`` says which.
     """
     names = [mark_name(column) for column in columns]
     measured = [at for at in places if columns[at].report is not None]
-    found = name_platforms(measured, known, families, names)
+    found = name_platforms(measured, known, families, names, noun)
     # A comma is a part of a family's name, so families end with a semicolon.
     wide = [_mark_broken(name, row, names) for name in found if len(name.places) > 1]
     narrow = [_mark_broken(name, row, names) for name in found if len(name.places) == 1]

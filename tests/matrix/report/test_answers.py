@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from matrix.families import list_families
 from matrix.report._answers import condense_table, group_by_families, mark_name, tell_platforms
-from matrix.table import Table, make_table
+from matrix.table import NOT_KNOWN, Entry, Table, make_table
 from probes import Report
 from probes.fact import Value
 from tests.matrix.reports import ELSEWHERE, FREEBSD, changed, host
@@ -72,6 +73,18 @@ def test_what_was_not_measured_is_told_last_and_agrees_with_nothing() -> None:
     assert answers(table({"bsd": True}, facts))[1:] == [
         ("no", "Linux, all 6 measured"), ("blocked", "linux-0, linux-1"),
     ]  # fmt: skip
+
+
+def test_what_nothing_measured_is_never_called_measured() -> None:
+    facts = dict.fromkeys([*LINUX, "bsd"], failed("blocked"))
+    assert answers(table({}, facts)) == [
+        ("yes", "(freebsd), (openbsd)"), ("blocked", "Linux, all 8; bsd"),
+    ]  # fmt: skip
+    made = condense_table(make_table([(each * 30, host()) for each in "abcdefg"], ["openbsd"]))
+    none = replace(row(made, ID), entries=[Entry(NOT_KNOWN) for _ in made.columns])
+    assert group_by_families(none, made.columns, []) == [("?", "all 7 with a report")]
+    facts["bsd"] = failed("broken")
+    assert answers(table({}, facts))[1:] == [("blocked", "Linux, all 8"), ("broken", "bsd")]
 
 
 def test_unsupported_is_an_answer_of_its_own() -> None:
