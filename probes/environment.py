@@ -164,9 +164,11 @@ def _find_hypervisor() -> str:
     )
     if vendor and re.search(_HYPERVISORS, vendor, re.I):
         return vendor
-    if any(
-        "hypervisor" in line.split() for line in _read_lines("/proc/cpuinfo") if line[:5] == "flags"
-    ):
+    processor = list(_read_lines("/proc/cpuinfo"))
+    # Its flags are the host's processor's (kernel arch/um/kernel/um_arch.c).
+    if any(re.match(r"vendor_id\s*: User Mode Linux", line) for line in processor):
+        return "User-mode Linux"
+    if any("hypervisor" in line.split() for line in processor if line[:5] == "flags"):
         return "a hypervisor"
     if libc.FREEBSD:
         guest = _run(["sysctl", "-n", "kern.vm_guest"]).strip()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from probes import Platform, Report
+from probes import environment as environment_module
 from probes.environment import _find_loader
 from tests.needs import needs
 from tests.worlds import measure, needs_linux, needs_root, shim
@@ -100,3 +101,13 @@ def test_the_loader_tells_the_c_library(tmp_path: Path) -> None:
     assert _find_loader(str(tmp_path / "asked")) == "/lib/ld-musl-x"
     assert "/ld-musl-" not in _find_loader(cc)
     assert _find_loader("/etc/passwd") == ""
+
+
+def test_user_mode_linux_has_the_flags_of_its_hosts_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = {"/proc/cpuinfo": ["vendor_id\t: User Mode Linux", "flags\t\t: fpu hypervisor"]}
+    monkeypatch.setattr(environment_module, "_read_lines", lambda path: lines.get(path, []))
+    assert environment_module._find_hypervisor() == "User-mode Linux"
+    del lines["/proc/cpuinfo"][0]
+    assert environment_module._find_hypervisor() == "a hypervisor"

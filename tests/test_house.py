@@ -79,6 +79,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "papaya.server.engine": "papaya/server/test_server.py",
     },
     "a provider: the cells that it brings up test it": {
+        "matrix.providers._boot": "matrix/providers/test_initramfs.py",
         "matrix.providers.chroot": "matrix/test_run.py",
         "matrix.providers.musl": "matrix/boxes/test_musl.py",
         "matrix.providers.qemu": "matrix/providers/test_initramfs.py",

@@ -388,16 +388,20 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 mount -t tmpfs tmpfs /tmp
 echo 1 >/proc/sys/kernel/printk
-for module in /modules-*; do
-    busybox insmod "$module" || echo "init: $module cannot be loaded"
-done
 ip link set lo up
+lines=
 read -r arguments </proc/cmdline
 for argument in $arguments; do
-    case $argument in lab.now=*) date -s "@${argument#*=}" >/dev/null ;; esac
+    case $argument in
+    lab.now=*) date -s "@${argument#*=}" >/dev/null ;;
+    lab.lines=*) lines=${argument#*=} ;;
+    esac
+done
+[ "$lines" ] || for module in /modules-*; do
+    busybox insmod "$module" || echo "init: $module cannot be loaded"
 done
 cd /root
-python3 /channel.py </dev/null
+python3 /channel.py $lines </dev/null
 echo "init: the channel ended with status $?"
 echo o >/proc/sysrq-trigger
 sleep 60

@@ -1,7 +1,7 @@
-"""A guest without an emulator: stand-ins for mmdebstrap and QEMU on the PATH of a workplace.
+"""A guest without an emulator: stand-ins for mmdebstrap, QEMU and User-mode Linux on the PATH.
 
-The stand-in for QEMU reports on its console that the guest is ready, and serves the channel with
-a Python of this host.
+The stand-ins report on a console that the guest is ready, and serve the channel with a Python of
+this host.
 """
 
 from __future__ import annotations
@@ -39,6 +39,31 @@ while True:
     with channel:
         {{then}}
         subprocess.run([sys.executable, "-u", "-c", GATEWAY], stdin=channel, stdout=channel)
+"""
+
+UML = f"""\
+#!{sys.executable}
+import os, subprocess, sys, threading
+sys.path.insert(0, {str(ROOT)!r})
+from matrix.providers._channel import GATEWAY, READY, receive
+words = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+def find(name):
+    return [int(part[3:]) for part in words[name].split(",") if part != "null"]
+(console,), (reading, writing), (confirming,) = find("con0"), find("ssl0"), find("ssl1")
+# A process of the guest is one of the host, which would run on by itself.
+inner = subprocess.Popen(["sleep", "1000"])
+with open({{pid!r}} + ".new", "w") as file:
+    file.write(str(inner.pid))
+os.rename({{pid!r}} + ".new", {{pid!r}})
+def say(line):
+    os.write(console, line.encode() + b"\\n")
+{{before}}
+source, into = os.pipe()
+threading.Thread(target=receive, args=(reading, into, confirming), daemon=True).start()
+say(READY)
+subprocess.run([sys.executable, "-u", "-c", GATEWAY], stdin=source, stdout=writing)
+inner.kill()
+inner.wait()
 """
 
 MODULE = b"\x7fELF\0depends=%s\0name=%s\0"
@@ -96,6 +121,10 @@ class Stage:
             QEMU.format(pid=str(self.pid), before=before, then=then),
         )
 
+    def make_uml(self, before: str = "") -> None:
+        """Let User-mode Linux run these lines of Python before the boot."""
+        self._write("linux.uml", UML.format(pid=str(self.pid), before=before))
+
     def _write(self, name: str, text: str) -> None:
         path = self.programs / name
         path.write_text(text)
@@ -107,5 +136,5 @@ class Stage:
         return self.cache / debian.parse_argument("bookworm:s390x").name
 
     def is_running(self) -> bool:
-        """Return whether the stand-in for QEMU runs."""
+        """Return whether the stand-in for QEMU, or a process of User-mode Linux's, runs."""
         return self.pid.exists() and Path(f"/proc/{self.pid.read_text()}").exists()

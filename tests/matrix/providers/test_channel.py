@@ -1,8 +1,12 @@
-"""Test how a guest waits for its host; with virtio ports, the cells of real guests run it."""
+"""Test a guest's end of the channel; virtio ports are tested by the cells of real guests."""
 
 from __future__ import annotations
 
 import os
+import pty
+import select
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -34,3 +38,44 @@ def test_a_guest_needs_nothing_of_the_project() -> None:
     for name in ("matrix", "probes", "papaya"):
         assert f"import {name}" not in text
         assert f"from {name}" not in text
+
+
+CODE = """
+import os, sys
+os.write(1, b"1")
+while data := os.read(0, 100):
+    os.write(1, data)
+"""
+
+
+@needs_linux
+def test_all_bytes_pass_serial_lines_and_are_confirmed() -> None:
+    """A terminal that is not in raw mode would echo, translate, and end the program."""
+    (line, near_line), (taken, near_taken) = pty.openpty(), pty.openpty()
+    names = ",".join(os.ttyname(near).removeprefix("/dev/") for near in (near_line, near_taken))
+    program = [sys.executable, str(_channel.__file__), names]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as channel:
+        try:
+            assert channel.stdout
+            assert channel.stdout.readline() == "\n"
+            assert channel.stdout.readline() == _channel.READY + "\n"
+            request = repr(CODE).encode() + b"\n"
+            os.write(line, request)
+            assert os.read(line, 10) == b"1"
+            answer = b""
+            for start in range(0, 256, 64):
+                os.write(line, bytes(range(start, start + 64)))
+                while len(answer) < start + 64:
+                    assert select.select([line], [], [], 20)[0]
+                    answer += os.read(line, 1000)
+            assert answer == bytes(range(256))
+            confirmed = b""
+            while len(confirmed) < len(request) + 256:
+                assert select.select([taken], [], [], 20)[0]
+                confirmed += os.read(taken, 1000)
+            assert confirmed == bytes(len(request) + 256)
+        finally:
+            for descriptor in (near_line, near_taken, line, taken):
+                os.close(descriptor)
+        # Hung up, the gateway has read the end of its input.
+        assert channel.wait(20) == 0
