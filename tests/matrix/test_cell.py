@@ -85,7 +85,6 @@ def test_baselines_are_in_the_users_folder_for_all(mine: Path) -> None:
         ('[cell.x]\nways = ["chroot:"]\n', "the provider chroot needs debian32, or a folder"),
         ('[cell.x]\nways = ["qemu"]\n', "the provider qemu needs a guest"),
         ('[cell.x]\nways = ["musl:1.2"]\n', "the provider musl takes no argument; write: .musl."),
-        ('[cell.x]\nways = ["runsc:x"]\n', "the provider runsc takes no argument"),
         ('[cell.python3.14]\nways = ["here"]\n', '.cell."python3.14".'),
         ("x = " + "[" * 3000, "nested too deeply|not TOML"),
         ('[cell.".x"]\nways = ["here"]\n', "names files"),
