@@ -41,9 +41,14 @@ def find_architecture(machine: str, pointer_bits: int) -> str:
     return by_width.get(name, name)
 
 
+_KERNELS = ("gvisor", "qemu-user", "User-mode Linux")
+"""Values of `Platform.hypervisor` that answer system calls themselves, and identify as Linux."""
+
+
 def name_kernel(platform: Platform) -> str:
-    """Return the kernel's name; gVisor identifies as Linux, but is another kernel."""
-    return "gvisor" if platform.hypervisor == "gvisor" else platform.system.lower()
+    """Return the kernel's name."""
+    own = platform.hypervisor in _KERNELS
+    return platform.hypervisor if own else platform.system.lower()
 
 
 def make_gate_key(platform: Platform) -> str:

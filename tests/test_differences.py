@@ -34,13 +34,14 @@ def test_one_name_for_all_spellings_of_a_machine(machine: str, bits: int, name: 
     assert find_architecture(machine, bits) == name
 
 
-def test_gvisor_is_a_kernel_of_its_own() -> None:
+@pytest.mark.parametrize("kernel", ["gvisor", "qemu-user", "User-mode Linux"])
+def test_what_answers_in_place_of_linux_is_a_kernel_of_its_own(kernel: str) -> None:
     assert name_kernel(HERE) == "linux"
     assert name_kernel(replace(HERE, hypervisor="kvm")) == "linux"
-    assert name_kernel(replace(HERE, hypervisor="gvisor")) == "gvisor"
+    assert name_kernel(replace(HERE, hypervisor=kernel)) == kernel
     assert make_gate_key(HERE) == "linux-glibc-64 on amd64"
-    assert make_gate_key(replace(HERE, hypervisor="gvisor")) == (
-        "linux-glibc-64 on amd64, kernel gvisor"
+    assert make_gate_key(replace(HERE, hypervisor=kernel)) == (
+        f"linux-glibc-64 on amd64, kernel {kernel}"
     )
 
 
