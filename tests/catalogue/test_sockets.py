@@ -324,6 +324,17 @@ int getsockopt(int fd, int level, int option, void *value, socklen_t *length) {
 """,
         {"sockets.backlog_clamp": ("4096", "blocked")},
     ),
+    "TCP_INFO is cut short, as by qemu-user": (
+        SYSCALLS
+        + """
+int getsockopt(int fd, int level, int option, void *value, socklen_t *length) {
+    REAL(getsockopt);
+    if (level == IPPROTO_TCP && option == TCP_INFO) *length = 4;
+    return real(fd, level, option, value, length);
+}
+""",
+        {"sockets.backlog_clamp": ("4096", "blocked")},
+    ),
     "the backlog is not kept": (
         SYSCALLS + "int listen(int fd, int backlog) { REAL(listen); return real(fd, 100); }",
         {
