@@ -85,6 +85,8 @@ class Cell:
             why = f"it is not {self.platform}"
         elif self.platform and system != "gvisor" and "gvisor" in there.names:
             why = "its kernel is gVisor"
+        elif self.platform and self.platform != "qemu-user" and "qemu-user" in there.names:
+            why = "qemu-user emulates its processor"
         elif system == "linux" and not libc and there.libc != "glibc":
             why = f"its C library is {there.libc}"
         elif self.release and not begins_with(name_release(there), self.release):

@@ -16,7 +16,7 @@ from probes.probe import Probe
 from probes.render_verdict import describe_change
 
 from .cell import Cell
-from .outcome import DOWN, FAULTY, CellOutcome
+from .outcome import DOWN, EMULATED, FAULTY, CellOutcome
 
 
 def compare_with_baseline(
@@ -37,7 +37,9 @@ def compare_with_baseline(
     path = cell.find_baseline(report.environment)
     baseline = _load_baseline(cell, path)
     if not baseline:
-        outcome.baseline = "no baseline" + (f", {len(faults)} failed" if faults else "")
+        is_emulated = report.environment.hypervisor == "qemu-user"
+        outcome.baseline = EMULATED if is_emulated else "no baseline"
+        outcome.baseline += f", {len(faults)} failed" if faults else ""
         outcome.changes = [f"{id}: {report[id].status}: {report[id].reason}" for id in faults]
         return
     try:

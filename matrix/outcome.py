@@ -13,6 +13,9 @@ from . import junit
 FAILED, DOWN, FAULTY, INTERRUPTED = 1, 3, 4, 130
 """Exit statuses: the gate or the selftest failed; no platform; a probe failed; interrupted."""
 
+EMULATED = "emulated by qemu-user, compared with nothing"
+"""Why such a report is neither compared nor recorded."""
+
 
 @dataclass
 class CellOutcome:

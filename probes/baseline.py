@@ -293,9 +293,14 @@ def approve(
 ) -> Report:
     """Return ``report`` as the new baseline, with the reason and those of earlier approvals.
 
-    Raises ReportError if a probe failed, nothing was measured, or one of the facts ``asked`` for
-    is missing.
+    Raises ReportError if a probe failed, nothing was measured, one of the facts ``asked`` for is
+    missing, or qemu-user stood in for the kernel.
     """
+    if report.environment.hypervisor == "qemu-user":
+        raise ReportError(
+            "not recorded: qemu-user answered the system calls, which is no platform to expect; "
+            "measure on its own kernel"
+        )
     faults = [fact.id for fact in report if fact.status in FAULTS]
     if faults:
         raise ReportError(f"not recorded: {', '.join(faults)} could not be measured reliably")

@@ -155,6 +155,8 @@ _HYPERVISORS = "qemu|kvm|vmware|virtualbox|bochs|xen|hyper-v|bhyve|cloud"
 def _find_hypervisor() -> str:
     if libc.GVISOR:
         return "gvisor"
+    if _is_translated():
+        return "qemu-user"
     for line in _read_lines("/sys/hypervisor/type"):
         return line.strip()
     vendor = " ".join(
@@ -174,6 +176,17 @@ def _find_hypervisor() -> str:
         guest = _run(["sysctl", "-n", "kern.vm_guest"]).strip()
         return "" if guest == "none" else guest
     return ""
+
+
+def _is_translated() -> bool:
+    """Return whether qemu-user runs this Python: a program of another processor."""
+    # qemu-user makes /proc/self/exe name the program, but not /proc/thread-self/exe
+    # (linux-user/syscall.c, is_proc_myself).
+    try:
+        running = os.readlink("/proc/thread-self/exe")
+    except OSError:
+        return False
+    return running != os.readlink("/proc/self/exe") and os.path.basename(running)[:5] == "qemu-"
 
 
 def _find_filesystem(path: str) -> str:

@@ -190,7 +190,7 @@ class Platform:
         system = {"darwin": "macos", "sunos": "illumos"}.get(
             self.system.lower(), self.system.lower()
         )
-        kernel = ("gvisor",) if self.hypervisor == "gvisor" else ()
+        kernel = (self.hypervisor,) if self.hypervisor in ("gvisor", "qemu-user") else ()
         bits = self.pointer_bits
         return (
             *kernel,

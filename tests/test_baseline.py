@@ -153,6 +153,7 @@ def test_nothing_measured_is_no_pass(status: str) -> None:
         ({"machine": "aarch64"}, "linux-glibc-64 on arm64"),
         ({"machine": "riscv64"}, "linux-glibc-64 on riscv64"),
         ({"hypervisor": "gvisor"}, "linux-glibc-64 on amd64, kernel gvisor"),
+        ({"hypervisor": "qemu-user"}, "linux-glibc-64 on amd64, kernel qemu-user"),
     ],
 )
 def test_another_platform_is_refused(other: dict[str, Any], named: str) -> None:

@@ -111,3 +111,26 @@ def test_user_mode_linux_has_the_flags_of_its_hosts_processor(
     assert environment_module._find_hypervisor() == "User-mode Linux"
     del lines["/proc/cpuinfo"][0]
     assert environment_module._find_hypervisor() == "a hypervisor"
+
+
+@pytest.mark.parametrize(
+    ("links", "told"),
+    [
+        ({"self": "/usr/bin/python3.11", "thread-self": "/usr/bin/python3.11"}, False),
+        ({"self": "/usr/bin/python3.11", "thread-self": "/usr/libexec/qemu-aarch64"}, True),
+        # Another program that runs programs is not known to be one.
+        ({"self": "/usr/bin/python3.11", "thread-self": "/usr/bin/valgrind"}, False),
+        ({}, False),
+    ],
+)
+def test_qemu_user_does_not_hide_from_a_thread(
+    links: dict[str, str], told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: str) -> str:
+        try:
+            return links[path.split("/")[2]]
+        except KeyError:
+            raise FileNotFoundError(path) from None
+
+    monkeypatch.setattr("os.readlink", read)
+    assert environment_module._is_translated() is told

@@ -80,7 +80,6 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     },
     "a provider: the cells that it brings up test it": {
         "matrix.providers._boot": "matrix/providers/test_initramfs.py",
-        "matrix.providers.chroot": "matrix/test_run.py",
         "matrix.providers.musl": "matrix/boxes/test_musl.py",
         "matrix.providers.qemu": "matrix/providers/test_initramfs.py",
     },

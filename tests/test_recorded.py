@@ -45,6 +45,8 @@ def test_what_a_platform_is_whatever_its_patches(platform: Platform, other: dict
         (DEBIAN, {"pointer_bits": 32}),
         (DEBIAN, {"machine": "aarch64"}),
         (DEBIAN, {"hypervisor": "gvisor"}),
+        (DEBIAN, {"hypervisor": "qemu-user"}),
+        (DEBIAN, {"hypervisor": "User-mode Linux"}),
         (replace(DEBIAN, pointer_bits=32), {"emulated_32_bit": True}),
         (FREEBSD, {"system": "NetBSD"}),
         (FREEBSD, {"release": "15.0-RELEASE"}),

@@ -23,7 +23,7 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -198,7 +198,7 @@ def find_built(argument: str) -> Box | None:
     """Return the box in the cache; None if it is not there, or was built in another way."""
     wanted = parse_argument(argument)
     path = find_cache_path(wanted.name)
-    return _make_box(path) if read_recipe(path) == _make_recipe(wanted) else None
+    return _make_box(path) if read_recipe(path) == make_recipe(wanted) else None
 
 
 def explain_lack(argument: str) -> str:
@@ -218,7 +218,7 @@ def build(say: Say, force: bool, argument: str) -> Box:
     Raise `Unavailable` if it cannot be built.
     """
     wanted = parse_argument(argument)
-    recipe = _make_recipe(wanted)
+    recipe = make_recipe(wanted)
     path = find_cache_path(wanted.name)
     with lock_cache(wanted.name):
         built = read_recipe(path) == recipe
@@ -238,7 +238,9 @@ def _make_box(path: str) -> Box:
     return Box(*(os.path.join(path, name) for name in _FILES))
 
 
-def _make_command(wanted: Release) -> list[str]:
+def make_command(wanted: Release, with_kernel: bool = True) -> list[str]:
+    """Return the words of mmdebstrap's command, which writes the packages as a tar archive."""
+    kernel = [f"linux-image-{wanted.kernel}"] if with_kernel else []
     mirror = os.environ.get("MATRIX_MIRROR", _mirror.DEFAULT)
     added = [_ESSENTIAL, *wanted.packages] if wanted.packages else []
     # Nothing is run of what is unpacked: the packages' scripts would need the other processor.
@@ -249,18 +251,19 @@ def _make_command(wanted: Release) -> list[str]:
         "--format=tar",
         # A mirror may be an old snapshot; signatures are checked all the same.
         '--aptopt=Acquire::Check-Valid-Until "false"',
-        f"--include={','.join([PACKAGES, f'linux-image-{wanted.kernel}', *added])}",
+        f"--include={','.join([PACKAGES, *kernel, *added])}",
         wanted.release,
         "-",
         f"deb {mirror} {wanted.release} main",
     ]
 
 
-def _make_recipe(wanted: Release) -> str:
+def make_recipe(wanted: Release) -> str:
+    """Return a hash that changes if the box would."""
     code = [inspect.getsource(part) for part in (_convert, _find_modules, _cpio)]
     left_out, links = _choose_files(wanted)
     parts = (
-        _make_command(wanted), _mmdebstrap.find_epoch(), left_out, links, _MODULES, _FOLDERS, code
+        make_command(wanted), _mmdebstrap.find_epoch(), left_out, links, _MODULES, _FOLDERS, code
     )  # fmt: skip
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -273,7 +276,19 @@ def _choose_files(wanted: Release) -> tuple[Sequence[str], Mapping[str, str]]:
 
 
 def _fetch(wanted: Release, folder: Path) -> None:
-    command = _make_command(wanted)
+    run_mmdebstrap(
+        make_command(wanted), lambda root: _convert(root, folder, *_choose_files(wanted))
+    )
+    if not (folder / "kernel").exists():
+        raise OSError(f"linux-image-{wanted.kernel} has no /boot/vmlinu*")
+    (folder / SUMS).write_text(compute_sums(str(folder), _FILES))
+
+
+def run_mmdebstrap(command: list[str], convert: Callable[[IO[bytes]], None]) -> None:
+    """Run mmdebstrap, and pass the tar archive that it writes to ``convert``.
+
+    Raise CalledProcessError if it fails, and OSError if its archive is damaged.
+    """
     with (
         _mmdebstrap.make_folder() as scratch,
         open(Path(scratch, "said"), "w+", errors="replace") as said,
@@ -288,7 +303,7 @@ def _fetch(wanted: Release, folder: Path) -> None:
         assert process.stdout
         damaged = None
         try:
-            _convert(process.stdout, folder, *_choose_files(wanted))
+            convert(process.stdout)
         except tarfile.TarError as error:
             # Most likely because mmdebstrap failed, which says why.
             damaged = error
@@ -299,9 +314,6 @@ def _fetch(wanted: Release, folder: Path) -> None:
             raise _mmdebstrap.make_error(process.returncode, said.readlines())
         if damaged:
             raise OSError(f"mmdebstrap's archive is damaged: {damaged}")
-    if not (folder / "kernel").exists():
-        raise OSError(f"linux-image-{wanted.kernel} has no /boot/vmlinu*")
-    (folder / SUMS).write_text(compute_sums(str(folder), _FILES))
 
 
 def _end(mmdebstrap: subprocess.Popen[bytes]) -> None:
@@ -360,6 +372,33 @@ def _convert(
         for number, name in enumerate(_find_modules(modules)):
             archive.add_file(f"modules-{number}-{name}.ko", 0o644, modules[name])
         archive.end()
+
+
+def unpack(wanted: Release, root: IO[bytes], folder: Path) -> None:
+    """Write the files that a box would have, without kernel and devices, to a folder."""
+    left_out, links = _choose_files(wanted)
+    with tarfile.open(fileobj=root, mode="r|") as tar:
+        # The packages are signed; some links are absolute, and some programs set-user-ID.
+        tar.extraction_filter = lambda member, path: member
+        tar.extractall(
+            folder,
+            members=(
+                member
+                for member in tar
+                if not member.isdev()
+                and not any(fnmatch(member.name.removeprefix("./"), left) for left in left_out)
+            ),
+        )
+    for name in _FOLDERS:
+        (folder / name).mkdir(exist_ok=True)
+    for path, target in links.items():
+        link = folder / path
+        if (link.parent / target).exists() and not link.exists():
+            link.symlink_to(target)
+    for path, (mode, data) in _USERS.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(data)
+        (folder / path).chmod(mode)
 
 
 def _find_modules(modules: Mapping[str, bytes]) -> list[str]:

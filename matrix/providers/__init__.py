@@ -50,7 +50,7 @@ class Provider(ABC):
 
         A provider that cannot add any says so, and brings the platform up as it is.
         """
-        self.say("--install: only cells of qemu:debian take packages; this one has its own")
+        self.say("--install: only cells of a release of Debian take packages; this one has its own")
 
     @abstractmethod
     def up(self) -> str:

@@ -1,7 +1,8 @@
-"""Another userland on this host's kernel: ``chroot:debian32``, or ``chroot:/a/folder``.
+"""Another userland on this host's kernel: ``chroot:debian:sid:amd64``, or ``chroot:/a/folder``.
 
 The kernel is the host's.  A 32-bit userland on a 64-bit kernel is not a 32-bit system, and the
-report says so (``emulated_32_bit``).
+report says so (``emulated_32_bit``).  qemu-user runs the programs of another processor, and
+translates their system calls: such a report says so, too, and is no platform's (``qemu-user``).
 """
 
 from __future__ import annotations
@@ -10,40 +11,68 @@ import os
 import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 
-from matrix.boxes import debian32
+from matrix.boxes import _userland, debian32
 from matrix.errors import Unavailable
+from probes.errors import CommandError
 
 from . import Provider
 
-_PERSONALITY = {"debian32": ["setarch", "i386"]}
-"""The command that makes ``uname -m`` name the userland's architecture."""
+_PERSONALITY = ("setarch", "i386")
+"""The command that makes ``uname -m`` name the architecture of a 32-bit userland."""
 
 
 class Chroot(Provider):
     """Root uses chroot in a new mount namespace, other users bubblewrap."""
 
-    argument_is = 'debian32, or a folder: "chroot:/srv/root"'
+    argument_is = (
+        'debian32, a userland of Debian: "chroot:debian:sid:amd64", or a folder: "chroot:/srv/root"'
+    )
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
         self.label = f"{'chroot' if os.geteuid() == 0 else 'bubblewrap'}"
+        kind, _, rest = self.argument.partition(":")
+        self._release = rest if kind == "debian" else ""
+        """Release and architecture; empty unless the userland is one of Debian's."""
 
     def explain_lack(self) -> str:
         if os.geteuid() != 0 and not shutil.which("bwrap"):
             return "only root can chroot: apt-get install bubblewrap, or run it with sudo"
         if self.argument.startswith("/"):
             return "" if os.path.isdir(self.argument) else f"{self.argument}: not a folder"
-        return debian32.explain_rootfs_lack()
+        if self.argument == "debian32":
+            return debian32.explain_rootfs_lack()
+        if not self._release:
+            return f"unknown userland {self.argument!r}; write {self.argument_is}"
+        try:
+            return _userland.explain_lack(self._release)
+        except CommandError as error:
+            return str(error)
+
+    def add_packages(self, packages: Sequence[str]) -> None:
+        if self._release:
+            self._release = ",".join([self._release, *packages])
+        else:
+            super().add_packages(packages)
 
     def describe(self) -> str:
-        built = self.argument.startswith("/") or debian32.is_rootfs_built()
-        return "" if built else debian32.AT_FIRST_USE
+        if self.argument.startswith("/"):
+            return ""
+        if not self._release:
+            return "" if debian32.is_rootfs_built() else debian32.AT_FIRST_USE
+        built = [] if _userland.is_built(self._release) else [_userland.AT_FIRST_USE]
+        emulated = _userland.is_emulated(self._release)
+        return "; ".join([*built, *(["emulated by qemu-user"] if emulated else [])])
 
     def up(self) -> str:
-        folder = self.argument if self.argument.startswith("/") else debian32.find_rootfs(self.say)
+        if reason := self.explain_lack():
+            raise Unavailable(reason)
+        folder = self._find_folder()
+        is_i386 = self.argument == "debian32" or ":i386" in self._release
         command = [
-            *_PERSONALITY.get(self.argument, []),
+            *(_PERSONALITY if is_i386 else ()),
             *_make_enter_command(folder),
             "/usr/bin/python3",
         ]
@@ -55,6 +84,13 @@ class Chroot(Provider):
             said = tried.stderr.strip().splitlines()[-1:] or [f"status {tried.returncode}"]
             raise Unavailable(f"{folder}: its /usr/bin/python3 does not run: {said[0]}")
         return f"popen//python={shlex.join(command)}"
+
+    def _find_folder(self) -> str:
+        if self.argument.startswith("/"):
+            return self.argument
+        if self._release:
+            return _userland.build(self.say, self._release)
+        return debian32.find_rootfs(self.say)
 
     def down(self) -> None:
         pass  # Its mounts go with the namespace.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 
 from matrix.boxes import debian
 from matrix.errors import Say, Unavailable
@@ -52,6 +53,9 @@ class Uml(BootedGuest, Provider):
         if not shutil.which(PROGRAM):
             return f"{PROGRAM} is not installed: apt-get install user-mode-linux"
         return "" if debian.find_built(self._box) else debian.explain_lack(self._box)
+
+    def add_packages(self, packages: Sequence[str]) -> None:
+        self._box = ",".join([self._box, *packages])
 
     def describe(self) -> str:
         return "" if debian.find_built(self._box) else debian.AT_FIRST_USE

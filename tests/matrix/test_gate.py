@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +76,15 @@ def test_nothing_measured_is_no_pass(here: Report) -> None:
             cell, Report(here.environment, facts), CellOutcome("box"), (), require_all=False
         )
     assert raised.value.status == 3
+
+
+def test_a_report_of_qemu_user_is_compared_with_nothing(here: Report, tmp_path: Path) -> None:
+    emulated = replace(here, environment=replace(here.environment, hypervisor="qemu-user"))
+    here.with_later(approvals=[]).save(tmp_path / "box.json")
+    cell = Cell("box", (("chroot", "/root"),), platform="qemu-user", baselines=str(tmp_path))
+    outcome = CellOutcome("box")
+    with pytest.raises(CommandError, match=r"box\.json: a baseline of .* it is not qemu-user"):
+        compare_with_baseline(cell, emulated, outcome, (), False)
+    (tmp_path / "box.json").unlink()
+    compare_with_baseline(cell, emulated, outcome, (), False)
+    assert outcome.baseline == "emulated by qemu-user, compared with nothing"

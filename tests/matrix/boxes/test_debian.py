@@ -134,7 +134,7 @@ def test_another_kernel_is_another_box() -> None:
     usual, cloud = map(debian.parse_argument, ("trixie:amd64", "trixie:amd64:cloud-amd64"))
     assert (usual.kernel, usual.name) == ("amd64", "debian-trixie-amd64")
     assert (cloud.kernel, cloud.name) == ("cloud-amd64", "debian-trixie-amd64-cloud-amd64")
-    assert "linux-image-cloud-amd64" in " ".join(debian._make_command(cloud))
+    assert "linux-image-cloud-amd64" in " ".join(debian.make_command(cloud))
 
 
 def test_other_packages_are_another_box_with_what_they_need(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_other_packages_are_another_box_with_what_they_need(tmp_path: Path) -> N
     assert one == other
     assert one.name.startswith("debian-bookworm-s390x-")
     assert one.name != debian.parse_argument("bookworm:s390x,make").name
-    included = next(word for word in debian._make_command(one) if word.startswith("--include="))
+    included = next(word for word in debian.make_command(one) if word.startswith("--include="))
     assert {"g++", "make", "python3-minimal", "sed"} <= {*included.split("=")[1].split(",")}
     files = {"./usr/bin/gcc": b"gcc", "./usr/share/doc/x": b"", "./usr/share/perl/x": b"used"}
     debian._convert(io.BytesIO(make_root(files)), tmp_path, *debian._choose_files(one))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from probes import Report
 from tests.matrix.workplace import Workplace
@@ -48,3 +49,21 @@ def test_a_broken_baseline_is_unreadable_input(work: Workplace) -> None:
     done = work.run("--no-selftest", "box")
     assert done.returncode == 2
     assert "box.json: not JSON" in done.stdout
+
+
+def test_what_qemu_user_answered_is_recorded_nowhere(here: Report, work: Workplace) -> None:
+    work.cell("box", "here")
+    report = work.folder / "emulated.json"
+    replace(here, environment=replace(here.environment, hypervisor="qemu-user")).save(report)
+    cells = '[cell.box]\nways = ["chroot:/"]\nplatform = "{}"\n'
+    work.cells.write_text(cells.format("qemu-user"))
+    refused = work("baseline", "box", "--import", str(report), "--reason", "x")
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert "not recorded: qemu-user answered the system calls" in line
+    # Nor as what it stands for.
+    work.cells.write_text(cells.format("linux"))
+    refused = work("baseline", "box", "--import", str(report), "--reason", "x")
+    assert refused.returncode == 2
+    assert "qemu-user emulates its processor" in refused.stderr
+    assert not (work.folder / "baselines").exists()

@@ -251,7 +251,7 @@ def test_a_broken_junit_file_fails_the_run(program: Program) -> None:
 def test_packages_are_only_for_cells_that_take_them(program: Program) -> None:
     done = program.run("box", "--install", "gcc", "make", "--", "true")
     assert done.returncode == 0
-    assert "box: --install: only cells of qemu:debian take packages" in done.stderr
+    assert "box: --install: only cells of a release of Debian take packages" in done.stderr
 
 
 @needs_linux

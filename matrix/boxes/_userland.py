@@ -1,0 +1,103 @@
+"""Root folders of Debian for any release and processor, with Python: ``chroot:debian:sid:amd64``.
+
+They have the packages of the boxes of `debian`, without a kernel.  Nothing of them is run during
+the build.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+from matrix.errors import Say, Unavailable
+
+from . import debian, find_cache_path
+from ._cache import lock_cache, read_recipe, replace_folder
+
+AT_FIRST_USE = debian.AT_FIRST_USE
+
+_OWN = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Debian's name of a processor, by ``uname -m``; the others are asked with arch-test(1)."""
+_USER_PROGRAMS = {"ppc64el": "ppc64le"}
+"""Names in ``qemu-NAME-static`` that are not those of `debian.Machine.program`."""
+_BINFMT = "/proc/sys/fs/binfmt_misc"
+
+
+def is_emulated(argument: str) -> bool:
+    """Return whether this host runs the programs with qemu-user."""
+    return os.path.exists(f"{_BINFMT}/qemu-{_name_emulator(debian.parse_argument(argument))}")
+
+
+def _name_emulator(wanted: debian.Release) -> str:
+    return _USER_PROGRAMS.get(wanted.architecture, wanted.machine.program)
+
+
+def is_built(argument: str) -> bool:
+    """Return whether the root folder is in the cache."""
+    wanted = debian.parse_argument(argument)
+    return read_recipe(_find_path(wanted)) == _make_recipe(wanted)
+
+
+def explain_lack(argument: str) -> str:
+    """Return why the root folder cannot be used, and what to type; empty if it can."""
+    wanted = debian.parse_argument(argument)
+    return _explain_processor_lack(wanted) or (
+        "" if is_built(argument) else debian.explain_lack(argument)
+    )
+
+
+def build(say: Say, argument: str) -> str:
+    """Return the path of the root folder; build it if it is not in the cache.
+
+    Raise `Unavailable` if it cannot be built.
+    """
+    wanted = debian.parse_argument(argument)
+    path = _find_path(wanted)
+    with lock_cache(os.path.basename(path)):
+        # A folder in the cache is complete: it was renamed into place after the build.
+        if not is_built(argument):
+            if lack := debian.explain_lack(argument):
+                raise Unavailable(lack)
+            say("fetching Debian's packages: about a minute")
+            with replace_folder(os.path.basename(path), _make_recipe(wanted)) as folder:
+                command = debian.make_command(wanted, with_kernel=False)
+                debian.run_mmdebstrap(
+                    command, lambda root: debian.unpack(wanted, root, Path(folder))
+                )
+    return path
+
+
+def _find_path(wanted: debian.Release) -> str:
+    return find_cache_path(f"{wanted.name}-root")
+
+
+def _make_recipe(wanted: debian.Release) -> str:
+    parts = debian.make_recipe(wanted) + inspect.getsource(debian.unpack)
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def _explain_processor_lack(wanted: debian.Release) -> str:
+    """Return what this host lacks to run programs of that processor; empty if nothing."""
+    if wanted.architecture == _OWN.get(platform.machine()):
+        return ""
+    if not shutil.which("arch-test"):
+        return "arch-test is not installed: apt-get install arch-test"
+    done = subprocess.run(["arch-test", wanted.architecture], capture_output=True, check=False)
+    if not done.returncode:
+        return ""
+    name = _name_emulator(wanted)
+    if not shutil.which(f"qemu-{name}-static"):
+        return (
+            f"qemu-{name}-static is not installed: apt-get install qemu-user-static binfmt-support"
+        )
+    mount = f"mount -t binfmt_misc binfmt_misc {_BINFMT}"
+    if not os.path.exists(f"{_BINFMT}/status"):
+        return f"binfmt_misc is not mounted; as root: {mount} && update-binfmts --enable"
+    return f"qemu-{name} is not registered for programs of {wanted.architecture}; " + (
+        f"as root: update-binfmts --enable qemu-{name}"
+    )
