@@ -97,7 +97,7 @@ class BootedGuest:
         started = told = time.monotonic()
         while time.monotonic() - started < limit:
             ended = _has_ended(self._process.pid)
-            lines = self._read_console()
+            lines = read_console(os.path.join(self.folder, CONSOLE))
             if any(line.endswith(_channel.READY) for line in lines):
                 self.say(f"up after {time.monotonic() - started:.0f} s")
                 return
@@ -121,16 +121,16 @@ class BootedGuest:
         said = [line for line in lines if not re.match(r"\[ *\d+\.\d+\]|sysrq: |reboot: ", line)]
         return f"the guest ended during the boot: {(panics or said or lines)[-1]}"
 
-    def _read_console(self) -> list[str]:
-        """Return the lines of the console that are not empty, without control sequences."""
-        try:
-            path = os.path.join(self.folder, CONSOLE)
-            with open(path, encoding="utf-8", errors="replace") as file:
-                text = file.read()
-        except FileNotFoundError:
-            return []
-        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc|\r", "", text)
-        return [line.strip()[-200:] for line in text.splitlines() if line.strip()]
+
+def read_console(path: str) -> list[str]:
+    """Return the lines of a console that are not empty, without control sequences."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return []
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc|\r", "", text)
+    return [line.strip()[-200:] for line in text.splitlines() if line.strip()]
 
 
 def _has_ended(process: int) -> bool:

@@ -15,12 +15,14 @@ import shlex
 import shutil
 import subprocess
 import time
+from functools import partial
 
 from matrix.boxes import debian, debian32
 from matrix.errors import Say, Unavailable
 from matrix.interrupts import block_stopping
 
 from . import _kvm, _ssh
+from ._boot import read_console
 
 QEMU = "qemu-system-i386"
 _PORT = re.compile(rb"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)")
@@ -56,21 +58,12 @@ class DiskGuest:
         if not box:
             self.say("no box in the cache: building it")
             box = debian32.build(self.say)
-        trouble = _kvm.explain_trouble()
-        if not trouble:
-            self.say("starting it, with KVM")
-            try:
-                return self._start_and_wait(box, "kvm", 90.0)
-            except Unavailable as silent:
-                # KVM ran the small test guest, but that does not prove that it runs a kernel.
-                self.down()
-                trouble = str(silent)
-        self.say(f"starting it, emulated ({trouble})")
-        # Emulation is ten times slower, and the machine may be shared.
-        return self._start_and_wait(box, "tcg,thread=multi", 300.0)
+        return _kvm.start_guest(partial(self._start_and_wait, box), self.down, self.say)
 
-    def _start_and_wait(self, box: debian32.Box, accel: str, limit: float) -> str:
-        port = self._start(box, accel)
+    def _start_and_wait(self, box: debian32.Box, kvm: bool) -> str:
+        port = self._start(box, "kvm" if kvm else "tcg,thread=multi")
+        # Emulation is ten times slower, and the machine may be shared.
+        limit = 90.0 if kvm else 300.0
         key = os.path.join(self.folder, "key")
         shutil.copyfile(debian32.KEY, key)
         os.chmod(key, 0o600)
@@ -158,15 +151,9 @@ class DiskGuest:
 
     def _find_gist(self) -> str:
         """Return the last line of the console, or the panic."""
-        try:
-            with open(self._console, encoding="utf-8", errors="replace") as file:
-                text = file.read()
-        except OSError:
-            text = ""
-        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc|\r", "", text)
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        lines = read_console(self._console)
         panics = [line for line in lines if "Kernel panic" in line]
-        return (panics or lines or ["the console is empty"])[-1][-200:]
+        return (panics or lines or ["the console is empty"])[-1]
 
 
 def _quote(path: str) -> str:

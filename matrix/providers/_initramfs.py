@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import time
+from functools import partial
 
 from matrix.boxes import debian
 from matrix.errors import Unavailable
@@ -52,18 +53,9 @@ class InitramfsGuest(BootedGuest):
             raise Unavailable(reason)
         wanted = debian.parse_argument(self.argument)
         box = debian.build(self.say, False, self.argument)
-        trouble = "another processor"
         if debian.can_use_kvm(wanted):
-            trouble = _kvm.explain_trouble()
-            if not trouble:
-                self.say("starting it, with KVM")
-                try:
-                    return self._boot_by(wanted, box, True)
-                except Unavailable as silent:
-                    # KVM ran the small test guest, but that does not prove that it runs a kernel.
-                    self.down()
-                    trouble = str(silent)
-        self.say(f"starting it, emulated ({trouble})")
+            return _kvm.start_guest(partial(self._boot_by, wanted, box), self.down, self.say)
+        self.say("starting it, emulated (another processor)")
         return self._boot_by(wanted, box, False)
 
     def explain_kept(self) -> str:

@@ -8,6 +8,9 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+
+from matrix.errors import Say, Unavailable
 
 DEVICE = "/dev/kvm"
 _LIMIT = 5.0
@@ -29,6 +32,25 @@ def describe_kvm() -> str:
     """Return how a guest would run: with KVM, or emulated and why."""
     why = explain_trouble()
     return f"emulated, as {why}" if why else "with KVM"
+
+
+def start_guest(start: Callable[[bool], str], down: Callable[[], None], say: Say) -> str:
+    """Call ``start`` with whether to use KVM, and return what it returns.
+
+    If KVM does not work, or `Unavailable` shows that this guest does not come up with it, the
+    guest is emulated.
+    """
+    trouble = explain_trouble()
+    if not trouble:
+        say("starting it, with KVM")
+        try:
+            return start(True)
+        except Unavailable as silent:
+            # KVM ran the small test guest, but that does not prove that it runs a kernel.
+            down()
+            trouble = str(silent)
+    say(f"starting it, emulated ({trouble})")
+    return start(False)
 
 
 @functools.cache

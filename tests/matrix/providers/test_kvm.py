@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from matrix.errors import Unavailable
 from matrix.providers import _kvm
 
 Trial = Callable[[str], str]
@@ -48,3 +49,30 @@ def test_kvm_that_fails(trial: Trial) -> None:
 def test_kvm_that_does_not_exist(trial: Trial) -> None:
     Path(_kvm.DEVICE).unlink()
     assert trial("exit 99") == f"{_kvm.DEVICE} does not exist"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "works", "steps"),
+    [
+        ("", True, ["with KVM", True]),
+        ("", False, ["with KVM", True, "down", "emulated (silent)", False]),
+        ("broken", True, ["emulated (broken)", False]),
+    ],
+)
+def test_a_guest_that_does_not_come_up_with_kvm_is_emulated(
+    monkeypatch: pytest.MonkeyPatch, trouble: str, works: bool, steps: list[object]
+) -> None:
+    done: list[object] = []
+
+    def start(kvm: bool) -> str:
+        done.append(kvm)
+        if kvm and not works:
+            raise Unavailable("silent")
+        return "gateway"
+
+    def say(line: str) -> None:
+        done.append(line.removeprefix("starting it, "))
+
+    monkeypatch.setattr(_kvm, "explain_trouble", lambda: trouble)
+    assert _kvm.start_guest(start, lambda: done.append("down"), say) == "gateway"
+    assert done == steps
