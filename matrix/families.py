@@ -24,6 +24,7 @@ SYSTEMS = {
     "linux": "Linux, glibc",
     "linux-musl": "Linux, musl",
     "gvisor": "gVisor",
+    "qemu-user": "qemu-user",
     "freebsd": "FreeBSD",
     "dragonfly": "DragonFly",
     "netbsd": "NetBSD",
@@ -33,11 +34,14 @@ SYSTEMS = {
 }
 """The titles of systems, by their names in the catalogue, in the order of the columns."""
 
+_IN_PLACE = ("gvisor", "qemu-user")
+"""Systems that identify as Linux, and answer in its place."""
+
 
 def find_system(column: Column) -> str:
     """Return the system of a platform: a key of `SYSTEMS`, or the name in its report."""
     names = [name for name in column.names if name != "posix"]
-    special = next((name for name in names if name in ("gvisor", "linux-musl")), None)
+    special = next((name for name in names if name in (*_IN_PLACE, "linux-musl")), None)
     return special or (names[-1] if names else column.name)
 
 
@@ -114,7 +118,9 @@ def list_families(columns: Sequence[Column]) -> list[Family]:
 def _list_titles(platform: Platform) -> list[str]:
     """Return the titles of a platform's families; its system's comes first."""
     names = platform.names
-    system = find_title("gvisor" if "gvisor" in names else names[-2]).partition(",")[0]
+    # The first is the most specific.
+    own = names[0] if names[0] in _IN_PLACE else names[-2]
+    system = find_title(own).partition(",")[0]
     kernel = re.match(r"\d+\.\d+", platform.release)
     parts = [
         "" if platform.libc == platform.system.lower() else platform.libc,

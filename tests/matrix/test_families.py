@@ -192,3 +192,13 @@ def test_what_is_ordered_keeps_its_cells(table: Table) -> None:
     for row in again.rows:
         for column, cell in zip(again.columns, row.entries, strict=True):
             assert cell is told[row.id, column.name]
+
+
+def test_what_qemu_user_answers_is_not_linuxs() -> None:
+    emulated = platform(machine="aarch64", hypervisor="qemu-user")
+    made = list(make_table([("amd64", PLATFORMS["amd64"]), ("arm64", emulated)], []).columns)
+    assert [find_system(column) for column in made] == ["linux", "qemu-user"]
+    assert {family.title: sorted(family.places) for family in list_families(made)} == {
+        "Linux": [0],
+        "qemu-user": [1],
+    }
