@@ -101,7 +101,9 @@ MACHINES: Mapping[str, Machine] = {
 """By Debian's name of the architecture."""
 
 PACKAGES = "base-files,busybox,coreutils,dash,gzip,iproute2,libpython3-stdlib,mount,python3-minimal"
-_LEFT_OUT = ("boot/*", "*lib/modules/*", "*lib/udev/*", "*/gconv/*", "usr/share/*", "var/*")
+_DEBS = "debs"
+"""File in which mmdebstrap's hook names what was unpacked; dpkg has installed nothing."""
+_LEFT_OUT = (_DEBS, "boot/*", "*lib/modules/*", "*lib/udev/*", "*/gconv/*", "usr/share/*", "var/*")
 """Neither Python nor the lab needs these files, and a guest would be slow to unpack them."""
 
 _ESSENTIAL = (
@@ -249,6 +251,7 @@ def make_command(wanted: Release, with_kernel: bool = True) -> list[str]:
         "--variant=extract",
         f"--architectures={wanted.architecture}",
         "--format=tar",
+        f'--extract-hook=LC_ALL=C ls "$1"/var/cache/apt/archives >"$1"/{_DEBS}',
         # A mirror may be an old snapshot; signatures are checked all the same.
         '--aptopt=Acquire::Check-Valid-Until "false"',
         f"--include={','.join([PACKAGES, *kernel, *added])}",
@@ -351,10 +354,9 @@ def _convert(
                 assert content
                 with open(folder / "kernel", "wb") as copy:
                     shutil.copyfileobj(content, copy)
-            elif path == "var/lib/dpkg/status":
+            elif path == _DEBS:
                 assert content
-                status = content.read().decode(errors="replace").splitlines()
-                listed = sorted(_mmdebstrap.list_packages(status))
+                listed = _list_packages(content.read().decode())
                 (folder / "packages").write_text("".join(listed))
             elif found := re.fullmatch(r".*lib/modules/.*/virtio[^/]*?\.ko(\.xz)?", path):
                 assert content
@@ -372,6 +374,12 @@ def _convert(
         for number, name in enumerate(_find_modules(modules)):
             archive.add_file(f"modules-{number}-{name}.ko", 0o644, modules[name])
         archive.end()
+
+
+def _list_packages(debs: str) -> list[str]:
+    """Return a line ``name version`` for each package file, named as in ``a_1%3a2_all.deb``."""
+    found = [line.split("_") for line in debs.splitlines() if line.endswith(".deb")]
+    return [f"{name} {version.replace('%3a', ':')}\n" for name, version, _ in found]
 
 
 def unpack(wanted: Release, root: IO[bytes], folder: Path) -> None:
