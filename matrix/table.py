@@ -221,7 +221,8 @@ def _describe_import(report: Report) -> str:
 
 def _make_measured_column(name: str, report: Report, here: bool) -> Column:
     way = report.later.get("way")
-    origin = _describe_import(report)
+    emulated = "; emulated by QEMU" if way == "qemu/emulated" else ""
+    origin = emulated + _describe_import(report)
     return Column(
         name=name,
         kind=MEASURED_HERE if here else RECORDED,

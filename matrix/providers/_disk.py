@@ -31,6 +31,9 @@ _PORT = re.compile(rb"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)")
 class DiskGuest:
     """A guest of one run, with the methods of `Provider`; the only box is ``debian32``."""
 
+    uses_kvm = False
+    """Whether the guest that is up runs with KVM."""
+
     def __init__(self, argument: str, folder: str, say: Say) -> None:
         self.argument = argument
         self.folder = folder
@@ -61,6 +64,7 @@ class DiskGuest:
         return _kvm.start_guest(partial(self._start_and_wait, box), self.down, self.say)
 
     def _start_and_wait(self, box: debian32.Box, kvm: bool) -> str:
+        self.uses_kvm = kvm
         port = self._start(box, "kvm" if kvm else "tcg,thread=multi")
         # Emulation is ten times slower, and the machine may be shared.
         limit = 90.0 if kvm else 300.0

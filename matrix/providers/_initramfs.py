@@ -27,6 +27,8 @@ class InitramfsGuest(BootedGuest):
     """A guest of one run, with the methods of `Provider`."""
 
     runs_it = "QEMU"
+    uses_kvm = False
+    """Whether the guest that is up runs with KVM."""
 
     def explain_lack(self) -> str:
         """See `Provider`."""
@@ -63,6 +65,8 @@ class InitramfsGuest(BootedGuest):
         return f"to end it: kill {self._process.pid}" if self._process else ""
 
     def _boot_by(self, wanted: debian.Release, box: debian.Box, kvm: bool) -> str:
+        self.uses_kvm = kvm
+
         def make_command(initramfs: str) -> list[str]:
             command = debian.make_qemu_command(
                 wanted, box, initramfs, kvm, f"lab.now={time.time():.0f}"

@@ -40,7 +40,9 @@ class Qemu(Provider):
         return self._guest.describe()
 
     def up(self) -> str:
-        return self._guest.up()
+        gateway = self._guest.up()
+        self.label = "qemu/kvm" if self._guest.uses_kvm else "qemu/emulated"
+        return gateway
 
     def explain_kept(self) -> str:
         return self._guest.explain_kept()

@@ -153,3 +153,9 @@ def test_the_age_of_what_was_measured(seconds: int, said: str) -> None:
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01T00:00:00Z"])
 def test_a_report_without_a_time_has_no_age(text: str) -> None:
     assert Column("a", RECORDED, "-", measured_at=text).describe_origin() == "report"
+
+
+@pytest.mark.parametrize(("way", "emulated"), [("qemu/emulated", True), ("qemu/kvm", False)])
+def test_an_emulated_platform_is_shown_as_emulated(way: str, emulated: bool) -> None:
+    (column,) = make_table([("box", host().with_later(way=way))], []).columns
+    assert column.description.endswith("; emulated by QEMU") is emulated

@@ -34,7 +34,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 def test_a_guest_is_measured_tested_and_switched_off(stage: Stage) -> None:
     done = stage.work.run("box")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "box  qemu  " in done.stdout
+    assert "box  qemu/emulated  " in done.stdout
     assert "no baseline, selftest 3/3" in done.stdout
     assert "box: starting it, emulated (another processor)" in done.stderr
     assert not stage.is_running()
@@ -132,7 +132,7 @@ def test_an_interrupt_leaves_nothing(
         said, errors = process.communicate(timeout=60)
     assert process.returncode == 130, said + errors
     assert "Traceback" not in errors
-    assert said == "box  qemu  FAILED interrupted\n" or said == "box  FAILED interrupted\n"
+    assert said == "box  qemu/emulated  FAILED interrupted\n" or said == "box  FAILED interrupted\n"
     until(lambda: not stage.is_running())
     until(lambda: not os.listdir(stage.work.scratch))
 
