@@ -122,6 +122,8 @@ _ALTERNATIVES = {
 }
 """Links that the packages' scripts would make, which are not run, with their targets."""
 
+_KERNEL = r"boot/vmlinu[xz]-.*|usr/lib/modules/[^/]+/vmlinu[xz]"
+"""Where a kernel is; since 7.x its package leaves /boot to scripts."""
 _MODULES = ("virtio_console", "virtio_pci", "virtio_mmio")
 """Modules for the channel to the guest; a kernel may have them built in."""
 
@@ -263,7 +265,7 @@ def make_command(wanted: Release, with_kernel: bool = True) -> list[str]:
 
 def make_recipe(wanted: Release) -> str:
     """Return a hash that changes if the box would."""
-    code = [inspect.getsource(part) for part in (_convert, _find_modules, _cpio)]
+    code = [_KERNEL, *(inspect.getsource(part) for part in (_convert, _find_modules, _cpio))]
     left_out, links = _choose_files(wanted)
     parts = (
         make_command(wanted), _mmdebstrap.find_epoch(), left_out, links, _MODULES, _FOLDERS, code
@@ -283,7 +285,7 @@ def _fetch(wanted: Release, folder: Path) -> None:
         make_command(wanted), lambda root: _convert(root, folder, *_choose_files(wanted))
     )
     if not (folder / "kernel").exists():
-        raise OSError(f"linux-image-{wanted.kernel} has no /boot/vmlinu*")
+        raise OSError(f"linux-image-{wanted.kernel} has no kernel")
     (folder / SUMS).write_text(compute_sums(str(folder), _FILES))
 
 
@@ -350,7 +352,7 @@ def _convert(
         for member in tar:
             path = member.name.removeprefix("./")
             content = tar.extractfile(member) if member.isreg() else None
-            if path.startswith(("boot/vmlinux-", "boot/vmlinuz-")):
+            if re.fullmatch(_KERNEL, path):
                 assert content
                 with open(folder / "kernel", "wb") as copy:
                     shutil.copyfileobj(content, copy)
