@@ -81,6 +81,14 @@ def _set_stopping(handler: Any) -> dict[signal.Signals, Any]:
     return {s: signal.signal(s, handler) for s in heard}
 
 
+def _ignore(signum: int, frame: object) -> None:
+    """Ignore a signal.
+
+    Python complains on standard error if SIG_IGN is set after a signal came, and before its handler
+    ran.
+    """
+
+
 def run_all(
     cells: list[Cell],
     plan: RunPlan,
@@ -163,7 +171,7 @@ def run_one(cell: Cell, plan: RunPlan, work: Work | None = None) -> CellOutcome:
         nonlocal stopped
         stopped = True
         # A second interrupt must not keep it from cleaning up.
-        _set_stopping(signal.SIG_IGN)
+        _set_stopping(_ignore)
         raise KeyboardInterrupt
 
     outcome = CellOutcome(cell.name)
@@ -173,7 +181,7 @@ def run_one(cell: Cell, plan: RunPlan, work: Work | None = None) -> CellOutcome:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
             _run_with_log(cell, plan, outcome, work or _measure_and_test)
         finally:
-            _set_stopping(signal.SIG_IGN)
+            _set_stopping(_ignore)
     except BaseException as error:
         # An interrupt may arrive here as another exception that it caused.
         if stopped:
@@ -241,7 +249,7 @@ def _run_cell(
             finally:
                 remote.close()
         finally:
-            _set_stopping(signal.SIG_IGN)
+            _set_stopping(_ignore)
     finally:
         for provider in begun:
             if plan.keep and specification and (kept := provider.explain_kept()):

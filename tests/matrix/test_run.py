@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -141,6 +142,24 @@ def test_an_interrupt_is_told_of_every_cell(work: Workplace, signum: int) -> Non
         "two    FAILED interrupted before it began",
         "three  FAILED interrupted before it began",
     ]
+    until(lambda: not os.listdir(work.scratch))
+
+
+@needs_linux
+def test_two_signals_at_once_end_a_cell_without_a_complaint(work: Workplace) -> None:
+    work.cell("box", "here")
+    with work.start_run("box") as process:
+        read_until(process, "box: measuring")
+        (cell,) = descendants(process.pid)[process.pid]
+        os.kill(cell, signal.SIGSTOP)
+        until(lambda: state(cell) == "T")
+        # Both are pending when it goes on, as if they had come in the same moment.
+        os.kill(cell, signal.SIGINT)
+        os.kill(cell, signal.SIGTERM)
+        os.kill(cell, signal.SIGCONT)
+        said, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, said + errors
+    assert not re.search("Traceback|race", errors), errors
     until(lambda: not os.listdir(work.scratch))
 
 
