@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import random
 import re
@@ -19,9 +18,12 @@ from probes.errors import CommandError
 from .. import key as keys
 from ..config import DEFAULT_PORT, split_address
 from ..protocol import clean_line, split_time
+from .text import escape, is_visible
 
 ENTRIES = ("server", "key", "name")
 CONFIG = "~/.config/papaya/client.toml"
+_LONGEST_NAME = 64
+"""Characters; what is longer is text with a colon, not a name."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,13 @@ class Account:
     name: str
 
     def format_line(self, text: str) -> bytes:
-        """Return the line to send for ``text``, empty if ``text`` has no printable character."""
+        """Return the line for ``text``, without a line feed; empty if ``text`` is blank."""
         cleaned = clean_line(text.encode("utf-8", "replace"))
-        return clean_line(f"{self.name}: ".encode()) + b" " + cleaned + b"\n" if cleaned else b""
+        return clean_line(f"{self.name}: ".encode()) + b" " + cleaned if cleaned else b""
+
+    def describe_line(self, line: bytes) -> str:
+        """Return the text of a line from `format_line`, safe to print to a terminal."""
+        return escape(line.decode("utf-8", "replace").removeprefix(f"{self.name}: "))
 
 
 def load_account(server: str | None, key: str | None, name: str | None) -> Account:
@@ -58,8 +64,10 @@ def load_account(server: str | None, key: str | None, name: str | None) -> Accou
     host, port = split_server(str(found["server"]))
     name = str(found["name"] or os.environ.get("LOGNAME") or os.environ.get("USER") or "anonymous")
     name = clean_line(name.encode("utf-8", "replace")).decode().replace(":", "").strip()
-    if not name:
+    if not is_visible(name):
         raise CommandError("--name: empty; choose another name")
+    if len(escape(name)) > _LONGEST_NAME:
+        raise CommandError(f"--name: longer than {_LONGEST_NAME} characters; choose a shorter name")
     return Account(host, port, keys.load(os.path.expanduser(str(found["key"]))), name)
 
 
@@ -133,6 +141,7 @@ class Message:
     time: datetime | None
     """None in a notice, and in every line from papayaChat 1.0's server."""
     name: str
+    """Empty if the line has none, and in a notice."""
     text: str
     raw: bytes
     """The line without its time, as its sender sent it."""
@@ -168,6 +177,9 @@ _REMEMBERED = 20000
 """Lines; a server repeats 10,000 at most."""
 
 
+GAP = "the connection was lost: lines before this one may be missing"
+
+
 class HistoryFilter:
     """Remember the messages that were shown, and hide them when the server repeats them.
 
@@ -185,6 +197,12 @@ class HistoryFilter:
         self.at: list[int] | None = None
         """The indexes in ``before`` that the next line may repeat; None before the first."""
         self.held: list[Message] = []
+        self.has_gap = False
+
+    def take_gap(self) -> bool:
+        """Return, once per connection, whether lines before the first new one may be missing."""
+        found, self.has_gap = self.has_gap, False
+        return found
 
     def filter(self, message: Message) -> list[Message]:
         """Return the messages to show now.
@@ -202,9 +220,17 @@ class HistoryFilter:
                 self.before, self.held = [], []
             if self.at:
                 return []
-            self.before = []
-        else:
-            self.held = [message]
+            return self._show_held(gap=True)
+        self.held = [message]
+        return self._show_held(gap=False)
+
+    def finish(self) -> list[Message]:
+        """Return the messages that are held back: the history is complete."""
+        return self._show_held(gap=True) if self.held else []
+
+    def _show_held(self, gap: bool) -> list[Message]:
+        self.before = []
+        self.has_gap |= gap
         shown, self.held = self.held, []
         self.shown += [(one.time, one.raw) for one in shown]
         return shown
@@ -221,18 +247,12 @@ def parse_message(line: bytes) -> Message:
             stamp, rest = None, f"{stamp} {rest}"
     raw = line[len(stamp) + 1 :] if stamp else line
     name, colon, text = rest.partition(": ")
-    if not colon or rest.startswith("* ") or len(name) > 64:
+    if not colon or rest.startswith("* ") or not is_visible(name):
         name, text = "", rest
-    return Message(at, escape(name), escape(text), raw)
-
-
-def escape(text: str) -> str:
-    """Return ``text`` with every character that could control a terminal escaped."""
-    return "".join(c if c.isprintable() or c == "\t" else _escape_one(c) for c in text)
-
-
-def _escape_one(character: str) -> str:
-    return codecs.encode(character, "unicode_escape").decode()
+    shown = escape(name)
+    if len(shown) > _LONGEST_NAME:
+        shown, text = "", rest
+    return Message(at, shown, escape(text), raw)
 
 
 class Backoff:

@@ -1,7 +1,8 @@
 """The plain client, for pipes and scripts: lines from standard input, lines to standard output.
 
 With ``once`` it ends when the server has sent back every line, which acknowledges that the
-line is in the log; the exit status says whether all came back.
+line is in the log; the exit status says whether all came back.  An output that cannot be written
+then ends it only after that, because the lines are what a script runs it for.
 """
 
 from __future__ import annotations
@@ -10,46 +11,30 @@ import os
 import select
 import sys
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from .connection import Account, Backoff, HistoryFilter, Message, MessageSplitter, connect
+from probes.files import write_standard_error, write_standard_output
+
+from .connection import GAP, Account, Backoff, HistoryFilter, Message, MessageSplitter, connect
+from .outbox import History, Outbox
 
 if TYPE_CHECKING:
     import socket
-    from datetime import datetime
 
 ONCE_SECONDS = 10.0
 """How long a line may take to come back."""
-_QUIET = 0.3
-"""Seconds without a line after which the history, which the server sends at once, is complete."""
-_HISTORY = 1.0, 4.0
-"""Seconds after which the history is complete in any case: a busy chat is never quiet."""
 
 
 def run(account: Account, once: bool) -> int:
     """Chat until standard input ends (``once``) or an interrupt; return the exit status."""
-    # Other users' messages must be printable in any locale.
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     conversation = _Conversation(account, once)
-    backoff = Backoff()
-    while True:
-        try:
-            connected, latency = connect(account)
-        except OSError as error:
-            _warn(f"{account.host} port {account.port}: {error.strerror or error}")
-        else:
-            with connected:
-                status = conversation.run(connected, latency, backoff)
-            if status is not None:
-                return status
-            hint = "" if conversation.has_received else "; is the key right?"
-            _warn(f"the server closed the connection{hint}")
-        if once:
-            return 1
-        seconds = backoff.next_delay()
-        _warn(f"reconnecting in {seconds:.0f} s")
-        time.sleep(seconds)
+    try:
+        status = conversation.chat()
+    finally:
+        conversation.report_lines()
+    if conversation.failure:
+        raise conversation.failure
+    return status
 
 
 class _Conversation:
@@ -64,16 +49,46 @@ class _Conversation:
         """Whether standard input has ended."""
         self.has_received = False
         """Whether the server has sent anything over this connection."""
-        self.unsent: list[bytes] = []
-        self.unacknowledged: Counter[bytes] = Counter()
-        """Lines that were sent and have not come back."""
-        self.newest: datetime | None = None
-        """The time of the last line of the history."""
+        self.outbox = Outbox()
         self.history_filter = HistoryFilter()
         self.until = 0.0
-        """When to give up on the unacknowledged lines."""
+        """When to give up on the lines that have not come back."""
+        self.failure: OSError | None = None
+        """Why standard output cannot be written."""
 
-    def run(self, server: socket.socket, latency: float, backoff: Backoff) -> int | None:
+    def chat(self) -> int:
+        """Connect, and connect again, until the end; return the exit status."""
+        backoff = Backoff()
+        while True:
+            try:
+                connected, latency = connect(self.account)
+            except OSError as error:
+                address = f"{self.account.host} port {self.account.port}"
+                _warn(f"{address}: {error.strerror or error}")
+            else:
+                with connected:
+                    status = self._use(connected, latency, backoff)
+                if status is not None:
+                    return status
+                hint = "" if self.has_received else "; is the key right?"
+                _warn(f"the server closed the connection{hint}")
+            if self.once:
+                return 1
+            seconds = backoff.next_delay()
+            _warn(f"reconnecting in {seconds:.0f} s")
+            time.sleep(seconds)
+
+    def report_lines(self) -> None:
+        """Say which lines are not known to be in the log."""
+        self._report_lost()
+        for line in self.outbox.unsent:
+            _warn(f"not sent: {self.account.describe_line(line)}")
+
+    def _report_lost(self) -> None:
+        for line in self.outbox.give_up():
+            _warn(f"may be lost, as it did not come back: {self.account.describe_line(line)}")
+
+    def _use(self, server: socket.socket, latency: float, backoff: Backoff) -> int | None:
         """Use one connection; return the exit status, or None if the server closed it.
 
         ``latency`` is how long the server took to answer, in seconds.
@@ -81,28 +96,24 @@ class _Conversation:
         splitter = MessageSplitter()
         self.has_received = False
         self.history_filter.start_connection()
-        if self.unacknowledged:
-            _warn(f"{sum(self.unacknowledged.values())} lines may be lost: they did not come back")
-            self.unacknowledged.clear()
         server.settimeout(ONCE_SECONDS)
-        # A line of the history may equal one of this user's, but acknowledges nothing: send
-        # nothing before the history is complete.  An empty log has no history, so wait for time.
-        least, most = _HISTORY
-        latest = time.monotonic() + min(most, max(least, 4 * latency))
-        settled = latest if self.once else 0.0
+        history: History | None = History(latency)
         while True:
-            if self.once and self.ended and not self.unacknowledged and not self.unsent:
+            waiting = history.measure_rest() if history else None
+            if waiting == 0:
+                history = waiting = None
+                self._show(self.history_filter.finish())
+                # Lines of the last connection, which are not in the history of this one.
+                self._report_lost()
+            if self.once and self.ended and not self.outbox:
                 return 0
-            now = time.monotonic()
-            history = now < settled
-            if self.unsent and not history and not self._send(server):
-                return None
-            waiting = settled - now if history else None
-            if self.once and self.ended and not history:
-                waiting = self.until - now
-                if waiting <= 0:
-                    _warn(f"{sum(self.unacknowledged.values())} lines did not come back")
-                    return 1
+            if not history:
+                if not self._send(server):
+                    return None
+                if self.once and self.ended:
+                    waiting = self.until - time.monotonic()
+                    if waiting <= 0:
+                        return 1
             sources: list[Any] = [server] if self.ended else [server, 0]
             if 0 in (ready := select.select(sources, [], [], waiting)[0]):
                 self._read_typed()
@@ -115,10 +126,11 @@ class _Conversation:
                     return None
                 self.has_received = True
                 backoff.reset()
+                if history:
+                    history.extend()
                 for message in splitter.feed(data):
-                    if self._process(message, history):
+                    if self._process(message):
                         return 1
-                settled = min(latest, time.monotonic() + _QUIET) if history else settled
 
     def _read_typed(self) -> None:
         try:
@@ -131,41 +143,53 @@ class _Conversation:
         if self.ended and self.typed:
             lines, self.typed = [self.typed], b""
         formatted = (self.account.format_line(text.decode("utf-8", "replace")) for text in lines)
-        self.unsent += [line for line in formatted if line]
+        self.outbox.unsent += [line for line in formatted if line]
 
     def _send(self, server: socket.socket) -> bool:
         """Send what was typed; return False if the server is gone, and keep the rest."""
-        while self.unsent:
+        while self.outbox.unsent:
+            line = self.outbox.take()
             try:
-                server.sendall(self.unsent[0])
+                taken = server.send(line)
             except OSError:
+                self.outbox.put_back()
                 return False
-            self.unacknowledged[self.unsent.pop(0)[:-1]] += 1
-        self.until = time.monotonic() + ONCE_SECONDS
+            try:
+                server.sendall(line[taken:])
+            except OSError:  # The server may keep the part that it got.
+                return False
+            self.until = time.monotonic() + ONCE_SECONDS
         return True
 
-    def _process(self, message: Message, history: bool) -> bool:
+    def _process(self, message: Message) -> bool:
         """Print a message; return True if it is a notice that ends the client."""
         if message.is_notice:
             _warn(message.text.removeprefix("* "))
             return self.once
-        if history:
-            self.newest = message.time or self.newest
-        elif not (message.time and self.newest and message.time < self.newest):
-            self._acknowledge(message.raw)
-        for shown in self.history_filter.filter(message):
-            at = f"{shown.time:%Y-%m-%d %H:%M:%S} " if shown.time else ""
-            name = f"{shown.name}: " if shown.name else ""
-            sys.stdout.write(f"{at}{name}{shown.text}\n")
-            sys.stdout.flush()
+        self._show(self.history_filter.filter(message))
         return False
 
-    def _acknowledge(self, line: bytes) -> None:
-        if self.unacknowledged[line] > 0:
-            self.unacknowledged[line] -= 1
-            self.until = time.monotonic() + ONCE_SECONDS
-        self.unacknowledged += Counter()  # This removes the entries that are zero.
+    def _show(self, messages: list[Message]) -> None:
+        if self.history_filter.take_gap():
+            _warn(GAP)
+        for one in messages:
+            if self.outbox.acknowledge(one.raw):
+                self.until = time.monotonic() + ONCE_SECONDS
+            at = f"{one.time:%Y-%m-%d %H:%M:%S} " if one.time else ""
+            name = f"{one.name}: " if one.name else ""
+            self._print(f"{at}{name}{one.text}\n")
+
+    def _print(self, text: str) -> None:
+        if self.failure:
+            return
+        try:
+            # Other users' messages must be printable in any locale.
+            write_standard_output(text.encode(sys.stdout.encoding, "backslashreplace"))
+        except OSError as error:
+            if not self.once:
+                raise
+            self.failure = error
 
 
 def _warn(line: str) -> None:
-    print(f"papaya: {line}", file=sys.stderr, flush=True)
+    write_standard_error(f"papaya: {line}\n")

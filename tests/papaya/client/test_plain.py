@@ -62,13 +62,14 @@ def test_a_line_of_the_history_is_no_acknowledgement(serve: Serve, tmp_path: Pat
     small.mkdir()
     mount = f'mount -t tmpfs -o size=8k tmpfs {small} && exec "$@"'
     before = ("unshare", "-m", "--propagation", "private", "sh", "-c", mount, "sh")
-    server = serve("--engine", "coroutines", "--log", str(small / "chat.log"), before=before)
+    log_option = ("--log", str(small / "chat.log"), "--history", "1000")
+    server = serve("--engine", "coroutines", *log_option, before=before)
     options = (server_of(server), "--plain", "--once", "--key", server.key_path, "--name", "ann")
     assert chat(*options, said="backup ok\n", home=tmp_path).returncode == 0
     log = os.open(f"/proc/{server.process.pid}/root{small}/chat.log", os.O_WRONLY | os.O_APPEND)
     # The disk is full: the next line is not kept, although the history has the same line.
     with contextlib.suppress(OSError):
-        while os.write(log, b"2026-11-22T23:59:59Z ann: backup ok\n"):
+        while os.write(log, b"2026-11-22T23:59:59Z bob: and so on\n"):
             pass
     os.close(log)
     done = chat(*options, said="backup ok\n", home=tmp_path)
@@ -114,7 +115,7 @@ def test_a_line_that_never_comes_back_is_given_up_in_a_busy_chat(tmp_path: Path)
                 time.sleep(0.05)
         assert process.wait(20) == 1
         assert process.stderr
-        assert process.stderr.read() == b"papaya: 1 lines did not come back\n"
+        assert process.stderr.read() == b"papaya: may be lost, as it did not come back: hi\n"
 
 
 def test_what_was_shown_is_not_shown_again(tmp_path: Path) -> None:
@@ -238,6 +239,101 @@ def test_an_output_that_is_closed_ends_it(serve: Serve, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("redirection", "status", "said"),
+    [
+        (">/dev/full", 3, "papaya: standard output: No space left on device\n"),
+        (">&-", 3, "papaya: standard output: Bad file descriptor\n"),
+        (">&- 2>&-", 3, ""),
+        ("| true", 141, ""),
+    ],
+)
+def test_an_output_that_fails_does_not_keep_lines_from_being_sent(
+    redirection: str, status: int, said: str, serve: Serve, tmp_path: Path
+) -> None:
+    server = serve("--engine", "coroutines")
+    options = f"{server_of(server)} --plain --once --key {server.key_path} --name ann"
+    # A history, which is printed before the line is sent.
+    assert chat(*options.split(), said="before\n", home=tmp_path).returncode == 0
+    command = f"{sys.executable} -m papaya chat {options} {redirection}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], input="one\ntwo\n", cwd=ROOT, capture_output=True, text=True,
+        check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (status, said)
+    assert [line.split(b" ", 1)[1] for line in server.read_log().splitlines()] == [
+        b"ann: before", b"ann: one", b"ann: two",
+    ]  # fmt: skip
+
+
+def test_an_output_that_fails_says_what_was_not_sent(tmp_path: Path) -> None:
+    fake = Fake(tmp_path)
+    with (
+        fake.listening,
+        open("/dev/full", "wb") as full,
+        subprocess.Popen(
+            [sys.executable, "-m", "papaya", "chat", *fake.options, "--plain"],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=full, stderr=subprocess.PIPE, text=True,
+        ) as process,
+    ):  # fmt: skip
+        with fake.accept(b"") as client:
+            assert process.stdin
+            assert process.stderr
+            process.stdin.write("one\ntwo\n")
+            process.stdin.flush()
+            assert client.recv(100).startswith(b"ann: one\n")
+            client.sendall(b"bob: hi\n")
+            assert process.wait(20) == 3
+        assert process.stderr.read().splitlines() == [
+            "papaya: may be lost, as it did not come back: one",
+            "papaya: may be lost, as it did not come back: two",
+            "papaya: standard output: No space left on device",
+        ]
+
+
+def test_a_clock_that_is_set_back_is_no_matter(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "chat.log").write_bytes(b"2100-01-01T00:00:00Z ann: hi\n")
+    server = serve("--engine", "coroutines")
+    options = (server_of(server), "--plain", "--once", "--key", server.key_path, "--name", "ann")
+    done = chat(*options, said="hi\n", home=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("ann: hi") == 2
+
+
+def test_lines_are_kept_until_they_can_be_sent(tmp_path: Path) -> None:
+    fake = Fake(tmp_path)
+    with (
+        fake.listening,
+        subprocess.Popen(
+            [sys.executable, "-m", "papaya", "chat", *fake.options, "--plain"],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):  # fmt: skip
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        with fake.accept(b"bob: hi\n") as client:
+            assert process.stdout.readline() == "bob: hi\n"
+            process.stdin.write("one\ntwo\n")
+            process.stdin.flush()
+            said = b""
+            while not said.endswith(b"two\n"):
+                said += client.recv(100)
+        assert "closed the connection" in process.stderr.readline()
+        process.stdin.write("three\nfour\n")
+        process.stdin.flush()
+        # One of the lines came back after the connection was lost.
+        with fake.accept(b"bob: hi\nann: two\n") as client:
+            said = b""
+            while not said.endswith(b"four\n"):
+                said += client.recv(100)
+            assert said == b"ann: three\nann: four\n"
+            process.terminate()
+        assert "reconnecting" in process.stderr.readline()
+        assert process.stderr.read() == "papaya: may be lost, as it did not come back: one\n"
+
+
+@pytest.mark.parametrize(
     "line", [b"9999-99-99T99:99:99Z x", b"0001-01-01T00:00:00Z x", b"2026-13-01T00:00:00Z a: x"]
 )
 def test_a_time_that_is_none_is_text(line: bytes) -> None:
@@ -266,7 +362,10 @@ def test_a_line_that_does_not_come_back_is_status_1(serve: Serve, tmp_path: Path
         home=tmp_path,
     )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr == "papaya: a line was refused: it is longer than 20 bytes\n"
+    assert done.stderr.splitlines() == [
+        "papaya: a line was refused: it is longer than 20 bytes",
+        f"papaya: may be lost, as it did not come back: {'x' * 100}",
+    ]
     wrong = tmp_path / "wrong"
     wrong.write_text("0" * LENGTH)
     wrong.chmod(0o600)
