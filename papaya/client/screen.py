@@ -29,7 +29,7 @@ from .text import is_safe
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from textual.timer import Timer
 
@@ -195,19 +195,25 @@ class _Log(RichLog):
     """The messages, which are wrapped again when the width changes."""
 
     def __init__(self) -> None:
-        super().__init__(id="log", wrap=True, min_width=1, max_lines=_KEPT)
+        super().__init__(id="log", min_width=1, max_lines=_KEPT)
         self.messages: deque[Text] = deque(maxlen=_KEPT)
         self.width = 0
         self.resizing: Timer | None = None
 
-    def add(self, message: Text, follow: bool) -> None:
-        """Add a message, and scroll to it if ``follow``."""
-        self.messages.append(message)
-        if self.width:  # Otherwise the first resize shows it.
-            self.write(self._wrap(message), scroll_end=follow)
+    def add(self, messages: Sequence[Text]) -> None:
+        """Add messages, and scroll to the last if it is followed."""
+        self.messages += messages
+        if self.width:  # Otherwise the first resize shows them.
+            self._write_wrapped(messages)
+
+    def _write_wrapped(self, messages: Iterable[Text]) -> None:
+        # One call, because each one costs as much as many messages.
+        self.write(Text("\n").join(map(self._wrap, messages)), scroll_end=self.chat.following)
 
     def _wrap(self, message: Text) -> Text:
-        width = max(1, self.scrollable_content_region.width - len(_INDENT))
+        width = max(1, self.width - len(_INDENT))
+        if message.cell_len <= width and "\t" not in message.plain:
+            return message
         return Text(f"\n{_INDENT}").join(message.wrap(self.app.console, width))
 
     def _on_resize(self, _event: events.Resize) -> None:
@@ -226,8 +232,7 @@ class _Log(RichLog):
         self.width = self.scrollable_content_region.width
         self.clear()
         if self.messages:
-            wrapped = Text("\n").join(map(self._wrap, self.messages))
-            self.write(wrapped, scroll_end=self.chat.following)
+            self._write_wrapped(self.messages)
 
     @property
     def chat(self) -> Screen:
@@ -324,8 +329,8 @@ class Screen(App[int]):
                 received = True
                 backoff.reset()
                 history.extend()
-                for message in splitter.feed(data):
-                    self._show(self.history_filter.filter(message))
+                messages = splitter.feed(data)
+                self._show([one for each in messages for one in self.history_filter.filter(each)])
         return received
 
     async def _send(self, writer: asyncio.StreamWriter, history: History) -> None:
@@ -354,6 +359,7 @@ class Screen(App[int]):
     def _show(self, messages: Sequence[Message]) -> None:
         if self.history_filter.take_gap():
             self._note(GAP)
+        texts = []
         for message in messages:
             text = Text()
             if message.time:
@@ -364,19 +370,21 @@ class Screen(App[int]):
             elif not message.is_notice:  # It must not look like a user's line.
                 text.append(f"{_NO_NAME} ", style="dim italic")
             text.append(message.text, style="dim italic" if message.is_notice else "")
-            self._write(text)
+            texts.append(text)
             self.outbox.acknowledge(message.raw)
+        self._write(texts)
         if self.leaving and not self.outbox:
             self.exit()
 
     def _note(self, text: str) -> None:
         """Show what the client itself has to say."""
-        self._write(Text(f"* {text}", style="dim italic"))
+        self._write([Text(f"* {text}", style="dim italic")])
 
-    def _write(self, text: Text) -> None:
-        self.query_one(_Log).add(text, self.following)
-        if not self.following:
-            self.unread += 1
+    def _write(self, texts: Sequence[Text]) -> None:
+        if texts:
+            self.query_one(_Log).add(texts)
+        if texts and not self.following:
+            self.unread += len(texts)
             self._update_status()
 
     def ask(self, question: str) -> None:
