@@ -312,7 +312,7 @@ class Screen(App[int]):
         self._set_state("connected")
         self.history_filter.start_connection()
         history = History(latency)
-        sending = asyncio.create_task(self._send(writer, history))
+        sending = self.run_worker(self._send(writer, history))
         try:
             return await self._receive(reader, history, backoff)
         finally:

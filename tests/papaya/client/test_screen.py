@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -282,3 +283,27 @@ def test_lines_that_cannot_be_sent_are_said_at_the_end(tmp_path: Path) -> None:
     ann.until_shown("2 to send")
     assert ann.leave() == 1
     assert b"papaya: not sent: one\r\npapaya: not sent: two\r\n" in ann.output
+
+
+@pytest.mark.parametrize(
+    ("method", "asynchronous"), [("_show", ""), ("say", ""), ("_send", "async ")]
+)
+def test_an_internal_error_is_one_line_after_the_screen(
+    method: str, asynchronous: str, serve: Serve, tmp_path: Path
+) -> None:
+    server = serve("--engine", "coroutines")
+    broken = (
+        "import sys\nfrom papaya.cli import main\nfrom papaya.client.screen import Screen\n"
+        f"{asynchronous}def fail(*_): 1 / 0\nScreen.{method} = fail\n"
+        "raise SystemExit(main(sys.argv[4:]))"
+    )
+    ann = Terminal(options(server, "ann"), tmp_path, before=(sys.executable, "-c", broken))
+    ann.take()
+    with Load(server.address, server.key) as load:
+        load.join(1)
+        ann.child.send("hi\r")
+        assert ann.wait() == 3
+    after = ann.output.rpartition(b"\x1b[?1049l")[2]
+    assert b"papaya: internal error: " in after
+    assert b"ZeroDivisionError" in after
+    assert b"Traceback" not in ann.output
