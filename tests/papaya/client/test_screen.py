@@ -116,7 +116,7 @@ def test_keys_act_in_the_order_in_which_they_are_typed(
 ) -> None:
     server, ann = chatting
     typed = "".join(f"hi{number}\rthere{number}\r" for number in range(20))
-    ann.child.send(f"{typed}ax\x7fbd\x1b[Dc\rlast\r\x04")
+    ann.child.send(f"{typed}ax\x7fbd\x1b[Dc\rlast\n\x04")
     assert ann.wait() == 0
     expected = [f"ann: {word}{number}" for number in range(20) for word in ("hi", "there")]
     assert read_texts(server) == [*expected, "ann: abcd", "ann: last"]
