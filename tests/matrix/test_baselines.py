@@ -8,6 +8,7 @@ import pytest
 
 from matrix import cell as cells
 from probes import Report
+from probes.fact import INHERENT, MEASURED, Value
 
 from .reports import WIDTHS
 
@@ -61,3 +62,43 @@ def test_a_32_bit_system_differs_where_it_must() -> None:
         "compilers.off_t_bits_file_offset_bits_64",
         "compilers.time_t_bits_time_bits_64",
     }
+
+
+_UNSIGNED = {"abi.char_signed": False}
+_32_BITS = {
+    "abi.long_bits": 32, "abi.pointer_bits": 32, "abi.size_t_bits": 32, "abi.sa_flags_offset": 132,
+}  # fmt: skip
+_OLD_TIME = {"abi.off_t_bits": 32, "abi.time_after_2038": False, "abi.time_t_bits": 32}
+_NEW_TIME = {"abi.off_t_bits": 64, "abi.time_after_2038": True, "abi.time_t_bits": 64}
+OWN_KERNELS: dict[str, dict[str, Value]] = {
+    "bookworm-amd64": {},
+    "trixie-amd64": {},
+    "bookworm-arm64": {**_UNSIGNED},
+    # Debian 12 builds 32-bit programs with a 32-bit time_t, Debian 13 those of armhf with 64 bits.
+    "bookworm-armhf": {**_UNSIGNED, **_32_BITS, **_OLD_TIME},
+    "trixie-armhf": {**_UNSIGNED, **_32_BITS, **_NEW_TIME},
+    # 127 signals, and sa_flags first in struct sigaction.
+    "bookworm-mips64el": {"abi.sa_flags_offset": 0, "signals.sigrtmax": 127},
+    # Its kernel has pages of 64 KiB, and a pipe holds 16 pages.
+    "bookworm-ppc64el": {**_UNSIGNED, "abi.page_size": 65536, "files.pipe_capacity": 1048576},
+    "trixie-riscv64": {**_UNSIGNED},
+    # sa_flags comes before sa_mask in struct sigaction.
+    "bookworm-s390x": {**_UNSIGNED, "abi.byte_order": "big-endian", "abi.sa_flags_offset": 12},
+}
+"""Facts that must differ from the amd64 host's, by cell."""
+
+
+@pytest.mark.parametrize("name", OWN_KERNELS)
+def test_another_processor_differs_where_it_must_and_nowhere_else(name: str) -> None:
+    report, known = RECORDED[name], OWN_KERNELS[name]
+    assert {id: report[id].value for id in known} == known
+    differing = {
+        here.id: report[here.id].answer
+        for here in AMD64
+        if here.scope == INHERENT
+        and here.family not in ("abi", "compilers")
+        and here.id not in known
+        and report[here.id].answer != here.answer
+    }
+    assert differing == {}
+    assert report.counts()[MEASURED] >= 265
