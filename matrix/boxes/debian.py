@@ -439,15 +439,16 @@ mount -t tmpfs tmpfs /tmp
 echo 1 >/proc/sys/kernel/printk
 ip link set lo up
 lines=
+modules='/modules-*'
 read -r arguments </proc/cmdline
 for argument in $arguments; do
     case $argument in
     lab.now=*) date -s "@${argument#*=}" >/dev/null ;;
-    lab.lines=*) lines=${argument#*=} ;;
+    lab.lines=*) lines=${argument#*=} modules='/uml-modules-*' ;;
     esac
 done
-[ "$lines" ] || for module in /modules-*; do
-    busybox insmod "$module" || echo "init: $module cannot be loaded"
+for module in $modules; do
+    [ ! -e "$module" ] || busybox insmod "$module" || echo "init: $module cannot be loaded"
 done
 cd /root
 python3 /channel.py $lines </dev/null
@@ -464,9 +465,17 @@ _USERS = {
 """Mode and content of files that every guest gets."""
 
 
-def make_channel_files(channel: bytes) -> dict[str, tuple[int, bytes]]:
-    """Return the files of a guest that runs the program ``channel``, for `extend_initramfs`."""
-    return {"init": (0o755, _INIT.encode()), "channel.py": (0o644, channel)}
+def make_channel_files(
+    channel: bytes, modules: Mapping[str, bytes]
+) -> dict[str, tuple[int, bytes]]:
+    """Return the files of a guest that runs the program ``channel``, for `extend_initramfs`.
+
+    ``modules`` are those of a kernel that is not the box's.
+    """
+    files = {"init": (0o755, _INIT.encode()), "channel.py": (0o644, channel)}
+    for number, (name, module) in enumerate(modules.items()):
+        files[f"uml-modules-{number}-{name}.ko"] = 0o644, module
+    return files
 
 
 def extend_initramfs(box: Box, file: IO[bytes], files: Mapping[str, tuple[int, bytes]]) -> None:

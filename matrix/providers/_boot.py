@@ -57,17 +57,20 @@ class BootedGuest:
         *,
         descriptors: Sequence[int] = (),
         environment: Mapping[str, str] | None = None,
+        modules: Mapping[str, bytes] | None = None,
         channel: Sequence[str],
     ) -> str:
         """Boot the guest, and return the execnet gateway through its channel.
 
-        ``make_command`` gets the path of the initramfs; ``channel`` are the arguments of
-        `_relay.py`.  Raise `Unavailable` if the guest is not ready within ``limit`` seconds.
+        ``make_command`` gets the path of the initramfs; ``modules`` are loaded, if the kernel is
+        not the box's; ``channel`` are the arguments of `_relay.py`.  Raise `Unavailable` if the
+        guest is not ready within ``limit`` seconds.
         """
         # Without a name, so that nothing is left of it even if this process is killed.
         with tempfile.TemporaryFile(dir=self.folder) as initramfs:
             with open(_channel.__file__, "rb") as file:
-                debian.extend_initramfs(box, initramfs, debian.make_channel_files(file.read()))
+                files = debian.make_channel_files(file.read(), modules or {})
+                debian.extend_initramfs(box, initramfs, files)
             command = make_command(f"/proc/self/fd/{initramfs.fileno()}")
             self._start(command, [initramfs.fileno(), *descriptors], environment)
             self._wait(limit)

@@ -1,9 +1,9 @@
 """Debian on User-mode Linux, a kernel that runs as a program of this host: ``uml:debian:bookworm``.
 
-The kernel is that of Debian's package user-mode-linux, without modules; the initramfs is that of
-``qemu:debian:RELEASE:amd64``.  The gateway goes through pipes, which are two serial lines of the
-guest.  When they are closed, the guest switches itself off: nothing of it is left even if this
-process is killed, and nothing of it can be kept.
+The kernel is that of Debian's package user-mode-linux, with its module for IPv6; the initramfs is
+that of ``qemu:debian:RELEASE:amd64``.  The gateway goes through pipes, which are two serial lines
+of the guest.  When they are closed, the guest switches itself off: nothing of it is left even if
+this process is killed, and nothing of it can be kept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from matrix.boxes import debian
 from matrix.errors import Say, Unavailable
@@ -24,6 +26,8 @@ PROGRAM = "linux.uml"
 _ARCHITECTURE = "amd64"
 """User-mode Linux runs programs of the host's processor only."""
 _MEGABYTES = 2048
+_MODULES = ("kernel/lib/crc-ccitt.ko", "kernel/net/ipv6/ipv6.ko")
+"""What an ordinary Debian has loaded: IPv6, and what it needs."""
 _LIMIT = 120.0
 """Seconds until the guest must be ready; on an idle machine it takes two."""
 
@@ -80,6 +84,7 @@ class Uml(BootedGuest, Provider):
                 descriptors=guests,
                 # The guest's memory is a file there that has no name.
                 environment={**os.environ, "TMPDIR": self.folder},
+                modules=_read_modules(),
                 channel=[f"/proc/{os.getpid()}/fd/{pipe}" for pipe in self._pipes],
             )
         finally:
@@ -90,6 +95,16 @@ class Uml(BootedGuest, Provider):
         super().down()
         while self._pipes:
             os.close(self._pipes.pop())
+
+
+def _read_modules() -> dict[str, bytes]:
+    """Return the modules that exist, by name, in the order in which they must be loaded."""
+    said = subprocess.run(
+        [PROGRAM, "--version"], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    folder = Path("/usr/lib/uml/modules", said.stdout.decode(errors="replace").strip())
+    paths = [folder / name for name in _MODULES]
+    return {path.stem: path.read_bytes() for path in paths if path.exists()}
 
 
 def _make_command(

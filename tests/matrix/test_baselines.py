@@ -73,6 +73,8 @@ _NEW_TIME = {"abi.off_t_bits": 64, "abi.time_after_2038": True, "abi.time_t_bits
 OWN_KERNELS: dict[str, dict[str, Value]] = {
     "bookworm-amd64": {},
     "trixie-amd64": {},
+    "sid-amd64": {},
+    "uml": {},
     "bookworm-arm64": {**_UNSIGNED},
     # Debian 12 builds 32-bit programs with a 32-bit time_t, Debian 13 those of armhf with 64 bits.
     "bookworm-armhf": {**_UNSIGNED, **_32_BITS, **_OLD_TIME},

@@ -55,11 +55,14 @@ def test_a_guest_gets_the_box_and_then_its_own_files(tmp_path: Path) -> None:
     (tmp_path / "initramfs").write_bytes(b"12345")
     box = debian.Box(*(str(tmp_path / name) for name in ("kernel", "initramfs", "packages")))
     file = io.BytesIO()
-    debian.extend_initramfs(box, file, debian.make_channel_files(b"the channel"))
+    modules = {"crc": b"c", "ipv6": b"6"}
+    debian.extend_initramfs(box, file, debian.make_channel_files(b"the channel", modules))
     assert file.getvalue()[:8] == b"12345\0\0\0"
     added = {path: (mode, data) for path, mode, data in read_entries(file.getvalue()[8:])}
     assert added["channel.py"] == (0o100644, b"the channel")
     assert added["init"][0] == 0o100755
+    assert added["uml-modules-0-crc.ko"][1] == b"c"
+    assert added["uml-modules-1-ipv6.ko"][1] == b"6"
 
 
 def test_a_box_is_built_once_and_always_the_same(stage: Stage) -> None:
