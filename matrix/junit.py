@@ -63,7 +63,11 @@ def count_results(results: Mapping[str, str]) -> str:
     """Return ``41 tests: 39 passed, 2 failed``."""
     found = list(results.values())
     counts = ", ".join(f"{found.count(one)} {one}" for one in RESULTS if one in found)
-    return f"{len(found)} tests: {counts}" if found else "no tests"
+    return f"{_count_tests(len(found))}: {counts}" if found else "no tests"
+
+
+def _count_tests(number: int) -> str:
+    return "1 test" if number == 1 else f"{number} tests"
 
 
 def list_differing(results: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
@@ -88,7 +92,9 @@ def describe_differing(results: Mapping[str, Mapping[str, str]]) -> list[str]:
     names = {name for found in results.values() for name in found}
     differing = list_differing(results)
     if not differing:
-        return [f"{len(names)} tests, each with the same result on all {len(results)} cells"]
+        return [
+            f"{_count_tests(len(names))}, each with the same result on all {len(results)} cells"
+        ]
     lines = [f"tests that differ: {len(differing)} of {len(names)}"]
     rows = [["", *results]]
     for name, by_cell in differing.items():

@@ -68,7 +68,7 @@ def test_only_tests_that_differ_are_shown() -> None:
         "  d  passed  -",
     ]
     assert junit.describe_differing({"here": {"a": "failed"}, "there": {"a": "failed"}}) == [
-        "1 tests, each with the same result on all 2 cells"
+        "1 test, each with the same result on all 2 cells"
     ]
 
 
