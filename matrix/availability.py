@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from . import providers
 from .cell import Cell
+from .interrupts import make_temporary_folder
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def examine_ways(cell: Cell) -> list[Way]:
     """Return what each provider of a cell lacks here."""
     ways = []
     for name, argument in cell.ways:
-        with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
+        with make_temporary_folder() as folder:
             provider = providers.load_provider(name)(argument, folder, lambda line: None)
             lacks = provider.explain_lack()
             note = "" if lacks else provider.describe()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -26,6 +27,18 @@ def block_stopping() -> Iterator[Callable[[], None]]:
         yield restore
     finally:
         restore()
+
+
+@contextmanager
+def make_temporary_folder() -> Iterator[str]:
+    """Yield a temporary folder, and remove it with its contents, also after an interrupt."""
+    with ExitStack() as stack:
+        # An interrupt must not come between the making of the folder and the note of it.
+        with block_stopping():
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="matrix-", ignore_cleanup_errors=True)
+            )
+        yield folder
 
 
 @contextmanager

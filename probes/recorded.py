@@ -35,8 +35,9 @@ def find_baseline(name: str, folder: str, here: Platform) -> str:
 
     Look in ``folder``; if it is empty, among the user's own baselines, then among the lab's.
 
-    If baselines were recorded with several versions of Python, choose this version, or the first.
-    Raises ReportError if there is no such baseline.
+    Of several baselines of this platform choose the user's own, then one of this version of Python,
+    then one of this series of kernels, then the first.  Raises ReportError if there is no such
+    baseline.
     """
     suffix = ".json"
     paths: dict[str, str] = {}
@@ -68,7 +69,14 @@ def find_baseline(name: str, folder: str, here: Platform) -> str:
         then = Report.load(path).environment
         if find_kind(then) == find_kind(here):
             alike.append(
-                (then.python != here.python, _parse_minor(then) != _parse_minor(here), found, path)
+                (
+                    os.path.dirname(path) == SHIPPED,
+                    then.python != here.python,
+                    _parse_minor(then.python) != _parse_minor(here.python),
+                    _parse_minor(then.release) != _parse_minor(here.release),
+                    found,
+                    path,
+                )
             )
     if not alike:
         raise ReportError(
@@ -86,5 +94,6 @@ def find_kind(platform: Platform) -> tuple[object, ...]:
     return (platform.key, machine, platform.emulated_32_bit, release, name_kernel(platform))
 
 
-def _parse_minor(platform: Platform) -> str:
-    return platform.python.rpartition(".")[0]
+def _parse_minor(version: str) -> list[str]:
+    """Return the first two numbers: of Python 3.11.2, or of the kernel 6.1.0-50-amd64."""
+    return version.split(".")[:2]

@@ -95,3 +95,24 @@ def test_of_several_the_one_with_this_python_is_it(tmp_path: Path) -> None:
     assert found() == "z"
     recorded(tmp_path, "zz", python=DEBIAN.python)
     assert found() == "zz"  # The very same.
+
+
+def test_the_users_own_baseline_comes_before_the_labs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the lab's fits better: it was measured on another machine."""
+    shipped, own = tmp_path / "shipped", tmp_path / "own"
+    for folder in (shipped, own):
+        folder.mkdir()
+    recorded(shipped, "a", python=DEBIAN.python)
+    recorded(own, "b", python="CPython 3.11.7")
+    monkeypatch.setattr("probes.recorded.SHIPPED", str(shipped))
+    monkeypatch.setattr("probes.recorded.find_own_folder", lambda: str(own))
+    assert find_baseline("auto", "", DEBIAN) == str(own / "b.json")
+
+
+def test_of_several_the_one_on_this_series_of_kernels_is_it(tmp_path: Path) -> None:
+    for name, release in (("a", "6.18.4"), ("b", "6.1.0-50-amd64"), ("c", "6.12.1")):
+        recorded(tmp_path, name, release=release)
+    here = replace(DEBIAN, release="6.1.0-44-amd64")
+    assert find_baseline("auto", str(tmp_path), here) == str(tmp_path / "b.json")

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 
 from matrix.errors import Unavailable
+from matrix.interrupts import block_stopping
 from matrix.lock import hold_lock
 
 from . import find_cache_path
@@ -54,8 +55,10 @@ def replace_folder(name: str, recipe: str) -> Iterator[str]:
         # A killed builder left it: only the holder of the lock has such a folder.
         if left.name.startswith(f".{name}-"):
             shutil.rmtree(left.path, ignore_errors=True)
-    folder = tempfile.mkdtemp(prefix=f".{name}-", dir=os.path.dirname(path))
+    folder = ""
     try:
+        with block_stopping():
+            folder = tempfile.mkdtemp(prefix=f".{name}-", dir=os.path.dirname(path))
         yield folder
         with open(os.path.join(folder, _RECIPE), "w", encoding="ascii") as file:
             file.write(recipe)
@@ -75,7 +78,8 @@ def replace_folder(name: str, recipe: str) -> Iterator[str]:
     except OSError as error:
         raise Unavailable(f"{name} cannot be built: {error}") from None
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def compute_sums(folder: str, names: Iterable[str]) -> str:

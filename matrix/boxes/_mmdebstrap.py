@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+
+from matrix.interrupts import make_temporary_folder
 
 EPOCH = 1750000000
 """Time of every file in a box, unless SOURCE_DATE_EPOCH names another."""
@@ -26,7 +27,7 @@ def make_environment() -> dict[str, str]:
 @contextlib.contextmanager
 def make_folder() -> Iterator[str]:
     """Yield a temporary folder, and remove it with its contents."""
-    with tempfile.TemporaryDirectory(prefix="matrix-", ignore_cleanup_errors=True) as folder:
+    with make_temporary_folder() as folder:
         # An ordinary user's mmdebstrap enters it with a subordinate id.
         os.chmod(folder, 0o711)
         yield folder

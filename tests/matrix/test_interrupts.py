@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from matrix.interrupts import STOPPING, block_stopping, run_program
+from matrix.interrupts import STOPPING, block_stopping, make_temporary_folder, run_program
 
 
 def test_an_interrupt_arrives_at_the_end_of_the_block() -> None:
@@ -74,3 +76,20 @@ def test_a_program_is_waited_for() -> None:
     with run_program([sys.executable, "-c", "exit(3)"], end) as process:
         pass
     assert process.returncode == 3
+
+
+def test_a_temporary_folder_that_an_interrupt_meets_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = tempfile.mkdtemp
+
+    def make_and_interrupt(*arguments: Any, **options: Any) -> str:
+        folder: str = make(*arguments, **options)
+        signal.raise_signal(signal.SIGINT)
+        return folder
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "mkdtemp", make_and_interrupt)
+    with pytest.raises(KeyboardInterrupt), make_temporary_folder():
+        raise AssertionError
+    assert list(tmp_path.iterdir()) == []
