@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from matrix.boxes import debian
+from tests.papaya.conftest import runs
 
 from .workplace import ROOT, Workplace
 
@@ -136,4 +137,4 @@ class Stage:
 
     def is_running(self) -> bool:
         """Return whether the stand-in for QEMU, or a process of User-mode Linux's, runs."""
-        return self.pid.exists() and Path(f"/proc/{self.pid.read_text()}").exists()
+        return self.pid.exists() and runs(int(self.pid.read_text()))
