@@ -7,10 +7,13 @@ format: junit-10.xsd of Jenkins' xunit plugin, of which every writer keeps to a 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element, SubElement
+from typing import TYPE_CHECKING
 
 from probes.errors import CommandError
+
+if TYPE_CHECKING:
+    # Imported where it is used: every command imports this module, and few read XML.
+    from xml.etree.ElementTree import Element
 
 PASSED, SKIPPED, FAILED, ERROR = RESULTS = ("passed", "skipped", "failed", "error")
 """What a test ends with, from best to worst."""
@@ -32,6 +35,8 @@ def read_results(path: str) -> dict[str, str]:
 
 
 def _load(path: str) -> Element:
+    from xml.etree import ElementTree
+
     try:
         root = ElementTree.parse(path).getroot()
     except OSError as error:
@@ -45,6 +50,8 @@ def _load(path: str) -> Element:
 
 def merge_files(paths: Mapping[str, str], merged: str) -> None:
     """Write one JUnit file of those of the cells, each suite and class after its cell's name."""
+    from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
+
     root = Element("testsuites")
     for cell, path in paths.items():
         for suite in _load(path).iter("testsuite"):
@@ -55,8 +62,8 @@ def merge_files(paths: Mapping[str, str], merged: str) -> None:
             added.extend(child for child in suite if child.tag != "testsuite")
             for case in suite.findall("testcase"):
                 case.set("classname", ".".join(filter(None, [cell, case.get("classname")])))
-    ElementTree.indent(root)
-    ElementTree.ElementTree(root).write(merged, "utf-8", xml_declaration=True)
+    indent(root)
+    ElementTree(root).write(merged, "utf-8", xml_declaration=True)
 
 
 def count_results(results: Mapping[str, str]) -> str:
