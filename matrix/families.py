@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from probes.fact import Platform
+from probes.fact import IN_PLACE_OF_LINUX, Platform
 from probes.text import make_printable
 
 from .table import DOCUMENTED_ONLY, MEASURED_HERE, RECORDED, Column, Table
@@ -34,14 +34,11 @@ SYSTEMS = {
 }
 """The titles of systems, by their names in the catalogue, in the order of the columns."""
 
-_IN_PLACE = ("gvisor", "qemu-user")
-"""Systems that identify as Linux, and answer in its place."""
-
 
 def find_system(column: Column) -> str:
     """Return the system of a platform: a key of `SYSTEMS`, or the name in its report."""
     names = [name for name in column.names if name != "posix"]
-    special = next((name for name in names if name in (*_IN_PLACE, "linux-musl")), None)
+    special = next((name for name in names if name in (*IN_PLACE_OF_LINUX, "linux-musl")), None)
     return special or (names[-1] if names else column.name)
 
 
@@ -119,7 +116,7 @@ def _list_titles(platform: Platform) -> list[str]:
     """Return the titles of a platform's families; its system's comes first."""
     names = platform.names
     # The first is the most specific.
-    own = names[0] if names[0] in _IN_PLACE else names[-2]
+    own = names[0] if names[0] in IN_PLACE_OF_LINUX else names[-2]
     system = find_title(own).partition(",")[0]
     kernel = re.match(r"\d+\.\d+", platform.release)
     parts = [

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .fact import Platform, show
+from .fact import IN_PLACE_OF_LINUX, Platform, show
 
 _ALIKE = {
     "x86_64": "amd64", "x64": "amd64", "x86": "i386", "i86pc": "i386",
@@ -41,8 +41,8 @@ def find_architecture(machine: str, pointer_bits: int) -> str:
     return by_width.get(name, name)
 
 
-_KERNELS = ("gvisor", "qemu-user", "User-mode Linux")
-"""Values of `Platform.hypervisor` that answer system calls themselves, and identify as Linux."""
+_KERNELS = (*IN_PLACE_OF_LINUX, "User-mode Linux")
+"""Values of `Platform.hypervisor` that are kernels of their own."""
 
 
 def name_kernel(platform: Platform) -> str:

@@ -148,6 +148,10 @@ class Fact:
         )
 
 
+IN_PLACE_OF_LINUX = ("gvisor", "qemu-user")
+"""Values of `Platform.hypervisor` that identify as Linux, and answer system calls in its place."""
+
+
 @dataclass(frozen=True)
 class Platform:
     """Where the facts were measured: everything that could explain a difference."""
@@ -190,7 +194,7 @@ class Platform:
         system = {"darwin": "macos", "sunos": "illumos"}.get(
             self.system.lower(), self.system.lower()
         )
-        kernel = (self.hypervisor,) if self.hypervisor in ("gvisor", "qemu-user") else ()
+        kernel = (self.hypervisor,) if self.hypervisor in IN_PLACE_OF_LINUX else ()
         bits = self.pointer_bits
         return (
             *kernel,
