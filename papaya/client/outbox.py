@@ -10,7 +10,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
+from typing import TYPE_CHECKING
 
+from probes.files import write_standard_error
+
+if TYPE_CHECKING:
+    from .connection import Account
+
+LOST = "may be lost, as it did not come back"
+"""What users are told of a line that was sent and is not known to be in the log."""
 _QUIET = 0.3
 """Seconds without a line after which the history, which the server sends at once, is complete."""
 _HISTORY = 1.0, 4.0
@@ -50,6 +58,15 @@ class Outbox:
         lost = list(self.sent)
         self.sent.clear()
         return lost
+
+
+def report_lines(account: Account, outbox: Outbox) -> bool:
+    """Say on standard error which lines are not known to be in the log; return whether any is."""
+    problems = [(LOST, line) for line in outbox.give_up()]
+    problems += [("not sent", line) for line in outbox.unsent]
+    for problem, line in problems:
+        write_standard_error(f"papaya: {problem}: {account.describe_line(line)}\n")
+    return bool(problems)
 
 
 class History:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from probes.files import write_standard_error, write_standard_output
 
 from .connection import GAP, Account, Backoff, HistoryFilter, Message, MessageSplitter, connect
-from .outbox import History, Outbox
+from .outbox import LOST, History, Outbox, report_lines
 
 if TYPE_CHECKING:
     import socket
@@ -31,7 +31,7 @@ def run(account: Account, once: bool) -> int:
     try:
         status = conversation.chat()
     finally:
-        conversation.report_lines()
+        report_lines(account, conversation.outbox)
     if conversation.failure:
         raise conversation.failure
     return status
@@ -78,16 +78,6 @@ class _Conversation:
             _warn(f"reconnecting in {seconds:.0f} s")
             time.sleep(seconds)
 
-    def report_lines(self) -> None:
-        """Say which lines are not known to be in the log."""
-        self._report_lost()
-        for line in self.outbox.unsent:
-            _warn(f"not sent: {self.account.describe_line(line)}")
-
-    def _report_lost(self) -> None:
-        for line in self.outbox.give_up():
-            _warn(f"may be lost, as it did not come back: {self.account.describe_line(line)}")
-
     def _use(self, server: socket.socket, latency: float, backoff: Backoff) -> int | None:
         """Use one connection; return the exit status, or None if the server closed it.
 
@@ -104,7 +94,8 @@ class _Conversation:
                 history = waiting = None
                 self._show(self.history_filter.finish())
                 # Lines of the last connection, which are not in the history of this one.
-                self._report_lost()
+                for line in self.outbox.give_up():
+                    _warn(f"{LOST}: {self.account.describe_line(line)}")
             if self.once and self.ended and not self.outbox:
                 return 0
             if not history:

@@ -20,10 +20,8 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, RichLog, Static
 
-from probes.files import write_standard_error
-
 from .connection import GAP, Account, Backoff, HistoryFilter, Message, MessageSplitter, connect
-from .outbox import History, Outbox
+from .outbox import LOST, History, Outbox, report_lines
 from .terminal import Terminal
 from .text import is_safe
 
@@ -341,8 +339,7 @@ class Screen(App[int]):
             await asyncio.sleep(rest)
         self._show(self.history_filter.finish())
         for line in self.outbox.give_up():  # They are not in the history.
-            text = self.account.describe_line(line)
-            self._note(f"may be lost, as it did not come back: {text}")
+            self._note(f"{LOST}: {self.account.describe_line(line)}")
         with contextlib.suppress(OSError):
             while True:
                 while self.outbox.unsent:
@@ -475,12 +472,5 @@ def run(account: Account) -> int:
     screen.run()
     if screen.failure:
         raise screen.failure
-    status = screen.return_code or 0
-    for problem, lines in (
-        ("may be lost, as it did not come back", screen.outbox.give_up()),
-        ("not sent", screen.outbox.unsent),
-    ):
-        for line in lines:
-            write_standard_error(f"papaya: {problem}: {account.describe_line(line)}\n")
-            status = status or 1
-    return status
+    has_lost = report_lines(account, screen.outbox)
+    return screen.return_code or int(has_lost)
