@@ -12,7 +12,10 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
+
+from probes.files import write_all
 
 from .errors import Say
 from .outcome import FAILED, CellOutcome
@@ -46,17 +49,14 @@ def open_shell(
             remote.unpack(plan.files)
     say(f"a shell on {cell.title or cell.name}; {ESCAPE}")
     environment = {"TERM": os.environ.get("TERM", "dumb")}
-    # Not every platform has bash, and its `sh` may be that of an ordinary user.
+    # bash edits lines, which many a plain sh does not; not every platform has it.
     command = ["sh", "-c", "exec $(command -v bash || echo sh) -i"]
     with time_step(outcome, "run"), _connect_terminal(remote):
-        status = remote.open_shell(command, environment, plan.user, _find_size(), _write)
+        status = remote.open_shell(
+            command, environment, plan.user, _find_size(), partial(write_all, 1)
+        )
     outcome.exit_status = status
     outcome.status = FAILED if status else 0
-
-
-def _write(data: bytes) -> None:
-    while data:
-        data = data[os.write(1, data) :]
 
 
 def _find_size() -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from probes.errors import CommandError
 from probes.invocation import get_invocation
 
-from .options import Commands, Places
+from .options import Commands, Places, add_results_option
 
 if TYPE_CHECKING:
     from ..cell import Cell
@@ -45,10 +45,7 @@ def add_parser(commands: Commands) -> None:
         help="a system such as debian or debian-amd64 (default: all), or a report of yours, with a "
         "/ or .json in its name, which is taken before a recorded one of the same release",
     )  # fmt: skip
-    parser.add_argument(
-        "--results", default="results", metavar="DIR",
-        help="where `run` left its reports (default: results)",
-    )  # fmt: skip
+    add_results_option(parser)
     parser.add_argument(
         "--configured",
         action="store_true",

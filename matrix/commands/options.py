@@ -131,7 +131,7 @@ def add_sending_options(parser: Parser, folder: str | None) -> None:
     )
     parser.add_argument(
         "--install", nargs="+", action="extend", default=[], metavar="PACKAGE",
-        help="Debian packages for the cells of qemu:debian, such as gcc libc6-dev make",
+        help="packages for the cells of a release of Debian, such as gcc libc6-dev make",
     )  # fmt: skip
     parser.add_argument(
         "--user", action="store_true", help="run it as an ordinary user, not as root"
@@ -155,16 +155,21 @@ class TableRequest:
         return cls(places, arguments.reports, arguments.results, arguments.documented)
 
 
+def add_results_option(parser: Parser) -> None:
+    """Add the place of the reports that are shown beside the baselines."""
+    parser.add_argument(
+        "--results", default="results", metavar="DIR",
+        help="where `run` left its reports (default: results)",
+    )  # fmt: skip
+
+
 def add_table_options(parser: Parser) -> None:
     """Add the options that choose what a table shows."""
     parser.add_argument(
         "reports", metavar="REPORT", nargs="*",
         help="default: those in --results, and the baselines of the platforms without one there",
     )  # fmt: skip
-    parser.add_argument(
-        "--results", default="results", metavar="DIR",
-        help="where `run` left its reports (default: results)",
-    )  # fmt: skip
+    add_results_option(parser)
     parser.add_argument(
         "--documented", metavar="NAME", action="append",
         help="add a column of what this platform documents, such as freebsd; may be repeated "
