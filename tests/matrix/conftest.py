@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from probes import Report
-from tests.matrix.reports import FREEBSD, changed, host
+from tests.matrix.reports import FREEBSD, changed, debian, host
 from tests.matrix.tables import ID
 from tests.matrix.workplace import Workplace
 
@@ -36,3 +36,14 @@ def linux() -> Report:
 @pytest.fixture(scope="module")
 def freebsd(linux: Report) -> Report:
     return changed(linux, FREEBSD, {ID: True, "locks.flock_conflicts_with_fcntl": True})
+
+
+@pytest.fixture(scope="module")
+def old(linux: Report) -> Report:
+    """Return ``linux`` as Debian 12; `new` is the release after it."""
+    return debian(linux, "12 (bookworm)", "6.1", "2.36")
+
+
+@pytest.fixture(scope="module")
+def new(linux: Report) -> Report:
+    return debian(linux, "13 (trixie)", "6.12", "2.41")

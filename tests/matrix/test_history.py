@@ -17,16 +17,6 @@ FACT = "accepting.inherits_nonblock"
 
 
 @pytest.fixture(scope="module")
-def old(linux: Report) -> Report:
-    return debian(linux, "12 (bookworm)", "6.1", "2.36")
-
-
-@pytest.fixture(scope="module")
-def new(linux: Report) -> Report:
-    return debian(linux, "13 (trixie)", "6.12", "2.41")
-
-
-@pytest.fixture(scope="module")
 def sid(linux: Report) -> Report:
     return debian(linux, "forky/sid", "7.1", "2.43")
 

@@ -13,20 +13,10 @@ import pytest
 
 from matrix.cell import BASELINES
 from probes import Report
-from tests.matrix.reports import changed, debian, saved
+from tests.matrix.reports import changed, saved
 from tests.matrix.tables import run
 
 FACT = "accepting.inherits_nonblock"
-
-
-@pytest.fixture
-def old(linux: Report) -> Report:
-    return debian(linux, "12 (bookworm)", "6.1", "2.36")
-
-
-@pytest.fixture
-def new(linux: Report) -> Report:
-    return debian(linux, "13 (trixie)", "6.12", "2.41")
 
 
 @pytest.fixture

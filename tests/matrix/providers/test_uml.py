@@ -6,7 +6,6 @@ import contextlib
 import os
 import platform
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from matrix.providers.uml import Uml
 from probes import Report
 from probes.fact import FAULTS
 from tests.matrix.guest import Stage
-from tests.matrix.workplace import ROOT, Workplace, read_until
+from tests.matrix.workplace import Workplace, read_until
 from tests.needs import needs
 from tests.papaya.conftest import until
 from tests.worlds import needs_linux
@@ -38,15 +37,6 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     yield stage
     if stage.is_running():
         os.kill(int(stage.pid.read_text()), signal.SIGKILL)
-
-
-def start(work: Workplace, *arguments: str) -> subprocess.Popen[str]:
-    """Start to measure the cell."""
-    return subprocess.Popen(
-        [*work.command, "run", "--results", str(work.folder / "results"), *arguments, "box"],
-        cwd=ROOT, env=work.environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
 
 
 def test_a_guest_is_measured_tested_and_switched_off(stage: Stage) -> None:
@@ -90,7 +80,7 @@ def test_a_guest_that_does_not_boot(stage: Stage, before: str, said: str) -> Non
 def test_an_interrupt_leaves_nothing(stage: Stage, words: str, signum: signal.Signals) -> None:
     if words == "box: starting it":
         stage.make_uml("import time; time.sleep(1000)")
-    with start(stage.work) as process:
+    with stage.work.start_run("box") as process:
         read_until(process, words)
         until(stage.pid.exists)
         process.send_signal(signum)
@@ -144,7 +134,7 @@ class TestReal:
         """Neither the program nor its child, which holds the pipes, gets to clean up."""
         work = Workplace(tmp_path)
         work.cell("box", WAY)
-        with start(work, "--no-selftest") as process:
+        with work.start_run("--no-selftest", "box") as process:
             read_until(process, "box: measuring")
             (guest,) = {os.getpgid(one) for one in find_processes(work)}
             cell = int(Path(f"/proc/{guest}/stat").read_text().rpartition(")")[2].split()[1])

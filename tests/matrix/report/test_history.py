@@ -12,7 +12,7 @@ from matrix.report.history import History, render_history
 from probes import Report
 from probes.load_catalogue import load_catalogue
 from probes.renderings import Style
-from tests.matrix.reports import changed, debian, host
+from tests.matrix.reports import changed, host
 from tests.matrix.tables import ID
 
 FACT, NEXT = "accepting.inherits_nonblock", "accepting.inherits_cloexec"
@@ -35,16 +35,6 @@ def render(
 @pytest.fixture(scope="module")
 def linux() -> Report:
     return changed(host(), {}, {FACT: False, ID: False, **dict.fromkeys(ROWS, "restarts")})
-
-
-@pytest.fixture(scope="module")
-def old(linux: Report) -> Report:
-    return debian(linux, "12 (bookworm)", "6.1", "2.36")
-
-
-@pytest.fixture(scope="module")
-def new(linux: Report) -> Report:
-    return debian(linux, "13 (trixie)", "6.12", "2.41")
 
 
 def test_a_step_says_what_an_upgrade_brings(old: Report, new: Report) -> None:
