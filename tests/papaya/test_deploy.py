@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import shutil
 import subprocess
@@ -52,12 +53,30 @@ def test_the_sample_configuration_says_the_defaults() -> None:
 
 def test_fail2ban_reads_what_the_service_says() -> None:
     text = (DEPLOY / "fail2ban-papaya.conf").read_text()
-    pattern = text.partition("failregex = ")[2].splitlines()[0].replace("<HOST>", r"(?P<host>\S+)")
+    pattern = (
+        text.partition("failregex = ")[2].splitlines()[0].replace("<HOST>", r"(?P<host>[\w.:]+)")
+    )
+    pattern = pattern.replace("%%", "%")  # As fail2ban's configparser reads it.
     found = re.search(pattern, "papaya: refused 2001:db8::1 port 4711: wrong key")
     assert found
     assert found["host"] == "2001:db8::1"
     assert re.search(pattern, "Nov 23 host papaya[12]: refused 192.0.2.1 port 1: wrong key")
-    assert not re.search(pattern, "papaya: refused 192.0.2.1 port 1: too many connections")
+    found = re.search(pattern, "papaya: refused fe80::1%eth0.5 port 4711: wrong key")
+    assert found
+    assert found["host"] == "fe80::1"
+    for other in ("wrong key before", "too many connections without a key"):
+        assert not re.search(pattern, f"papaya: refused 192.0.2.1 port 1: {other}")
+
+
+def test_systemd_starts_the_service_again_until_its_address_is_there() -> None:
+    unit = configparser.RawConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(DEPLOY / "papaya.service")
+    assert "network-online.target" in unit["Unit"]["Wants"]
+    assert "network-online.target" in unit["Unit"]["After"]
+    tries, seconds = int(unit["Unit"]["StartLimitBurst"]), int(unit["Service"]["RestartSec"])
+    assert 60 <= tries * seconds < int(unit["Unit"]["StartLimitIntervalSec"])
+    assert unit["Service"]["Restart"] == "on-failure"
 
 
 def test_from_nothing_to_chatting(checkout: Path) -> None:
