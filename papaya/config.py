@@ -31,8 +31,9 @@ class Config:
     listen: tuple[str, ...] = field(
         default=(f"127.0.0.1:{DEFAULT_PORT}",),
         metadata={
-            "help": "listen on HOST:PORT, [HOST]:PORT, or :PORT for every address; with port 0 "
-            f"the kernel picks a port (default: 127.0.0.1:{DEFAULT_PORT})"
+            "help": "listen on HOST:PORT, [HOST]:PORT, or :PORT or *:PORT for every address; a "
+            "name stands for all its addresses; with port 0 the kernel picks a port (default: "
+            f"127.0.0.1:{DEFAULT_PORT})"
         },
     )
     key: str = field(
@@ -72,11 +73,14 @@ class Config:
             "help": "limit of simultaneous clients (default: 1000)", "least": 1, "most": 100000
         },
     )  # fmt: skip
-    max_unauthenticated: str = field(
-        default="30:30:100",
+    max_unauthenticated: int = field(
+        default=1000,
         metadata={
-            "help": "with START connections without a key, drop RATE percent of new ones; with "
-            "FULL, drop all (like sshd's MaxStartups; default: 30:30:100)"
+            "help": "limit of connections that have not sent the key, half of it for one address; "
+            "a new one takes the place of the oldest.  Of START:RATE:FULL, the older form, FULL "
+            "counts (default: 1000)",
+            "least": 1,
+            "most": 100000,
         },
     )
     auth_timeout: float = field(
@@ -135,12 +139,6 @@ class Config:
         """The path of the status socket."""
         return self.status or self.log + ".status"
 
-    @property
-    def early_drop(self) -> tuple[int, int, int]:
-        """The three numbers of ``max_unauthenticated``."""
-        start, rate, full = map(int, self.max_unauthenticated.split(":"))
-        return start, rate, full
-
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 _TYPES = typing.get_type_hints(Config)
@@ -189,6 +187,8 @@ def _check(where: str, name: str, value: Any) -> Any:
         if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
             raise CommandError(f'{where}: not a table of settings, such as lock = "ofd"')
         return types.MappingProxyType(dict(value))
+    if name == "max_unauthenticated" and isinstance(value, str):
+        value = _parse_max_unauthenticated(where, value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not kind:
@@ -197,8 +197,6 @@ def _check(where: str, name: str, value: Any) -> Any:
         raise CommandError(f"{where}: {value!r} is not one of {', '.join(meta['choices'])}")
     if "least" in meta and not meta["least"] <= value <= meta["most"]:
         raise CommandError(f"{where}: {value} is not between {meta['least']} and {meta['most']}")
-    if name == "max_unauthenticated":
-        _check_early_drop(where, value)
     if name in ("key", "log", "report", "pid_file", "status") and value:
         return os.path.abspath(value)  # A daemon changes to / .
     return value
@@ -207,15 +205,12 @@ def _check(where: str, name: str, value: Any) -> Any:
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 
 
-def _check_early_drop(where: str, value: str) -> None:
-    try:
-        start, rate, full = map(int, value.split(":"))
-        if not (1 <= start <= full <= 100000 and 1 <= rate <= 100):
-            raise ValueError
-    except ValueError:
-        raise CommandError(
-            f"{where}: {value!r} is not START:RATE:FULL, such as 30:30:100"
-        ) from None
+def _parse_max_unauthenticated(where: str, value: str) -> int:
+    """Return the number in ``value``, or the last one of its older form START:RATE:FULL."""
+    numbers = value.split(":")
+    if len(numbers) not in (1, 3) or not all(n.isascii() and n.isdigit() for n in numbers):
+        raise CommandError(f"{where}: {value!r} is not a whole number, such as 1000")
+    return int(numbers[-1])
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -25,8 +25,9 @@ _METAVARS = {
     "report": "FILE",
     "pid_file": "FILE",
     "status": "SOCKET",
-    "max_unauthenticated": "START:RATE:FULL",
+    "max_unauthenticated": "N",
 }
+_KINDS = {"int": int, "float": float}
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def add_parser(commands: Any) -> None:
         elif entry.type == "bool":
             parser.add_argument(flag, action="store_true", default=None, help=help)
         else:
-            kind = {"int": int, "float": float}.get(str(entry.type), str)
+            kind = str if name in _METAVARS else _KINDS.get(str(entry.type), str)
             metavar = {int: "N", float: "SECONDS"}.get(kind, _METAVARS.get(name, name.upper()))
             parser.add_argument(flag, type=kind, metavar=metavar, help=help)
     parser.set_defaults(run=_run)
@@ -105,7 +106,7 @@ def serve(request: ServeRequest) -> int:
             for line in _describe_settings(settings, engine):
                 log_event(line)
         # One slot per client, or per worker of `pool`.
-        slots = max(config.max_clients + config.early_drop[2], config.workers, os.cpu_count() or 1)
+        slots = max(config.max_clients, config.workers, os.cpu_count() or 1)
         context = ServiceContext(config, settings, secret, Scoreboard(slots), log_event)
         service = Service(context, listeners, engine)
 

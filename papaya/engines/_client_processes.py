@@ -7,16 +7,13 @@ import os
 import select
 import signal
 import socket
-import struct
-import time
 from typing import TYPE_CHECKING
 
 from ..protocol import format_notice
-from ..server.connection import FULL, LEFT, NO_KEY, STALLED, WRONG_KEY
 from ..server.log_cursor import FellBehind
 from ..server.processes import close_inherited, fork_child, make_death_request, pthread_sigmask
 from ..server.scoreboard import COMMITTED, GENERATION, NOTICE, SENDER
-from ..server.session import Full, Session, WrongKey, describe_notice
+from ..server.session import Session, describe_notice
 from ..server.wakeup import WAKEUP, make_wait
 
 if TYPE_CHECKING:
@@ -27,9 +24,8 @@ if TYPE_CHECKING:
     from ..server.scoreboard import Scoreboard
     from ..server.wakeup import SenderGroup
 
-ENDS = {3: WRONG_KEY, 4: NO_KEY, 5: LEFT, 6: STALLED, 7: FULL}
-"""How the connection ended, by the exit status of either process; any other means LEFT."""
-STATUS = {end: status for status, end in ENDS.items()}
+STALLED_STATUS = 3
+"""The exit status of either process if the client read nothing for too long."""
 
 
 class ClientProcesses:
@@ -44,16 +40,13 @@ class ClientProcesses:
         context: ServiceContext,
         group: SenderGroup,
         wake_senders: Callable[[], None],
-        report: int,
     ) -> None:
         settings = context.settings
         self.context = context
         self.group = group
-        self.report = report
-        """Takes the process id of a Child RECV whose client has sent the key."""
         self.request_death_signal = make_death_request(settings["orphans"], signal.SIGKILL)
         self.reader = context.open_reader(settings["send"] == "sendfile")
-        self.session = Session(context, context.make_log(), wake_senders, lambda: self.reader)
+        self.session = Session(context, context.make_log(), wake_senders)
         self.wait = make_wait(settings["wait"])
         self.poller = select.poll()
         self.poller.register(group.daemon_alive, select.POLLIN)
@@ -61,41 +54,28 @@ class ClientProcesses:
     def receive(self, client: socket.socket, slot: int) -> int:
         """Run Child RECV: read until the client sends no more; return the exit status."""
         session, poller, daemon_alive = self.session, self.poller, self.group.daemon_alive
-        session.slot = slot
-        close_inherited(client.fileno(), self.report, daemon_alive, self.reader.file.descriptor)
+        close_inherited(client.fileno(), daemon_alive, self.reader.file.descriptor)
         ended, wakeup = os.pipe()
         os.set_blocking(wakeup, False)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         # The daemon's handlers of these only write to the wakeup descriptor; the other signals
         # that the daemon handles stay blocked.
         pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGCHLD))
+        # The cursor comes before the first line: the client must be sent its own lines.
+        cursor = self.reader.make_cursor(self.context.config.history)
+        sender = self._fork_sender(client, slot, cursor)
+        # Only the sender reads the log: this process must not keep a rotated file open.
+        cursor.file.close()
         # poll() on a descriptor, because a signal just before read() would not interrupt it.
         poller.register(client.fileno(), select.POLLIN)
         poller.register(ended, select.POLLIN)
-        until = time.monotonic() + self.context.config.auth_timeout
-        sender = 0
         received = more = True
         while more:
-            left = None if sender else max(0.0, until - time.monotonic()) * 1000
-            ready = dict(poller.poll(left))
-            if not ready:
-                return STATUS[NO_KEY]
+            ready = dict(poller.poll())
             ending = ended in ready or daemon_alive in ready
-            try:
-                # Data that arrived before the end is processed before it.
-                received = _receive_once(client, session, slot)
-            except WrongKey:
-                return STATUS[WRONG_KEY]
-            except Full:
-                return STATUS[FULL]
+            # Data that arrived before the end is processed before it.
+            received = _receive_once(client, session, slot)
             more = received and not ending
-            if session.cursor and not sender:
-                os.write(self.report, struct.pack("i", os.getpid()))
-                sender = self._fork_sender(client, slot, session.cursor)
-                # Only the sender reads the log: this process must not keep a rotated file open.
-                session.cursor.file.close()
-        if not sender:
-            return STATUS[LEFT]
         if not received:
             session.finish()
         return _end_sender(sender, self.context.scoreboard, slot)
@@ -138,9 +118,9 @@ class ClientProcesses:
                     return 0
                 ended = wait() != WAKEUP
         except BlockingIOError:
-            return STATUS[STALLED]
+            return STALLED_STATUS
         except (OSError, FellBehind):
-            return STATUS[LEFT]
+            return 0
 
 
 def _receive_once(client: socket.socket, session: Session, slot: int) -> bool:

@@ -16,28 +16,28 @@ from typing import TYPE_CHECKING, Protocol
 from probes.errors import CommandError
 
 from ..protocol import format_notice
-from ..server.connection import FULL, LEFT, NO_KEY, STALLED, WRONG_KEY
+from ..server.connection import LEFT, STALLED
 from ..server.log_cursor import FellBehind
 from ..server.message_log import LogMoved
-from ..server.scoreboard import CLIENTS
-from ..server.session import Full, Session, WrongKey, describe_notice
+from ..server.session import Session, describe_notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..server.engine import ServiceContext
+    from ..server.log_cursor import LogCursor
 
 
 @dataclass(eq=False)
 class Peer:
-    """The other end of one connection.  The event loop gives the ``id``."""
+    """A client.  The event loop gives the ``id``."""
 
     id: int
     socket: socket.socket
     session: Session
-    since: float
-    """When it connected, or when its socket's buffer became full."""
-    is_client: bool = False
+    cursor: LogCursor
+    since: float = 0.0
+    """When its socket's buffer became full."""
     is_blocked: bool = False
     """Whether the socket's buffer is full."""
     is_leaving: bool = False
@@ -52,23 +52,19 @@ class Loop(Protocol):
     def watch_writing(self, peer: Peer, wanted: bool) -> None:
         """Call `Multiplexer.send` whenever the socket is writable; stop if not ``wanted``."""
 
-    def mark_as_client(self, peer: Peer) -> None:
-        """Record that the peer sent the key and was admitted."""
-
     def forget(self, peer: Peer, why: str) -> None:
         """Close the connection; ``why`` is as for `Service.forget`."""
 
 
 class Multiplexer:
-    """Serve the connections of one process.  ``slot`` is the scoreboard's slot for them."""
+    """Serve the clients of one process."""
 
     def __init__(
-        self, context: ServiceContext, loop: Loop, wake_senders: Callable[[], None], slot: int = 0
+        self, context: ServiceContext, loop: Loop, wake_senders: Callable[[], None]
     ) -> None:
         self.context = context
         self.loop = loop
         self.wake_senders = wake_senders
-        self.slot = slot
         self.log = context.make_log()
         # Lines are read once and sent to each client: the setting `send` is for one process per
         # client.
@@ -76,42 +72,30 @@ class Multiplexer:
         self.peers: dict[int, Peer] = {}
 
     def add(self, id: int, connected: socket.socket) -> Peer:
-        """Add a connection that has not sent the key yet."""
-        session = Session(self.context, self.log, self.wake_senders, lambda: self.reader)
-        session.slot = self.slot
-        peer = Peer(id, connected, session, time.monotonic())
-        self.peers[id] = peer
+        """Add a client; `greet` must follow.  Raise CommandError, `LogMoved` or OSError."""
+        # The cursor comes before the first line: the client must be sent its own lines.
+        cursor = self.reader.make_cursor(self.context.config.history)
+        session = Session(self.context, self.log, self.wake_senders)
+        peer = self.peers[id] = Peer(id, connected, session, cursor)
         return peer
+
+    def greet(self, peer: Peer) -> None:
+        """Process what a new client has sent with the key, then send it the last lines.
+
+        In this order, because a client that has left already makes the first send fail.
+        """
+        self.receive(peer)
+        self.send(peer)
 
     def feed(self, peer: Peer, data: bytes) -> None:
         """Process what the peer sent; no data means that it sends no more."""
-        try:
-            if not data:
-                peer.session.finish()
-                peer.is_leaving = True
-                if peer.is_client:
-                    self.loop.watch_writing(peer, peer.is_blocked)
-                    self.send(peer)
-                else:
-                    self.drop(peer, LEFT)
-                return
-            number = peer.session.feed(data)
-        except WrongKey:
-            self.drop(peer, WRONG_KEY)
-            return
-        except Full:
-            self.drop(peer, FULL)
-            return
-        except (CommandError, LogMoved, OSError) as error:
-            self.context.log_event(
-                f"{self.context.config.log}: {error}; disconnecting the client that sent the line"
-            )
-            self.drop(peer, LEFT)
-            return
-        if peer.session.cursor and not peer.is_client:
-            peer.is_client = True
-            self.loop.mark_as_client(peer)
+        if not data:
+            peer.session.finish()
+            peer.is_leaving = True
+            self.loop.watch_writing(peer, peer.is_blocked)
             self.send(peer)
+            return
+        number = peer.session.feed(data)
         if number:
             notice = format_notice(describe_notice(number, self.context))
             if notice not in peer.notices:
@@ -140,9 +124,9 @@ class Multiplexer:
         for peer in self.peers.values():
             if peer.is_blocked:
                 continue
-            cursor = peer.session.cursor
+            cursor = peer.cursor
             # Most cursors are where the new lines begin: send those the same bytes directly.
-            if cursor and cursor.offset == start and cursor.file is self.reader.file:
+            if cursor.offset == start and cursor.file is self.reader.file:
                 try:
                     sent = peer.socket.send(data)
                 except OSError:
@@ -156,8 +140,8 @@ class Multiplexer:
 
     def send(self, peer: Peer) -> None:
         """Send new lines and notices until the socket's buffer is full."""
-        cursor = peer.session.cursor
-        if cursor is None or peer.id not in self.peers:
+        cursor = peer.cursor
+        if peer.id not in self.peers:
             return
         before = cursor.file, cursor.offset, len(peer.unsent), len(peer.notices)
         try:
@@ -178,7 +162,11 @@ class Multiplexer:
                 peer.is_blocked = True
                 self.loop.watch_writing(peer, True)
             return
-        except (OSError, FellBehind, CommandError, LogMoved):
+        except OSError:
+            self._take_last_lines(peer)
+            self.drop(peer, LEFT)
+            return
+        except (FellBehind, CommandError, LogMoved):
             self.drop(peer, LEFT)
             return
         if peer.is_leaving:
@@ -187,21 +175,23 @@ class Multiplexer:
             peer.is_blocked = False
             self.loop.watch_writing(peer, False)
 
-    def drop_late(self) -> None:
-        """Drop every peer that sent no key in time, and every client that reads nothing."""
-        config, now = self.context.config, time.monotonic()
+    def _take_last_lines(self, peer: Peer) -> None:
+        """Process what a client sent before it left, so that a short visit loses no line."""
+        with contextlib.suppress(OSError):
+            while data := peer.socket.recv(1 << 16):
+                peer.session.feed(data)
+        peer.session.finish()
+
+    def drop_stalled(self) -> None:
+        """Drop every client that has read nothing for too long."""
+        now = time.monotonic()
         for peer in list(self.peers.values()):
-            if not peer.is_client and now - peer.since > config.auth_timeout:
-                self.drop(peer, NO_KEY)
-            elif peer.is_blocked and now - peer.since > config.send_timeout:
+            if peer.is_blocked and now - peer.since > self.context.config.send_timeout:
                 self.drop(peer, STALLED)
 
     def drop(self, peer: Peer, why: str) -> None:
         """Disconnect a peer."""
         if self.peers.pop(peer.id, None):
-            if peer.session.admitted:
-                scoreboard, slot = self.context.scoreboard, self.slot
-                scoreboard.set_slot(slot, CLIENTS, scoreboard.get_slot(slot, CLIENTS) - 1)
             with contextlib.suppress(OSError):
                 peer.socket.shutdown(socket.SHUT_WR)
             self.loop.forget(peer, why)

@@ -1,7 +1,7 @@
-"""A worker of the engine `pool`: its connections, and its messages to and from the daemon.
+"""A worker of the engine `pool`: its clients, and its messages to and from the daemon.
 
-The daemon sends the number of each connection with its descriptor; the worker answers with
-that number and `CLIENT`, or how the connection ended.
+The daemon sends the number of each client with its descriptor; the worker answers with that
+number and how the client ended.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from probes.errors import CommandError
+
 from ..server.connection import LEFT
+from ..server.message_log import LogMoved
 from ..server.processes import close_inherited, make_death_request
 from ..server.scoreboard import SENDER
 from ..server.wakeup import WAKEUP
@@ -27,8 +30,8 @@ if TYPE_CHECKING:
     from ..server.engine import ServiceContext
     from ..server.wakeup import SenderGroup
 
-CLIENT = "client"
-"""The worker's message that a connection has sent the key."""
+CLIENTS_AT_ONCE = 64
+"""Descriptors in one message from the daemon at most."""
 
 
 class Worker:
@@ -69,11 +72,10 @@ class Worker:
         for handled in (WAKEUP, signal.SIGTERM):
             signal.signal(handled, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {WAKEUP, signal.SIGTERM})
-        self.multiplexer = Multiplexer(context, self, self.wake_senders, self.number)
+        self.multiplexer = Multiplexer(context, self, self.wake_senders)
         self.selector.register(self.wakeup, selectors.EVENT_READ, None)
         self.selector.register(self.channel, selectors.EVENT_READ, None)
-        # The precision of both timeouts.
-        pause = min(1.0, context.config.auth_timeout / 4, context.config.send_timeout / 4)
+        pause = min(1.0, context.config.send_timeout / 4)  # The precision of the timeout.
         checked = time.monotonic()
         while not (self.ending and self.multiplexer.is_idle()):
             for key, events in self.selector.select(pause):
@@ -86,24 +88,24 @@ class Worker:
                     self.multiplexer.receive(key.data)
             if time.monotonic() - checked > pause:
                 checked = time.monotonic()
-                self.multiplexer.drop_late()
+                self.multiplexer.drop_stalled()
         return 0
 
     def _read_source(self, source: object) -> None:
         if source is self.channel:
-            self._take_connections()
+            self._take_clients()
             return
         received = os.read(self.wakeup, 4096)
         if signal.SIGTERM in received:
             self._end()
         self.multiplexer.send_all()
 
-    def _take_connections(self) -> None:
+    def _take_clients(self) -> None:
         data = b""
         descriptors: list[int] = []
         # A daemon that was killed before it read this worker's messages resets the channel.
         with contextlib.suppress(ConnectionResetError):
-            data, descriptors, _, _ = socket.recv_fds(self.channel, 4096, 64)
+            data, descriptors, _, _ = socket.recv_fds(self.channel, 4096, CLIENTS_AT_ONCE)
         if not data:
             # The daemon has died.
             self._end()
@@ -122,8 +124,15 @@ class Worker:
             self.is_short = False
             connected = socket.socket(fileno=descriptor)
             connected.setblocking(False)
-            peer = self.multiplexer.add(id, connected)
-            self.selector.register(connected, selectors.EVENT_READ, peer)
+            try:
+                peer = self.multiplexer.add(id, connected)
+            except (CommandError, LogMoved, OSError) as error:
+                self.context.log_event(f"a client could not be served: {error}")
+                connected.close()
+                self._report(LEFT, id)
+                continue
+            self._watch(peer, 0 if self.ending else selectors.EVENT_READ)
+            self.multiplexer.greet(peer)
 
     def _end(self) -> None:
         """Stop reading from all connections; what is in the log is still sent."""
@@ -144,10 +153,6 @@ class Worker:
             self.selector.modify(peer.socket, events, peer)
         else:
             self.selector.register(peer.socket, events, peer)
-
-    def mark_as_client(self, peer: Peer) -> None:
-        """See `Loop.mark_as_client`."""
-        self._report(CLIENT, peer.id)
 
     def forget(self, peer: Peer, why: str) -> None:
         """See `Loop.forget`."""

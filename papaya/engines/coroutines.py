@@ -36,20 +36,21 @@ class Coroutines(Engine):
 
     async def _run(self) -> None:
         self.loop = asyncio.get_running_loop()
-        ended = self.loop.create_future()
-
-        def step() -> None:
-            self.service.step(0)
-            if self.service.ending and not ended.done():
-                ended.set_result(None)
-
+        self.ended = self.loop.create_future()
         # The service's selector is itself a descriptor, readable when a source of it is.
-        self.loop.add_reader(self.service.selector, step)
+        self.loop.add_reader(self.service.selector, self._step)
         late = self.loop.create_task(self._drop_late())
-        await ended
+        await self.ended
         self.loop.remove_reader(self.service.selector)
         late.cancel()
         await self._send_last_lines()
+
+    def _step(self) -> None:
+        if self.ended.done():
+            return
+        self.service.step(0)
+        if self.service.ending:
+            self.ended.set_result(None)
 
     async def _send_last_lines(self) -> None:
         """Send the last lines to all clients, then disconnect them."""
@@ -66,13 +67,15 @@ class Coroutines(Engine):
         config = self.context.config
         while True:
             await asyncio.sleep(min(1.0, config.auth_timeout / 4, config.send_timeout / 4))
-            self.multiplexer.drop_late()
+            self.multiplexer.drop_stalled()
+            self._step()  # Admission has deadlines too.
 
     def take(self, accepted: socket.socket, connection: Connection) -> None:
         self.last_id += 1
         peer = self.multiplexer.add(self.last_id, accepted)
         self.connections[peer.id] = connection
         self.tasks[peer.id] = [self.loop.create_task(self._receive(peer))]
+        self.multiplexer.greet(peer)
 
     async def _receive(self, peer: Peer) -> None:
         """Process what the peer sends until it sends no more."""
@@ -112,10 +115,6 @@ class Coroutines(Engine):
         elif len(tasks) == 1:
             tasks.append(self.loop.create_task(self._catch_up(peer)))
 
-    def mark_as_client(self, peer: Peer) -> None:
-        """See `Loop.mark_as_client`."""
-        self.service.mark_as_client(self.connections[peer.id])
-
     def forget(self, peer: Peer, why: str) -> None:
         """See `Loop.forget`."""
         for task in self.tasks.pop(peer.id):
@@ -125,6 +124,7 @@ class Coroutines(Engine):
         self.loop.remove_writer(peer.socket)
         peer.socket.close()
         self.service.forget(self.connections.pop(peer.id), why)
+        self.loop.call_soon(self._step)  # Another client may wait for the place.
 
 
 ENGINE = Coroutines

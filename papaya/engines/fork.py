@@ -10,19 +10,18 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from probes.errors import CommandError
 
-from ..server.connection import LEFT, Connection
+from ..server.connection import LEFT, STALLED, Connection
 from ..server.engine import Engine
 from ..server.message_log import LogMoved
 from ..server.processes import fork_child
-from ..server.scoreboard import CLIENTS, NOTICE, SENDER
+from ..server.scoreboard import NOTICE, SENDER
 from ..server.wakeup import SenderGroup, make_multicast
-from ._client_processes import ENDS, ClientProcesses
+from ._client_processes import STALLED_STATUS, ClientProcesses
 
 if TYPE_CHECKING:
     import socket
@@ -53,11 +52,7 @@ class Fork(Engine):
         self._multicast = make_multicast(
             context.settings["multicast"], self.group.id, context.scoreboard
         )
-        # A Child RECV writes its process id here once its client has sent the key.
-        self.reports, report = os.pipe()
-        os.set_blocking(self.reports, False)
-        self.service.watch(self.reports, self.read_reports)
-        self.processes = ClientProcesses(context, self.group, self._multicast, report)
+        self.processes = ClientProcesses(context, self.group, self._multicast)
 
     def wake_senders(self) -> None:
         self._multicast()
@@ -75,14 +70,7 @@ class Fork(Engine):
         self.children[pid] = _Child(slot, connection)
         accepted.close()
 
-    def read_reports(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self.reports, 4096):
-                for (pid,) in struct.iter_unpack("i", data):
-                    self.service.mark_as_client(self.children[pid].connection)
-
     def reap(self, pid: int, status: int) -> None:
-        self.read_reports()  # The child may have reported a client before it ended.
         if pid == self.group.id:
             self.service.fail("the leader of the senders' process group was killed")
         child = self.children.pop(pid, None)
@@ -96,10 +84,9 @@ class Fork(Engine):
                 os.kill(sender, signal.SIGKILL)
         scoreboard.set_slot(child.slot, SENDER, 0)
         scoreboard.set_slot(child.slot, NOTICE, 0)
-        scoreboard.set_slot(child.slot, CLIENTS, 0)
         self.free_slots.append(child.slot)
-        why = ENDS.get(os.waitstatus_to_exitcode(status), LEFT)
-        self.service.forget(child.connection, why)
+        stalled = os.waitstatus_to_exitcode(status) == STALLED_STATUS
+        self.service.forget(child.connection, STALLED if stalled else LEFT)
 
     def drain(self) -> None:
         for pid in self.children:

@@ -1,7 +1,7 @@
 """One worker process per processor, each serving many clients.
 
-The daemon accepts, and hands each connection to the worker with the fewest connections.  A
-new line costs one signal per worker and one send per client.
+The daemon hands each client to the worker with the fewest clients.  A new line costs one
+signal per worker and one send per client.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from ..server.connection import LEFT, Connection
 from ..server.engine import Engine
 from ..server.processes import describe_exit, fork_child
-from ..server.scoreboard import CLIENTS, SENDER
+from ..server.scoreboard import SENDER
 from ..server.wakeup import SenderGroup, make_multicast
-from ._worker import CLIENT, Worker
+from ._worker import CLIENTS_AT_ONCE, Worker
 
 if TYPE_CHECKING:
     from ..server.server import Service
@@ -39,6 +39,8 @@ class _Child:
     since: float
     unread: bytes = b""
     connections: dict[int, Connection] = field(default_factory=dict)
+    unsent: dict[int, socket.socket] = field(default_factory=dict)
+    """The clients among ``connections`` for which there was no room in the channel yet."""
 
 
 class Pool(Engine):
@@ -105,22 +107,33 @@ class Pool(Engine):
             self.last_shortage = None
 
     def take(self, accepted: socket.socket, connection: Connection) -> None:
+        if not self.children:
+            raise OSError(errno.EPIPE, "no worker is running")
         self.last_id += 1
-        for child in sorted(self.children.values(), key=lambda c: len(c.connections)):
-            # The worker may have been killed a moment ago.
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                socket.send_fds(child.channel, [b"%d\n" % self.last_id], [accepted.fileno()])
-                child.connections[self.last_id] = connection
-                accepted.close()
-                return
-        raise OSError(errno.EPIPE, "no worker is running")
+        child = min(self.children.values(), key=lambda child: len(child.connections))
+        child.connections[self.last_id] = connection
+        child.unsent[self.last_id] = accepted
+        if len(child.unsent) == 1:  # Otherwise the channel is full.
+            self._send_clients(child)
+
+    def _send_clients(self, child: _Child) -> None:
+        """Send clients to a worker until its channel is full; then wait until it is writable."""
+        # A worker that was killed a moment ago: `reap` passes its clients to another.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+            while some := list(child.unsent.items())[:CLIENTS_AT_ONCE]:
+                ids = b"".join(b"%d\n" % id for id, _ in some)
+                socket.send_fds(child.channel, [ids], [accepted.fileno() for _, accepted in some])
+                for id, accepted in some:
+                    del child.unsent[id]
+                    accepted.close()
+        self.service.watch_writing(child.channel, bool(child.unsent))
 
     def read_reports(self) -> None:
         for child in list(self.children.values()):
             self._read_channel(child)
 
     def _read_channel(self, child: _Child) -> None:
-        """Read what a worker reports of its connections."""
+        """Read what a worker reports of its clients, and send it those that wait."""
         if child.pid not in self.children:
             return  # The worker was reaped in this round of the loop.
         with contextlib.suppress(BlockingIOError, ConnectionResetError):
@@ -128,14 +141,10 @@ class Pool(Engine):
                 child.unread += data
         *lines, child.unread = child.unread.split(b"\n")
         for line in lines:
-            id, _, word = line.decode().partition(" ")
-            self._process_report(child, word, int(id))
-
-    def _process_report(self, child: _Child, word: str, id: int) -> None:
-        if word != CLIENT:
-            self.service.forget(child.connections.pop(id), word)
-        else:
-            self.service.mark_as_client(child.connections[id])
+            id, _, why = line.decode().partition(" ")
+            self.service.forget(child.connections.pop(int(id)), why)
+        if child.unsent:
+            self._send_clients(child)
 
     def reap(self, pid: int, status: int) -> None:
         if pid == self.group.id:
@@ -147,8 +156,8 @@ class Pool(Engine):
         del self.children[pid]
         self.service.unwatch(child.channel)
         child.channel.close()
-        for number in (SENDER, CLIENTS):
-            self.context.scoreboard.set_slot(child.number, number, 0)
+        self.context.scoreboard.set_slot(child.number, SENDER, 0)
+        unsent = [(accepted, child.connections.pop(id)) for id, accepted in child.unsent.items()]
         for connection in child.connections.values():
             self.service.forget(connection, LEFT)
         if self.draining:
@@ -162,6 +171,10 @@ class Pool(Engine):
             self.service.fail("workers end as soon as they start")
         else:
             self._replace(child.number)
+        for accepted, connection in unsent:
+            if not self.service.serve_client(accepted, connection):
+                accepted.close()
+                self.service.forget(connection, LEFT)
 
     def drain(self) -> None:
         self.draining = True

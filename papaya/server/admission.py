@@ -1,117 +1,225 @@
-"""Admission: early drop without a key, back-off after wrong keys, and a limit on clients."""
+"""Admission: hold each connection until it has sent the key, then pass it to the engine.
+
+A connection without the key costs a descriptor of the daemon and no process.  At most ``limit``
+wait at a time, half of them from one source.  A new connection beyond that takes the place of
+the one that has waited longest: clients send the key within one round trip, so theirs are among
+the youngest.
+"""
 
 from __future__ import annotations
 
-import os
+import contextlib
+import functools
 import socket
 import time
+from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ..key import LENGTH, is_same
+from .backoff import Backoff, get_source
+from .refusals import RefusalLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LONGEST_BACKOFF = 60.0
-_FORGOTTEN = 600.0
-"""Seconds after the end of a back-off when a source's wrong keys are forgotten."""
-_REMEMBERED = 10000
-"""Sources with wrong keys."""
-_MAPPED = bytes(10) + b"\xff\xff"
+    from ..config import Config
+    from .connection import Connection
+    from .server import Service
+
+WRONG_KEY, WRONG_BEFORE, NO_KEY = "wrong key", "wrong key before", "no key in time"
+CROWDED, FULL = "too many connections without a key", "too many clients"
+"""Why connections are refused."""
+
+_PATIENCE = 3.0
+"""Seconds that a client with the key waits for a place.
+
+A crowd that reconnects may come before the engine has cleaned up after all of it.
+"""
+_ALWAYS_LOGGED = 5
+"""Wrong keys of one source that are logged in any case, as many as fail2ban's ``maxretry``."""
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A connection that has not been admitted, and how long it may wait."""
+
+    socket: socket.socket
+    connection: Connection
+    source: str
+    until: float
+    partial_key: bytes = b""
 
 
 class Admission:
-    """Count connections, and remember which addresses sent wrong keys.
-
-    ``early_drop`` is START, RATE and FULL: from START connections without a key, a new
-    connection is dropped with a probability of RATE percent, which rises to 100 at FULL, as
-    sshd's MaxStartups does.
-    """
+    """Decide which connections become clients, and count them."""
 
     def __init__(
         self,
-        early_drop: tuple[int, int, int],
-        max_clients: int,
-        backoff: float,
+        service: Service,
+        config: Config,
+        key: bytes,
         clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = lambda: os.urandom(1)[0] / 256,
     ) -> None:
-        self.start, self.rate, self.full = early_drop
-        self.max_clients = max_clients
-        self.backoff = backoff
+        self.service = service
+        self.key = key
         self.clock = clock
-        self.chance = chance
-        self.waiting = 0
-        """Connections that have not sent the key yet."""
+        self.limit = config.max_unauthenticated
+        self.max_clients = config.max_clients
+        self.auth_timeout = config.auth_timeout
+        self.backoff = Backoff(config.backoff, clock)
+        self.refusals = RefusalLog(service.log_event, clock)
+        self.keyless: dict[_Waiting, None] = {}
+        """In the order of their arrival, as in ``sources``."""
+        self.sources: dict[str, dict[_Waiting, None]] = {}
+        """The same connections by source."""
+        self.queue: deque[_Waiting] = deque()
+        """Connections that have sent the key, but for which there is no place yet."""
         self.clients = 0
         self.refused = 0
-        self.wrong: dict[str, tuple[int, float]] = {}
-        """By source: the number of wrong keys, and the end of its back-off."""
 
-    def add_connection(self, host: str) -> str:
-        """Count a new connection from ``host`` as waiting; return why it is refused, or ""."""
-        why = self._find_reason(host)
-        if why:
-            self.refused += 1
-        else:
-            self.waiting += 1
-        return why
+    @property
+    def waiting(self) -> int:
+        """The number of connections that have not been admitted yet."""
+        return len(self.keyless) + len(self.queue)
 
-    def _find_reason(self, host: str) -> str:
-        if self.waiting + self.clients >= self.max_clients + self.full:
-            return "too many connections"
-        if self.clients >= self.max_clients:
-            return "too many clients"
-        _, until = self.wrong.get(get_source(host), (0, 0.0))
-        if self.clock() < until:
-            return "wrong key before"
-        if self._drop_early():
-            return "too many connections without a key"
-        return ""
-
-    def _drop_early(self) -> bool:
-        if self.waiting < self.start:
-            return False
-        if self.waiting >= self.full:
-            return True
-        share = (self.waiting - self.start) / (self.full - self.start)
-        return self.chance() * 100 < self.rate + (100 - self.rate) * share
-
-    def add_client(self, host: str) -> None:
-        """Count a waiting connection as a client: it has sent the key."""
-        # Several users may share an address, one with an old key and others with the right one.
-        self.wrong.pop(get_source(host), None)
-        self.waiting -= 1
-        self.clients += 1
-
-    def remove_connection(self, host: str, wrong_key: bool) -> None:
-        """Discount a waiting connection that ended without the key or with a wrong one."""
-        self.waiting -= 1
-        if not wrong_key:
+    def add(self, accepted: socket.socket, connection: Connection) -> None:
+        """Take a new connection, and read at once, because the key is usually there already."""
+        source = get_source(connection.host)
+        new = _Waiting(accepted, connection, source, self.clock() + self.auth_timeout)
+        if self.backoff.is_refused(source):
+            self._refuse(new, WRONG_BEFORE)
             return
-        self.refused += 1
-        if not self.backoff:
-            return
-        now = self.clock()
-        times, until = self.wrong.pop(get_source(host), (0, 0.0))
-        if until < now - _FORGOTTEN:
-            times = 0
-        if len(self.wrong) >= _REMEMBERED:
-            del self.wrong[next(iter(self.wrong))]  # The source whose last wrong key is oldest.
-        wait = min(_LONGEST_BACKOFF, self.backoff * 2 ** min(times, 30))
-        self.wrong[get_source(host)] = (times + 1, now + wait)
+        self.keyless[new] = None
+        self.sources.setdefault(source, {})[new] = None
+        self.service.watch(accepted, functools.partial(self._read, new))
+        if not self._read(new):
+            self._make_room(source)
 
     def remove_client(self) -> None:
         """Discount a client that has left."""
         self.clients -= 1
 
+    def measure_rest(self) -> float | None:
+        """Return the seconds until `tidy` must be called; None if nothing is due."""
+        if self.queue and self.clients < self.max_clients:
+            return 0.0
+        due = []
+        if self.queue:
+            due.append(self.queue[0].until)
+        if self.keyless:
+            due.append(next(iter(self.keyless)).until)
+        if (deadline := self.refusals.get_deadline()) is not None:
+            due.append(deadline)
+        return max(0.0, min(due) - self.clock()) if due else None
 
-def get_source(host: str) -> str:
-    """Return the unit of back-off for an address: an IPv4 address, or the /64 of an IPv6 one.
+    def tidy(self) -> None:
+        """Admit the queue to places that are free, and refuse connections whose time is over."""
+        while self.queue and self.clients < self.max_clients:
+            self._admit(self.queue.popleft())
+        now = self.clock()
+        while self.queue and self.queue[0].until <= now:
+            self._refuse(self.queue.popleft(), FULL)
+        while self.keyless and (oldest := next(iter(self.keyless))).until <= now:
+            self._refuse_keyless(oldest, NO_KEY)
+        if (deadline := self.refusals.get_deadline()) is not None and deadline <= now:
+            self.refusals.summarize()
 
-    A provider usually gives one customer a whole /64.
+    def close(self) -> None:
+        """Disconnect all connections that wait."""
+        for one in list(self.keyless):
+            self._release(one)
+            _hang_up(one.socket)
+        while self.queue:
+            _hang_up(self.queue.popleft().socket)
+        self.refusals.summarize()
+
+    def _read(self, one: _Waiting) -> bool:
+        """Read what is missing of the key; return whether the connection waits no more for it.
+
+        What comes after the key stays in the socket for the engine.
+        """
+        if one not in self.keyless:
+            return True  # It was closed in this round of the loop.
+        try:
+            data = one.socket.recv(LENGTH - len(one.partial_key), socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        one.partial_key += data
+        if not data:
+            self._release(one)
+            one.socket.close()
+        elif len(one.partial_key) < LENGTH:
+            return False
+        elif is_same(one.partial_key, self.key):
+            self._release(one)
+            self.backoff.forgive(one.source)
+            self._admit_or_queue(one)
+        else:
+            self._release(one)
+            self._refuse(one, WRONG_KEY)
+        return True
+
+    def _admit_or_queue(self, one: _Waiting) -> None:
+        one.partial_key = b""
+        if self.clients >= self.max_clients:
+            self.service.update_clients()
+        if self.clients < self.max_clients and not self.queue:
+            self._admit(one)
+        elif len(self.queue) < self.limit:
+            one.until = self.clock() + _PATIENCE
+            self.queue.append(one)
+        else:
+            self._refuse(one, FULL)
+
+    def _admit(self, one: _Waiting) -> None:
+        self.clients += 1  # Before the engine can report that the client has left.
+        if not self.service.serve_client(one.socket, one.connection):
+            self.clients -= 1
+            _hang_up(one.socket)
+
+    def _make_room(self, source: str) -> None:
+        """Refuse connections that have waited longest until the rest is within the limits."""
+        while True:
+            if len(self.sources.get(source, ())) > max(1, self.limit // 2):
+                crowd = self.sources[source]
+            elif len(self.keyless) > self.limit:
+                crowd = max(self.sources.values(), key=len)
+            else:
+                return
+            self._refuse_keyless(next(iter(crowd)), CROWDED)
+
+    def _refuse_keyless(self, one: _Waiting, why: str) -> None:
+        """Refuse a connection, unless its key has come in the meantime."""
+        if not self._read(one):
+            self._release(one)
+            self._refuse(one, why)
+
+    def _release(self, one: _Waiting) -> None:
+        """Stop waiting for the key."""
+        del self.keyless[one]
+        same = self.sources[one.source]
+        del same[one]
+        if not same:
+            del self.sources[one.source]
+        self.service.unwatch(one.socket)
+
+    def _refuse(self, one: _Waiting, why: str) -> None:
+        self.refused += 1
+        wrong = self.backoff.add(one.source) if why == WRONG_KEY else 0
+        self.refusals.add(one.connection, why, always=0 < wrong <= _ALWAYS_LOGGED)
+        _hang_up(one.socket)
+
+
+def _hang_up(accepted: socket.socket) -> None:
+    """Close a connection so that the peer reads its end.
+
+    Unread data would make it a reset (RFC 1122 4.2.2.13), and a child that has just been forked
+    may have the socket open for a moment longer.
     """
-    if ":" not in host:
-        return host
-    address = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
-    if address.startswith(_MAPPED):
-        return socket.inet_ntop(socket.AF_INET, address[len(_MAPPED) :])
-    return socket.inet_ntop(socket.AF_INET6, address[:8] + bytes(8))
+    with contextlib.suppress(OSError):
+        accepted.shutdown(socket.SHUT_WR)
+        accepted.recv(1 << 16, socket.MSG_DONTWAIT)
+    accepted.close()

@@ -60,9 +60,10 @@ class Engine(ABC):
 
     @abstractmethod
     def take(self, accepted: socket.socket, connection: Connection) -> None:
-        """Serve a connection that `Admission` let in, and close the socket.
+        """Serve a client that `Admission` let in, and close the socket.
 
-        Report the connection's fate with `Service.mark_as_client` and `Service.forget`.
+        What the client sent after the key is still in the socket.  Report the client's end with
+        `Service.forget`.  Raise CommandError, `LogMoved` or OSError if it cannot be served.
         """
 
     @abstractmethod
@@ -84,7 +85,7 @@ class Engine(ABC):
         raise AssertionError("this engine has no children")
 
     def read_reports(self) -> None:  # noqa: B027 (an engine without children has no reports)
-        """Read what the children have reported of their connections."""
+        """Read what the children have reported of their clients."""
 
     def run(self) -> None:
         """Serve until the service ends."""

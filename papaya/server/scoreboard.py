@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 GENERATION, INODE, BASE, COMMITTED, LINES, BYTES, REPAIRED, DAEMON, FILLED = range(9)
 _SLOTS = 9
 _WIDTH = 8
-SENDER, NOTICE, CLIENTS = range(3)
-"""The fields of a slot: the process that sends to its clients, a notice, the clients admitted."""
-_SLOT_FIELDS = 3
+SENDER, NOTICE = range(2)
+"""The fields of a slot: the process that sends to its clients, and a notice."""
+_SLOT_FIELDS = 2
 
 
 class Scoreboard:
@@ -77,7 +77,7 @@ class Scoreboard:
         numbers[GENERATION] += 1
 
     def get_index(self, slot: int, field: int) -> int:
-        """Return the index in ``numbers`` of a slot's field: SENDER, NOTICE or CLIENTS."""
+        """Return the index in ``numbers`` of a slot's field: SENDER or NOTICE."""
         return _SLOTS + _SLOT_FIELDS * slot + field
 
     def get_slot(self, slot: int, field: int) -> int:
@@ -87,19 +87,6 @@ class Scoreboard:
     def set_slot(self, slot: int, field: int, value: int) -> None:
         """Set a field of a slot."""
         self.numbers[self.get_index(slot, field)] = value
-
-    def admit(self, slot: int, most: int) -> bool:
-        """Count one more client in ``slot``; return False if all slots would exceed ``most``.
-
-        This needs no lock, because each slot has one process that admits there: two processes
-        that ask for the last place at once may both be refused, but never both be admitted.
-        """
-        here = self.get_index(slot, CLIENTS)
-        self.numbers[here] += 1
-        if sum(self.numbers[_SLOTS + CLIENTS :: _SLOT_FIELDS]) <= most:
-            return True
-        self.numbers[here] -= 1
-        return False
 
     def list_senders(self) -> list[int]:
         """Return the process ids of all senders."""

@@ -19,8 +19,9 @@ from probes.errors import CommandError
 
 from . import event_log
 from .admission import Admission
-from .connection import FULL, NO_KEY, STALLED, WRONG_KEY, Connection
-from .listener import Acceptor, set_socket_options
+from .connection import STALLED, Connection
+from .listener import Acceptor, get_host_and_port, set_socket_options
+from .message_log import LogMoved
 from .processes import HANDLED, pthread_sigmask
 from .scoreboard import BYTES, LINES, REPAIRED
 from .status import StatusSocket
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 1.5
 """How long clients may take to be sent the last lines when the service ends."""
+_ACCEPTED_AT_ONCE = 16
+"""Connections of one listener, so that a flood delays nothing else for long."""
+_OTHER_DESCRIPTORS = 64
+"""Descriptors beside those of connections."""
 
 
 class Service:
@@ -49,7 +54,7 @@ class Service:
         self.log_event = context.log_event
         self.listeners = listeners
         self.log = context.make_log()
-        self.admission = Admission(config.early_drop, config.max_clients, config.backoff)
+        self.admission = Admission(self, config, context.key)
         self.acceptor = Acceptor()
         context.scoreboard.rotate = self.rotate
         # Under the lock, so that a papaya that has bound its status socket but does not listen
@@ -65,7 +70,7 @@ class Service:
 
     def serve(self, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT.  Call ``ready`` once clients can connect."""
-        _raise_descriptor_limit(self.context.scoreboard.slots)
+        self._fit_descriptor_limit()
         try:
             pthread_sigmask(signal.SIG_BLOCK, HANDLED)
             cut = self.log.recover()
@@ -95,9 +100,14 @@ class Service:
         self.failure = why
         self.ending = True
 
-    def watch(self, source: Any, callback: Callable[[], None]) -> None:
+    def watch(self, source: Any, callback: Callable[[], object]) -> None:
         """Call ``callback`` whenever ``source`` is readable."""
         self.selector.register(source, selectors.EVENT_READ, callback)
+
+    def watch_writing(self, source: Any, wanted: bool) -> None:
+        """Call the callback of a watched ``source`` also when it is writable, if ``wanted``."""
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
+        self.selector.modify(source, events, self.selector.get_key(source).data)
 
     def unwatch(self, source: Any) -> None:
         """Undo `watch`."""
@@ -109,9 +119,18 @@ class Service:
             self.step(None)
 
     def step(self, seconds: float | None) -> None:
-        """Wait up to ``seconds`` for readable sources, and call their callbacks once."""
-        for key, _ in self.selector.select(seconds):
+        """Wait up to ``seconds`` for readable sources, and call their callbacks once.
+
+        The listeners come last: a connection that has sent its key must not be refused because
+        of new ones.
+        """
+        rest = self.admission.measure_rest()
+        if rest is not None and (seconds is None or rest < seconds):
+            seconds = rest
+        ready = self.selector.select(seconds)
+        for key, _ in sorted(ready, key=lambda found: found[0].fileobj in self.listeners):
             key.data()
+        self.admission.tidy()
 
     def _end(self) -> None:
         event_log.notify_supervisor("STOPPING=1")
@@ -119,6 +138,7 @@ class Service:
             self.unwatch(source)
             source.close()
         self.status.close()
+        self.admission.close()
         self.engine.drain()
         until = time.monotonic() + STOP_SECONDS
         while not self.engine.is_idle() and (left := until - time.monotonic()) > 0:
@@ -174,53 +194,42 @@ class Service:
             self.engine.wake_senders()
 
     def _accept(self, listener: socket.socket) -> None:
-        """Accept one connection per call, so that a flood of connections delays nothing else."""
-        found = self.acceptor.accept(listener)
-        if found is None:
-            return
-        if isinstance(found, str):
-            if found != self.last_shortage:
-                self.log_event(f"refused a connection: {found}")
-            self.last_shortage = found
-            return
-        self.last_shortage = ""
-        accepted, connection = found[0], Connection(*found[1:])
-        self.engine.read_reports()  # Some waiting connections may have become clients.
-        why = self.admission.add_connection(connection.host)
-        if why:
-            accepted.close()
-            self._log_refusal(connection, why)
-            return
+        """Accept new connections, and drop one if descriptors or memory are short."""
+        for _ in range(_ACCEPTED_AT_ONCE):
+            found = self.acceptor.accept(listener)
+            if found is None:
+                return
+            if isinstance(found, str):
+                if found != self.last_shortage:
+                    self.log_event(f"refused a connection: {found}")
+                self.last_shortage = found
+                return
+            self.last_shortage = ""
+            self.admission.add(found[0], Connection(*found[1:]))
+
+    def serve_client(self, accepted: socket.socket, connection: Connection) -> bool:
+        """Pass a client to the engine; return False, and log why, if it cannot be served."""
         try:
             set_socket_options(accepted, self.engine.blocking, self.context.config.send_timeout)
             self.engine.take(accepted, connection)
-        except OSError as error:
-            # The peer has left already, or the system has no process for it.
-            accepted.close()
-            self.admission.remove_connection(connection.host, False)
-            self.log_event(f"{connection} could not be served: {error.strerror}")
+        except (CommandError, LogMoved, OSError) as error:
+            # The peer has left already, or there is no process or descriptor for it.
+            why = getattr(error, "strerror", None) or str(error) or "the log was renamed"
+            self.log_event(f"{connection} could not be served: {why}")
+            return False
+        return True
 
-    def mark_as_client(self, connection: Connection) -> None:
-        """Record that the connection sent the key and was admitted."""
-        connection.is_client = True
-        self.admission.add_client(connection.host)
+    def update_clients(self) -> None:
+        """Learn which clients have left."""
+        self._reap()
+        self.engine.read_reports()
 
     def forget(self, connection: Connection, why: str) -> None:
-        """Record the end of a connection; see `papaya.server.connection` for ``why``."""
-        if not connection.is_client:
-            self.admission.remove_connection(connection.host, why == WRONG_KEY)
-            self.admission.refused += why == FULL
-            if why in (WRONG_KEY, NO_KEY, FULL):
-                self._log_refusal(connection, why)
-            return
+        """Record the end of a client; see `papaya.server.connection` for ``why``."""
         self.admission.remove_client()
         if why == STALLED:
             seconds = self.context.config.send_timeout
             self.log_event(f"{connection} disconnected: read nothing for {seconds:g} s")
-
-    def _log_refusal(self, connection: Connection, why: str) -> None:
-        """Log the line that fail2ban reads (deploy/fail2ban-papaya.conf)."""
-        self.log_event(f"refused {connection}: {why}")
 
     def get_counters(self) -> dict[str, object]:
         """Return what ``papaya status`` prints."""
@@ -229,7 +238,7 @@ class Service:
             "pid": os.getpid(),
             "engine": self.context.config.engine,
             "seconds": round(time.monotonic() - self.started, 1),
-            "listening": [one.getsockname()[:2] for one in self.listeners],
+            "listening": [get_host_and_port(one.getsockname()) for one in self.listeners],
             "clients": self.admission.clients,
             "waiting": self.admission.waiting,
             "refused": self.admission.refused,
@@ -243,12 +252,28 @@ class Service:
         if isinstance(found, tuple):
             self.status.send(found[0], self.get_counters())
 
+    def _fit_descriptor_limit(self) -> None:
+        """Raise the limit of open files to what connections need; with less, let fewer wait."""
+        config = self.context.config
+        # As many clients may wait for a place as connections for the key.
+        others = config.max_clients + config.workers + _OTHER_DESCRIPTORS
+        limit = _raise_descriptor_limit(others + 2 * config.max_unauthenticated)
+        room = limit - _OTHER_DESCRIPTORS
+        most = max(1, room // 8, (limit - others) // 2)
+        if most < config.max_unauthenticated:
+            self.admission.limit = most
+            self.log_event(
+                f"only {most} connections may wait for the key: the limit of open files is "
+                f"{limit}; raise it (ulimit -n, or LimitNOFILE of systemd)"
+            )
 
-def _raise_descriptor_limit(clients: int) -> None:
-    """Raise the limit of open files to what the clients need, if the hard limit permits it."""
+
+def _raise_descriptor_limit(wanted: int) -> int:
+    """Raise the limit of open files as far as the hard limit permits; return what it is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = clients + 64
     if soft != resource.RLIM_INFINITY and soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    return wanted if soft == resource.RLIM_INFINITY else soft

@@ -22,6 +22,16 @@ def test_options_win_over_the_file(tmp_path: Path) -> None:
     assert loaded.status_path == "/l.status"
 
 
+@pytest.mark.parametrize("value", ["70", '"70"', '"30:30:70"'])
+def test_of_the_older_form_of_max_unauthenticated_the_last_number_counts(
+    value: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "papaya.toml"
+    path.write_text(f'key = "/k"\nlog = "/l"\nmax_unauthenticated = {value}\n')
+    assert config.load(str(path), {}).max_unauthenticated == 70
+    assert config.load(None, {"key": "/k", "log": "/l"}).max_unauthenticated == 1000
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -34,8 +44,10 @@ def test_options_win_over_the_file(tmp_path: Path) -> None:
         ("listen = '::1:80'", "'::1:80': not an address"),
         ("listen = ':65536'", "':65536': not an address"),
         ("durability = 'all'", "durability: 'all' is not one of none, data"),
-        ("max_unauthenticated = '10'", "'10' is not START:RATE:FULL"),
-        ("max_unauthenticated = '9:30:8'", "'9:30:8' is not START:RATE:FULL"),
+        ("max_unauthenticated = '10:30'", "'10:30' is not a whole number, such as 1000"),
+        ("max_unauthenticated = '9:30:x'", "'9:30:x' is not a whole number, such as 1000"),
+        ("max_unauthenticated = true", "True is not a whole number"),
+        ("max_unauthenticated = '9:30:0'", "0 is not between 1 and 100000"),
         ("set = 'lock=ofd'", "set: not a table"),
         ("key = ", "not valid TOML"),
         ("log = 'x'", "no key file"),

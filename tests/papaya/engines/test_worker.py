@@ -31,7 +31,7 @@ context.make_log().recover()
 group = SenderGroup(context.log_event)
 ours, theirs = socket.socketpair()
 if sys.argv[2] == "unread":
-    theirs.sendall(b"1 client\\n")
+    theirs.sendall(b"1 left\\n")
 elif sys.argv[2] == "refusing":
     ours.sendall(b"1\\n")  # A client without a descriptor: it must be refused.
 ours.close()

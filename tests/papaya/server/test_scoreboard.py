@@ -1,11 +1,10 @@
-"""The scoreboard: the log's file, and the count of clients."""
+"""The scoreboard: the log's file, and the slots."""
 
 from __future__ import annotations
 
 import os
 
 from papaya.server.scoreboard import (
-    CLIENTS,
     COMMITTED,
     GENERATION,
     NOTICE,
@@ -24,15 +23,6 @@ def test_a_new_file_is_counted_and_the_old_one_only_if_it_had_lines() -> None:
     scoreboard.set_file(9, 0)
     assert scoreboard.get_file() == (6, 9, 0, 1)
     assert scoreboard[GENERATION] % 2 == 0
-
-
-def test_clients_of_all_slots_are_admitted_up_to_the_limit() -> None:
-    scoreboard = Scoreboard(3)
-    assert scoreboard.admit(0, 2)
-    assert scoreboard.admit(2, 2)
-    assert not scoreboard.admit(1, 2)
-    scoreboard.set_slot(2, CLIENTS, 0)
-    assert scoreboard.admit(1, 2)
 
 
 def test_fields_of_a_slot_do_not_touch_another() -> None:
