@@ -89,17 +89,17 @@ def test_an_address_with_wrong_keys_waits_longer_each_time(engine: str, serve: S
 
 @every_engine
 def test_500_connections_that_never_send_a_key(engine: str, serve: Serve) -> None:
-    server = serve("--engine", engine, "--auth-timeout", "6", "--max-unauthenticated", "10:30:50")
+    server = serve("--engine", engine, "--auth-timeout", "6", "--max-unauthenticated", "50")
     with load_for(server) as load:
         load.join(8)
         silent = [socket.create_connection(server.address, timeout=20) for _ in range(500)]
         result = load.exchange(20)
         assert result.perfect, result
-        counters = read_counters(server.log_path + ".status")
-        assert counters["waiting"] <= 50  # type: ignore[operator]
-        assert counters["refused"] >= 300  # type: ignore[operator]
+        status = server.log_path + ".status"
+        until(lambda: read_counters(status)["refused"] >= 475)  # type: ignore[operator]
+        assert read_counters(status)["waiting"] <= 25  # type: ignore[operator]
         if sys.platform == "linux":
-            assert sum(map(len, descendants(server.process.pid).values())) <= 2 * 8 + 1 + 50
+            assert sum(map(len, descendants(server.process.pid).values())) <= 2 * 8 + 1
         for connection in silent:
             connection.settimeout(20)
             assert is_closed(connection)
@@ -123,7 +123,7 @@ def test_no_more_clients_than_allowed(engine: str, serve: Serve) -> None:
 
 @every_engine
 def test_of_a_client_that_is_refused_nothing_is_kept(engine: str, serve: Serve) -> None:
-    server = serve("--engine", engine, "--max-clients", "3")
+    server = serve("--engine", engine, "--max-clients", "3", "--auth-timeout", "60")
     with load_for(server) as load, contextlib.ExitStack() as stack:
         late = [stack.enter_context(socket.create_connection(server.address)) for _ in range(4)]
         until(lambda: read_counters(server.log_path + ".status")["waiting"] == 4)
@@ -131,6 +131,7 @@ def test_of_a_client_that_is_refused_nothing_is_kept(engine: str, serve: Serve) 
         for connected in late[:3]:
             connected.settimeout(20)
             connected.sendall(server.key + b"eve: in the log?\n")
+        for connected in late[:3]:
             assert is_closed(connected)
         until(lambda: server.read_errors().count("too many clients") == 3)
         assert read_counters(server.log_path + ".status")["refused"] == 3
