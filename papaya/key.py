@@ -34,8 +34,8 @@ def create(path: str) -> None:
         raise CommandError(f"{path}: {error.strerror}", 3) from None
 
 
-def load(path: str) -> bytes:
-    """Return the key in ``path``.
+def load(path: str, owner: int = 0) -> bytes:
+    """Return the key in ``path``, which belongs to this user, root, or the user id ``owner``.
 
     Raise CommandError if the file cannot be read, is not a key, or is accessible to other users.
     """
@@ -46,7 +46,7 @@ def load(path: str) -> bytes:
         raise CommandError(
             f"{path}: {error.strerror}; make a key with papaya key new FILE"
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise CommandError(f"{path}: not a regular file")
@@ -59,9 +59,14 @@ def load(path: str) -> bytes:
                 f"{path}: others can read or write it (mode {found.st_mode & 0o777:04o}); "
                 f"chmod 600 {path}, and make a new key if others may have read it"
             )
-        if found.st_uid not in (os.geteuid(), 0):
-            raise CommandError(f"{path}: belongs to user {found.st_uid}; chown it to yourself")
-        text = file.read(LENGTH + 2)
+        if found.st_uid not in (os.geteuid(), 0, owner):
+            raise CommandError(
+                f"{path}: belongs to user {found.st_uid}; chown it to yourself, or to the user "
+                "that papaya runs as (--user)"
+            )
+        text = os.read(descriptor, LENGTH + 2)
+    finally:
+        os.close(descriptor)
     if not re.fullmatch(rb"[0-9a-fA-F]{%d}\r?\n?" % LENGTH, text):
         raise CommandError(
             f"{path}: not {LENGTH} hexadecimal digits; make a key with papaya key new FILE"

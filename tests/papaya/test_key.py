@@ -10,6 +10,7 @@ import pytest
 
 from papaya import key
 from probes.errors import CommandError
+from tests.worlds import needs_root
 
 
 def test_a_key_is_new_private_and_never_written_over(tmp_path: Path) -> None:
@@ -64,3 +65,17 @@ def test_what_is_no_key_is_refused(text: str, tmp_path: Path) -> None:
     path.chmod(0o600)
     with pytest.raises(CommandError, match="hexadecimal"):
         key.load(str(path))
+
+
+@needs_root
+def test_a_key_may_belong_to_the_user_that_papaya_runs_as(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    key.create(str(path))
+    os.chown(path, 65534, 65534)
+    assert key.load(str(path), 65534)
+    for owner in (0, 65533):
+        with pytest.raises(CommandError, match="belongs to user 65534; chown it"):
+            key.load(str(path), owner)
+    path.chmod(0o620)
+    with pytest.raises(CommandError, match="others can read or write it"):
+        key.load(str(path), 65534)
