@@ -21,6 +21,7 @@ from probes import libc
 from probes.errors import CommandError
 
 from ..protocol import stamp_lines
+from .data_sync import choose_data_sync
 from .scoreboard import BYTES, COMMITTED, GENERATION, LINES, REPAIRED
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ LOCKS: dict[str, Lock] = {"flock": _flock, "ofd": _ofd, "fcntl": _fcntl}
 _CHUNK = 1 << 16
 _STEP = 1 << 12
 """Bytes read at once when searching for line starts; each client that joins needs this memory."""
-# Python has no os.fdatasync on macOS.
-_fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+_fdatasync = choose_data_sync()
 
 
 def open_log(path: str) -> int:
