@@ -39,7 +39,9 @@ class Config:
     key: str = field(
         default="", metadata={"help": "file with the key (make one with papaya key new FILE)"}
     )
-    log: str = field(default="", metadata={"help": "file that the chat is logged to"})
+    log: str = field(
+        default="", metadata={"help": "file that the chat is logged to; LOG.lock is held beside it"}
+    )
     engine: str = field(
         default="fork", metadata={"help": "fork, pool or coroutines (default: fork)"}
     )
@@ -49,7 +51,7 @@ class Config:
     durability: str = field(
         default="none",
         metadata={
-            "help": "none, or data: call fdatasync() before a line is delivered (default: none)",
+            "help": "none, or data: sync the log before a line is delivered (default: none)",
             "choices": ("none", "data"),
         },
     )

@@ -77,7 +77,7 @@ def serve(request: ServeRequest) -> int:
     """Run the service until it ends, and return the exit status."""
     from .. import config as configuration
     from .. import engines, key
-    from ..server import daemonize, event_log
+    from ..server import daemonize, event_log, files
     from ..server.engine import ServiceContext
     from ..server.listener import list_addresses, listen
     from ..server.processes import close_inherited
@@ -86,39 +86,57 @@ def serve(request: ServeRequest) -> int:
     from ..settings import load_settings
 
     config = configuration.load(request.config_path, request.options)
+    lock_path = files.get_lock_path(config.log)
+    paths = {
+        "--key": config.key,
+        "--log": config.log,
+        "the lock of --log": lock_path,
+        "--status": config.status_path,
+        "--pid-file": config.pid_file,
+        "--report": config.report,
+        "--config": os.path.abspath(request.config_path) if request.config_path else "",
+    }
+    files.check_distinct(paths)
     if config.daemon:
         close_inherited()  # The daemon must not keep the shell's descriptors open for ever.
     engine = engines.load_engine(config.engine)
-    secret = key.load(config.key)
+    user = daemonize.find_user(config.user) if config.user else None
+    secret = key.load(config.key, user.pw_uid if user else 0)
+    with daemonize.act_as(config.user):
+        files.check_log(config.log, FIELDS["max_line"].metadata["most"])
     log_event = event_log.choose_event_log(config.syslog or config.daemon)
     settings = load_settings(config.report, dict(config.set))
     listeners = listen(config.listen, settings["listen"])
-    start_report = None
-    if config.daemon:
-        event_log.print_lines([f"listening on {name}" for name in list_addresses(listeners)])
-        start_report = daemonize.detach(settings["daemon"])
-    pid_file = None
+    start_report = daemonize.detach(settings["daemon"]) if config.daemon else None
+    pid_file = lock = service = None
     try:
-        pid_file = daemonize.write_pid(config.pid_file) if config.pid_file else None
-        if config.user:
-            daemonize.drop_root(config.user, settings["privileges"])
-        if request.verbose or config.syslog or config.daemon:
-            for line in _describe_settings(settings, engine):
-                log_event(line)
         # One slot per client, or per worker of `pool`.
         slots = max(config.max_clients, config.workers, os.cpu_count() or 1)
         context = ServiceContext(config, settings, secret, Scoreboard(slots), log_event)
-        service = Service(context, listeners, engine)
+        # Before root's part of the start, after which a failure could leave a pid file behind.
+        with daemonize.act_as(config.user):
+            lock = files.hold_file(lock_path, "--log")
+            service = Service(context, listeners, engine)
+        pid_file = files.hold_file(config.pid_file, "--pid-file") if config.pid_file else None
+        files.check_distinct(paths)  # Again, because two names may have become one file.
+        if config.user:
+            daemonize.drop_root(config.user, settings["privileges"])
+        elif os.geteuid() == 0:
+            log_event("every process runs as root; start papaya with --user NAME")
+        if request.verbose or config.syslog or config.daemon:
+            for line in _describe_settings(settings, engine):
+                log_event(line)
 
         def ready() -> None:
             nonlocal start_report
             addresses = list_addresses(listeners)
             log_event(f"serving on {', '.join(addresses)} with the engine {config.engine}")
+            lines = [f"listening on {address}" for address in addresses]
             if start_report is not None:
-                daemonize.report_start(start_report, daemonize.READY)
+                daemonize.report_start(start_report, lines)
                 start_report = None
             else:
-                event_log.print_lines([f"listening on {address}" for address in addresses])
+                event_log.print_lines(lines)
 
         # Children share this process's memory until one of them writes to it, and a garbage
         # collection does not write to frozen objects.
@@ -127,13 +145,18 @@ def serve(request: ServeRequest) -> int:
         service.serve(ready)
     except (CommandError, OSError) as error:
         if start_report is not None:
-            daemonize.report_start(start_report, str(error).encode())
+            daemonize.report_failure(start_report, str(error))
         elif config.daemon:
             log_event(str(error))  # A daemon's standard error is /dev/null.
         raise
     finally:
         if pid_file is not None:
-            daemonize.remove_pid(config.pid_file, pid_file)
+            files.release_file(config.pid_file, pid_file)
+        with daemonize.act_as(config.user):
+            if service is not None:
+                service.status.close()
+            if lock is not None:
+                files.release_file(lock_path, lock)
     return 0
 
 

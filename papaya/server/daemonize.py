@@ -1,40 +1,33 @@
-"""Becoming a daemon: leave the terminal, write the pid file, drop root."""
+"""Becoming a daemon: leave the terminal, drop root."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import errno
-import fcntl
 import os
 import pwd
-import stat
-import sys
 from typing import TYPE_CHECKING
 
 from probes import libc
 from probes.errors import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 def detach(how: str) -> int:
     """Leave the terminal and continue in the background; ``how`` is the setting ``daemon``.
 
-    The original process waits until the daemon calls `report_start`, and exits accordingly.
-    Return the descriptor for `report_start`.
+    The original process waits until the daemon calls `report_start` or `report_failure`, prints
+    what it reports, and exits accordingly.  Return the descriptor for that report.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
     reading, writing = os.pipe()
     if os.fork():
         os.close(writing)
         with open(reading, "rb") as file:
             result = file.read() or b"the daemon ended unexpectedly"
-        if result != READY:
-            os.write(2, b"papaya: " + result + b"\n")
-        os._exit(0 if result == READY else 3)
+        os._exit(_show_result(result))
     os.close(reading)
     os.setsid()
     if how == "double fork" and os.fork():
@@ -48,68 +41,66 @@ def detach(how: str) -> int:
     return writing
 
 
-READY = b"ready"
-"""The daemon's report to the original process when clients can connect."""
+_READY = b"ready\n"
 
 
-def report_start(descriptor: int, result: bytes) -> None:
-    """Let the original process exit: ``result`` is `READY` or an error line."""
-    os.write(descriptor, result)
+def _show_result(result: bytes) -> int:
+    """Print what the daemon reported; return the exit status of the original process."""
+    ready = result.startswith(_READY)
+    text = result.removeprefix(_READY) if ready else b"papaya: " + result + b"\n"
+    try:
+        os.write(1 if ready else 2, text)
+    except OSError as error:  # The daemon runs nevertheless.
+        with contextlib.suppress(OSError):
+            os.write(2, f"papaya: cannot print the addresses: {error.strerror}\n".encode())
+    return 0 if ready else 3
+
+
+def report_start(descriptor: int, lines: list[str]) -> None:
+    """Let the original process print ``lines`` and exit, because clients can connect."""
+    os.write(descriptor, _READY + "".join(f"{line}\n" for line in lines).encode())
     os.close(descriptor)
 
 
-def write_pid(path: str) -> int:
-    """Write the process id to a file, and keep the file locked; return its descriptor.
+def report_failure(descriptor: int, error: str) -> None:
+    """Let the original process print ``error`` and exit with status 3."""
+    os.write(descriptor, error.encode())
+    os.close(descriptor)
 
-    Raise CommandError if another process has the lock.
+
+def find_user(name: str) -> pwd.struct_passwd:
+    """Return the entry of the user to run as.  Raise CommandError if it is missing or root."""
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise CommandError(f"user {name!r}: does not exist; create it or change --user") from None
+    if entry.pw_uid == 0:
+        raise CommandError(f"user {name!r}: is root; choose a user without privileges")
+    return entry
+
+
+@contextlib.contextmanager
+def act_as(user: str) -> Iterator[None]:
+    """Act as ``user`` for the duration of a ``with`` block, if this process is root.
+
+    The files of the block are opened with that user's rights, and belong to it.  The
+    supplementary groups stay the user's: root does not need any.
     """
+    if not user or os.geteuid() != 0:
+        yield
+        return
+    entry, group = find_user(user), os.getegid()
     try:
-        while True:
-            descriptor = _open_and_lock(path)
-            # A process that ended between open() and flock() has removed the opened file.
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
-                    break
-            os.close(descriptor)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        os.initgroups(user, entry.pw_gid)
+        os.setegid(entry.pw_gid)
+        os.seteuid(entry.pw_uid)
     except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}", 3) from None
-    return descriptor
-
-
-def _open_and_lock(path: str) -> int:
-    # papaya may be root here, and the folder another user's: that user must not be able to
-    # redirect the write with a link.
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        raise CommandError(f"cannot become {user!r}: {error.strerror}", 3) from None
     try:
-        descriptor = os.open(path, flags, 0o644)
-    except OSError:
-        if os.path.islink(path):
-            raise CommandError(f"{path}: is a symbolic link; remove it", 3) from None
-        raise
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-            raise CommandError(f"{path}: not a regular file, or has other hard links", 3)
-        if found.st_uid != os.geteuid():
-            raise CommandError(f"{path}: belongs to user {found.st_uid}; remove it", 3)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        other = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-        os.close(descriptor)
-        raise CommandError(f"{path}: papaya is already running as process {other}", 3) from None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def remove_pid(path: str, descriptor: int) -> None:
-    """Empty the pid file, and remove it if the daemon still may."""
-    with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.unlink(path)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
 
 
 def drop_root(user: str, how: str) -> None:
@@ -117,12 +108,7 @@ def drop_root(user: str, how: str) -> None:
 
     Raise CommandError if that fails, or if root can be regained.
     """
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        raise CommandError(f"user {user!r}: does not exist; create it or change --user") from None
-    if entry.pw_uid == 0:
-        raise CommandError(f"user {user!r}: is root; choose a user without privileges")
+    entry = find_user(user)
     ids = _get_user_ids()
     if ids == {entry.pw_uid}:
         return

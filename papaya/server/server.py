@@ -57,10 +57,7 @@ class Service:
         self.admission = Admission(self, config, context.key)
         self.acceptor = Acceptor()
         context.scoreboard.rotate = self.rotate
-        # Under the lock, so that a papaya that has bound its status socket but does not listen
-        # yet is not mistaken for a dead one.
-        with self.log.hold_lock():
-            self.status = StatusSocket(config.status_path)
+        self.status = StatusSocket(config.status_path)
         self.engine = make_engine(self)
         self.selector = selectors.DefaultSelector()
         self.started = time.monotonic()

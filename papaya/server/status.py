@@ -59,8 +59,9 @@ class StatusSocket:
     def close(self) -> None:
         """Close the socket, and remove its file unless another papaya has replaced it."""
         self.socket.close()
+        inode, self.inode = self.inode, 0  # After the first call, it may be another's.
         with contextlib.suppress(OSError):
-            if os.stat(self.path).st_ino == self.inode:
+            if os.stat(self.path).st_ino == inode:
                 os.unlink(self.path)
 
     @staticmethod

@@ -1,8 +1,7 @@
-"""Becoming a daemon: the pid file, and root."""
+"""Becoming a daemon: acting as a user, and giving up root."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -10,66 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from papaya.server import daemonize
+from papaya.server.daemonize import find_user
 from probes.errors import CommandError
 from tests.worlds import ROOT, needs_root
-
-
-def test_a_pid_file_is_held_and_removed(tmp_path: Path) -> None:
-    path = tmp_path / "pid"
-    path.write_text("what one left that was killed")
-    held = daemonize.write_pid(str(path))
-    assert path.read_text() == f"{os.getpid()}\n"
-    with pytest.raises(CommandError, match=f"already running as process {os.getpid()}"):
-        daemonize.write_pid(str(path))
-    daemonize.remove_pid(str(path), held)
-    os.close(held)
-    assert not path.exists()
-
-
-def test_a_pid_file_that_was_removed_meanwhile_is_not_held(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "pid"
-    flock = fcntl.flock
-
-    def late(descriptor: int, how: int) -> None:
-        monkeypatch.undo()
-        path.unlink()  # The process that held it ends at this moment.
-        flock(descriptor, how)
-
-    monkeypatch.setattr(fcntl, "flock", late)
-    held = daemonize.write_pid(str(path))
-    assert os.path.samestat(os.fstat(held), path.stat())
-    os.close(held)
-
-
-@pytest.mark.parametrize("kind", ["link", "name", "folder", "fifo"])
-def test_a_pid_file_that_may_be_anothers_is_refused(kind: str, tmp_path: Path) -> None:
-    path, other = tmp_path / "pid", tmp_path / "other"
-    other.write_text("precious")
-    if kind == "link":
-        path.symlink_to(other)
-    elif kind == "name":
-        path.hardlink_to(other)
-    elif kind == "folder":
-        path.mkdir()
-    else:
-        os.mkfifo(path)
-    with pytest.raises(CommandError, match=rf"^{path}: ") as raised:
-        daemonize.write_pid(str(path))
-    assert raised.value.status == 3
-    assert other.read_text() == "precious"
-
-
-@needs_root
-def test_a_pid_file_of_another_user_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "pid"
-    path.write_text("1")
-    os.chown(path, 65534, 65534)
-    with pytest.raises(CommandError, match="belongs to user 65534"):
-        daemonize.write_pid(str(path))
-    assert path.read_text() == "1"
 
 
 @needs_root
@@ -88,3 +30,33 @@ def test_root_is_given_up_whichever_id_it_is(ids: str, how: str) -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.stdout == f"{(65534,) * 3} {(65534,) * 3} [65534]\n", done.stderr
+
+
+@needs_root
+def test_root_acts_as_a_user_and_is_root_again(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    program = f"""if True:
+        import os
+        from papaya.server.daemonize import act_as
+        os.chdir({str(tmp_path)!r})
+        for name, user in (("root", ""), ("user", "nobody")):
+            with act_as(user):
+                open(name, "w").close()
+            print(os.stat(name).st_uid, os.stat(name).st_gid, os.getresuid(), os.getegid())
+        os.setresuid(65534, 65534, 65534)
+        with act_as("nobody"):
+            print(os.getresuid())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    root = "(0, 0, 0)"
+    assert done.stdout == f"0 0 {root} 0\n65534 65534 {root} 0\n{(65534,) * 3}\n", done.stderr
+
+
+@pytest.mark.parametrize(("user", "problem"), [("root", "is root"), ("no-such", "does not exist")])
+def test_a_user_that_papaya_cannot_run_as_is_refused(user: str, problem: str) -> None:
+    with pytest.raises(CommandError, match=problem):
+        find_user(user)
