@@ -70,10 +70,31 @@ def clean_line(line: bytes) -> bytes:
     return text.translate(_C1).rstrip().encode()
 
 
-def stamp_lines(lines: list[bytes], seconds: float) -> bytes:
-    """Return the lines as they are in the log, with the time ``seconds`` after the epoch."""
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime(seconds)).encode()
-    return b"".join([part for line in lines for part in (stamp, line, b"\n")])
+def make_stamp(seconds: float) -> int:
+    """Return the time ``seconds`` after the epoch as a stamp: the 14 digits YYYYMMDDhhmmss.
+
+    Stamps are in the order of their times.
+    """
+    return int(time.strftime("%Y%m%d%H%M%S", time.gmtime(seconds)))
+
+
+def format_stamp(stamp: int) -> str:
+    """Return a stamp as it is in the log, ``2026-11-22T23:59:59Z``."""
+    digits = f"{stamp:014}"
+    date, clock = (digits[:4], digits[4:6], digits[6:8]), (digits[8:10], digits[10:12], digits[12:])
+    return f"{'-'.join(date)}T{':'.join(clock)}Z"
+
+
+def read_stamp(line: bytes) -> int:
+    """Return the stamp of a line of the log, or 0 if it has none."""
+    found = _TIMED.match(line.decode("ascii", "replace"))
+    return int("".join(filter(str.isdigit, found[1]))) if found else 0
+
+
+def stamp_lines(lines: list[bytes], stamp: int) -> bytes:
+    """Return the lines as they are in the log, each after its time."""
+    prefix = format_stamp(stamp).encode() + b" "
+    return b"".join([part for line in lines for part in (prefix, line, b"\n")])
 
 
 def split_time(line: str) -> tuple[str | None, str]:

@@ -9,10 +9,13 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
+from probes.errors import CommandError
+
 from ..protocol import format_notice
+from ..server.engine import LOCK_SECONDS
 from ..server.log_cursor import FellBehind
 from ..server.processes import close_inherited, fork_child, make_death_request, pthread_sigmask
-from ..server.scoreboard import COMMITTED, GENERATION, NOTICE, SENDER
+from ..server.scoreboard import GENERATION, NOTICE, SENDER
 from ..server.session import Session, describe_notice
 from ..server.wakeup import WAKEUP, make_wait
 
@@ -46,7 +49,7 @@ class ClientProcesses:
         self.group = group
         self.request_death_signal = make_death_request(settings["orphans"], signal.SIGKILL)
         self.reader = context.open_reader(settings["send"] == "sendfile")
-        self.session = Session(context, context.make_log(), wake_senders)
+        self.session = Session(context, context.make_log(LOCK_SECONDS), wake_senders)
         self.wait = make_wait(settings["wait"])
         self.poller = select.poll()
         self.poller.register(group.daemon_alive, select.POLLIN)
@@ -72,7 +75,9 @@ class ClientProcesses:
         received = more = True
         while more:
             ready = dict(poller.poll())
-            ending = ended in ready or daemon_alive in ready
+            # SIGALRM only ended a wait for the log's lock.
+            signals = set(os.read(ended, 64)) if ended in ready else set()
+            ending = bool(signals - {signal.SIGALRM}) or daemon_alive in ready
             # Data that arrived before the end is processed before it.
             received = _receive_once(client, session, slot)
             more = received and not ending
@@ -99,18 +104,22 @@ class ClientProcesses:
         wait = self.wait
         out = client.fileno()
         generation = descriptor = -1
+        committed = cursor.file.committed
         ended = False
         try:
             while True:
                 # The same as `LogCursor.advance`, without its calls: nearly every line takes this
                 # path, and a process that has just been woken pays for each function it calls.
-                left = numbers[COMMITTED] - cursor.offset
+                left = numbers[committed] - cursor.offset
                 if 0 < left < 65536 and numbers[GENERATION] == generation:
                     cursor.offset += os.sendfile(out, descriptor, cursor.offset, left)
-                if numbers[COMMITTED] != cursor.offset or numbers[GENERATION] != generation:
+                    if numbers[GENERATION] != generation:
+                        cursor.check_sent()
+                if numbers[committed] != cursor.offset or numbers[GENERATION] != generation:
                     cursor.advance(client)
                     if cursor.reader.sendfile:
                         generation, descriptor = cursor.file.generation, cursor.file.descriptor
+                    committed = cursor.file.committed
                 if number := numbers[notice]:
                     numbers[notice] = 0
                     client.sendall(format_notice(describe_notice(number, context)))
@@ -119,7 +128,7 @@ class ClientProcesses:
                 ended = wait() != WAKEUP
         except BlockingIOError:
             return STALLED_STATUS
-        except (OSError, FellBehind):
+        except (OSError, FellBehind, CommandError):
             return 0
 
 

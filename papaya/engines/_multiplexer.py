@@ -18,7 +18,6 @@ from probes.errors import CommandError
 from ..protocol import format_notice
 from ..server.connection import LEFT, STALLED
 from ..server.log_cursor import FellBehind
-from ..server.message_log import LogMoved
 from ..server.session import Session, describe_notice
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..server.engine import ServiceContext
     from ..server.log_cursor import LogCursor
+    from ..server.message_log import MessageLog
 
 
 @dataclass(eq=False)
@@ -60,19 +60,23 @@ class Multiplexer:
     """Serve the clients of one process."""
 
     def __init__(
-        self, context: ServiceContext, loop: Loop, wake_senders: Callable[[], None]
+        self,
+        context: ServiceContext,
+        loop: Loop,
+        log: MessageLog,
+        wake_senders: Callable[[], None],
     ) -> None:
         self.context = context
         self.loop = loop
         self.wake_senders = wake_senders
-        self.log = context.make_log()
+        self.log = log
         # Lines are read once and sent to each client: the setting `send` is for one process per
         # client.
         self.reader = context.open_reader(sendfile=False)
         self.peers: dict[int, Peer] = {}
 
     def add(self, id: int, connected: socket.socket) -> Peer:
-        """Add a client; `greet` must follow.  Raise CommandError, `LogMoved` or OSError."""
+        """Add a client; `greet` must follow.  Raise CommandError or OSError."""
         # The cursor comes before the first line: the client must be sent its own lines.
         cursor = self.reader.make_cursor(self.context.config.history)
         session = Session(self.context, self.log, self.wake_senders)
@@ -117,7 +121,7 @@ class Multiplexer:
         """Send new lines to all clients."""
         try:
             start, data = self.reader.read_new()
-        except (CommandError, LogMoved, OSError):
+        except (CommandError, OSError):
             start, data = -1, b""  # `send` handles the error for each client.
         end = start + len(data)
         behind = []
@@ -166,7 +170,7 @@ class Multiplexer:
             self._take_last_lines(peer)
             self.drop(peer, LEFT)
             return
-        except (FellBehind, CommandError, LogMoved):
+        except (FellBehind, CommandError):
             self.drop(peer, LEFT)
             return
         if peer.is_leaving:

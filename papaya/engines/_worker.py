@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from probes.errors import CommandError
 
 from ..server.connection import LEFT
-from ..server.message_log import LogMoved
+from ..server.engine import LOCK_SECONDS
 from ..server.processes import close_inherited, make_death_request
 from ..server.scoreboard import SENDER
 from ..server.wakeup import WAKEUP
@@ -72,7 +72,8 @@ class Worker:
         for handled in (WAKEUP, signal.SIGTERM):
             signal.signal(handled, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {WAKEUP, signal.SIGTERM})
-        self.multiplexer = Multiplexer(context, self, self.wake_senders)
+        log = context.make_log(LOCK_SECONDS)
+        self.multiplexer = Multiplexer(context, self, log, self.wake_senders)
         self.selector.register(self.wakeup, selectors.EVENT_READ, None)
         self.selector.register(self.channel, selectors.EVENT_READ, None)
         pause = min(1.0, context.config.send_timeout / 4)  # The precision of the timeout.
@@ -126,7 +127,7 @@ class Worker:
             connected.setblocking(False)
             try:
                 peer = self.multiplexer.add(id, connected)
-            except (CommandError, LogMoved, OSError) as error:
+            except (CommandError, OSError) as error:
                 self.context.log_event(f"a client could not be served: {error}")
                 connected.close()
                 self._report(LEFT, id)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ..server.connection import LEFT, Connection
-from ..server.engine import Engine
+from ..server.engine import BRIEF_LOCK_SECONDS, Engine
 from ._multiplexer import Multiplexer, Peer
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class Coroutines(Engine):
         self.wakeup_scheduled = False
 
     def start(self) -> None:
-        self.multiplexer = Multiplexer(self.context, self, self.wake_senders)
+        log = self.context.make_log(BRIEF_LOCK_SECONDS)
+        self.multiplexer = Multiplexer(self.context, self, log, self.wake_senders)
 
     def run(self) -> None:
         asyncio.run(self._run())

@@ -17,7 +17,6 @@ from probes.errors import CommandError
 
 from ..server.connection import LEFT, STALLED, Connection
 from ..server.engine import Engine
-from ..server.message_log import LogMoved
 from ..server.processes import fork_child
 from ..server.scoreboard import NOTICE, SENDER
 from ..server.wakeup import SenderGroup, make_multicast
@@ -57,7 +56,7 @@ class Fork(Engine):
     def wake_senders(self) -> None:
         self._multicast()
         # Close the old log file here.  If that fails, each child still switches by itself.
-        with contextlib.suppress(CommandError, LogMoved, OSError):
+        with contextlib.suppress(CommandError, OSError):
             self.processes.reader.refresh()
 
     def take(self, accepted: socket.socket, connection: Connection) -> None:

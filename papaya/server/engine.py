@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .log_cursor import LogReader
-from .message_log import LOCKS, MessageLog
+from .log_lock import LogLock
+from .message_log import MessageLog
 
 if TYPE_CHECKING:
     import socket
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from .connection import Connection
     from .scoreboard import Scoreboard
     from .server import Service
+
+
+LOCK_SECONDS, BRIEF_LOCK_SECONDS = 3.0, 0.2
+"""How long a process waits for the log's lock: a child of the daemon, which competes with others
+for it, and the daemon."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,14 @@ class ServiceContext:
     log_event: Callable[[str], None]
     """Write a line to the service's own log."""
 
-    def make_log(self) -> MessageLog:
-        """Return the chat's log for this process to write; the first line opens the file."""
-        config = self.config
-        lock = LOCKS[self.settings["lock"]]
-        return MessageLog(config.log, self.scoreboard, lock, config.durability == "data")
+    def make_log(self, seconds: float) -> MessageLog:
+        """Return the chat's log for a process to write; the first line opens the file.
+
+        ``seconds`` is how long the process may wait for the lock.
+        """
+        lock = LogLock(self.settings["lock"], seconds)
+        durable = self.config.durability == "data"
+        return MessageLog(self.config.log, self.scoreboard, lock, self.log_event, durable)
 
     def open_reader(self, sendfile: bool) -> LogReader:
         """Open the chat's log for this process to read."""
@@ -63,7 +72,7 @@ class Engine(ABC):
         """Serve a client that `Admission` let in, and close the socket.
 
         What the client sent after the key is still in the socket.  Report the client's end with
-        `Service.forget`.  Raise CommandError, `LogMoved` or OSError if it cannot be served.
+        `Service.forget`.  Raise CommandError or OSError if it cannot be served.
         """
 
     @abstractmethod

@@ -21,7 +21,7 @@ _READ = 1 << 16
 
 
 class FellBehind(Exception):
-    """The client missed lines: a whole file was the log and was rotated before it read on."""
+    """The client missed lines, which are in no file that is open, or might be sent wrong ones."""
 
 
 class _File:
@@ -29,8 +29,10 @@ class _File:
 
     def __init__(self, path: str, scoreboard: Scoreboard) -> None:
         self.descriptor = -1
-        self.descriptor, self.generation, self.base, self.filled = open_current(path, scoreboard)
-        self.inode = os.fstat(self.descriptor).st_ino
+        self.descriptor, record = open_current(path, scoreboard)
+        self.generation, self.identity, self.base, self.start = record
+        self.committed = scoreboard.locate(self.generation, COMMITTED)
+        """The index of its end in the scoreboard's numbers, while it is the log."""
 
     def close(self) -> None:
         """Close the file: no client in this process needs it any more."""
@@ -49,8 +51,8 @@ class LogReader:
         self.scoreboard = scoreboard
         self.sendfile = sendfile
         self.file = _File(path, scoreboard)
-        self.read_until = scoreboard[COMMITTED]
-        """The offset up to which `read_new` has returned lines."""
+        self.read_until = scoreboard[self.file.committed]
+        """The offset in the file up to which `read_new` has returned lines."""
         self.chunk_at = -1, 0
         """The generation of the file and the offset that ``chunk`` was read from."""
         self.chunk = b""
@@ -58,85 +60,104 @@ class LogReader:
     def make_cursor(self, history: int) -> LogCursor:
         """Return the cursor of a new client, ``history`` lines before the end."""
         while True:
-            self.refresh()
-            end = self.scoreboard[COMMITTED]
-            if self.scoreboard[GENERATION] == self.file.generation:
-                break  # Otherwise it may be the end of another file.
-        start = find_line_start(self.file.descriptor, end, history + 1) if history else end
-        return LogCursor(self, self.file, start)
+            file = self.refresh()
+            start = end = self.scoreboard[file.committed]
+            # Of a file that another program has truncated, no writer knows yet.
+            if history and os.fstat(file.descriptor).st_size >= end:
+                start = find_line_start(file.descriptor, end, history + 1)
+            if self.is_current(file):
+                return LogCursor(self, file, start)
 
-    def refresh(self) -> None:
-        """Switch to the file that is the log now."""
-        if self.scoreboard[GENERATION] != self.file.generation:
+    def refresh(self) -> _File:
+        """Switch to the file that is the log now, and return it."""
+        if not self.is_current(self.file):
             self.file = _File(self.path, self.scoreboard)
+            self.read_until = self.file.base
+        return self.file
+
+    def is_current(self, file: _File) -> bool:
+        """Return whether the file is the log, with the content that it had when it was opened."""
+        return self.scoreboard[GENERATION] == file.generation
 
     def read_new(self) -> tuple[int, bytes]:
-        """Return the lines committed since the last call, and their offset in the file."""
-        self.refresh()
-        start, end = self.read_until, self.scoreboard[COMMITTED]
-        if not 0 < end - start <= _READ:
-            start = end
+        """Return the lines committed since the last call, and their offset in the file.
+
+        There are none if that is too much for one call, or if another file has become the log.
+        """
+        file = self.refresh()
+        start, end = self.read_until, self.scoreboard[file.committed]
+        if not self.is_current(file):
+            return -1, b""
         self.read_until = end
-        return start, os.pread(self.file.descriptor, end - start, start) if end > start else b""
+        data = self._read(file, start, end - start) if 0 < end - start <= _READ else b""
+        return (start, data) if data else (-1, b"")
 
     def read_chunk(self, file: _File, offset: int, most: int) -> bytes:
         """Return up to ``most`` bytes at ``offset``, read once for all clients at this offset."""
         at = file.generation, offset
         if self.chunk_at != at:
             # Only committed bytes: others might change before they are committed.
-            self.chunk = os.pread(file.descriptor, min(_READ, most), offset)
+            self.chunk = self._read(file, offset, min(_READ, most))
             self.chunk_at = at
         return self.chunk[:most]
+
+    def _read(self, file: _File, offset: int, most: int) -> bytes:
+        """Read from a file that is or was the log."""
+        data = os.pread(file.descriptor, most, offset)
+        return b"" if self.has_new_content(file) else data
+
+    def has_new_content(self, file: _File) -> bool:
+        """Return whether another program truncated the file: what was just read may be wrong."""
+        return not self.is_current(file) and self.refresh().identity == file.identity
 
 
 class LogCursor:
     """The position of one client in the log."""
 
-    __slots__ = ("at_end", "file", "offset", "reader")
+    __slots__ = ("file", "offset", "reader")
 
     def __init__(self, reader: LogReader, file: _File, offset: int) -> None:
         self.reader = reader
         self.file = file
         self.offset = offset
-        self.at_end = False
-        """Whether the client had been sent the whole log when `advance` last returned."""
 
     def advance(self, client: socket.socket) -> None:
         """Send all new lines to ``client``.
 
         Raise BlockingIOError if the socket's buffer is full, another OSError if the client is
-        gone, and `FellBehind` if it missed lines.
+        gone, `FellBehind` if it missed lines, and CommandError if the log cannot be opened.
         """
-        numbers = self.reader.scoreboard.numbers
+        reader, numbers = self.reader, self.reader.scoreboard.numbers
         while True:
-            left = numbers[COMMITTED] - self.offset
-            if numbers[GENERATION] == self.file.generation:
+            file = self.file
+            left = numbers[file.committed] - self.offset
+            if reader.is_current(file):
                 # If another program truncated the file, there is nothing to send: the next
                 # writer will notice.
-                if left <= 0 or not self._send(client, left):
-                    self.at_end = True
+                if left <= 0 or (not self._send(client, left) and reader.is_current(file)):
                     return
                 continue
-            self.reader.refresh()
-            new = self.reader.file
-            # After copytruncate the inode is the same, and the old content is gone.
-            if new.inode == self.file.inode:
-                if not self.at_end:
-                    raise FellBehind
-            elif self._send(client, _MOST):
+            new = reader.refresh()
+            # The place in the chat where this client is, and where the new file begins.
+            owed = new.start - (file.start + self.offset - file.base)
+            if owed > 0 and new.identity != file.identity and self._send(client, owed):
                 continue
-            # The old file grows no more, and this was its end: continue with the next file.
-            if new.filled - self.file.filled > 1:
+            if owed:
                 raise FellBehind
-            self.file = new
-            self.offset = new.base
+            self.file, self.offset = new, new.base
 
     def _send(self, client: socket.socket, most: int) -> int:
-        self.at_end = False
+        """Send up to ``most`` bytes of the file; return how many were sent."""
         if self.reader.sendfile:
             sent = os.sendfile(client.fileno(), self.file.descriptor, self.offset, min(most, _MOST))
+            self.check_sent()
         else:
             data = self.reader.read_chunk(self.file, self.offset, most)
             sent = client.send(data) if data else 0
         self.offset += sent
         return sent
+
+    def check_sent(self) -> None:
+        """Raise `FellBehind` if what sendfile() has just sent may be of another content."""
+        if self.reader.has_new_content(self.file):
+            raise FellBehind

@@ -10,52 +10,34 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from probes import libc
 from probes.errors import CommandError
 
-from ..protocol import stamp_lines
+from ..protocol import format_stamp, make_stamp, read_stamp, stamp_lines
 from .data_sync import choose_data_sync
-from .scoreboard import BYTES, COMMITTED, GENERATION, LINES, REPAIRED
+from .scoreboard import COMMITTED, GENERATION, HELD, LINES, REPAIRED, STAMP
 
 if TYPE_CHECKING:
-    from .scoreboard import Scoreboard
+    from collections.abc import Callable
 
-Lock = Callable[[int, bool], None]
-"""Take (True; waits) or release (False) the exclusive lock of a descriptor."""
-
-
-def _flock(descriptor: int, take: bool) -> None:
-    fcntl.flock(descriptor, fcntl.LOCK_EX if take else fcntl.LOCK_UN)
-
-
-def _fcntl(descriptor: int, take: bool) -> None:
-    fcntl.lockf(descriptor, fcntl.LOCK_EX if take else fcntl.LOCK_UN)
-
-
-def _ofd(descriptor: int, take: bool) -> None:
-    lock = libc.Flock(l_type=fcntl.F_WRLCK if take else fcntl.F_UNLCK, l_whence=os.SEEK_SET)
-    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, bytes(lock))
-
-
-LOCKS: dict[str, Lock] = {"flock": _flock, "ofd": _ofd, "fcntl": _fcntl}
-"""The functions that lock, by value of the setting ``lock``."""
+    from .log_lock import LogLock
+    from .scoreboard import Record, Scoreboard
 
 _CHUNK = 1 << 16
 _STEP = 1 << 12
 """Bytes read at once when searching for line starts; each client that joins needs this memory."""
+_ALL_BITS = (1 << 64) - 1
 _fdatasync = choose_data_sync()
 
 
-def open_log(path: str) -> int:
+def open_log(path: str, create: bool = True) -> int:
     """Open the log and return a new descriptor.  Raise CommandError."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    flags |= os.O_CREAT if create else 0
     try:
         descriptor = os.open(path, flags, 0o600)
     except OSError as error:
@@ -66,116 +48,127 @@ def open_log(path: str) -> int:
     return descriptor
 
 
-class LogMoved(Exception):
-    """The log was renamed, and the daemon has not opened a new one."""
+def open_current(path: str, scoreboard: Scoreboard) -> tuple[int, Record]:
+    """Open the file that is the log now; return its descriptor and its record.
 
-
-def open_current(path: str, scoreboard: Scoreboard) -> tuple[int, int, int, int]:
-    """Open the file that is the log now; return descriptor, generation, base and filled.
-
-    If the log's name already belongs to another file, make the daemon switch to that file, as
-    SIGHUP does.  Raise `LogMoved` if the daemon does not.
+    If the log's name belongs to another file, or to none, make the daemon switch to a file of
+    that name, as SIGHUP does.  Raise CommandError if the daemon does not.
     """
-    until = time.monotonic() + 2
-    requested = -1
+    asked = -1
     while True:
-        generation, inode, base, filled = scoreboard.get_file()
-        descriptor = open_log(path)
-        if os.fstat(descriptor).st_ino == inode:
-            return descriptor, generation, base, filled
-        os.close(descriptor)
-        if scoreboard[GENERATION] != generation:
+        record = scoreboard.get_file()
+        problem = CommandError(f"{path}: renamed, and the daemon has not opened a new log", 3)
+        try:
+            descriptor = open_log(path, create=False)
+        except CommandError as error:
+            problem = error
+        else:
+            if identify(descriptor) == record.identity:
+                return descriptor, record
+            os.close(descriptor)
+        if scoreboard[GENERATION] != record.generation:
             continue
-        if time.monotonic() > until:
-            raise LogMoved
-        if requested != generation:
-            scoreboard.request_rotation()
-            requested = generation
-        time.sleep(0.001)
+        if asked == record.generation or not scoreboard.request_rotation():
+            raise problem
+        asked = record.generation
+
+
+def identify(descriptor: int) -> tuple[int, int]:
+    """Return the device and the inode of an open file, as a record of the scoreboard has them."""
+    found = os.fstat(descriptor)
+    # As unsigned 64-bit numbers: st_dev is signed on macOS.
+    return found.st_dev & _ALL_BITS, found.st_ino & _ALL_BITS
 
 
 class MessageLog:
     """Write the log in one process, which opens the file for its first line."""
 
     def __init__(
-        self, path: str, scoreboard: Scoreboard, lock: Lock, durable: bool = False
+        self,
+        path: str,
+        scoreboard: Scoreboard,
+        lock: LogLock,
+        log_event: Callable[[str], None],
+        durable: bool = False,
     ) -> None:
         self.path = path
         self.scoreboard = scoreboard
         self.lock = lock
+        self.log_event = log_event
         self.durable = durable
         self.descriptor, self.generation = -1, -1
 
     def recover(self) -> int:
-        """Open the log, cut off a torn last line, and return how many bytes that line had."""
+        """Open the log in the daemon, cut off a torn last line, and return how long that was.
+
+        Raise CommandError.
+        """
         self.descriptor = open_log(self.path)
-        self.lock(self.descriptor, True)
+        self.lock.take(self.descriptor, self.path)
         try:
             return self._adopt(self.descriptor)
         finally:
-            self.lock(self.descriptor, False)
-
-    @contextlib.contextmanager
-    def hold_lock(self) -> Iterator[None]:
-        """Hold the log's lock; for use before `recover`."""
-        descriptor = open_log(self.path)
-        try:
-            self.lock(descriptor, True)
-            yield
-        finally:
-            os.close(descriptor)  # This releases the lock.
+            self.lock.release(self.descriptor)
 
     def append(self, lines: list[bytes]) -> tuple[int, str]:
         """Append the lines in one write, each after its time.
 
         Return how many lines are in the log, and why the others are not: "" if all are.  The
-        lines that are counted can be read, and stay.
+        lines that are counted can be read, and stay.  Raise CommandError or OSError if none is.
         """
         self._lock_current()
+        went_back = ""
         try:
             start = self._repair_end()
-            data = stamp_lines(lines, time.time())
+            stamp, went_back = self._choose_stamp()
+            data = stamp_lines(lines, stamp)
             try:
                 end = start + os.write(self.descriptor, data)
                 if self.durable:
                     _fdatasync(self.descriptor)
             except OSError as error:
                 os.ftruncate(self.descriptor, start)
-                return 0, error.strerror or str(error)
-            kept = len(lines)
-            why = ""
-            if end - start < len(data):
-                # The disk is full: cut off the part of the next line that it took.
-                whole = data.rfind(b"\n", 0, end - start) + 1
-                kept = data.count(b"\n", 0, whole)
-                why = os.strerror(errno.ENOSPC)
-                self._commit(start, start + whole, kept)
-                with contextlib.suppress(OSError):  # The next writer will cut it off.
-                    os.ftruncate(self.descriptor, start + whole)
-            else:
-                self._commit(start, end, kept)
-            return kept, why
+                return 0, f"{self.path}: {error.strerror}"
+            self._set(STAMP, stamp)
+            if end - start == len(data):
+                self._commit(end, len(lines))
+                return len(lines), ""
+            # The disk is full: cut off the part of the next line that it took.
+            whole = data.rfind(b"\n", 0, end - start) + 1
+            kept = data.count(b"\n", 0, whole)
+            self._commit(start + whole, kept)
+            with contextlib.suppress(OSError):  # The next writer will cut it off.
+                os.ftruncate(self.descriptor, start + whole)
+            return kept, f"{self.path}: {os.strerror(errno.ENOSPC)}"
         finally:
-            self.lock(self.descriptor, False)
+            self.lock.release(self.descriptor)
+            if went_back:
+                self.log_event(went_back)
 
     def rotate(self) -> bool:
         """Switch to another file if the log's path names another file, or none.
 
         Return whether it did.  The old file keeps all its lines, and no line is written to it
-        after this call.
+        after this call.  Only the daemon may call this, so that its descriptor is always that of
+        the log.  Raise CommandError or OSError; then the old file is still the log.
         """
-        self._lock_current()
         old = self.descriptor
+        self.lock.take(old, self.path)
         try:
+            self._refresh()
             self._repair_end()
             new = open_log(self.path)
             if os.path.sameopenfile(new, old):
                 os.close(new)
                 return False
+            try:
+                self._adopt(new)
+            except BaseException:
+                os.close(new)
+                raise
             self.descriptor = new
-            self._adopt(new)
         finally:
-            self.lock(old, False)
+            self.lock.release(old)
         os.close(old)
         return True
 
@@ -185,21 +178,68 @@ class MessageLog:
         whole = find_line_start(descriptor, size, 1)
         if whole < size:
             os.ftruncate(descriptor, whole)
-        self.scoreboard.set_file(os.fstat(descriptor).st_ino, whole)
-        self.generation = self.scoreboard[GENERATION]
+        last = os.pread(descriptor, 32, find_line_start(descriptor, whole, 2))
+        self.generation = self.scoreboard.set_file(identify(descriptor), whole, read_stamp(last))
         return size - whole
 
     def _lock_current(self) -> None:
-        """Take the lock of the file that is the log now."""
+        """Take the lock of the file that is the log now.
+
+        First make the daemon switch if the file was deleted, or another file has its name,
+        because the lines would not be found in it.
+        """
+        asked = False
         while True:
             if self.descriptor < 0:
-                self.descriptor, self.generation, *_ = open_current(self.path, self.scoreboard)
-            self.lock(self.descriptor, True)
-            if self.scoreboard[GENERATION] == self.generation:
-                return
-            self.lock(self.descriptor, False)
-            os.close(self.descriptor)
-            self.descriptor = -1
+                self.descriptor, record = open_current(self.path, self.scoreboard)
+                self.generation = record.generation
+            self.lock.take(self.descriptor, self.path)
+            try:
+                is_current = self._refresh()
+                is_lost = is_current and self._is_lost()
+                if is_current and not is_lost:
+                    return
+                if asked and is_current:
+                    # The daemon could not switch.  The old file will do if it has a name.
+                    if os.fstat(self.descriptor).st_nlink:
+                        return
+                    raise CommandError(f"{self.path}: deleted, and no new file can be opened", 3)
+            except BaseException:
+                self.lock.release(self.descriptor)
+                raise
+            self.lock.release(self.descriptor)
+            if is_lost:
+                self.scoreboard.request_rotation()
+                asked = True
+            else:
+                os.close(self.descriptor)
+                self.descriptor = -1
+
+    def _refresh(self) -> bool:
+        """Return whether the file is still the log; take note of its newest record.
+
+        The caller holds the file's lock.
+        """
+        if self.scoreboard[GENERATION] != self.generation:
+            record = self.scoreboard.get_file()
+            if record.identity != identify(self.descriptor):
+                return False
+            self.generation = record.generation  # Another program truncated it.
+        return True
+
+    def _is_lost(self) -> bool:
+        """Return whether the file was deleted, or another file has its name.
+
+        A file that was renamed is not lost: SIGHUP will tell when to begin a new one.
+        """
+        here = os.fstat(self.descriptor)
+        try:
+            named = os.stat(self.path)
+        except OSError:
+            return here.st_nlink == 0
+        return here.st_nlink == 0 or (
+            stat.S_ISREG(named.st_mode) and not os.path.samestat(here, named)
+        )
 
     def _repair_end(self) -> int:
         """Commit what a killed writer left, cut off its torn line, and return the log's end.
@@ -207,15 +247,15 @@ class MessageLog:
         The caller holds the lock.
         """
         end = os.lseek(self.descriptor, 0, os.SEEK_END)
-        committed = self.scoreboard[COMMITTED]
+        committed = self._get(COMMITTED)
         if end == committed:
             return end
         if end < committed:
             # Another program truncated it (copytruncate): continue as in another file.
             end = find_line_start(self.descriptor, end, 1)
             os.ftruncate(self.descriptor, end)
-            self.scoreboard.set_file(os.fstat(self.descriptor).st_ino, end)
-            self.generation = self.scoreboard[GENERATION]
+            identity = identify(self.descriptor)
+            self.generation = self.scoreboard.set_file(identity, end, self._get(STAMP))
             return end
         whole, lines, at = committed, 0, committed
         while at < end:
@@ -229,13 +269,35 @@ class MessageLog:
         if whole < end:
             os.ftruncate(self.descriptor, whole)
             self.scoreboard[REPAIRED] += 1
-        self._commit(committed, whole, lines)
+        self._commit(whole, lines)
         return whole
 
-    def _commit(self, start: int, end: int, lines: int) -> None:
+    def _choose_stamp(self) -> tuple[int, str]:
+        """Return the time for new lines, and what to log of it once the lock is released.
+
+        Times never go backwards in one file: while the clock is behind, the last time is held.
+        """
+        now, last = make_stamp(time.time()), self._get(STAMP)
+        is_held = now < last
+        event = ""
+        if is_held and not self.scoreboard[HELD]:
+            event = (
+                f"{self.path}: the clock says {format_stamp(now)}, and the last line is of "
+                f"{format_stamp(last)}: new lines have that time until the clock has passed it"
+            )
+        self.scoreboard[HELD] = is_held
+        return max(now, last), event
+
+    def _commit(self, end: int, lines: int) -> None:
+        self._set(COMMITTED, end)
         self.scoreboard[LINES] += lines
-        self.scoreboard[BYTES] += end - start
-        self.scoreboard[COMMITTED] = end
+
+    def _get(self, field: int) -> int:
+        """Return a field of the file's record.  The caller holds the lock."""
+        return self.scoreboard[self.scoreboard.locate(self.generation, field)]
+
+    def _set(self, field: int, value: int) -> None:
+        self.scoreboard[self.scoreboard.locate(self.generation, field)] = value
 
 
 def find_line_start(descriptor: int, end: int, count: int) -> int:

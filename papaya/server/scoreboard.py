@@ -1,9 +1,28 @@
 """Scoreboard: a page of numbers in memory that all processes of the service share.
 
-Only the holder of the log's exclusive lock writes the numbers, apart from the slots; they
-are read without a lock.  A number is 64 bits wide and aligned, so the processor writes it
-at once.  A 32-bit processor needs two writes: when a number passes 4 GiB, a sender may read
-it half-written, but the next line wakes that sender at once.
+A number is 64 bits wide and aligned, so a 64-bit processor writes it at once.  Who writes which:
+
+- The *record* of the log's file, which is `DEVICE` to `STAMP`, and `GENERATION`, which tells
+  which of the two records is valid: the holder of the log's lock.  Only the daemon makes another
+  file the log, so its descriptor of the log is always one of the valid file; any writer may
+  begin a new record for the same file, after another program has truncated it.
+- ``LINES``, ``REPAIRED`` and ``HELD``: the holder of the log's lock.
+- ``ATTEMPTS``: the daemon, after each attempt to make another file the log.
+- A slot: the process that it is for, and the daemon once that process has ended.
+
+All are read without a lock.  A new record is written beside the valid one before ``GENERATION``
+goes up by one, so a process that is killed between any two of its writes leaves the old record
+or the new one, and no reader waits for it.  A reader takes a record if ``GENERATION`` is the same
+before and after, and then opens the file and compares its identity with the record's.
+
+``COMMITTED`` of the valid record, the end of the whole lines, only grows.  It is written after
+the lines, and before the senders are woken.  A processor that does not keep stores in order
+(ARM) may show it early to a sender that was awake anyway; the kernel, which locks the file's
+size, then sends that process less, and it sends the rest when it is woken: the kernel's lock of
+the signal orders what the writer did before it.  A new record and ``GENERATION`` are kept in order
+by the locks of the system calls in between (Linux, Documentation/memory-barriers.txt, "an UNLOCK
+followed by a LOCK").  A 32-bit processor needs two writes for a number: when ``COMMITTED``
+passes 4 GiB, a sender may read it half-written, but the next line wakes that sender at once.
 """
 
 from __future__ import annotations
@@ -11,27 +30,40 @@ from __future__ import annotations
 import mmap
 import os
 import signal
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-GENERATION, INODE, BASE, COMMITTED, LINES, BYTES, REPAIRED, DAEMON, FILLED = range(9)
-_SLOTS = 9
+GENERATION, LINES, REPAIRED, HELD, ATTEMPTS, DAEMON = range(6)
+DEVICE, INODE, BASE, START, COMMITTED, STAMP = range(6)
+"""The fields of a record."""
+_RECORDS = 6
+_RECORD_FIELDS = 6
+_SLOTS = _RECORDS + 2 * _RECORD_FIELDS
 _WIDTH = 8
 SENDER, NOTICE = range(2)
 """The fields of a slot: the process that sends to its clients, and a notice."""
 _SLOT_FIELDS = 2
+_PATIENCE = 2.0
+"""Seconds for which the daemon may take to answer a request."""
+
+
+class Record(NamedTuple):
+    """What all processes know of a file that is, or has been, the log."""
+
+    generation: int
+    identity: tuple[int, int]
+    """The device and the inode, which name a file for as long as it is open."""
+    base: int
+    """The offset from which the service has written lines."""
+    start: int
+    """Bytes of lines that were written to earlier files: the place in the chat of ``base``."""
 
 
 class Scoreboard:
-    """Hold the numbers by name, and a slot for each sender.
-
-    ``GENERATION`` goes up by two with each file that becomes the log; it is odd while the
-    numbers that describe the file change.  ``BASE`` is the offset in this file from which no
-    earlier client has seen lines.  ``COMMITTED`` is the end of the whole lines, which never
-    change again.  ``FILLED`` counts the earlier files to which lines were written.
-    """
+    """Hold the numbers by name, and a slot for each sender."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -44,12 +76,22 @@ class Scoreboard:
         self.rotate: Callable[[], None] = lambda: None
         """What the daemon's process does on SIGHUP."""
 
-    def request_rotation(self) -> None:
-        """Make the daemon switch to the file that has the log's name now."""
+    def request_rotation(self) -> bool:
+        """Make the daemon switch to the file that has the log's name now, and wait for it.
+
+        Return whether the daemon has tried.
+        """
         if self[DAEMON] == os.getpid():
             self.rotate()
-        else:
-            os.kill(self[DAEMON], signal.SIGHUP)
+            return True
+        before = self[ATTEMPTS]
+        until = time.monotonic() + _PATIENCE
+        os.kill(self[DAEMON], signal.SIGHUP)
+        while self[ATTEMPTS] == before:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.001)
+        return True
 
     def __getitem__(self, number: int) -> int:
         return self.numbers[number]
@@ -57,24 +99,35 @@ class Scoreboard:
     def __setitem__(self, number: int, value: int) -> None:
         self.numbers[number] = value
 
-    def get_file(self) -> tuple[int, int, int, int]:
-        """Return generation, inode, base and filled of the log's file, all of one moment."""
-        numbers = self.numbers
-        while True:
-            generation = numbers[GENERATION]
-            found = generation, numbers[INODE], numbers[BASE], numbers[FILLED]
-            if not generation % 2 and numbers[GENERATION] == generation:
-                return found
+    def locate(self, generation: int, field: int) -> int:
+        """Return the index in ``numbers`` of a field of the record of that generation."""
+        return _RECORDS + _RECORD_FIELDS * (generation % 2) + field
 
-    def set_file(self, inode: int, base: int) -> None:
-        """Record that another file is the log now.  The caller holds the old file's lock."""
-        numbers = self.numbers
-        numbers[GENERATION] += 1
-        numbers[FILLED] += numbers[COMMITTED] != numbers[BASE]
-        numbers[INODE] = inode
-        numbers[BASE] = base
-        numbers[COMMITTED] = base
-        numbers[GENERATION] += 1
+    def get_file(self) -> Record:
+        """Return the record of the log's file."""
+        while True:
+            generation = self.numbers[GENERATION]
+            at = self.locate(generation, 0)
+            device, inode, base, start = self.numbers[at : at + COMMITTED]
+            if self.numbers[GENERATION] == generation:
+                return Record(generation, (device, inode), base, start)
+
+    def set_file(self, identity: tuple[int, int], base: int, stamp: int) -> int:
+        """Record that another file, or a new content of the same file, is the log now.
+
+        ``stamp`` is the time of its last line, as for `papaya.protocol.stamp_lines`.  Return the
+        new generation.  The caller holds the lock of the file that was the log.
+        """
+        at = self.locate(self[GENERATION] + 1, 0)
+        for field, value in enumerate((*identity, base, self.count_bytes(), base, stamp)):
+            self.numbers[at + field] = value
+        self.numbers[GENERATION] += 1
+        return self.numbers[GENERATION]
+
+    def count_bytes(self) -> int:
+        """Return how many bytes of lines were written since the service started."""
+        at = self.locate(self[GENERATION], 0)
+        return self.numbers[at + START] + self.numbers[at + COMMITTED] - self.numbers[at + BASE]
 
     def get_index(self, slot: int, field: int) -> int:
         """Return the index in ``numbers`` of a slot's field: SENDER or NOTICE."""

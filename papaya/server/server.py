@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from probes.errors import CommandError
 
+from ..config import FIELDS
 from . import event_log
 from .admission import Admission
 from .connection import STALLED, Connection
+from .engine import BRIEF_LOCK_SECONDS
+from .files import check_log
 from .listener import Acceptor, get_host_and_port, set_socket_options
-from .message_log import LogMoved
+from .log_lock import LogBusy
 from .processes import HANDLED, pthread_sigmask
-from .scoreboard import BYTES, LINES, REPAIRED
+from .scoreboard import ATTEMPTS, LINES, REPAIRED
 from .status import StatusSocket
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
     from .engine import Engine, ServiceContext
 
+_RETRY_SECONDS = 1.0
+"""Time between attempts to rotate the log while another process has locked it."""
 STOP_SECONDS = 1.5
 """How long clients may take to be sent the last lines when the service ends."""
 _ACCEPTED_AT_ONCE = 16
@@ -53,7 +58,7 @@ class Service:
         self.context = context
         self.log_event = context.log_event
         self.listeners = listeners
-        self.log = context.make_log()
+        self.log = context.make_log(BRIEF_LOCK_SECONDS)
         self.admission = Admission(self, config, context.key)
         self.acceptor = Acceptor()
         context.scoreboard.rotate = self.rotate
@@ -64,6 +69,10 @@ class Service:
         self.ending = False
         self.failure = ""
         self.last_shortage = ""
+        self.last_problem = ""
+        """Why the last rotation failed."""
+        self.rotate_at: float | None = None
+        """When to try a rotation again."""
 
     def serve(self, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT.  Call ``ready`` once clients can connect."""
@@ -121,13 +130,16 @@ class Service:
         The listeners come last: a connection that has sent its key must not be refused because
         of new ones.
         """
-        rest = self.admission.measure_rest()
-        if rest is not None and (seconds is None or rest < seconds):
-            seconds = rest
+        rests = [seconds, self.admission.measure_rest()]
+        if self.rotate_at is not None:
+            rests.append(max(0.0, self.rotate_at - time.monotonic()))
+        seconds = min((rest for rest in rests if rest is not None), default=None)
         ready = self.selector.select(seconds)
         for key, _ in sorted(ready, key=lambda found: found[0].fileobj in self.listeners):
             key.data()
         self.admission.tidy()
+        if self.rotate_at is not None and time.monotonic() >= self.rotate_at:
+            self.rotate()
 
     def _end(self) -> None:
         event_log.notify_supervisor("STOPPING=1")
@@ -149,6 +161,8 @@ class Service:
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        # It ends a wait for the log's lock; the program that starts papaya may have blocked it.
+        pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
         for signum in HANDLED - {signal.SIGUSR1}:
             signal.signal(signum, lambda *_: None)
 
@@ -178,14 +192,23 @@ class Service:
             self.engine.reap(pid, status)
 
     def rotate(self) -> None:
-        """Switch to a new log file if the log was renamed; keep the old one if that fails."""
+        """Switch to a new log file if the log was renamed; keep the old one if that fails.
+
+        While another process holds the log's lock, try again later.
+        """
+        problem, moved, self.rotate_at = "", False, None
         try:
+            check_log(self.log.path, FIELDS["max_line"].metadata["most"])
             moved = self.log.rotate()
         except (CommandError, OSError) as error:
-            self.log_event(
-                f"{self.log.path}: cannot open the new log file ({error}); keeping the old one"
-            )
-            return
+            problem = f"{error}; keeping the old log file"
+            if isinstance(error, LogBusy):
+                self.rotate_at = time.monotonic() + _RETRY_SECONDS
+        self.context.scoreboard[ATTEMPTS] += 1
+        # A writer asks for each line while the log is deleted and no new one can be opened.
+        if problem and problem != self.last_problem:
+            self.log_event(problem)
+        self.last_problem = problem
         if moved:
             self.log_event(f"{self.log.path}: opened a new log file")
             self.engine.wake_senders()
@@ -209,7 +232,7 @@ class Service:
         try:
             set_socket_options(accepted, self.engine.blocking, self.context.config.send_timeout)
             self.engine.take(accepted, connection)
-        except (CommandError, LogMoved, OSError) as error:
+        except (CommandError, OSError) as error:
             # The peer has left already, or there is no process or descriptor for it.
             why = getattr(error, "strerror", None) or str(error) or "the log was renamed"
             self.log_event(f"{connection} could not be served: {why}")
@@ -240,7 +263,7 @@ class Service:
             "waiting": self.admission.waiting,
             "refused": self.admission.refused,
             "lines": scoreboard[LINES],
-            "bytes": scoreboard[BYTES],
+            "bytes": scoreboard.count_bytes(),
             "repaired": scoreboard[REPAIRED],
         }
 

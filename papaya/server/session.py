@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from probes.errors import CommandError
 
 from ..protocol import LineSplitter
-from .message_log import LogMoved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,14 +54,13 @@ class Session:
             return 0
         try:
             kept, why = self.log.append(lines)
-        except LogMoved:
-            kept, why = 0, "the log was renamed, and the daemon has not opened a new one"
-        except (CommandError, OSError) as error:
+        except CommandError as error:
             kept, why = 0, str(error)
+        except OSError as error:
+            kept, why = 0, f"{self.context.config.log}: {error.strerror}"
         if kept:
             self.wake_senders()
         if kept == len(lines):
             return 0
-        lost = len(lines) - kept
-        self.context.log_event(f"{self.context.config.log}: {lost} lines not kept: {why}")
+        self.context.log_event(f"{len(lines) - kept} lines not kept: {why}")
         return NOT_KEPT

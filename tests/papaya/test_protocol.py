@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papaya.protocol import LineSplitter, clean_line, split_time, stamp_lines
+from papaya.protocol import (
+    LineSplitter,
+    clean_line,
+    make_stamp,
+    read_stamp,
+    split_time,
+    stamp_lines,
+)
 
 
 @given(st.lists(st.binary(max_size=40)), st.data())
@@ -45,6 +53,21 @@ def test_a_line_that_grows_is_too_long() -> None:
 
 
 def test_time_stands_before_each_line() -> None:
-    assert stamp_lines([b"a: b", b"c"], 0) == b"1970-01-01T00:00:00Z a: b\n1970-01-01T00:00:00Z c\n"
+    assert (
+        stamp_lines([b"a: b", b"c"], make_stamp(0))
+        == b"1970-01-01T00:00:00Z a: b\n1970-01-01T00:00:00Z c\n"
+    )
     assert split_time("1970-01-01T00:00:00Z a: b") == ("1970-01-01T00:00:00Z", "a: b")
     assert split_time("a: b") == (None, "a: b")
+
+
+@given(st.integers(0, 253402300799))
+def test_a_stamp_is_read_as_it_was_written(seconds: int) -> None:
+    stamp = make_stamp(seconds)
+    assert read_stamp(stamp_lines([b"a: b"], stamp)) == stamp
+    assert make_stamp(seconds + 1) > stamp
+
+
+@pytest.mark.parametrize("line", [b"", b"a: b\n", b"\xff", b"2026-11-22 23:59:59 a", b"x" * 32])
+def test_a_line_without_a_time_has_no_stamp(line: bytes) -> None:
+    assert read_stamp(line) == 0

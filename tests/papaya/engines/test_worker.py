@@ -27,7 +27,7 @@ secret = b"k" * key.LENGTH
 context = ServiceContext(
     options, settings, secret, Scoreboard(1), lambda line: print(line, flush=True)
 )
-context.make_log().recover()
+context.make_log(5).recover()
 group = SenderGroup(context.log_event)
 ours, theirs = socket.socketpair()
 if sys.argv[2] == "unread":

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papaya.protocol import stamp_lines
+from papaya.protocol import make_stamp, stamp_lines
 from papaya.server import files
-from papaya.server.message_log import LOCKS, MessageLog
+from papaya.server.log_lock import LogLock
+from papaya.server.message_log import MessageLog
 from papaya.server.scoreboard import Scoreboard
 from probes.errors import CommandError
 from tests.worlds import ROOT, needs_root
@@ -82,7 +83,7 @@ def test_a_log_that_papaya_can_continue(content: bytes, tmp_path: Path) -> None:
     files.check_log(str(path), MOST)
     assert path.read_bytes() == content
     whole = content[: content.rfind(b"\n") + 1]
-    MessageLog(str(path), Scoreboard(1), LOCKS["flock"]).recover()
+    MessageLog(str(path), Scoreboard(1), LogLock("flock", 5), print).recover()
     assert path.read_bytes() == whole
 
 
@@ -119,7 +120,7 @@ def test_every_log_that_papaya_was_killed_at_is_accepted(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], data: st.DataObject
 ) -> None:
     # A write of less than the time happens only on a full disk, when another line precedes.
-    written = stamp_lines(lines, 1e9)
+    written = stamp_lines(lines, make_stamp(1e9))
     cut = data.draw(st.integers(21 if written else 0, len(written)))
     path = tmp_path_factory.mktemp("log") / "log"
     path.write_bytes(written[:cut])

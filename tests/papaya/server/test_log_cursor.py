@@ -7,11 +7,13 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from papaya.server.log_cursor import FellBehind, LogReader
-from papaya.server.message_log import LOCKS, MessageLog
+from papaya.server.log_lock import LogLock
+from papaya.server.message_log import MessageLog
 from papaya.server.scoreboard import Scoreboard
 
 SENDS = pytest.mark.parametrize("sendfile", [False, hasattr(os, "sendfile")])
@@ -23,7 +25,7 @@ class Chat:
     def __init__(self, path: Path, sendfile: bool, ends: tuple[socket.socket, socket.socket]):
         self.path = path
         scoreboard = Scoreboard(1)
-        self.log = MessageLog(str(path), scoreboard, LOCKS["flock"])
+        self.log = MessageLog(str(path), scoreboard, LogLock("flock", 5), print)
         scoreboard.rotate = lambda: None
         self.log.recover()
         self.reader = LogReader(str(path), scoreboard, sendfile)
@@ -89,4 +91,89 @@ def test_new_lines_are_read_once(chat: Chat) -> None:
     chat.log.append([b"a"])
     start, data = chat.reader.read_new()
     assert (start, data[21:]) == (0, b"a\n")
-    assert chat.reader.read_new() == (len(data), b"")
+    assert chat.reader.read_new() == (-1, b"")
+
+
+@SENDS
+def test_a_cursor_without_lines_to_send_misses_a_file_too(chat: Chat) -> None:
+    cursor = chat.reader.make_cursor(0)
+    chat.rotate("first")
+    chat.log.append([b"missed"])
+    chat.rotate("second")
+    with pytest.raises(FellBehind):
+        cursor.advance(chat.server)
+
+
+@SENDS
+def test_a_cursor_passes_files_without_lines(chat: Chat) -> None:
+    cursor = chat.reader.make_cursor(0)
+    chat.log.append([b"a"])
+    for name in ("first", "second", "third"):
+        chat.rotate(name)
+    chat.log.append([b"b"])
+    cursor.advance(chat.server)
+    assert chat.receive() == [b"a", b"b"]
+
+
+@SENDS
+def test_a_truncation_is_survived_by_who_was_sent_everything_before(chat: Chat) -> None:
+    """The others missed lines, and must reconnect; they are not sent the rest as if it were all."""
+    cursor, behind = chat.reader.make_cursor(0), chat.reader.make_cursor(0)
+    chat.log.append([b"a"])
+    for one in (cursor, behind):
+        one.advance(chat.server)
+    chat.log.append([b"b"])
+    cursor.advance(chat.server)
+    assert chat.receive() == [b"a", b"a", b"b"]
+    os.truncate(chat.path, 0)
+    chat.log.append([b"c", b"d"])
+    cursor.advance(chat.server)
+    assert chat.receive() == [b"c", b"d"]
+    with pytest.raises(FellBehind):
+        behind.advance(chat.server)
+
+
+@SENDS
+def test_a_truncation_while_a_client_is_sent_to_is_noticed(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the end and the read, the file got another content of that length."""
+    cursor = chat.reader.make_cursor(0)
+    chat.log.append([b"a"])
+    for name in ("sendfile", "pread"):
+        if not hasattr(os, name):
+            continue
+        call = getattr(os, name)
+
+        def truncate_first(*arguments: object, call: Any = call) -> object:
+            monkeypatch.undo()
+            os.truncate(chat.path, 0)
+            chat.log.append([b"b"])
+            return call(*arguments)
+
+        monkeypatch.setattr(os, name, truncate_first)
+    with pytest.raises(FellBehind):
+        cursor.advance(chat.server)
+
+
+def test_new_lines_are_not_read_of_a_truncated_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log"
+    scoreboard = Scoreboard(1)
+    log = MessageLog(str(path), scoreboard, LogLock("flock", 5), print)
+    log.recover()
+    reader = LogReader(str(path), scoreboard, sendfile=False)
+    log.append([b"a"])
+    pread = os.pread
+
+    def truncate_first(*arguments: Any) -> bytes:
+        monkeypatch.undo()
+        os.truncate(path, 0)
+        log.append([b"b"])
+        return pread(*arguments)
+
+    monkeypatch.setattr(os, "pread", truncate_first)
+    assert reader.read_new() == (-1, b"")
+    start, data = reader.read_new()
+    assert (start, data[-3:]) == (0, b" b\n")

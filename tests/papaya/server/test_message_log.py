@@ -12,25 +12,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papaya.server.message_log import LOCKS, MessageLog, find_line_start
-from papaya.server.scoreboard import COMMITTED, LINES, REPAIRED, Scoreboard
+from papaya.server.log_lock import LOCKS, LogLock
+from papaya.server.message_log import MessageLog, find_line_start
+from papaya.server.scoreboard import COMMITTED, GENERATION, LINES, REPAIRED, Scoreboard
 from probes.errors import CommandError
 from tests.worlds import ROOT
 
 
 def open_log(path: Path, scoreboard: Scoreboard, lock: str = "flock") -> MessageLog:
-    log = MessageLog(str(path), scoreboard, LOCKS[lock])
+    log = MessageLog(str(path), scoreboard, LogLock(lock, 5), print)
     log.recover()
     return log
+
+
+def find_end(scoreboard: Scoreboard) -> int:
+    """Return the end of the log's whole lines."""
+    return scoreboard[scoreboard.locate(scoreboard[GENERATION], COMMITTED)]
 
 
 def test_what_was_torn_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"one\ntwo\nthr")
     scoreboard = Scoreboard(1)
-    assert MessageLog(str(path), scoreboard, LOCKS["flock"]).recover() == 3
+    assert MessageLog(str(path), scoreboard, LogLock("flock", 5), print).recover() == 3
     assert path.read_bytes() == b"one\ntwo\n"
-    assert scoreboard[COMMITTED] == 8
+    assert find_end(scoreboard) == 8
 
 
 def test_what_a_killed_writer_left_is_taken_over_and_its_torn_line_cut(tmp_path: Path) -> None:
@@ -45,7 +51,7 @@ def test_what_a_killed_writer_left_is_taken_over_and_its_torn_line_cut(tmp_path:
     assert (first[-2:], whole, last[-2:]) == (b" a", b"whole", b" b")
     assert b"torn" not in path.read_bytes()
     assert (scoreboard[LINES], scoreboard[REPAIRED]) == (3, 1)
-    assert scoreboard[COMMITTED] == path.stat().st_size
+    assert find_end(scoreboard) == path.stat().st_size
 
 
 def test_a_short_write_is_cut_back_to_whole_lines(
@@ -57,9 +63,9 @@ def test_a_short_write_is_cut_back_to_whole_lines(
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:30]))
     kept, why = log.append([b"a", b"b", b"c"])
-    assert (kept, why) == (1, os.strerror(errno.ENOSPC))
+    assert (kept, why) == (1, f"{path}: {os.strerror(errno.ENOSPC)}")
     assert path.read_bytes().count(b"\n") == 1
-    assert scoreboard[COMMITTED] == path.stat().st_size == 23
+    assert find_end(scoreboard) == path.stat().st_size == 23
     monkeypatch.undo()
     assert log.append([b"d"]) == (1, "")
     assert path.read_bytes().endswith(b" d\n")
@@ -78,8 +84,8 @@ def test_a_torn_line_that_cannot_be_cut_off_is_no_line(
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:30]))
     monkeypatch.setattr(os, "ftruncate", fails)
     # What append() returned must stay true after the next append().
-    assert log.append([b"a", b"b"]) == (1, os.strerror(errno.ENOSPC))
-    assert (scoreboard[LINES], scoreboard[COMMITTED]) == (1, 23)
+    assert log.append([b"a", b"b"]) == (1, f"{path}: {os.strerror(errno.ENOSPC)}")
+    assert (scoreboard[LINES], find_end(scoreboard)) == (1, 23)
     monkeypatch.undo()
     assert log.append([b"c"]) == (1, "")
     assert [line[-1:] for line in path.read_bytes().splitlines()] == [b"a", b"c"]
@@ -104,21 +110,22 @@ def test_a_log_that_is_no_file_is_refused(kind: str, tmp_path: Path) -> None:
 
 WRITERS = """
 import os, sys
-from papaya.server.scoreboard import COMMITTED, LINES, Scoreboard
-from papaya.server.message_log import LOCKS, MessageLog
+from papaya.server.log_lock import LogLock
+from papaya.server.scoreboard import LINES, Scoreboard
+from papaya.server.message_log import MessageLog
 
 path, lock = sys.argv[1:]
 scoreboard = Scoreboard(1)
-MessageLog(path, scoreboard, LOCKS[lock]).recover()
+MessageLog(path, scoreboard, LogLock(lock, 5), print).recover()
 for number in range(4):
     if not os.fork():
-        log = MessageLog(path, scoreboard, LOCKS[lock])
+        log = MessageLog(path, scoreboard, LogLock(lock, 5), print)
         for _ in range(250):
-            log.append([b"%d" % number])
+            assert log.append([b"%d" % number]) == (1, "")
         os._exit(0)
 for _ in range(4):
     os.wait()
-print(scoreboard[LINES], scoreboard[COMMITTED])
+print(scoreboard[LINES], scoreboard.count_bytes())
 """
 
 
@@ -138,7 +145,9 @@ def test_without_a_lock_they_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyP
     scoreboard = Scoreboard(1)
     path = tmp_path / "log"
     first = open_log(path, scoreboard)
-    second = MessageLog(str(path), scoreboard, lambda descriptor, take: None)
+    unlocked = LogLock("flock", 5)
+    unlocked.lock = lambda descriptor, operation: None
+    second = MessageLog(str(path), scoreboard, unlocked, print)
     first.append([b"a"])
     write = os.write
 
@@ -149,7 +158,117 @@ def test_without_a_lock_they_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "write", write_late)
     second.append([b"c"])
-    assert scoreboard[COMMITTED] != path.stat().st_size
+    assert find_end(scoreboard) != path.stat().st_size
+
+
+def make_service(path: Path, events: list[str]) -> tuple[MessageLog, MessageLog]:
+    """Return the daemon's log and a writer's, in one process, as in `coroutines`."""
+    scoreboard = Scoreboard(1)
+    daemon, writer = (
+        MessageLog(str(path), scoreboard, LogLock("flock", 5), events.append) for _ in range(2)
+    )
+    daemon.recover()
+
+    def rotate() -> None:
+        try:
+            daemon.rotate()
+        except CommandError as error:
+            events.append(str(error))
+
+    scoreboard.rotate = rotate
+    return daemon, writer
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "replaced by mv"])
+def test_a_log_that_another_program_took_away_is_begun_anew(how: str, tmp_path: Path) -> None:
+    path, old = tmp_path / "log", tmp_path / "old"
+    _, writer = make_service(path, [])
+    writer.append([b"a"])
+    if how == "deleted":
+        path.unlink()
+    elif how == "replaced":
+        path.rename(old)
+        path.touch()
+    else:
+        (tmp_path / "new").write_bytes(b"2020-01-01T00:00:00Z x: there\n")
+        (tmp_path / "new").rename(path)
+    assert writer.append([b"b"]) == (1, "")
+    assert path.read_bytes().endswith(b"Z b\n")
+    assert path.read_bytes().count(b"\n") == (2 if how == "replaced by mv" else 1)
+
+
+def test_a_renamed_log_is_written_until_the_signal(tmp_path: Path) -> None:
+    """As logrotate needs it: it renames first, and then makes the new file by itself."""
+    path, old = tmp_path / "log", tmp_path / "old"
+    daemon, writer = make_service(path, [])
+    writer.append([b"a"])
+    path.rename(old)
+    assert writer.append([b"b"]) == (1, "")
+    assert not path.exists()
+    assert old.read_bytes().count(b"\n") == 2
+    assert daemon.rotate()
+    assert writer.append([b"c"]) == (1, "")
+    assert path.read_bytes().endswith(b"Z c\n")
+
+
+def test_truncated_renamed_and_written_it_is_one_log_after_another(tmp_path: Path) -> None:
+    """The daemon, whose record was the truncated file's, must not search for the log by name."""
+    path, old = tmp_path / "log", tmp_path / "old"
+    daemon, writer = make_service(path, [])
+    writer.append([b"a"])
+    os.truncate(path, 0)
+    writer.append([b"b"])
+    path.rename(old)
+    assert daemon.rotate()
+    assert writer.append([b"c"]) == (1, "")
+    assert (old.read_bytes()[-3:], path.read_bytes()[-3:]) == (b" b\n", b" c\n")
+
+
+def test_a_deleted_log_that_cannot_be_made_anew_takes_no_line(tmp_path: Path) -> None:
+    path, events = tmp_path / "log", list[str]()
+    _, writer = make_service(path, events)
+    writer.append([b"a"])
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(CommandError, match=rf"^{path}: deleted, and no new file can be opened$"):
+        writer.append([b"lost"])
+    assert events == [f"{path}: Is a directory"]
+    path.rmdir()
+    assert writer.append([b"b"]) == (1, "")
+    assert path.read_bytes().count(b"\n") == 1
+
+
+def test_a_log_replaced_by_no_file_is_still_written(tmp_path: Path) -> None:
+    path, old = tmp_path / "log", tmp_path / "old"
+    _, writer = make_service(path, [])
+    writer.append([b"a"])
+    path.rename(old)
+    path.mkdir()
+    assert writer.append([b"b"]) == (1, "")
+    assert old.read_bytes().count(b"\n") == 2
+
+
+def test_times_never_go_backwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, events = tmp_path / "log", list[str]()
+    path.write_bytes(b"2026-11-22T10:00:05Z a: b\n")
+    daemon, writer = make_service(path, events)
+    for second in (3, 4, 6, 2, 1, 7):
+        monkeypatch.setattr("time.time", lambda s=second: 1795341600 + s)
+        writer.append([b"%d" % second])
+    times = [line[17:19] for line in path.read_bytes().splitlines()]
+    assert times == [b"05", b"05", b"05", b"06", b"06", b"06", b"07"]
+    # Once for each time that the clock was set back, not for each line.
+    behind = (
+        "{}: the clock says 2026-11-22T10:00:{}Z, and the last line is of 2026-11-22T10:00:{}Z: "
+        "new lines have that time until the clock has passed it"
+    )
+    assert events == [behind.format(path, "03", "05"), behind.format(path, "02", "06")]
+    # A new file begins with the clock's time.
+    monkeypatch.setattr("time.time", lambda: 1795341600)
+    path.rename(tmp_path / "old")
+    assert daemon.rotate()
+    writer.append([b"0"])
+    assert path.read_bytes() == b"2026-11-22T10:00:00Z 0\n"
 
 
 @given(st.lists(st.binary(max_size=5).map(lambda b: b.replace(b"\n", b"")), max_size=8))

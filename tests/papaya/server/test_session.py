@@ -22,7 +22,7 @@ def test_lines_are_logged_and_what_is_not_is_told(tmp_path: Path) -> None:
     context = ServiceContext(
         loaded, choose_settings(Report(HERE, {})), b"k" * key.LENGTH, scoreboard, said.append
     )
-    log = context.make_log()
+    log = context.make_log(5)
     log.recover()
     woken: list[bool] = []
     session = Session(context, log, lambda: woken.append(True))
@@ -42,4 +42,4 @@ def test_lines_are_logged_and_what_is_not_is_told(tmp_path: Path) -> None:
 
     log.append = fail  # type: ignore[method-assign]
     assert session.feed(b"ann: lost\n") == NOT_KEPT
-    assert said == [f"{path}: 1 lines not kept: [Errno 28] No space left on device"]
+    assert said == [f"1 lines not kept: {path}: No space left on device"]
