@@ -37,8 +37,8 @@ def compare_with_baseline(
     path = cell.find_baseline(report.environment)
     baseline = _load_baseline(cell, path)
     if not baseline:
-        is_emulated = report.environment.hypervisor == "qemu-user"
-        outcome.baseline = EMULATED if is_emulated else "no baseline"
+        outcome.emulated = report.environment.hypervisor == "qemu-user"
+        outcome.baseline = EMULATED if outcome.emulated else "no baseline"
         outcome.baseline += f", {len(faults)} failed" if faults else ""
         outcome.changes = [f"{id}: {report[id].status}: {report[id].reason}" for id in faults]
         return

@@ -37,6 +37,8 @@ class CellOutcome:
     """Number of facts that need root, measured for the baseline by root and not asked here."""
     baseline: str = ""
     """Why the report was not compared with a baseline; empty if it was."""
+    emulated: bool = False
+    """Whether the facts speak of an emulator of system calls, so that they are not recorded."""
     selftest: dict[str, dict[str, Any]] = field(default_factory=dict)
     untried: str = ""
     """Why papaya cannot run on the platform."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 
 from probes import Report
+from probes.comparison import compare_reports
 
 from .cell import Cell
 
@@ -13,18 +14,16 @@ from .cell import Cell
 def describe_differing(cell: Cell, other: Cell, ids: Collection[str]) -> list[str]:
     """Return lines with those of the facts in which the baselines of two cells differ.
 
-    Facts that are not measured in both are left out, and counted.  Raise ReportError if a baseline
+    Facts that are not answered in both are left out, and counted.  Raise ReportError if a baseline
     cannot be read.
     """
     for each in (cell, other):
         if not os.path.exists(each.baseline):
             return [f"no baseline of {each.name} is recorded: its facts are not known"]
-    one, two = Report.load(cell.baseline), Report.load(other.baseline)
-    known = [id for id in ids if id in one and id in two and one[id].measured and two[id].measured]
-    rows = [
-        (id, one[id].answer, two[id].answer) for id in known if one[id].answer != two[id].answer
-    ]
-    unknown = f"; {len(ids) - len(known)} not measured in both" if len(known) < len(ids) else ""
+    both = compare_reports([Report.load(cell.baseline), Report.load(other.baseline)])
+    known = [row for row in both if row.id in ids and len(row.answered) == 2]
+    rows = [(row.id, *row.answers) for row in known if row.differs]
+    unknown = f"; {len(ids) - len(known)} not answered in both" if len(known) < len(ids) else ""
     lines = [
         f"facts in which {cell.name} differs from {other.name}: "
         f"{len(rows)} of {len(known)}{unknown}"

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from probes.invocation import get_invocation
 
 from ..outcome import (
-    EMULATED,
     INTERRUPTED,
     CellOutcome,
     combine_statuses,
@@ -94,7 +93,7 @@ def _describe(outcome: CellOutcome, mark: str, width: int, asked: CellsRequest) 
     result = "  ".join(filter(None, [outcome.way, f"{mark} {outcome.line}".lstrip()]))
     lines = [f"{outcome.cell.ljust(width)}  {result}"]
     details = list(outcome.changes)
-    if outcome.baseline and not outcome.why and not outcome.baseline.startswith(EMULATED):
+    if outcome.baseline and not outcome.why and not outcome.emulated:
         details.append(f"to record one: {_format_recording_command(asked, outcome.cell)}")
     if outcome.seconds and not outcome.why:
         steps = (f"{step} {seconds:.1f}" for step, seconds in outcome.seconds.items())
