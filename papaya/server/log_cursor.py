@@ -30,7 +30,7 @@ class _File:
     def __init__(self, path: str, scoreboard: Scoreboard) -> None:
         self.descriptor = -1
         self.descriptor, record = open_current(path, scoreboard)
-        self.generation, self.identity, self.base, self.start = record
+        self.generation, _, self.base, self.start, self.truncations = record
         self.committed = scoreboard.locate(self.generation, COMMITTED)
         """The index of its end in the scoreboard's numbers, while it is the log."""
 
@@ -107,8 +107,10 @@ class LogReader:
         return b"" if self.has_new_content(file) else data
 
     def has_new_content(self, file: _File) -> bool:
-        """Return whether another program truncated the file: what was just read may be wrong."""
-        return not self.is_current(file) and self.refresh().identity == file.identity
+        """Return whether the log was truncated since: what was just read may be wrong."""
+        if self.is_current(file):
+            return False
+        return self.scoreboard.get_file().truncations != file.truncations
 
 
 class LogCursor:
@@ -140,7 +142,7 @@ class LogCursor:
             new = reader.refresh()
             # The place in the chat where this client is, and where the new file begins.
             owed = new.start - (file.start + self.offset - file.base)
-            if owed > 0 and new.identity != file.identity and self._send(client, owed):
+            if owed > 0 and new.truncations == file.truncations and self._send(client, owed):
                 continue
             if owed:
                 raise FellBehind

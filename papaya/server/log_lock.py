@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 from probes import libc
 from probes.errors import CommandError
 
+from .processes import set_handler, set_timer
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 def _lock_by_ofd(descriptor: int, operation: int) -> None:
@@ -67,34 +69,29 @@ class LogLock:
         return True
 
     def _wait(self, descriptor: int) -> bool:
-        """Wait for the lock; return False if that takes too long."""
+        """Wait for the lock; return False if that takes too long.
+
+        No function takes a lock with a time limit, so a timer's signal interrupts it.
+        """
+        began = time.monotonic()
+        handler = set_handler(signal.SIGALRM, _raise_timeout)
+        left, interval = set_timer(signal.ITIMER_REAL, self.seconds)
         try:
-            with _raise_after(self.seconds):
-                self.lock(descriptor, fcntl.LOCK_EX)
+            self.lock(descriptor, fcntl.LOCK_EX)
         except TimeoutError:
-            # The alarm may have come just after the lock.
+            # The signal may have come just after the lock.
             self.release(descriptor)
             return False
+        finally:
+            # A timer of someone else continues, late if it must.
+            rest = max(left - (time.monotonic() - began), 1e-6) if left else 0.0
+            set_timer(signal.ITIMER_REAL, rest, interval)
+            set_handler(signal.SIGALRM, handler)
         return True
 
 
-@contextlib.contextmanager
-def _raise_after(seconds: float) -> Iterator[None]:
-    """Interrupt the block with a TimeoutError; no function takes a lock with a time limit."""
-
-    def interrupt(*_: object) -> None:
-        raise TimeoutError
-
-    began = time.monotonic()
-    handler = signal.signal(signal.SIGALRM, interrupt)
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        # A timer of someone else continues, late if it must.
-        rest = max(left - (time.monotonic() - began), 1e-6) if left else 0.0
-        signal.setitimer(signal.ITIMER_REAL, rest, interval)
-        signal.signal(signal.SIGALRM, handler)
+def _raise_timeout(*_: object) -> None:
+    raise TimeoutError
 
 
 def describe_holder(descriptor: int) -> str:

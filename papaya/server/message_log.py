@@ -73,9 +73,9 @@ def open_current(path: str, scoreboard: Scoreboard) -> tuple[int, Record]:
         asked = record.generation
 
 
-def identify(descriptor: int) -> tuple[int, int]:
-    """Return the device and the inode of an open file, as a record of the scoreboard has them."""
-    found = os.fstat(descriptor)
+def identify(file: int | str) -> tuple[int, int]:
+    """Return the device and the inode of a file, as a record of the scoreboard has them."""
+    found = os.stat(file)
     # As unsigned 64-bit numbers: st_dev is signed on macOS.
     return found.st_dev & _ALL_BITS, found.st_ino & _ALL_BITS
 
@@ -97,6 +97,7 @@ class MessageLog:
         self.log_event = log_event
         self.durable = durable
         self.descriptor, self.generation = -1, -1
+        self.identity = -1, -1
 
     def recover(self) -> int:
         """Open the log in the daemon, cut off a torn last line, and return how long that was.
@@ -179,7 +180,8 @@ class MessageLog:
         if whole < size:
             os.ftruncate(descriptor, whole)
         last = os.pread(descriptor, 32, find_line_start(descriptor, whole, 2))
-        self.generation = self.scoreboard.set_file(identify(descriptor), whole, read_stamp(last))
+        self.identity = identify(descriptor)
+        self.generation = self.scoreboard.set_file(self.identity, whole, read_stamp(last))
         return size - whole
 
     def _lock_current(self) -> None:
@@ -192,7 +194,7 @@ class MessageLog:
         while True:
             if self.descriptor < 0:
                 self.descriptor, record = open_current(self.path, self.scoreboard)
-                self.generation = record.generation
+                self.generation, self.identity, *_ = record
             self.lock.take(self.descriptor, self.path)
             try:
                 is_current = self._refresh()
@@ -201,7 +203,7 @@ class MessageLog:
                     return
                 if asked and is_current:
                     # The daemon could not switch.  The old file will do if it has a name.
-                    if os.fstat(self.descriptor).st_nlink:
+                    if not self._is_deleted():
                         return
                     raise CommandError(f"{self.path}: deleted, and no new file can be opened", 3)
             except BaseException:
@@ -222,7 +224,7 @@ class MessageLog:
         """
         if self.scoreboard[GENERATION] != self.generation:
             record = self.scoreboard.get_file()
-            if record.identity != identify(self.descriptor):
+            if record.identity != self.identity:
                 return False
             self.generation = record.generation  # Another program truncated it.
         return True
@@ -232,14 +234,15 @@ class MessageLog:
 
         A file that was renamed is not lost: SIGHUP will tell when to begin a new one.
         """
-        here = os.fstat(self.descriptor)
         try:
-            named = os.stat(self.path)
+            if identify(self.path) == self.identity:
+                return False
         except OSError:
-            return here.st_nlink == 0
-        return here.st_nlink == 0 or (
-            stat.S_ISREG(named.st_mode) and not os.path.samestat(here, named)
-        )
+            return self._is_deleted()
+        return os.path.isfile(self.path) or self._is_deleted()
+
+    def _is_deleted(self) -> bool:
+        return os.fstat(self.descriptor).st_nlink == 0
 
     def _repair_end(self) -> int:
         """Commit what a killed writer left, cut off its torn line, and return the log's end.
@@ -254,8 +257,9 @@ class MessageLog:
             # Another program truncated it (copytruncate): continue as in another file.
             end = find_line_start(self.descriptor, end, 1)
             os.ftruncate(self.descriptor, end)
-            identity = identify(self.descriptor)
-            self.generation = self.scoreboard.set_file(identity, end, self._get(STAMP))
+            self.generation = self.scoreboard.set_file(
+                self.identity, end, self._get(STAMP), truncated=True
+            )
             return end
         whole, lines, at = committed, 0, committed
         while at < end:

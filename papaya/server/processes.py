@@ -38,6 +38,8 @@ HANDLED = frozenset(
 # line, and copies dozens of pages that a child would otherwise share with its parent.
 pthread_sigmask: Callable[[int, Iterable[int]], set[int]] = _signal.pthread_sigmask
 sigwait: Callable[[Iterable[int]], int] = _signal.sigwait
+set_handler: Callable[[int, object], object] = _signal.signal
+set_timer: Callable[..., tuple[float, float]] = _signal.setitimer
 
 
 def fork_child(run: Callable[[], int], log_event: EventLog) -> int:

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GENERATION, LINES, REPAIRED, HELD, ATTEMPTS, DAEMON = range(6)
-DEVICE, INODE, BASE, START, COMMITTED, STAMP = range(6)
+DEVICE, INODE, BASE, START, TRUNCATIONS, COMMITTED, STAMP = range(7)
 """The fields of a record."""
 _RECORDS = 6
-_RECORD_FIELDS = 6
+_RECORD_FIELDS = 7
 _SLOTS = _RECORDS + 2 * _RECORD_FIELDS
 _WIDTH = 8
 SENDER, NOTICE = range(2)
@@ -60,6 +60,8 @@ class Record(NamedTuple):
     """The offset from which the service has written lines."""
     start: int
     """Bytes of lines that were written to earlier files: the place in the chat of ``base``."""
+    truncations: int
+    """How often another program had truncated the log: what was in an earlier file may be gone."""
 
 
 class Scoreboard:
@@ -108,18 +110,22 @@ class Scoreboard:
         while True:
             generation = self.numbers[GENERATION]
             at = self.locate(generation, 0)
-            device, inode, base, start = self.numbers[at : at + COMMITTED]
+            device, inode, base, start, truncations = self.numbers[at : at + COMMITTED]
             if self.numbers[GENERATION] == generation:
-                return Record(generation, (device, inode), base, start)
+                return Record(generation, (device, inode), base, start, truncations)
 
-    def set_file(self, identity: tuple[int, int], base: int, stamp: int) -> int:
-        """Record that another file, or a new content of the same file, is the log now.
+    def set_file(
+        self, identity: tuple[int, int], base: int, stamp: int, truncated: bool = False
+    ) -> int:
+        """Record that another file, or with ``truncated`` the same file, is a new log.
 
         ``stamp`` is the time of its last line, as for `papaya.protocol.stamp_lines`.  Return the
         new generation.  The caller holds the lock of the file that was the log.
         """
+        truncations = self[self.locate(self[GENERATION], TRUNCATIONS)] + truncated
+        new = (*identity, base, self.count_bytes(), truncations, base, stamp)
         at = self.locate(self[GENERATION] + 1, 0)
-        for field, value in enumerate((*identity, base, self.count_bytes(), base, stamp)):
+        for field, value in enumerate(new):
             self.numbers[at + field] = value
         self.numbers[GENERATION] += 1
         return self.numbers[GENERATION]

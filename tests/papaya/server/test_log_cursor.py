@@ -177,3 +177,19 @@ def test_new_lines_are_not_read_of_a_truncated_file(
     assert reader.read_new() == (-1, b"")
     start, data = reader.read_new()
     assert (start, data[-3:]) == (0, b" b\n")
+
+
+@SENDS
+def test_a_file_that_was_truncated_and_then_renamed_is_not_read_on(chat: Chat) -> None:
+    """Between the two, a client that slept would be sent the second line as if it were all."""
+    cursor = chat.reader.make_cursor(0)
+    chat.log.append([b"a"])
+    cursor.advance(chat.server)
+    os.truncate(chat.path, 0)
+    chat.log.append([b"b"])
+    chat.log.append([b"c"])
+    chat.rotate("old")
+    assert chat.receive() == [b"a"]
+    with pytest.raises(FellBehind):
+        cursor.advance(chat.server)
+    assert chat.receive() == []

@@ -103,7 +103,7 @@ class Client:
         """The history that it is sent first."""
         self.received = b""
         self.may_fall_behind = 0
-        """Files that have become the log since it was last sent everything."""
+        """New logs, also truncated ones, since it was last sent everything."""
         self.may_miss = False
         """Whether another program has truncated the log since then."""
 
@@ -165,11 +165,13 @@ class Chat(RuleBasedStateMachine):
         )
         set_file = self.scoreboard.set_file
 
-        def observe_first(*arguments: Any) -> int:
+        def observe_first(*arguments: Any, **options: Any) -> int:
             self.observe()
-            return set_file(*arguments)
+            for client in self.clients:
+                client.may_fall_behind += 1
+            return set_file(*arguments, **options)
 
-        self.scoreboard.set_file = observe_first  # type: ignore[assignment, method-assign]
+        self.scoreboard.set_file = observe_first  # type: ignore[method-assign]
         self.scoreboard.rotate = self.rotate
         self.events: list[str] = []
         self.stream = b""
@@ -179,6 +181,7 @@ class Chat(RuleBasedStateMachine):
         self.seen = 0, 0
         """The generation and the offset up to which the model has read."""
         self.names: list[Path] = []
+        self.clients: list[Client] = []
         self.daemon = self.make_log()
         self.daemon.recover()
         self.writers = {number: self.make_log() for number in WRITERS}
@@ -186,7 +189,6 @@ class Chat(RuleBasedStateMachine):
             number: LogReader(str(self.path), self.scoreboard, sendfile=bool(number))
             for number in READERS
         }
-        self.clients: list[Client] = []
         self.last_line = 0
 
     def make_log(self) -> MessageLog:
@@ -218,13 +220,9 @@ class Chat(RuleBasedStateMachine):
     def rotate(self) -> None:
         """Do in the daemon what the service does on SIGHUP."""
         with self.reads.pause(), self.writes.pause():
-            before = self.scoreboard[GENERATION]
             with contextlib.suppress(CommandError):
                 self.daemon.rotate()
             self.scoreboard[ATTEMPTS] += 1
-            if self.scoreboard[GENERATION] != before:
-                for client in self.clients:
-                    client.may_fall_behind += 1
 
     @rule(
         number=st.sampled_from(WRITERS),

@@ -28,14 +28,16 @@ def write_bytes(scoreboard: Scoreboard, count: int) -> None:
 def test_each_file_begins_where_the_last_one_ended() -> None:
     scoreboard = Scoreboard(1)
     assert scoreboard.set_file((1, 7), 100, 0) == 1
-    assert scoreboard.get_file() == Record(1, (1, 7), 100, 0)
+    assert scoreboard.get_file() == Record(1, (1, 7), 100, 0, 0)
     write_bytes(scoreboard, 10)
     scoreboard.set_file((1, 8), 50, 0)
-    assert scoreboard.get_file() == Record(2, (1, 8), 50, 10)
+    assert scoreboard.get_file() == Record(2, (1, 8), 50, 10, 0)
     write_bytes(scoreboard, 5)
     # Another program truncated it.
-    scoreboard.set_file((1, 8), 0, 0)
-    assert scoreboard.get_file() == Record(3, (1, 8), 0, 15)
+    scoreboard.set_file((1, 8), 0, 0, truncated=True)
+    assert scoreboard.get_file() == Record(3, (1, 8), 0, 15, 1)
+    scoreboard.set_file((1, 9), 0, 0)
+    assert scoreboard.get_file() == Record(4, (1, 9), 0, 15, 1)
     assert scoreboard.count_bytes() == 15
 
 
@@ -81,9 +83,9 @@ def test_a_writer_killed_at_any_point_leaves_the_old_file_or_the_new_one() -> No
             assert scoreboard.count_bytes() == 100
             seen.add(step)
             continue
-        assert scoreboard.get_file() == Record(old.generation + 1, (1, 99), 7, 100)
+        assert scoreboard.get_file() == Record(old.generation + 1, (1, 99), 7, 100, 0)
         break
-    assert seen == set(range(7)), "each of the seven numbers was the last"
+    assert seen == set(range(8)), "each of the eight numbers was the last"
 
 
 def test_a_reader_takes_no_record_that_changes_while_it_reads() -> None:
@@ -103,7 +105,7 @@ def test_a_reader_takes_no_record_that_changes_while_it_reads() -> None:
             return found
 
     scoreboard.numbers = Changing(scoreboard.numbers)  # type: ignore[assignment]
-    assert scoreboard.get_file() == Record(3, (1, 3), 30, 0)
+    assert scoreboard.get_file() == Record(3, (1, 3), 30, 0, 0)
 
 
 def test_fields_of_a_slot_do_not_touch_another() -> None:
