@@ -179,9 +179,9 @@ class MessageLog:
         whole = find_line_start(descriptor, size, 1)
         if whole < size:
             os.ftruncate(descriptor, whole)
-        last = os.pread(descriptor, 32, find_line_start(descriptor, whole, 2))
         self.identity = identify(descriptor)
-        self.generation = self.scoreboard.set_file(self.identity, whole, read_stamp(last))
+        stamp = _read_last_stamp(descriptor, whole)
+        self.generation = self.scoreboard.set_file(self.identity, whole, stamp)
         return size - whole
 
     def _lock_current(self) -> None:
@@ -273,6 +273,9 @@ class MessageLog:
         if whole < end:
             os.ftruncate(self.descriptor, whole)
             self.scoreboard[REPAIRED] += 1
+        if lines:
+            stamp = _read_last_stamp(self.descriptor, whole)
+            self._set(STAMP, max(self._get(STAMP), stamp))
         self._commit(whole, lines)
         return whole
 
@@ -302,6 +305,11 @@ class MessageLog:
 
     def _set(self, field: int, value: int) -> None:
         self.scoreboard[self.scoreboard.locate(self.generation, field)] = value
+
+
+def _read_last_stamp(descriptor: int, end: int) -> int:
+    """Return the stamp of the line that ends at ``end``; see `papaya.protocol.read_stamp`."""
+    return read_stamp(os.pread(descriptor, 32, find_line_start(descriptor, end, 2)))
 
 
 def find_line_start(descriptor: int, end: int, count: int) -> int:

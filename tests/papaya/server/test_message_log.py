@@ -263,6 +263,12 @@ def test_times_never_go_backwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "new lines have that time until the clock has passed it"
     )
     assert events == [behind.format(path, "03", "05"), behind.format(path, "02", "06")]
+    # Also after a line that a killed writer left.
+    with path.open("ab") as file:
+        file.write(b"2026-11-22T10:00:09Z left\n")
+    writer.append([b"8"])
+    assert path.read_bytes().endswith(b"09Z left\n2026-11-22T10:00:09Z 8\n")
+    events.pop()
     # A new file begins with the clock's time.
     monkeypatch.setattr("time.time", lambda: 1795341600)
     path.rename(tmp_path / "old")
