@@ -110,6 +110,15 @@ class Config:
             "most": 86400,
         },
     )
+    process_timeout: float = field(
+        default=10.0,
+        metadata={
+            "help": "seconds after which a process that was stopped, or a worker that hangs, is "
+            "killed, and its clients disconnected (default: 10)",
+            "least": 0.5,
+            "most": 3600,
+        },
+    )
     workers: int = field(
         default=0,
         metadata={

@@ -20,7 +20,7 @@ from probes.errors import CommandError
 from ..server.connection import LEFT
 from ..server.engine import LOCK_SECONDS
 from ..server.processes import close_inherited, make_death_request
-from ..server.scoreboard import SENDER
+from ..server.scoreboard import BEATS, SENDER
 from ..server.wakeup import WAKEUP
 from ._multiplexer import Multiplexer, Peer
 
@@ -76,10 +76,16 @@ class Worker:
         self.multiplexer = Multiplexer(context, self, log, self.wake_senders)
         self.selector.register(self.wakeup, selectors.EVENT_READ, None)
         self.selector.register(self.channel, selectors.EVENT_READ, None)
-        pause = min(1.0, context.config.send_timeout / 4)  # The precision of the timeout.
+        config, numbers = context.config, context.scoreboard.numbers
+        # The precision of the first timeout; the second is the daemon's patience.
+        pause = min(1.0, config.send_timeout / 4, config.process_timeout / 4)
+        beats = context.scoreboard.get_index(self.number, BEATS)
         checked = time.monotonic()
         while not (self.ending and self.multiplexer.is_idle()):
-            for key, events in self.selector.select(pause):
+            ready = self.selector.select(pause)
+            numbers[beats] += 1
+            for key, events in ready:
+                numbers[beats] += 1
                 if key.data is None:
                     self._read_source(key.fileobj)
                     continue

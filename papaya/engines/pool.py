@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from ..server.connection import LEFT, Connection
 from ..server.engine import Engine
+from ..server.patience import Patience
 from ..server.processes import describe_exit, fork_child
-from ..server.scoreboard import SENDER
+from ..server.scoreboard import BEATS, SENDER
 from ..server.wakeup import SenderGroup, make_multicast
 from ._worker import CLIENTS_AT_ONCE, Worker
 
@@ -60,6 +61,7 @@ class Pool(Engine):
         self.draining = False
         self.short_lives = 0
         """Workers in a row that lived for less than a second."""
+        self.patience = Patience(self.context.config.process_timeout)
 
     def start(self) -> None:
         context = self.context
@@ -75,10 +77,23 @@ class Pool(Engine):
 
     def run(self) -> None:
         while not self.service.ending:
-            self.service.step(_RETRY_SECONDS if self.missing else None)
+            self.service.step(min(_RETRY_SECONDS, self.patience.interval))
+            self._kill_hung()
             missing, self.missing = self.missing, []
             for number in missing:
                 self._replace(number)
+
+    def _kill_hung(self) -> None:
+        """Kill workers that were stopped, or hang; `reap` will replace them."""
+        slots, children = self.context.scoreboard, self.children
+        beats = {pid: slots.get_slot(child.number, BEATS) for pid, child in children.items()}
+        for pid in self.patience.count(beats):
+            seconds = self.context.config.process_timeout
+            self.context.log_event(
+                f"worker {children[pid].number} (process {pid}) has done nothing for "
+                f"{seconds:g} s; killing it"
+            )
+            os.kill(pid, signal.SIGKILL)
 
     def _start_worker(self, number: int) -> None:
         daemon = os.getpid()
@@ -110,11 +125,15 @@ class Pool(Engine):
         if not self.children:
             raise OSError(errno.EPIPE, "no worker is running")
         self.last_id += 1
-        child = min(self.children.values(), key=lambda child: len(child.connections))
+        child = min(self.children.values(), key=self._rate_load)
         child.connections[self.last_id] = connection
         child.unsent[self.last_id] = accepted
         if len(child.unsent) == 1:  # Otherwise the channel is full.
             self._send_clients(child)
+
+    def _rate_load(self, child: _Child) -> tuple[bool, int]:
+        """Return what a worker is chosen by: whether it may hang, and its clients."""
+        return self.patience.is_late(child.pid), len(child.connections)
 
     def _send_clients(self, child: _Child) -> None:
         """Send clients to a worker until its channel is full; then wait until it is writable."""

@@ -43,9 +43,10 @@ _RECORDS = 6
 _RECORD_FIELDS = 7
 _SLOTS = _RECORDS + 2 * _RECORD_FIELDS
 _WIDTH = 8
-SENDER, NOTICE = range(2)
-"""The fields of a slot: the process that sends to its clients, and a notice."""
-_SLOT_FIELDS = 2
+SENDER, NOTICE, BEATS = range(3)
+"""The fields of a slot: the process that sends to its clients, a notice, and a number that a worker
+raises whenever it does something."""
+_SLOT_FIELDS = 3
 _PATIENCE = 2.0
 """Seconds for which the daemon may take to answer a request."""
 
@@ -136,7 +137,7 @@ class Scoreboard:
         return self.numbers[at + START] + self.numbers[at + COMMITTED] - self.numbers[at + BASE]
 
     def get_index(self, slot: int, field: int) -> int:
-        """Return the index in ``numbers`` of a slot's field: SENDER or NOTICE."""
+        """Return the index in ``numbers`` of a slot's field, such as SENDER."""
         return _SLOTS + _SLOT_FIELDS * slot + field
 
     def get_slot(self, slot: int, field: int) -> int:

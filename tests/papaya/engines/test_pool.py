@@ -1,11 +1,17 @@
-"""The engine `pool`: the death of a worker."""
+"""The engine `pool`: a worker that is killed, stopped, or hangs."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from papaya.selftest import Server
+from papaya.server.status import read_counters
 from tests.papaya.conftest import (
     Serve,
     check_streams,
@@ -65,3 +71,73 @@ pid_t fork(void) {
         load.join(3)
         assert load.exchange(5).perfect
         check_streams(load, server.read_log)
+
+
+def list_workers(server: Server) -> list[int]:
+    below = descendants(server.process.pid)[server.process.pid]
+    return [pid for pid in below if os.getpgid(pid) != pid]
+
+
+def stop_worker(pid: int, tmp_path: Path) -> None:
+    os.kill(pid, signal.SIGSTOP)
+
+
+def hang_worker(pid: int, tmp_path: Path) -> None:
+    (tmp_path / f"hang.{pid}").touch()
+
+
+@needs_linux
+@pytest.mark.parametrize("how", [stop_worker, hang_worker])
+def test_a_worker_that_is_stopped_or_hangs_is_replaced(
+    how: Callable[[int, Path], None], serve: Serve, tmp_path: Path
+) -> None:
+    world = shim(
+        tmp_path,
+        """
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+int epoll_wait(int fd, struct epoll_event *events, int most, int timeout) {
+    int (*real)(int, struct epoll_event *, int, int) = dlsym(RTLD_NEXT, "epoll_wait");
+    char path[4096];
+    snprintf(path, sizeof path, "%s.%d", getenv("HANG"), getpid());
+    while (!access(path, F_OK));
+    return real(fd, events, most, timeout);
+}
+""",
+    )
+    before = ["env", f"HANG={tmp_path}/hang", *(f"{name}={value}" for name, value in world.items())]
+    options = ("--engine", "pool", "--workers", "2", "--process-timeout", "2")
+    server = serve(*options, before=before)
+    with load_for(server) as load:
+        load.join(8)
+        hung, other = list_workers(server)
+        how(hung, tmp_path)
+        until(lambda: sum(member.closed for member in load.members) == 4, load)
+        said = f"worker 0 (process {hung}) has done nothing for 2 s; killing it"
+        assert said in server.read_errors()
+        until(lambda: len(list_workers(server)) == 2, load)
+        assert other in list_workers(server)
+        load.join(4)
+        assert load.exchange(5).perfect
+        assert read_counters(server.log_path + ".status")["clients"] == 8
+
+
+@needs_linux
+def test_a_service_that_was_suspended_has_lost_no_worker(serve: Serve) -> None:
+    server = serve("--engine", "pool", "--workers", "2", "--process-timeout", "1")
+    with load_for(server) as load:
+        load.join(8)
+        workers = list_workers(server)
+        for pid in (server.process.pid, *workers):
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(2)  # Longer than --process-timeout.
+        os.kill(server.process.pid, signal.SIGCONT)
+        # The daemon has looked at its workers once it answers.
+        read_counters(server.log_path + ".status")
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+        assert load.exchange(5).perfect
+        assert workers == list_workers(server)
+        assert "killing it" not in server.read_errors()
