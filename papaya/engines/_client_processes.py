@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import signal
@@ -14,6 +13,7 @@ from probes.errors import CommandError
 from ..protocol import format_notice
 from ..server.engine import LOCK_SECONDS
 from ..server.log_cursor import FellBehind
+from ..server.patience import Patience
 from ..server.processes import close_inherited, fork_child, make_death_request, pthread_sigmask
 from ..server.scoreboard import GENERATION, NOTICE, SENDER
 from ..server.session import Session, describe_notice
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from ..server.engine import ServiceContext
     from ..server.log_cursor import LogCursor
-    from ..server.scoreboard import Scoreboard
     from ..server.wakeup import SenderGroup
 
 STALLED_STATUS = 3
@@ -66,7 +65,7 @@ class ClientProcesses:
         pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGCHLD))
         # The cursor comes before the first line: the client must be sent its own lines.
         cursor = self.reader.make_cursor(self.context.config.history)
-        sender = self._fork_sender(client, slot, cursor)
+        sender = _Sender(self._fork_sender(client, slot, cursor), self.context, slot)
         # Only the sender reads the log: this process must not keep a rotated file open.
         cursor.file.close()
         # poll() on a descriptor, because a signal just before read() would not interrupt it.
@@ -74,16 +73,16 @@ class ClientProcesses:
         poller.register(ended, select.POLLIN)
         received = more = True
         while more:
-            ready = dict(poller.poll())
-            # SIGALRM only ended a wait for the log's lock.
-            signals = set(os.read(ended, 64)) if ended in ready else set()
-            ending = bool(signals - {signal.SIGALRM}) or daemon_alive in ready
+            ready = dict(poller.poll(sender.measure_rest()))
+            signals = os.read(ended, 64) if ended in ready else b""
+            # Another signal only ended a wait for the log's lock.
+            ending = signal.SIGTERM in signals or daemon_alive in ready or sender.is_over(signals)
             # Data that arrived before the end is processed before it.
             received = _receive_once(client, session, slot)
             more = received and not ending
         if not received:
             session.finish()
-        return _end_sender(sender, self.context.scoreboard, slot)
+        return sender.end()
 
     def _fork_sender(self, client: socket.socket, slot: int, cursor: LogCursor) -> int:
         receiver = os.getpid()
@@ -106,30 +105,41 @@ class ClientProcesses:
         generation = descriptor = -1
         committed = cursor.file.committed
         ended = False
-        try:
-            while True:
-                # The same as `LogCursor.advance`, without its calls: nearly every line takes this
-                # path, and a process that has just been woken pays for each function it calls.
-                left = numbers[committed] - cursor.offset
-                if 0 < left < 65536 and numbers[GENERATION] == generation:
-                    cursor.offset += os.sendfile(out, descriptor, cursor.offset, left)
-                    if numbers[GENERATION] != generation:
-                        cursor.check_sent()
-                if numbers[committed] != cursor.offset or numbers[GENERATION] != generation:
-                    cursor.advance(client)
-                    if cursor.reader.sendfile:
-                        generation, descriptor = cursor.file.generation, cursor.file.descriptor
-                    committed = cursor.file.committed
-                if number := numbers[notice]:
-                    numbers[notice] = 0
-                    client.sendall(format_notice(describe_notice(number, context)))
-                if ended:
-                    return 0
-                ended = wait() != WAKEUP
-        except BlockingIOError:
-            return STALLED_STATUS
-        except (OSError, FellBehind, CommandError):
-            return 0
+        owed = b""
+        writable = None
+        while True:
+            try:
+                while True:
+                    while owed:
+                        owed = owed[client.send(owed) :]
+                    # The same as `LogCursor.advance`, without its calls: nearly every line takes
+                    # this path, and a process that has just been woken pays for each function
+                    # that it calls.
+                    left = numbers[committed] - cursor.offset
+                    if 0 < left < 65536 and numbers[GENERATION] == generation:
+                        cursor.offset += os.sendfile(out, descriptor, cursor.offset, left)
+                        if numbers[GENERATION] != generation:
+                            cursor.check_sent()
+                    if numbers[committed] != cursor.offset or numbers[GENERATION] != generation:
+                        cursor.advance(client)
+                        if cursor.reader.sendfile:
+                            generation, descriptor = cursor.file.generation, cursor.file.descriptor
+                        committed = cursor.file.committed
+                    if number := numbers[notice]:
+                        numbers[notice] = 0
+                        owed = format_notice(describe_notice(number, context))
+                        continue
+                    if ended:
+                        return 0
+                    ended = wait() != WAKEUP
+            except BlockingIOError:
+                if writable is None:
+                    writable = select.poll()
+                    writable.register(out, select.POLLOUT)
+                if not writable.poll(1000 * context.config.send_timeout):
+                    return STALLED_STATUS
+            except (OSError, FellBehind, CommandError):
+                return 0
 
 
 def _receive_once(client: socket.socket, session: Session, slot: int) -> bool:
@@ -150,10 +160,52 @@ def _receive_once(client: socket.socket, session: Session, slot: int) -> bool:
     return bool(data)
 
 
-def _end_sender(sender: int, scoreboard: Scoreboard, slot: int) -> int:
-    """Make the Child SEND send the last lines and exit; return the exit status for both."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(sender, signal.SIGTERM)
-    _, status = os.waitpid(sender, 0)
-    scoreboard.set_slot(slot, SENDER, 0)
-    return max(0, os.waitstatus_to_exitcode(status))
+class _Sender:
+    """The Child SEND, as its parent sees it."""
+
+    def __init__(self, pid: int, context: ServiceContext, slot: int) -> None:
+        self.pid = pid
+        self.slot = slot
+        self.context = context
+        self.status: int | None = None
+        """What waitpid() returned once it had ended."""
+        self.patience: Patience | None = None
+        """While it is stopped."""
+
+    def measure_rest(self) -> float | None:
+        """Return the milliseconds until `is_over` must be called; None if it is not stopped."""
+        return 1000 * self.patience.interval if self.patience else None
+
+    def is_over(self, signals: bytes) -> bool:
+        """Return whether it has ended, or has been stopped for too long."""
+        while self.status is None and signal.SIGCHLD in signals:
+            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            if not pid:
+                break
+            self._note(status)
+        if self.patience and self.patience.count({self.pid: 0}):
+            seconds = self.context.config.process_timeout
+            self.context.log_event(
+                f"process {self.pid} was stopped for {seconds:g} s; disconnecting its client"
+            )
+            return True
+        return self.status is not None
+
+    def _note(self, status: int) -> None:
+        if os.WIFSTOPPED(status):
+            self.patience = Patience(self.context.config.process_timeout)
+        elif os.WIFCONTINUED(status):
+            self.patience = None
+        else:
+            self.status = status
+            self.context.scoreboard.set_slot(self.slot, SENDER, 0)
+
+    def end(self) -> int:
+        """Make it send the last lines and exit; return the exit status for both processes.
+
+        A stopped one cannot, and is killed.
+        """
+        while self.status is None:
+            os.kill(self.pid, signal.SIGKILL if self.patience else signal.SIGTERM)
+            self._note(os.waitpid(self.pid, os.WUNTRACED)[1])
+        return max(0, os.waitstatus_to_exitcode(self.status))

@@ -17,6 +17,7 @@ from probes.errors import CommandError
 
 from ..server.connection import LEFT, STALLED, Connection
 from ..server.engine import Engine
+from ..server.patience import Patience
 from ..server.processes import fork_child
 from ..server.scoreboard import NOTICE, SENDER
 from ..server.wakeup import SenderGroup, make_multicast
@@ -37,13 +38,16 @@ class _Child:
 class Fork(Engine):
     """Serve each client with two processes."""
 
-    blocking = True
+    wait_options = os.WNOHANG | os.WUNTRACED | os.WCONTINUED
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
         self.children: dict[int, _Child] = {}
         """By the process id of the Child RECV."""
         self.free_slots = list(range(self.context.scoreboard.slots))
+        self.patience = Patience(self.context.config.process_timeout)
+        self.stopped: set[int] = set()
+        """The process ids of the children that a signal has stopped."""
 
     def start(self) -> None:
         context = self.context
@@ -52,6 +56,17 @@ class Fork(Engine):
             context.settings["multicast"], self.group.id, context.scoreboard
         )
         self.processes = ClientProcesses(context, self.group, self._multicast)
+
+    def run(self) -> None:
+        while not self.service.ending:
+            self.service.step(self.patience.interval if self.stopped else None)
+            for pid in self.patience.count(dict.fromkeys(self.stopped, 0)):
+                seconds = self.context.config.process_timeout
+                self.context.log_event(
+                    f"{self.children[pid].connection}: its process {pid} was stopped for "
+                    f"{seconds:g} s; killing it"
+                )
+                os.kill(pid, signal.SIGKILL)
 
     def wake_senders(self) -> None:
         self._multicast()
@@ -70,6 +85,12 @@ class Fork(Engine):
         accepted.close()
 
     def reap(self, pid: int, status: int) -> None:
+        if os.WIFSTOPPED(status):
+            self.stopped.update({pid} & self.children.keys())
+            return
+        self.stopped.discard(pid)
+        if os.WIFCONTINUED(status):
+            return
         if pid == self.group.id:
             self.service.fail("the leader of the senders' process group was killed")
         child = self.children.pop(pid, None)

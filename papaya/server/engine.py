@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -54,8 +55,8 @@ class ServiceContext:
 class Engine(ABC):
     """One way to serve many clients at once."""
 
-    blocking = False
-    """Whether the engine wants accepted sockets in blocking mode."""
+    wait_options = os.WNOHANG
+    """Options of waitpid() for the children: which changes `reap` is told of."""
     unused: frozenset[str] = frozenset()
     """The settings that make no difference to the engine."""
 
@@ -90,7 +91,7 @@ class Engine(ABC):
         """Kill every child that is still running."""
 
     def reap(self, pid: int, status: int) -> None:
-        """Clean up after a child that has ended."""
+        """Clean up after a child that has ended; see also `wait_options`."""
         raise AssertionError("this engine has no children")
 
     def read_reports(self) -> None:  # noqa: B027 (an engine without children has no reports)

@@ -184,7 +184,7 @@ class Service:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, self.engine.wait_options)
             except ChildProcessError:
                 return
             if not pid:
@@ -230,7 +230,7 @@ class Service:
     def serve_client(self, accepted: socket.socket, connection: Connection) -> bool:
         """Pass a client to the engine; return False, and log why, if it cannot be served."""
         try:
-            set_socket_options(accepted, self.engine.blocking, self.context.config.send_timeout)
+            set_socket_options(accepted, self.context.config.send_timeout)
             self.engine.take(accepted, connection)
         except (CommandError, OSError) as error:
             # The peer has left already, or there is no process or descriptor for it.

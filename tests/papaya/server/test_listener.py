@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import sys
 from typing import Any
 
@@ -18,16 +17,15 @@ from tests.worlds import needs_linux
 HOW = "a socket a family"
 
 
-@pytest.mark.parametrize("blocking", [False, True])
-def test_everything_is_set_on_an_accepted_socket(blocking: bool) -> None:
+def test_everything_is_set_on_an_accepted_socket() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listening,
         socket.create_connection(listening.getsockname()),
         listening.accept()[0] as accepted,
     ):
         accepted.set_inheritable(True)
-        accepted.setblocking(not blocking)
-        set_socket_options(accepted, blocking, 2.5)
+        accepted.setblocking(True)
+        set_socket_options(accepted, 2.5)
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         # A peer that is gone is found within about three minutes.
@@ -40,16 +38,15 @@ def test_everything_is_set_on_an_accepted_socket(blocking: bool) -> None:
         if sys.platform == "linux":
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 180_000
         assert not accepted.get_inheritable()
-        assert os.get_blocking(accepted.fileno()) == blocking
-        if blocking:
-            limit = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16)
-            assert struct.unpack("ll", limit) == (2, 500_000)
+        assert not os.get_blocking(accepted.fileno())
+        # Linux reports twice what was set, and lets it not grow any more (socket(7)).
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 1 << 19
 
 
 @needs_linux
 def test_a_client_may_read_nothing_as_long_as_the_configuration_says() -> None:
     with socket.socket() as accepted:
-        set_socket_options(accepted, False, 86400)
+        set_socket_options(accepted, 86400)
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 86_400_000
 
 
