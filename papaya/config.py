@@ -69,6 +69,23 @@ class Config:
             "help": "longest line accepted, in bytes (default: 4096)", "least": 16, "most": 65536
         },
     )  # fmt: skip
+    max_rate: int = field(
+        default=100,
+        metadata={
+            "help": "lines a second that are read from one client; 1,024 bytes count as a line, "
+            "and what is more waits at the client; 0 turns this off (default: 100)",
+            "least": 0,
+            "most": 1000000,
+        },
+    )
+    burst: int = field(
+        default=2000,
+        metadata={
+            "help": "lines that a client may send at once before max_rate applies (default: 2000)",
+            "least": 1,
+            "most": 1000000,
+        },
+    )
     max_clients: int = field(
         default=1000,
         metadata={

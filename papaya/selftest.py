@@ -48,6 +48,7 @@ class Server:
         listening = [] if "--listen" in options else ["--listen", "127.0.0.1:0"]
         command = [*before, sys.executable, "-m", "papaya", "serve"]
         command += ["--key", self.key_path, "--log", self.log_path, *listening]
+        command += ["--max-rate", "0"]  # The load sends as fast as it can.
         if len(os.fsencode(self.log_path)) > _LONGEST_LOG:
             command += ["--status", "status"]
         home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -73,7 +73,9 @@ class ClientProcesses:
         poller.register(ended, select.POLLIN)
         received = more = True
         while more:
-            ready = dict(poller.poll(sender.measure_rest()))
+            pause = session.limit.measure_pause()
+            poller.modify(client.fileno(), 0 if pause else select.POLLIN)
+            ready = dict(poller.poll(sender.measure_wait(pause)))
             signals = os.read(ended, 64) if ended in ready else b""
             # Another signal only ended a wait for the log's lock.
             ending = signal.SIGTERM in signals or daemon_alive in ready or sender.is_over(signals)
@@ -172,9 +174,11 @@ class _Sender:
         self.patience: Patience | None = None
         """While it is stopped."""
 
-    def measure_rest(self) -> float | None:
-        """Return the milliseconds until `is_over` must be called; None if it is not stopped."""
-        return 1000 * self.patience.interval if self.patience else None
+    def measure_wait(self, pause: float) -> float | None:
+        """Return the milliseconds until the end of the pause, or until `is_over` must be called."""
+        if self.patience:
+            pause = min(pause or self.patience.interval, self.patience.interval)
+        return 1000 * pause or None
 
     def is_over(self, signals: bytes) -> bool:
         """Return whether it has ended, or has been stopped for too long."""

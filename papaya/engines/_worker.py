@@ -54,6 +54,8 @@ class Worker:
         self.is_short = False
         """Whether the last connection found no free descriptor."""
         self.ending = False
+        self.paused: dict[Peer, float] = {}
+        """The clients that have sent too much, and when to read from each again."""
 
     def run(self, daemon: int) -> int:
         """Serve until the daemon dies or sends SIGTERM; return the exit status."""
@@ -82,7 +84,7 @@ class Worker:
         beats = context.scoreboard.get_index(self.number, BEATS)
         checked = time.monotonic()
         while not (self.ending and self.multiplexer.is_idle()):
-            ready = self.selector.select(pause)
+            ready = self.selector.select(self._resume(pause) if self.paused else pause)
             numbers[beats] += 1
             for key, events in ready:
                 numbers[beats] += 1
@@ -93,6 +95,7 @@ class Worker:
                     self.multiplexer.send(key.data)
                 if events & selectors.EVENT_READ and key.data.id in self.multiplexer.peers:
                     self.multiplexer.receive(key.data)
+                    self._pause(key.data)
             if time.monotonic() - checked > pause:
                 checked = time.monotonic()
                 self.multiplexer.drop_stalled()
@@ -140,6 +143,25 @@ class Worker:
                 continue
             self._watch(peer, 0 if self.ending else selectors.EVENT_READ)
             self.multiplexer.greet(peer)
+            self._pause(peer)
+
+    def _pause(self, peer: Peer) -> None:
+        """Read nothing more for a time from a client that has sent too much."""
+        seconds = peer.session.limit.measure_pause()
+        if seconds and peer.id in self.multiplexer.peers:
+            self.paused[peer] = time.monotonic() + seconds
+            self.watch_writing(peer, peer.is_blocked)
+
+    def _resume(self, most: float) -> float:
+        """Read again from each client whose pause is over.
+
+        Return the seconds until the next one is, at most ``most``.
+        """
+        now = time.monotonic()
+        for peer in [peer for peer, until in self.paused.items() if until <= now]:
+            del self.paused[peer]
+            self.watch_writing(peer, peer.is_blocked)
+        return min([most, *(until - now for until in self.paused.values())])
 
     def _end(self) -> None:
         """Stop reading from all connections; what is in the log is still sent."""
@@ -149,7 +171,8 @@ class Worker:
 
     def watch_writing(self, peer: Peer, wanted: bool) -> None:
         """See `Loop.watch_writing`."""
-        reading = 0 if self.ending or peer.is_leaving else selectors.EVENT_READ
+        unread = self.ending or peer.is_leaving or peer in self.paused
+        reading = 0 if unread else selectors.EVENT_READ
         self._watch(peer, reading | (selectors.EVENT_WRITE if wanted else 0))
 
     def _watch(self, peer: Peer, events: int) -> None:
@@ -164,6 +187,7 @@ class Worker:
     def forget(self, peer: Peer, why: str) -> None:
         """See `Loop.forget`."""
         self._watch(peer, 0)
+        self.paused.pop(peer, None)
         peer.socket.close()
         self._report(why, peer.id)
 

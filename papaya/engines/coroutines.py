@@ -81,13 +81,13 @@ class Coroutines(Engine):
     async def _receive(self, peer: Peer) -> None:
         """Process what the peer sends until it sends no more."""
         while peer.id in self.multiplexer.peers and not peer.is_leaving:
+            # 0 gives the other coroutines a turn, because sock_recv() may return at once each time.
+            await asyncio.sleep(peer.session.limit.measure_pause())
             try:
                 data = await self.loop.sock_recv(peer.socket, 65536)
             except OSError:
                 data = b""
             self.multiplexer.feed(peer, data)
-            # Give the other coroutines a turn, because sock_recv() may return at once each time.
-            await asyncio.sleep(0)
 
     async def _catch_up(self, peer: Peer) -> None:
         """Send to a peer whose buffer was full, each time it is writable, until it has all."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from probes.errors import CommandError
 
 from ..protocol import LineSplitter
+from .rate_limit import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,17 +16,18 @@ if TYPE_CHECKING:
     from .message_log import MessageLog
 
 
-TOO_LONG, NOT_KEPT = 1, 2
+TOO_LONG, NOT_KEPT, SLOW_DOWN = 1, 2, 3
 _NOTICES = {
     TOO_LONG: "a line was refused: it is longer than {most} bytes",
     NOT_KEPT: "a line was refused: it could not be written to the log",
+    SLOW_DOWN: "slow down: {rate} lines a second are read from you, and the rest waits",
 }
 """Notices for a single client, by number, because a slot of the scoreboard holds only numbers."""
 
 
 def describe_notice(number: int, context: ServiceContext) -> str:
     """Return the text of a notice."""
-    return _NOTICES[number].format(most=context.config.max_line)
+    return _NOTICES[number].format(most=context.config.max_line, rate=context.config.max_rate)
 
 
 class Session:
@@ -38,12 +40,16 @@ class Session:
         self.log = log
         self.wake_senders = wake_senders
         self.lines = LineSplitter(context.config.max_line)
+        self.limit = RateLimit(context.config.max_rate, context.config.burst)
 
     def feed(self, data: bytes) -> int:
         """Take what the client sent; return the number of a notice for the client, or 0."""
+        self.limit.spend(data)
         lines, too_long = self.lines.feed(data)
         notice = self._append(lines)
-        return TOO_LONG if too_long else notice
+        if too_long:
+            notice = TOO_LONG
+        return notice or (SLOW_DOWN if self.limit.must_tell() else 0)
 
     def finish(self) -> None:
         """Append the unfinished last line of a client that has stopped sending."""

@@ -103,7 +103,8 @@ def _make_chat(engine: str) -> Maker:
             keys.create(path)
         command = (sys.executable, "-m", "papaya", "serve", "--engine", engine, "--key", path,
                    "--log", "chat.log", "--listen", "127.0.0.1:0",
-                   "--max-unauthenticated", "3000", "--max-clients", "10000")  # fmt: skip
+                   "--max-unauthenticated", "3000", "--max-clients", "10000",
+                   "--max-rate", "0")  # fmt: skip
         version = f"{platform.python_implementation()} {platform.python_version()}"
         return Made(subject, command, version, keys.load(path))
 
