@@ -86,6 +86,15 @@ class Config:
             "most": 1000000,
         },
     )
+    max_log: int = field(
+        default=0,
+        metadata={
+            "help": "bytes of the log from which on lines are refused, until it is rotated or "
+            "truncated; 0 turns this off (default: 0)",
+            "least": 0,
+            "most": (1 << 63) - 1,
+        },
+    )
     max_clients: int = field(
         default=1000,
         metadata={

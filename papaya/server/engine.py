@@ -44,8 +44,11 @@ class ServiceContext:
         ``seconds`` is how long the process may wait for the lock.
         """
         lock = LogLock(self.settings["lock"], seconds)
-        durable = self.config.durability == "data"
-        return MessageLog(self.config.log, self.scoreboard, lock, self.log_event, durable)
+        config = self.config
+        durable = config.durability == "data"
+        return MessageLog(
+            config.log, self.scoreboard, lock, self.log_event, durable, config.max_log
+        )
 
     def open_reader(self, sendfile: bool) -> LogReader:
         """Open the chat's log for this process to read."""

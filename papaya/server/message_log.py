@@ -34,6 +34,10 @@ _ALL_BITS = (1 << 64) - 1
 _fdatasync = choose_data_sync()
 
 
+class LogFull(CommandError):
+    """The log has reached its size limit, ``max_log``."""
+
+
 def open_log(path: str, create: bool = True) -> int:
     """Open the log and return a new descriptor.  Raise CommandError."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
@@ -90,12 +94,15 @@ class MessageLog:
         lock: LogLock,
         log_event: Callable[[str], None],
         durable: bool = False,
+        most: int = 0,
     ) -> None:
         self.path = path
         self.scoreboard = scoreboard
         self.lock = lock
         self.log_event = log_event
         self.durable = durable
+        self.most = most
+        """The size in bytes from which on lines are refused; 0 for none."""
         self.descriptor, self.generation = -1, -1
         self.identity = -1, -1
 
@@ -115,12 +122,15 @@ class MessageLog:
         """Append the lines in one write, each after its time.
 
         Return how many lines are in the log, and why the others are not: "" if all are.  The
-        lines that are counted can be read, and stay.  Raise CommandError or OSError if none is.
+        lines that are counted can be read, and stay.  Raise CommandError, such as `LogFull`, or
+        OSError if none is.
         """
         self._lock_current()
         went_back = ""
         try:
             start = self._repair_end()
+            if self.most and start >= self.most:
+                raise LogFull(f"{self.path}: has {start} bytes, the most is {self.most}; rotate it")
             stamp, went_back = self._choose_stamp()
             data = stamp_lines(lines, stamp)
             try:

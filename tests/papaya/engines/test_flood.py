@@ -1,9 +1,12 @@
-"""A client that floods, with every engine: it is read at its rate, loses nothing, and is told."""
+"""Floods, with every engine: a client is read at its rate, and told; the log has a size limit."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +65,43 @@ def test_a_flooder_that_leaves_leaves_its_place(engine: str, serve: Serve) -> No
             return read_counters(server.log_path + ".status")["clients"] == 1
 
         until(has_left, load)
+
+
+@every_engine
+@pytest.mark.parametrize("how", ["rename", "copytruncate"])
+def test_a_log_at_its_limit_refuses_lines_until_it_is_rotated(
+    how: str, engine: str, serve: Serve
+) -> None:
+    server = serve("--engine", engine, "--max-log", "20000", "--history", "0")
+    log = Path(server.log_path)
+    with load_for(server) as load:
+        first, other = load.join(2)
+        for _ in range(2):
+
+            def is_full() -> bool:
+                load.say(first, b"first: ".ljust(500, b"x") + b"\n")
+                return b"* a line was refused: the log has reached its limit of 20000" in b"".join(
+                    first.chunks
+                )
+
+            until(is_full, load)
+            # This notice comes after those of all lines before it.
+            load.say(first, b"first: ".ljust(5000, b"y") + b"\n")
+            until(lambda: b"longer than 4096 bytes" in b"".join(first.chunks), load)
+            load.say(other, b"other: refused\n")
+            until(lambda: b"* a line was refused" in b"".join(other.chunks), load)
+            before = server.read_log()
+            assert 20000 <= len(before) < 20000 + 65536
+            assert before.endswith(b"x\n")
+            assert b"other: refused" not in before
+            for member in load.members:
+                member.chunks.clear()
+            if how == "rename":
+                log.rename(log.with_suffix(".old"))
+                server.process.send_signal(signal.SIGHUP)
+                until(log.exists, load)
+            else:
+                os.truncate(log, 0)
+            load.say(other, b"other: again\n")
+            until(lambda: b"other: again" in server.read_log(), load)
+    assert server.read_errors().count("lines are refused: ") == 4

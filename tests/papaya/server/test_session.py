@@ -7,7 +7,7 @@ from pathlib import Path
 from papaya import config, key
 from papaya.server.engine import ServiceContext
 from papaya.server.scoreboard import LINES, Scoreboard
-from papaya.server.session import NOT_KEPT, TOO_LONG, Session, describe_notice
+from papaya.server.session import LOG_FULL, NOT_KEPT, TOO_LONG, Session, describe_notice
 from papaya.settings import choose_settings
 from probes import Platform, Report
 
@@ -43,3 +43,26 @@ def test_lines_are_logged_and_what_is_not_is_told(tmp_path: Path) -> None:
     log.append = fail  # type: ignore[method-assign]
     assert session.feed(b"ann: lost\n") == NOT_KEPT
     assert said == [f"1 lines not kept: {path}: No space left on device"]
+
+
+def test_a_full_log_is_told_to_each_line_and_logged_once(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    loaded = config.load(None, {"key": "/k", "log": str(path), "max_log": 100})
+    said: list[str] = []
+    context = ServiceContext(
+        loaded, choose_settings(Report(HERE, {})), b"k" * key.LENGTH, Scoreboard(1), said.append
+    )
+    log = context.make_log(5)
+    log.recover()
+    session = Session(context, log, lambda: None)
+    for _ in range(2):
+        assert session.feed(b"ann: " + b"x" * 100 + b"\n") == 0
+        size = path.stat().st_size
+        for _ in range(3):
+            assert session.feed(b"ann: more\n") == LOG_FULL
+        assert path.stat().st_size == size > 100
+        assert said == [f"lines are refused: {path}: has {size} bytes, the most is 100; rotate it"]
+        said.clear()
+        path.write_bytes(b"")  # As logrotate's copytruncate does.
+    assert session.feed(b"ann: more\n") == 0
+    assert describe_notice(LOG_FULL, context).endswith("its limit of 100 bytes")
