@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from papaya.engines.pool import Pool, _Child
 from papaya.selftest import Server
+from papaya.server.connection import Connection
+from papaya.server.patience import Patience
 from papaya.server.status import read_counters
 from tests.papaya.conftest import (
     Serve,
@@ -141,3 +147,21 @@ def test_a_service_that_was_suspended_has_lost_no_worker(serve: Serve) -> None:
         assert load.exchange(5).perfect
         assert workers == list_workers(server)
         assert "killing it" not in server.read_errors()
+
+
+def test_new_clients_go_to_workers_that_do_something() -> None:
+    config = SimpleNamespace(process_timeout=10)
+    pool = Pool(cast(Any, SimpleNamespace(context=SimpleNamespace(config=config))))
+    now = 0.0
+    pool.patience = Patience(10, lambda: now)
+    ends = socket.socketpair()
+    with ends[0], ends[1]:
+        quiet, busy = (_Child(number, 100 + number, ends[0], 0) for number in range(2))
+        pool.children = {child.pid: child for child in (quiet, busy)}
+        busy.connections = {1: Connection("192.0.2.1", 1)}
+        chosen = []
+        for beat in range(6):
+            pool.patience.count({quiet.pid: 0, busy.pid: beat})
+            chosen.append(min(pool.children.values(), key=pool._rate_load).number)
+            now += 1
+    assert chosen == 4 * [0] + 2 * [1]
