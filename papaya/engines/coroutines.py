@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..server.connection import LEFT, Connection
 from ..server.engine import BRIEF_LOCK_SECONDS, Engine
@@ -38,6 +38,7 @@ class Coroutines(Engine):
     async def _run(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.ended = self.loop.create_future()
+        self.loop.set_exception_handler(self._fail)
         # The service's selector is itself a descriptor, readable when a source of it is.
         self.loop.add_reader(self.service.selector, self._step)
         late = self.loop.create_task(self._drop_late())
@@ -45,6 +46,16 @@ class Coroutines(Engine):
         self.loop.remove_reader(self.service.selector)
         late.cancel()
         await self._send_last_lines()
+
+    def _fail(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """End the service if what the loop calls for all clients fails, as on the other engines.
+
+        asyncio would only print the error, and call `_step` again at once.
+        """
+        if "handle" in context and not self.ended.done():
+            self.ended.set_exception(context["exception"])
+        else:
+            loop.default_exception_handler(context)
 
     def _step(self) -> None:
         if self.ended.done():
