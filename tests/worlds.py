@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Optional
 
 from probes import Report
-from probes.fact import BROKEN, INFORMATIVE
+from probes.fact import INFORMATIVE
 from tests.needs import needs_linux, needs_root, require
 
 __all__ = ["ROOT", "flipped", "measure", "needs_linux", "needs_root", "network", "run_lab", "shim"]
@@ -65,13 +65,12 @@ def shim(folder: Path, source: str) -> dict[str, str]:
 
 
 def flipped(before: Report, after: Report) -> dict[str, tuple[str, str]]:
-    """Return the facts whose answers differ, each with the old answer and the new one.
+    """Return the facts whose answers differ, each with the old and the new answer.
 
-    Of a probe that broke, the reason stands in place of the new answer.  Informative facts are
-    left out, because the lab promises nothing about them.
+    Informative facts are left out, because the lab promises nothing about them.
     """
     return {
-        fact.id: (before[fact.id].answer, fact.reason if fact.status == BROKEN else fact.answer)
+        fact.id: (before[fact.id].answer, fact.answer)
         for fact in after
         if fact.scope != INFORMATIVE and before[fact.id].answer != fact.answer
     }
