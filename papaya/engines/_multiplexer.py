@@ -196,6 +196,8 @@ class Multiplexer:
     def drop(self, peer: Peer, why: str) -> None:
         """Disconnect a peer."""
         if self.peers.pop(peer.id, None):
+            # What still refers to the peer, until it is collected, must not keep an old file open.
+            peer.cursor.file = self.reader.file
             with contextlib.suppress(OSError):
                 peer.socket.shutdown(socket.SHUT_WR)
             self.loop.forget(peer, why)

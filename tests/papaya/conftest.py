@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -159,6 +160,16 @@ def descendants(pid: int) -> dict[int, list[int]]:
         found[at] = children.get(at, [])
         todo += found[at]
     return found
+
+
+def list_serving(server: Server) -> list[int]:
+    """Return the processes that serve clients: all but the daemon and their group's leader."""
+    found = []
+    for pid in descendants(server.process.pid):
+        with contextlib.suppress(ProcessLookupError):  # It has ended.
+            if pid not in (server.process.pid, os.getpgid(pid)):
+                found.append(pid)
+    return sorted(found)
 
 
 def load_for(server: Server, address: tuple[str, int] | None = None) -> Load:

@@ -14,7 +14,6 @@ from typing import Any, cast
 import pytest
 
 from papaya.engines.pool import Pool, _Child
-from papaya.selftest import Server
 from papaya.server.connection import Connection
 from papaya.server.patience import Patience
 from papaya.server.status import read_counters
@@ -22,6 +21,7 @@ from tests.papaya.conftest import (
     Serve,
     check_streams,
     descendants,
+    list_serving,
     load_for,
     until,
 )
@@ -79,11 +79,6 @@ pid_t fork(void) {
         check_streams(load, server.read_log)
 
 
-def list_workers(server: Server) -> list[int]:
-    below = descendants(server.process.pid)[server.process.pid]
-    return [pid for pid in below if os.getpgid(pid) != pid]
-
-
 def stop_worker(pid: int, tmp_path: Path) -> None:
     os.kill(pid, signal.SIGSTOP)
 
@@ -118,13 +113,13 @@ int epoll_wait(int fd, struct epoll_event *events, int most, int timeout) {
     server = serve(*options, before=before)
     with load_for(server) as load:
         load.join(8)
-        hung, other = list_workers(server)
+        hung, other = list_serving(server)
         how(hung, tmp_path)
         until(lambda: sum(member.closed for member in load.members) == 4, load)
-        said = f"worker 0 (process {hung}) has done nothing for 2 s; killing it"
+        said = f"(process {hung}) has done nothing for 2 s; killing it"
         assert said in server.read_errors()
-        until(lambda: len(list_workers(server)) == 2, load)
-        assert other in list_workers(server)
+        until(lambda: len(list_serving(server)) == 2, load)
+        assert other in list_serving(server)
         load.join(4)
         assert load.exchange(5).perfect
         assert read_counters(server.log_path + ".status")["clients"] == 8
@@ -135,7 +130,7 @@ def test_a_service_that_was_suspended_has_lost_no_worker(serve: Serve) -> None:
     server = serve("--engine", "pool", "--workers", "2", "--process-timeout", "1")
     with load_for(server) as load:
         load.join(8)
-        workers = list_workers(server)
+        workers = list_serving(server)
         for pid in (server.process.pid, *workers):
             os.kill(pid, signal.SIGSTOP)
         time.sleep(2)  # Longer than --process-timeout.
@@ -145,7 +140,7 @@ def test_a_service_that_was_suspended_has_lost_no_worker(serve: Serve) -> None:
         for pid in workers:
             os.kill(pid, signal.SIGCONT)
         assert load.exchange(5).perfect
-        assert workers == list_workers(server)
+        assert workers == list_serving(server)
         assert "killing it" not in server.read_errors()
 
 

@@ -1,0 +1,1 @@
+"""A real service, kept busy while everything bad happens to it."""
