@@ -65,6 +65,8 @@ class Endurance:
         self.said = 0
         self.stopped: dict[int, float] = {}
         """Processes that were stopped, and when to continue each."""
+        self.logged = b""
+        """All that was ever in the log, once it is settled."""
         self.spared_until = 0.0
         self.connections: list[socket.socket] = []
         """Of those that send nothing, or garbage."""
@@ -227,9 +229,10 @@ class Endurance:
 
     def _is_settled(self) -> bool:
         self.note_file()
-        end = b"".join(file.read() for file in self.files[-2:])
+        # More lines may come in later: at this moment every client has been sent the whole.
+        self.logged = b"".join(file.read() for file in self.files)
         last = [b"\n".join([*m.lines()[-1:], b""]) for m in self.list_talkers()]
-        return all(line and end.endswith(line) for line in last)
+        return all(line and self.logged.endswith(line) for line in last)
 
     def check_lines(self) -> tuple[int, int]:
         """Check what the clients were sent against the log; return its lines and the deliveries.
@@ -237,7 +240,7 @@ class Endurance:
         A writer that was killed may leave a line that is sent to no one, because the log is
         truncated before the next writer looks.
         """
-        logged = b"".join(file.read() for file in self.files).splitlines()
+        logged = self.logged.splitlines()
         times = Counter(logged)
         sent = {
             member: [line for line in member.lines() if not line.startswith(b"* ")]
