@@ -189,9 +189,10 @@ class MessageLog:
         whole = find_line_start(descriptor, size, 1)
         if whole < size:
             os.ftruncate(descriptor, whole)
-        self.identity = identify(descriptor)
-        stamp = _read_last_stamp(descriptor, whole)
-        self.generation = self.scoreboard.set_file(self.identity, whole, stamp)
+        # All that can fail comes first: after an error the old file is still the log.
+        identity, stamp = identify(descriptor), _read_last_stamp(descriptor, whole)
+        self.generation = self.scoreboard.set_file(identity, whole, stamp)
+        self.identity = identity
         return size - whole
 
     def _lock_current(self) -> None:

@@ -234,7 +234,7 @@ class Service:
             self.engine.take(accepted, connection)
         except (CommandError, OSError) as error:
             # The peer has left already, or there is no process or descriptor for it.
-            why = getattr(error, "strerror", None) or str(error) or "the log was renamed"
+            why = getattr(error, "strerror", None) or str(error)
             self.log_event(f"{connection} could not be served: {why}")
             return False
         return True

@@ -291,3 +291,30 @@ def test_newlines_are_found_from_the_end(lines: list[bytes]) -> None:
             )
     finally:
         os.close(descriptor)
+
+
+def test_a_rotation_that_fails_at_the_new_file_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after another program has then truncated it, which makes the daemon look again."""
+    path, old = tmp_path / "log", tmp_path / "old"
+    daemon, writer = make_service(path, [])
+    writer.append([b"a"])
+    path.rename(old)
+    path.write_bytes(b"there\n")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("papaya.server.message_log._read_last_stamp", fail)
+        with pytest.raises(OSError, match="broken"):
+            daemon.rotate()
+    os.truncate(old, 0)
+    monkeypatch.setattr(daemon.scoreboard, "rotate", lambda: None)
+    assert writer.append([b"longer"]) == (1, "")
+    assert old.read_bytes().endswith(b" longer\n")
+    assert daemon.rotate()
+    assert writer.append([b"c"]) == (1, "")
+    assert path.read_bytes().endswith(b" c\n")
+    assert daemon.scoreboard[LINES] == 3
