@@ -116,6 +116,10 @@ RULED_OUT = re.compile(
 BANNER = re.compile(r"^#.*[-=─]{4,}\s*$")
 
 
+ON_NEW_PYTHONS = ("papaya", "matrix", "guests")
+"""Folders of tests that the oldest Python, on which only probes runs, does not collect."""
+
+
 @cache
 def modules() -> dict[str, Path]:
     """Return the file of each module, by dotted name."""
@@ -250,6 +254,26 @@ def test_each_module_has_a_test_file() -> None:
     }
     assert {f"{name}: {find_test(name)}" for name in said if not find_test(name).exists()} == set()
     assert set(TESTED_IN) <= modules().keys()
+
+
+def test_the_oldest_python_collects_no_test_of_papaya_or_matrix() -> None:
+    """Those packages refuse it as they are imported; a function may import them and be skipped."""
+    needs = ("papaya", "matrix", "tests.papaya", "tests.matrix", "tests.endurance")
+    found = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        if path.relative_to(ROOT / "tests").parts[0] not in ON_NEW_PYTHONS
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+        if f"{name}.".startswith(tuple(f"{package}." for package in needs))
+    }
+    assert found == set()
 
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from papaya import engines  # noqa: E402
-from papaya.config import FIELDS  # noqa: E402
+from papaya.config import Config  # noqa: E402
 from papaya.load.chat import Load  # noqa: E402
 from papaya.selftest import Server, run_server  # noqa: E402
 
@@ -78,7 +78,7 @@ def main() -> None:
     options = parser.parse_args()
     print("engine       max_rate    p50 ms    p99 ms    lost    log MB/s")
     for engine in engines.list_engines():
-        for rate in (0, FIELDS["max_rate"].default):
+        for rate in (0, Config.max_rate):
             measure(engine, rate, options)
 
 
