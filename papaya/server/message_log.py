@@ -134,22 +134,23 @@ class MessageLog:
             stamp, went_back = self._choose_stamp()
             data = stamp_lines(lines, stamp)
             try:
-                end = start + os.write(self.descriptor, data)
+                written = os.write(self.descriptor, data)
                 if self.durable:
                     _fdatasync(self.descriptor)
             except OSError as error:
-                os.ftruncate(self.descriptor, start)
+                self._cut(start)
                 return 0, f"{self.path}: {error.strerror}"
+            start = self._find_written(start, data[:written])
             self._set(STAMP, stamp)
-            if end - start == len(data):
-                self._commit(end, len(lines))
+            if written == len(data):
+                self._commit(start + written, len(lines))
                 return len(lines), ""
             # The disk is full: cut off the part of the next line that it took.
-            whole = data.rfind(b"\n", 0, end - start) + 1
+            whole = data.rfind(b"\n", 0, written) + 1
             kept = data.count(b"\n", 0, whole)
             self._commit(start + whole, kept)
             with contextlib.suppress(OSError):  # The next writer will cut it off.
-                os.ftruncate(self.descriptor, start + whole)
+                self._cut(start + whole)
             return kept, f"{self.path}: {os.strerror(errno.ENOSPC)}"
         finally:
             self.lock.release(self.descriptor)
@@ -289,6 +290,26 @@ class MessageLog:
             self._set(STAMP, max(self._get(STAMP), stamp))
         self._commit(whole, lines)
         return whole
+
+    def _find_written(self, start: int, data: bytes) -> int:
+        """Return where the lines just written are: at ``start``, if they were appended there.
+
+        If another program truncated the file after `_repair_end` had looked, they are at its new
+        end, and the file continues there as another.  The caller holds the lock.
+        """
+        end = os.lseek(self.descriptor, 0, os.SEEK_END)
+        at = end - len(data)
+        if end >= start + len(data) or at < 0 or os.pread(self.descriptor, len(data), at) != data:
+            return start
+        self.generation = self.scoreboard.set_file(
+            self.identity, at, self._get(STAMP), truncated=True
+        )
+        return at
+
+    def _cut(self, end: int) -> None:
+        """Cut off what is after ``end``; a file that another program made shorter stays so."""
+        if os.lseek(self.descriptor, 0, os.SEEK_END) > end:
+            os.ftruncate(self.descriptor, end)
 
     def _choose_stamp(self) -> tuple[int, str]:
         """Return the time for new lines, and what to log of it once the lock is released.

@@ -228,18 +228,25 @@ class Chat(RuleBasedStateMachine):
         number=st.sampled_from(WRITERS),
         count=st.integers(1, 3),
         step=st.integers(0, 12),
-        what=st.sampled_from(["nothing", "kill", "tear", "send"]),
+        what=st.sampled_from(["nothing", "kill", "tear", "send", "truncate"]),
         room=st.sampled_from([1 << 30] * 6 + [0, 1, 30, 60]),
     )
     def append(self, number: int, count: int, step: int, what: str, room: int) -> None:
-        """Append lines; the writer may be killed or overtaken, and the disk may be full."""
+        """Append lines.
+
+        The writer may be killed or overtaken, the log truncated under it, and the disk full.
+        """
         lines = []
         for _ in range(count):
             self.last_line += 1
             lines.append(b"line-%d" % self.last_line + b"x" * (self.last_line % 7) * 40)
         before = self.count()
         self.room, self.tears = room, what == "tear"
-        happen = {"kill": self.kill, "send": self.send_to_all}.get(what, lambda: None)
+        happen = {
+            "kill": self.kill,
+            "send": self.send_to_all,
+            "truncate": self.truncate_if_there,
+        }.get(what, lambda: None)
         kept: int | None
         failure: CommandError | None = None
         try:
@@ -261,11 +268,11 @@ class Chat(RuleBasedStateMachine):
         self.observe()
         for at, line in enumerate(lines):
             times = self.stream.count(b" " + line + b"\n")
-            if kept is None:
+            if kept is None or what == "truncate":
                 assert times <= 1
             else:
                 assert times == (at < kept), (line, kept)
-        assert kept is None or self.count() >= before + kept
+        assert kept is None or what == "truncate" or self.count() >= before + kept
 
     def get_time(self) -> float:
         return self.clock
@@ -340,6 +347,10 @@ class Chat(RuleBasedStateMachine):
             os.truncate(self.path, size)
             for client in self.clients:
                 client.may_miss = True
+
+    def truncate_if_there(self) -> None:
+        if self.path.is_file():
+            self.truncate(0)
 
     @rule(seconds=st.sampled_from([-3600, -1, 0, 1, 60]))
     def set_clock(self, seconds: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from papaya.server.log_cursor import LogReader
 from papaya.server.log_lock import LOCKS, LogLock
 from papaya.server.message_log import MessageLog, find_line_start
 from papaya.server.scoreboard import COMMITTED, GENERATION, LINES, REPAIRED, Scoreboard
@@ -69,6 +71,51 @@ def test_a_short_write_is_cut_back_to_whole_lines(
     monkeypatch.undo()
     assert log.append([b"d"]) == (1, "")
     assert path.read_bytes().endswith(b" d\n")
+
+
+def test_a_line_is_sent_though_the_log_was_truncated_just_before_its_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log"
+    scoreboard = Scoreboard(1)
+    log = open_log(path, scoreboard)
+    log.append([b"before"])
+    cursor = LogReader(str(path), scoreboard, sendfile=False).make_cursor(0)
+    write = os.write
+
+    def truncate_and_write(fd: int, data: bytes) -> int:
+        os.truncate(path, 0)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", truncate_and_write)
+    assert log.append([b"line"]) == (1, "")
+    monkeypatch.undo()
+    assert find_end(scoreboard) == path.stat().st_size
+    server, client = socket.socketpair()
+    with server, client:
+        cursor.advance(server)
+        client.setblocking(False)
+        assert client.recv(100) == path.read_bytes()
+    assert path.read_bytes().endswith(b" line\n")
+
+
+def test_a_log_truncated_just_before_a_failed_write_is_not_filled_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log"
+    log = open_log(path, Scoreboard(1))
+    log.append([b"before"])
+
+    def truncate_and_fail(fd: int, data: bytes) -> int:
+        os.truncate(path, 0)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", truncate_and_fail)
+    assert log.append([b"lost"]) == (0, f"{path}: {os.strerror(errno.ENOSPC)}")
+    monkeypatch.undo()
+    assert path.read_bytes() == b""
+    assert log.append([b"line"]) == (1, "")
+    assert path.read_bytes().endswith(b" line\n")
 
 
 def test_a_torn_line_that_cannot_be_cut_off_is_no_line(
