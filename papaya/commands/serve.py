@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from . import parse_settings
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ..server.engine import Engine
     from ..settings import Settings
@@ -108,55 +109,57 @@ def serve(request: ServeRequest) -> int:
     settings = load_settings(config.report, dict(config.set))
     listeners = listen(config.listen, settings["listen"])
     start_report = daemonize.detach(settings["daemon"]) if config.daemon else None
-    pid_file = lock = service = None
-    try:
-        # One slot per client, or per worker of `pool`.
-        slots = max(config.max_clients, config.workers, os.cpu_count() or 1)
-        context = ServiceContext(config, settings, secret, Scoreboard(slots), log_event)
-        # Before root's part of the start, after which a failure could leave a pid file behind.
+
+    def release_as_user(release: Callable[..., None], *arguments: object) -> None:
         with daemonize.act_as(config.user):
-            lock = files.hold_file(lock_path, "--log")
-            service = Service(context, listeners, engine)
-        pid_file = files.hold_file(config.pid_file, "--pid-file") if config.pid_file else None
-        files.check_distinct(paths)  # Again, because two names may have become one file.
-        if config.user:
-            daemonize.drop_root(config.user, settings["privileges"])
-        elif os.geteuid() == 0:
-            log_event("every process runs as root; start papaya with --user NAME")
-        if request.verbose or config.syslog or config.daemon:
-            for line in _describe_settings(settings, engine):
-                log_event(line)
+            release(*arguments)
 
-        def ready() -> None:
-            nonlocal start_report
-            addresses = list_addresses(listeners)
-            log_event(f"serving on {', '.join(addresses)} with the engine {config.engine}")
-            lines = [f"listening on {address}" for address in addresses]
-            if start_report is not None:
-                daemonize.report_start(start_report, lines)
-                start_report = None
-            else:
-                event_log.print_lines(lines)
+    try:
+        # What is held is released before a failure is reported: then nothing is left of the start.
+        with contextlib.ExitStack() as held:
+            # One slot per client, or per worker of `pool`.
+            slots = max(config.max_clients, config.workers, os.cpu_count() or 1)
+            context = ServiceContext(config, settings, secret, Scoreboard(slots), log_event)
+            # Before root's part of the start, after which a failure could leave a pid file behind.
+            with daemonize.act_as(config.user):
+                lock = files.hold_file(lock_path, "--log")
+                held.callback(release_as_user, files.release_file, lock_path, lock)
+                service = Service(context, listeners, engine)
+                held.callback(release_as_user, service.status.close)
+            if config.pid_file:
+                pid_file = files.hold_file(config.pid_file, "--pid-file")
+                held.callback(files.release_file, config.pid_file, pid_file)
+            files.check_distinct(paths)  # Again, because two names may have become one file.
+            if config.user:
+                daemonize.drop_root(config.user, settings["privileges"])
+            elif os.geteuid() == 0:
+                log_event("every process runs as root; start papaya with --user NAME")
+            if request.verbose or config.syslog or config.daemon:
+                for line in _describe_settings(settings, engine):
+                    log_event(line)
 
-        # Children share this process's memory until one of them writes to it, and a garbage
-        # collection does not write to frozen objects.
-        gc.collect()
-        gc.freeze()
-        service.serve(ready)
+            def ready() -> None:
+                nonlocal start_report
+                addresses = list_addresses(listeners)
+                log_event(f"serving on {', '.join(addresses)} with the engine {config.engine}")
+                lines = [f"listening on {address}" for address in addresses]
+                if start_report is not None:
+                    daemonize.report_start(start_report, lines)
+                    start_report = None
+                else:
+                    event_log.print_lines(lines)
+
+            # Children share this process's memory until one of them writes to it, and a garbage
+            # collection does not write to frozen objects.
+            gc.collect()
+            gc.freeze()
+            service.serve(ready)
     except (CommandError, OSError) as error:
         if start_report is not None:
             daemonize.report_failure(start_report, str(error))
         elif config.daemon:
             log_event(str(error))  # A daemon's standard error is /dev/null.
         raise
-    finally:
-        if pid_file is not None:
-            files.release_file(config.pid_file, pid_file)
-        with daemonize.act_as(config.user):
-            if service is not None:
-                service.status.close()
-            if lock is not None:
-                files.release_file(lock_path, lock)
     return 0
 
 

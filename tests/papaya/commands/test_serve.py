@@ -150,6 +150,29 @@ def test_it_becomes_a_daemon(how: str, facts: Path, tmp_path: Path) -> None:
             assert os.listdir(folder) == []
 
 
+LEFT = """
+import os, sys
+from papaya.__main__ import main
+from papaya.server import daemonize
+report = daemonize.report_failure
+folder = sys.argv.pop(1)
+daemonize.report_failure = lambda descriptor, error: report(descriptor, f"{os.listdir(folder)}")
+sys.exit(main())
+"""
+
+
+def test_a_daemon_reports_its_failure_once_nothing_is_left_of_it(
+    facts: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    daemon = Daemon(tmp_path, facts)
+    with daemon.running():
+        daemon.command[1:3] = ["-c", LEFT, str(folder)]
+        again = daemon.start("--status", str(tmp_path / "s"), "--log", f"{folder}/new")
+        assert again.stderr == "papaya: []\n"
+
+
 @needs_linux
 def test_a_daemon_that_fails_writes_into_nothing_of_the_chat(facts: Path, tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, facts)
