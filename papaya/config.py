@@ -145,6 +145,15 @@ class Config:
             "most": 3600,
         },
     )
+    fill: int = field(
+        default=128,
+        metadata={
+            "help": "clients that a worker of the engine pool is given before the next worker is "
+            "given any; when each has as many, they share the rest (default: 128)",
+            "least": 1,
+            "most": 100000,
+        },
+    )
     workers: int = field(
         default=0,
         metadata={

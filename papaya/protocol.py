@@ -9,6 +9,7 @@ in the log.
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 
@@ -70,7 +71,9 @@ def clean_line(line: bytes) -> bytes:
     return text.translate(_C1).rstrip().encode()
 
 
-def make_stamp(seconds: float) -> int:
+# Most lines are of the same second as the one before.
+@functools.lru_cache(1)
+def make_stamp(seconds: int) -> int:
     """Return the time ``seconds`` after the epoch as a stamp: the 14 digits YYYYMMDDhhmmss.
 
     Stamps are in the order of their times.
@@ -93,8 +96,13 @@ def read_stamp(line: bytes) -> int:
 
 def stamp_lines(lines: list[bytes], stamp: int) -> bytes:
     """Return the lines as they are in the log, each after its time."""
-    prefix = format_stamp(stamp).encode() + b" "
+    prefix = _make_prefix(stamp)
     return b"".join([part for line in lines for part in (prefix, line, b"\n")])
+
+
+@functools.lru_cache(1)
+def _make_prefix(stamp: int) -> bytes:
+    return format_stamp(stamp).encode() + b" "
 
 
 def split_time(line: str) -> tuple[str | None, str]:

@@ -74,6 +74,15 @@ class Multiplexer:
         # client.
         self.reader = context.open_reader(sendfile=False)
         self.peers: dict[int, Peer] = {}
+        self.level: dict[Peer, Callable[[bytes], int]] = {}
+        """The peers at ``level_at``, each with the function that sends to it.
+
+        Most are, and are sent the same bytes: one place for all of them, in place of the offset of
+        each cursor, which touches less memory.
+        """
+        self.level_at = self.reader.file, self.reader.read_until
+        self.others: dict[Peer, None] = {}
+        """The peers that are elsewhere, and not blocked."""
 
     def add(self, id: int, connected: socket.socket) -> Peer:
         """Add a client; `greet` must follow.  Raise CommandError or OSError."""
@@ -81,6 +90,7 @@ class Multiplexer:
         cursor = self.reader.make_cursor(self.context.config.history)
         session = Session(self.context, self.log, self.wake_senders)
         peer = self.peers[id] = Peer(id, connected, session, cursor)
+        self.others[peer] = None
         return peer
 
     def greet(self, peer: Peer) -> None:
@@ -108,45 +118,62 @@ class Multiplexer:
                 self.send(peer)
 
     def receive(self, peer: Peer) -> None:
-        """Read from a socket that is readable."""
+        """Process what can be read from a socket."""
         try:
-            data = peer.socket.recv(65536)
+            data = self.read(peer)
         except BlockingIOError:
             return
-        except OSError:
-            data = b""
         self.feed(peer, data)
+
+    def read(self, peer: Peer) -> bytes:
+        """Read from a socket; return no data if the client is gone.  Raise BlockingIOError."""
+        try:
+            return peer.socket.recv(65536)
+        except BlockingIOError:
+            raise
+        except OSError:
+            return b""
 
     def send_all(self) -> None:
         """Send new lines to all clients."""
+        reader, failed = self.reader, False
         try:
-            start, data = self.reader.read_new()
+            start, data = reader.read_new()
         except (CommandError, OSError):
-            start, data = -1, b""  # `send` handles the error for each client.
-        end = start + len(data)
-        behind = []
-        for peer in self.peers.values():
-            if peer.is_blocked:
-                continue
-            cursor = peer.cursor
-            # Most cursors are where the new lines begin: send those the same bytes directly.
-            if cursor.offset == start and cursor.file is self.reader.file:
-                try:
-                    sent = peer.socket.send(data)
-                except OSError:
-                    sent = 0  # `send` handles the error.
-                cursor.offset += sent
-                if cursor.offset == end:
-                    continue
-            behind.append(peer)
-        for peer in behind:
+            start, data, failed = -1, b"", True  # `send` handles the error for each client.
+        if (reader.file, start) == self.level_at:
+            self._send_to_level(data)
+        elif failed or (reader.file, reader.read_until) != self.level_at:
+            for peer in list(self.level):
+                self._leave_level(peer)
+        self.level_at = reader.file, reader.read_until
+        for peer in list(self.others):
             self.send(peer)
+
+    def _send_to_level(self, data: bytes) -> None:
+        size, behind = len(data), []
+        for peer, send in self.level.items():
+            try:
+                sent = send(data)
+            except OSError:
+                sent = 0  # `send` handles the error.
+            if sent != size:
+                behind.append((peer, sent))
+        for peer, sent in behind:
+            self._leave_level(peer, sent)
+
+    def _leave_level(self, peer: Peer, sent: int = 0) -> None:
+        """Give a peer a place of its own, ``sent`` bytes further on."""
+        if self.level.pop(peer, None):
+            peer.cursor.offset = self.level_at[1] + sent
+            self.others[peer] = None
 
     def send(self, peer: Peer) -> None:
         """Send new lines and notices until the socket's buffer is full."""
         cursor = peer.cursor
         if peer.id not in self.peers:
             return
+        self._leave_level(peer)
         before = cursor.file, cursor.offset, len(peer.unsent), len(peer.notices)
         try:
             while True:
@@ -164,6 +191,7 @@ class Multiplexer:
                 peer.since = time.monotonic()
             if not peer.is_blocked:
                 peer.is_blocked = True
+                del self.others[peer]
                 self.loop.watch_writing(peer, True)
             return
         except OSError:
@@ -175,9 +203,14 @@ class Multiplexer:
             return
         if peer.is_leaving:
             self.drop(peer, LEFT)
-        elif peer.is_blocked:
+            return
+        if peer.is_blocked:
             peer.is_blocked = False
+            self.others[peer] = None
             self.loop.watch_writing(peer, False)
+        if (cursor.file, cursor.offset) == self.level_at:
+            del self.others[peer]
+            self.level[peer] = peer.socket.send
 
     def _take_last_lines(self, peer: Peer) -> None:
         """Process what a client sent before it left, so that a short visit loses no line."""
@@ -196,6 +229,8 @@ class Multiplexer:
     def drop(self, peer: Peer, why: str) -> None:
         """Disconnect a peer."""
         if self.peers.pop(peer.id, None):
+            self.level.pop(peer, None)
+            self.others.pop(peer, None)
             # What still refers to the peer, until it is collected, must not keep an old file open.
             peer.cursor.file = self.reader.file
             with contextlib.suppress(OSError):

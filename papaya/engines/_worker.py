@@ -20,15 +20,13 @@ from probes.errors import CommandError
 from ..server.connection import LEFT
 from ..server.engine import LOCK_SECONDS
 from ..server.processes import close_inherited, make_death_request
-from ..server.scoreboard import BEATS, SENDER
-from ..server.wakeup import WAKEUP
+from ..server.scoreboard import BEATS, CLIENTS
 from ._multiplexer import Multiplexer, Peer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..server.engine import ServiceContext
     from ..server.wakeup import SenderGroup
+    from ._bells import Bells
 
 CLIENTS_AT_ONCE = 64
 """Descriptors in one message from the daemon at most."""
@@ -41,42 +39,45 @@ class Worker:
         self,
         context: ServiceContext,
         group: SenderGroup,
-        wake_senders: Callable[[], None],
+        bells: Bells,
         channel: socket.socket,
         number: int,
     ) -> None:
         self.context = context
         self.group = group
-        self.wake_senders = wake_senders
+        self.bells = bells
         self.channel = channel
         self.number = number
         """Also the worker's slot of the scoreboard."""
         self.is_short = False
         """Whether the last connection found no free descriptor."""
         self.ending = False
+        self.is_told_to_end = False
+        """Whether SIGTERM came, which the event loop has not seen yet."""
+        self.has_written = False
+        """Whether lines of this worker's clients came into the log in this round of the loop."""
+        self.has_news = False
+        """Whether there may be lines that its clients have not been sent."""
         self.paused: dict[Peer, float] = {}
         """The clients that have sent too much, and when to read from each again."""
 
     def run(self, daemon: int) -> int:
         """Serve until the daemon dies or sends SIGTERM; return the exit status."""
         context = self.context
-        close_inherited(self.channel.fileno())
+        close_inherited(self.channel.fileno(), *self.bells.list_descriptors())
         self.group.join()
-        context.scoreboard.set_slot(self.number, SENDER, os.getpid())
         make_death_request(context.settings["orphans"], signal.SIGTERM)(daemon)
         self.selector = selectors.DefaultSelector()
-        self.wakeup, writing = os.pipe()
-        os.set_blocking(self.wakeup, False)
-        os.set_blocking(writing, False)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        bell, own_end = self.bells.pipes[self.number]
+        # A signal rings it too.
+        signal.set_wakeup_fd(own_end, warn_on_full_buffer=False)
+        for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(ignored, signal.SIG_IGN)
-        for handled in (WAKEUP, signal.SIGTERM):
-            signal.signal(handled, lambda *_: None)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {WAKEUP, signal.SIGTERM})
+        signal.signal(signal.SIGTERM, self._note_end)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         log = context.make_log(LOCK_SECONDS)
-        self.multiplexer = Multiplexer(context, self, log, self.wake_senders)
-        self.selector.register(self.wakeup, selectors.EVENT_READ, None)
+        self.multiplexer = Multiplexer(context, self, log, self._note_lines)
+        self.selector.register(bell, selectors.EVENT_READ, None)
         self.selector.register(self.channel, selectors.EVENT_READ, None)
         config, numbers = context.config, context.scoreboard.numbers
         # The precision of the first timeout; the second is the daemon's patience.
@@ -96,6 +97,7 @@ class Worker:
                 if events & selectors.EVENT_READ and key.data.id in self.multiplexer.peers:
                     self.multiplexer.receive(key.data)
                     self._pause(key.data)
+            self._tell()
             if time.monotonic() - checked > pause:
                 checked = time.monotonic()
                 self.multiplexer.drop_stalled()
@@ -105,12 +107,31 @@ class Worker:
         if source is self.channel:
             self._take_clients()
             return
-        received = os.read(self.wakeup, 4096)
-        if signal.SIGTERM in received:
+        self.bells.answer(self.number)
+        if self.is_told_to_end and not self.ending:
             self._end()
-        self.multiplexer.send_all()
+        self.has_news = True
+
+    def _note_end(self, *_: object) -> None:
+        self.is_told_to_end = True
+
+    def _note_lines(self) -> None:
+        self.has_written = True
+
+    def _tell(self) -> None:
+        """Send what is new, once for all lines of this round of the loop."""
+        if self.has_written:
+            self.bells.ring_others(self.number)  # First: they send at the same time.
+        if self.has_written or self.has_news:
+            self.has_written = self.has_news = False
+            self.multiplexer.send_all()
+
+    def _count_clients(self, clients: int) -> None:
+        self.context.scoreboard.set_slot(self.number, CLIENTS, clients)
 
     def _take_clients(self) -> None:
+        # First, so that every line is rung for that is written after a new client's cursor is made.
+        self._count_clients(1)
         data = b""
         descriptors: list[int] = []
         # A daemon that was killed before it read this worker's messages resets the channel.
@@ -144,6 +165,7 @@ class Worker:
             self._watch(peer, 0 if self.ending else selectors.EVENT_READ)
             self.multiplexer.greet(peer)
             self._pause(peer)
+        self._count_clients(len(self.multiplexer.peers))
 
     def _pause(self, peer: Peer) -> None:
         """Read nothing more for a time from a client that has sent too much."""
@@ -186,6 +208,7 @@ class Worker:
 
     def forget(self, peer: Peer, why: str) -> None:
         """See `Loop.forget`."""
+        self._count_clients(len(self.multiplexer.peers))
         self._watch(peer, 0)
         self.paused.pop(peer, None)
         peer.socket.close()

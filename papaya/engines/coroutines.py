@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from ..server.connection import LEFT, Connection
@@ -25,6 +26,8 @@ class Coroutines(Engine):
         self.connections: dict[int, Connection] = {}
         self.tasks: dict[int, list[asyncio.Task[None]]] = {}
         """The coroutines of each peer."""
+        self.received: dict[int, asyncio.Future[bytes]] = {}
+        """What each peer sends next."""
         self.last_id = 0
         self.wakeup_scheduled = False
 
@@ -66,8 +69,9 @@ class Coroutines(Engine):
 
     async def _send_last_lines(self) -> None:
         """Send the last lines to all clients, then disconnect them."""
-        for task, *_ in self.tasks.values():
+        for id, (task, *_) in self.tasks.items():
             task.cancel()  # Nothing more is read from the clients.
+            self.loop.remove_reader(self.multiplexer.peers[id].socket)
         self.multiplexer.send_all()
         until = self.loop.time() + 1
         while not self.multiplexer.is_idle() and self.loop.time() < until:
@@ -86,19 +90,36 @@ class Coroutines(Engine):
         self.last_id += 1
         peer = self.multiplexer.add(self.last_id, accepted)
         self.connections[peer.id] = connection
+        self.received[peer.id] = self.loop.create_future()
         self.tasks[peer.id] = [self.loop.create_task(self._receive(peer))]
         self.multiplexer.greet(peer)
 
     async def _receive(self, peer: Peer) -> None:
         """Process what the peer sends until it sends no more."""
+        seconds: float | None = peer.session.limit.measure_pause()
         while peer.id in self.multiplexer.peers and not peer.is_leaving:
-            # 0 gives the other coroutines a turn, because sock_recv() may return at once each time.
-            await asyncio.sleep(peer.session.limit.measure_pause())
-            try:
-                data = await self.loop.sock_recv(peer.socket, 65536)
-            except OSError:
-                data = b""
+            if seconds is not None:
+                self.loop.remove_reader(peer.socket)
+                await asyncio.sleep(seconds)
+                self.loop.add_reader(peer.socket, self._read, peer)
+            data = await self.received[peer.id]
+            self.received[peer.id] = self.loop.create_future()
             self.multiplexer.feed(peer, data)
+            seconds = peer.session.limit.measure_pause() or None
+
+    def _read(self, peer: Peer) -> None:
+        """Read from a socket that is readable, for the coroutine that waits for it.
+
+        sock_recv() would change what the selector watches twice for each line.
+        """
+        received = self.received[peer.id]
+        if received.done():
+            return
+        with contextlib.suppress(BlockingIOError):
+            data = self.multiplexer.read(peer)
+            received.set_result(data)
+            if not data:
+                self.loop.remove_reader(peer.socket)
 
     async def _catch_up(self, peer: Peer) -> None:
         """Send to a peer whose buffer was full, each time it is writable, until it has all."""
@@ -132,6 +153,7 @@ class Coroutines(Engine):
         for task in self.tasks.pop(peer.id):
             if task is not asyncio.current_task():
                 task.cancel()
+        self.received.pop(peer.id).cancel()
         self.loop.remove_reader(peer.socket)
         self.loop.remove_writer(peer.socket)
         peer.socket.close()

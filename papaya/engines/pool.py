@@ -1,7 +1,7 @@
 """One worker process per processor, each serving many clients.
 
-The daemon hands each client to the worker with the fewest clients.  A new line costs one
-signal per worker and one send per client.
+The daemon fills one worker with clients before it uses the next: each worker that must be woken for
+a line costs more than sending the line to many clients.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from ..server.connection import LEFT, Connection
 from ..server.engine import Engine
 from ..server.patience import Patience
 from ..server.processes import describe_exit, fork_child
-from ..server.scoreboard import BEATS, SENDER
-from ..server.wakeup import SenderGroup, make_multicast
+from ..server.scoreboard import BEATS, CLIENTS
+from ..server.wakeup import SenderGroup
+from ._bells import Bells
 from ._worker import CLIENTS_AT_ONCE, Worker
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class _Child:
 class Pool(Engine):
     """Serve all clients with as many workers as there are processors."""
 
-    unused = frozenset(("wait", "send"))
+    unused = frozenset(("wait", "multicast", "send"))
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -66,14 +67,13 @@ class Pool(Engine):
     def start(self) -> None:
         context = self.context
         self.group = SenderGroup(context.log_event)
-        self._multicast = make_multicast(
-            context.settings["multicast"], self.group.id, context.scoreboard
-        )
-        for number in range(context.config.workers or os.cpu_count() or 1):
+        workers = context.config.workers or os.cpu_count() or 1
+        self.bells = Bells(workers, context.scoreboard)
+        for number in range(workers):
             self._start_worker(number)
 
     def wake_senders(self) -> None:
-        self._multicast()
+        self.bells.ring_all()
 
     def run(self) -> None:
         while not self.service.ending:
@@ -101,7 +101,7 @@ class Pool(Engine):
             channel, workers_end = socket.socketpair()
             cleanup.callback(channel.close)
             with workers_end:
-                worker = Worker(self.context, self.group, self.wake_senders, workers_end, number)
+                worker = Worker(self.context, self.group, self.bells, workers_end, number)
                 pid = fork_child(lambda: worker.run(daemon), self.context.log_event)
             cleanup.pop_all()
         channel.setblocking(False)
@@ -125,15 +125,21 @@ class Pool(Engine):
         if not self.children:
             raise OSError(errno.EPIPE, "no worker is running")
         self.last_id += 1
-        child = min(self.children.values(), key=self._rate_load)
+        child = min(self.children.values(), key=self._rate)
         child.connections[self.last_id] = connection
         child.unsent[self.last_id] = accepted
         if len(child.unsent) == 1:  # Otherwise the channel is full.
             self._send_clients(child)
 
-    def _rate_load(self, child: _Child) -> tuple[bool, int]:
-        """Return what a worker is chosen by: whether it may hang, and its clients."""
-        return self.patience.is_late(child.pid), len(child.connections)
+    def _rate(self, child: _Child) -> tuple[bool, bool, int]:
+        """Return what the next worker is chosen by: the least of these.
+
+        Whether it may hang, whether it is full, and how many clients it has: before it is full,
+        the more the better.
+        """
+        clients = len(child.connections)
+        is_full = clients >= self.context.config.fill
+        return self.patience.is_late(child.pid), is_full, clients if is_full else -clients
 
     def _send_clients(self, child: _Child) -> None:
         """Send clients to a worker until its channel is full; then wait until it is writable."""
@@ -175,7 +181,7 @@ class Pool(Engine):
         del self.children[pid]
         self.service.unwatch(child.channel)
         child.channel.close()
-        self.context.scoreboard.set_slot(child.number, SENDER, 0)
+        self.context.scoreboard.set_slot(child.number, CLIENTS, 0)
         unsent = [(accepted, child.connections.pop(id)) for id, accepted in child.unsent.items()]
         for connection in child.connections.values():
             self.service.forget(connection, LEFT)

@@ -316,7 +316,7 @@ class MessageLog:
 
         Times never go backwards in one file: while the clock is behind, the last time is held.
         """
-        now, last = make_stamp(time.time()), self._get(STAMP)
+        now, last = make_stamp(int(time.time())), self._get(STAMP)
         is_held = now < last
         event = ""
         if is_held and not self.scoreboard[HELD]:

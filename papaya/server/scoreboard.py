@@ -43,10 +43,10 @@ _RECORDS = 6
 _RECORD_FIELDS = 7
 _SLOTS = _RECORDS + 2 * _RECORD_FIELDS
 _WIDTH = 8
-SENDER, NOTICE, BEATS = range(3)
-"""The fields of a slot: the process that sends to its clients, a notice, and a number that a worker
-raises whenever it does something."""
-_SLOT_FIELDS = 3
+SENDER, NOTICE, BEATS, CLIENTS = range(4)
+"""The fields of a slot: the process that sends to one client, and a notice for that client; a
+number that a worker raises whenever it does something, and how many clients it has."""
+_SLOT_FIELDS = 4
 _PATIENCE = 2.0
 """Seconds for which the daemon may take to answer a request."""
 

@@ -30,7 +30,7 @@ from tests.worlds import needs_linux, shim
 
 @needs_linux
 def test_a_worker_that_is_killed_is_replaced(serve: Serve) -> None:
-    server = serve("--engine", "pool", "--workers", "2")
+    server = serve("--engine", "pool", "--workers", "2", "--fill", "1")
     with load_for(server) as load:
         load.join(8)
         keeper = os.getpgid(descendants(server.process.pid)[server.process.pid][0])
@@ -61,7 +61,7 @@ pid_t fork(void) {
     )
     short = tmp_path / "short"
     before = ["env", f"NO_FORK={short}", *(f"{name}={value}" for name, value in world.items())]
-    server = serve("--engine", "pool", "--workers", "2", before=before)
+    server = serve("--engine", "pool", "--workers", "2", "--fill", "1", before=before)
     with load_for(server) as load:
         load.join(4)
         below = descendants(server.process.pid)[server.process.pid]
@@ -109,7 +109,7 @@ int epoll_wait(int fd, struct epoll_event *events, int most, int timeout) {
 """,
     )
     before = ["env", f"HANG={tmp_path}/hang", *(f"{name}={value}" for name, value in world.items())]
-    options = ("--engine", "pool", "--workers", "2", "--process-timeout", "2")
+    options = ("--engine", "pool", "--workers", "2", "--fill", "1", "--process-timeout", "2")
     server = serve(*options, before=before)
     with load_for(server) as load:
         load.join(8)
@@ -127,7 +127,7 @@ int epoll_wait(int fd, struct epoll_event *events, int most, int timeout) {
 
 @needs_linux
 def test_a_service_that_was_suspended_has_lost_no_worker(serve: Serve) -> None:
-    server = serve("--engine", "pool", "--workers", "2", "--process-timeout", "1")
+    server = serve("--engine", "pool", "--workers", "2", "--fill", "1", "--process-timeout", "1")
     with load_for(server) as load:
         load.join(8)
         workers = list_serving(server)
@@ -144,9 +144,32 @@ def test_a_service_that_was_suspended_has_lost_no_worker(serve: Serve) -> None:
         assert "killing it" not in server.read_errors()
 
 
+def make_pool(fill: int) -> Pool:
+    config = SimpleNamespace(process_timeout=10, fill=fill)
+    return Pool(cast(Any, SimpleNamespace(context=SimpleNamespace(config=config))))
+
+
+def test_one_worker_is_filled_before_the_next_and_then_all_share() -> None:
+    pool = make_pool(fill=2)
+    ends = socket.socketpair()
+    with ends[0], ends[1]:
+        pool.children = {
+            100 + number: _Child(number, 100 + number, ends[0], 0) for number in range(3)
+        }
+        chosen = []
+        for id in range(9):
+            child = min(pool.children.values(), key=pool._rate)
+            child.connections[id] = Connection("192.0.2.1", id)
+            chosen.append(child.number)
+        assert chosen == [0, 0, 1, 1, 2, 2, 0, 1, 2]
+        del pool.children[101].connections[2]
+        del pool.children[101].connections[7]
+        # The one that has room again, and not the one that has least.
+        assert min(pool.children.values(), key=pool._rate).number == 1
+
+
 def test_new_clients_go_to_workers_that_do_something() -> None:
-    config = SimpleNamespace(process_timeout=10)
-    pool = Pool(cast(Any, SimpleNamespace(context=SimpleNamespace(config=config))))
+    pool = make_pool(fill=1)
     now = 0.0
     pool.patience = Patience(10, lambda: now)
     ends = socket.socketpair()
@@ -157,6 +180,6 @@ def test_new_clients_go_to_workers_that_do_something() -> None:
         chosen = []
         for beat in range(6):
             pool.patience.count({quiet.pid: 0, busy.pid: beat})
-            chosen.append(min(pool.children.values(), key=pool._rate_load).number)
+            chosen.append(min(pool.children.values(), key=pool._rate).number)
             now += 1
     assert chosen == 4 * [0] + 2 * [1]

@@ -18,6 +18,7 @@ from papaya.server.processes import fork_child
 from papaya.server.scoreboard import Scoreboard
 from papaya.server.wakeup import SenderGroup
 from papaya.settings import choose_settings
+from papaya.engines._bells import Bells
 from papaya.engines._worker import Worker
 from probes import Platform, Report
 
@@ -35,7 +36,7 @@ if sys.argv[2] == "unread":
 elif sys.argv[2] == "refusing":
     ours.sendall(b"1\\n")  # A client without a descriptor: it must be refused.
 ours.close()
-worker = Worker(context, group, lambda: None, theirs, 0)
+worker = Worker(context, group, Bells(1, context.scoreboard), theirs, 0)
 _, status = os.waitpid(fork_child(lambda: worker.run(os.getppid()), context.log_event), 0)
 group.kill()
 print(os.waitstatus_to_exitcode(status))

@@ -352,7 +352,8 @@ int flock(int fd, int operation) {
     )
     stop = tmp_path / "stop"
     before = ["env", f"STOP={stop}", *(f"{name}={value}" for name, value in world.items())]
-    server = serve("--engine", engine, "--workers", "4", "--set", "lock=flock", before=before)
+    options = ("--engine", engine, "--workers", "4", "--fill", "1", "--set", "lock=flock")
+    server = serve(*options, before=before)
     with load_for(server) as load:
         members = load.join(8)
         say_to_all(load, members[0], b"before")
