@@ -5,6 +5,12 @@ the log, then each new line, also to its sender, to whom it acknowledges that th
 the log.  In the log each line begins with its time, ``2026-11-22T23:59:59Z name: text``.  A
 notice, which the server sends to a single client, begins with an asterisk and a space, and is not
 in the log.
+
+A client that was connected before may send a *request* with the key: the time of the last line that
+it was sent.  Then the server begins with the first line of that second, not with its last lines.
+A request is a line of control characters alone, because a server that does not know it drops
+those; and papayaChat 1.0's server, which would keep them, is never sent one, because its lines
+have no time.
 """
 
 from __future__ import annotations
@@ -16,6 +22,11 @@ import time
 NOTICE = b"* "
 """The beginning of a notice."""
 
+REQUEST_LENGTH = 16
+"""Bytes of a request, with its line feed."""
+_REQUEST = b"\x01"
+_DIGITS = bytes(range(0x10, 0x1A))
+"""The control characters that stand for the digits in a request."""
 _CONTROLS = bytes(set(range(0x20)) - {0x09} | {0x7F})
 _TIMED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (.*)", re.DOTALL | re.ASCII)
 _C1 = dict.fromkeys(range(128, 160))
@@ -112,6 +123,23 @@ def split_time(line: str) -> tuple[str | None, str]:
     """
     found = _TIMED.fullmatch(line)
     return (found[1], found[2]) if found else (None, line)
+
+
+def format_request(stamp: int) -> bytes:
+    """Return the request for the lines from a stamp on."""
+    return (
+        _REQUEST
+        + f"{stamp:014}".encode().translate(bytes.maketrans(b"0123456789", _DIGITS))
+        + b"\n"
+    )
+
+
+def parse_request(data: bytes) -> int:
+    """Return the stamp of a request, 0 if the data is no request."""
+    digits = data.removeprefix(_REQUEST).removesuffix(b"\n")
+    if len(data) != REQUEST_LENGTH or len(digits) != REQUEST_LENGTH - 2 or digits.strip(_DIGITS):
+        return 0
+    return int(digits.translate(bytes.maketrans(_DIGITS, b"0123456789")))
 
 
 def format_notice(text: str) -> bytes:

@@ -10,14 +10,14 @@ import time
 import tomllib
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from probes.errors import CommandError
 
 from .. import key as keys
 from ..config import DEFAULT_PORT, split_address
-from ..protocol import clean_line, split_time
+from ..protocol import clean_line, format_request, split_time
 from .text import escape, is_visible
 
 ENTRIES = ("server", "key", "name")
@@ -105,10 +105,13 @@ ADDRESS_TIMEOUT = 5.0
 """Seconds that one address may take to answer before the next one is tried."""
 
 
-def connect(account: Account, timeout: float = ADDRESS_TIMEOUT) -> tuple[socket.socket, float]:
+def connect(
+    account: Account, request: bytes = b"", timeout: float = ADDRESS_TIMEOUT
+) -> tuple[socket.socket, float]:
     """Connect and send the key; return the socket, and the seconds its address took to answer.
 
-    Try each address of the host in turn, and raise the OSError of the last.
+    ``request`` is that of `HistoryFilter.make_request`.  Try each address of the host in turn, and
+    raise the OSError of the last.
     """
     refusal = OSError(f"{account.host}: no address")
     for family, kind, protocol, _, address in socket.getaddrinfo(
@@ -126,7 +129,7 @@ def connect(account: Account, timeout: float = ADDRESS_TIMEOUT) -> tuple[socket.
             latency = time.monotonic() - started
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            connected.sendall(account.key)
+            connected.sendall(account.key + request)
             return connected, latency
         except OSError as error:
             connected.close()
@@ -183,12 +186,13 @@ GAP = "the connection was lost: lines before this one may be missing"
 class HistoryFilter:
     """Remember the messages that were shown, and hide them when the server repeats them.
 
-    After each connect the server repeats the last lines of its log.  Hide only lines at the
-    beginning that repeat, without a gap, the last messages that were shown.
+    After each connect the server repeats the last lines of its log, or those from the time that it
+    is asked for.  Hide only lines at the beginning that repeat, without a gap, the last messages
+    that were shown.
     """
 
     def __init__(self) -> None:
-        self.shown: deque[tuple[object, bytes]] = deque(maxlen=_REMEMBERED)
+        self.shown: deque[tuple[datetime | None, bytes]] = deque(maxlen=_REMEMBERED)
         self.start_connection()
 
     def start_connection(self) -> None:
@@ -198,6 +202,14 @@ class HistoryFilter:
         """The indexes in ``before`` that the next line may repeat; None before the first."""
         self.held: list[Message] = []
         self.has_gap = False
+
+    def make_request(self) -> bytes:
+        """Return the request for the lines from the last one on that was shown.
+
+        It is empty before the first line, and if that is from papayaChat 1.0's server.
+        """
+        at = self.shown[-1][0] if self.shown else None
+        return format_request(int(f"{at.astimezone(UTC):%Y%m%d%H%M%S}")) if at else b""
 
     def take_gap(self) -> bool:
         """Return, once per connection, whether lines before the first new one may be missing."""

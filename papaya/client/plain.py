@@ -61,7 +61,7 @@ class _Conversation:
         backoff = Backoff()
         while True:
             try:
-                connected, latency = connect(self.account)
+                connected, latency = connect(self.account, self.history_filter.make_request())
             except OSError as error:
                 address = f"{self.account.host} port {self.account.port}"
                 _warn(f"{address}: {error.strerror or error}")

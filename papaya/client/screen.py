@@ -293,7 +293,9 @@ class Screen(App[int]):
         backoff = Backoff()
         while True:
             try:
-                connected, latency = await _connect(self.account)
+                connected, latency = await _connect(
+                    self.account, self.history_filter.make_request()
+                )
                 received = await self._use(connected, latency, backoff)
                 why = (
                     "the server closed the connection" if received else "refused; is the key right?"
@@ -433,7 +435,7 @@ class Screen(App[int]):
         self.set_timer(_LEAVING, self.exit)
 
 
-async def _connect(account: Account) -> tuple[socket.socket, float]:
+async def _connect(account: Account, request: bytes) -> tuple[socket.socket, float]:
     """Connect and send the key, in a thread; see `connect`."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[tuple[socket.socket, float]] = loop.create_future()
@@ -449,7 +451,7 @@ async def _connect(account: Account) -> tuple[socket.socket, float]:
     def connect_in_thread() -> None:
         found: tuple[socket.socket, float] | OSError
         try:
-            found = connect(account)
+            found = connect(account, request)
         except OSError as error:
             found = error
         with contextlib.suppress(RuntimeError):  # The user has left.

@@ -53,7 +53,7 @@ class ClientProcesses:
         self.poller = select.poll()
         self.poller.register(group.daemon_alive, select.POLLIN)
 
-    def receive(self, client: socket.socket, slot: int) -> int:
+    def receive(self, client: socket.socket, slot: int, since: int) -> int:
         """Run Child RECV: read until the client sends no more; return the exit status."""
         session, poller, daemon_alive = self.session, self.poller, self.group.daemon_alive
         close_inherited(client.fileno(), daemon_alive, self.reader.file.descriptor)
@@ -64,7 +64,7 @@ class ClientProcesses:
         # that the daemon handles stay blocked.
         pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGCHLD))
         # The cursor comes before the first line: the client must be sent its own lines.
-        cursor = self.reader.make_cursor(self.context.config.history)
+        cursor = self.reader.make_cursor(self.context.config.history, since)
         sender = _Sender(self._fork_sender(client, slot, cursor), self.context, slot)
         # Only the sender reads the log: this process must not keep a rotated file open.
         cursor.file.close()

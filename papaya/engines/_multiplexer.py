@@ -84,10 +84,13 @@ class Multiplexer:
         self.others: dict[Peer, None] = {}
         """The peers that are elsewhere, and not blocked."""
 
-    def add(self, id: int, connected: socket.socket) -> Peer:
-        """Add a client; `greet` must follow.  Raise CommandError or OSError."""
+    def add(self, id: int, connected: socket.socket, since: int) -> Peer:
+        """Add a client; `greet` must follow.  Raise CommandError or OSError.
+
+        ``since`` is that of the client's `Connection`.
+        """
         # The cursor comes before the first line: the client must be sent its own lines.
-        cursor = self.reader.make_cursor(self.context.config.history)
+        cursor = self.reader.make_cursor(self.context.config.history, since)
         session = Session(self.context, self.log, self.wake_senders)
         peer = self.peers[id] = Peer(id, connected, session, cursor)
         self.others[peer] = None

@@ -1,7 +1,7 @@
 """A worker of the engine `pool`: its clients, and its messages to and from the daemon.
 
-The daemon sends the number of each client with its descriptor; the worker answers with that
-number and how the client ended.
+The daemon sends the number of each client with its descriptor, and what lines it asks for; the
+worker answers with that number and how the client ended.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ class Worker:
             self.multiplexer.peers.clear()
             return
         received = iter(descriptors)
-        for word in data.split():
-            id = int(word)
+        for line in data.splitlines():
+            id, since = map(int, line.split())
             descriptor = next(received, None)
             if descriptor is None:  # The kernel had no free descriptor for it in this process.
                 if not self.is_short:
@@ -156,7 +156,7 @@ class Worker:
             connected = socket.socket(fileno=descriptor)
             connected.setblocking(False)
             try:
-                peer = self.multiplexer.add(id, connected)
+                peer = self.multiplexer.add(id, connected, since)
             except (CommandError, OSError) as error:
                 self.context.log_event(f"a client could not be served: {error}")
                 connected.close()

@@ -88,7 +88,7 @@ class Coroutines(Engine):
 
     def take(self, accepted: socket.socket, connection: Connection) -> None:
         self.last_id += 1
-        peer = self.multiplexer.add(self.last_id, accepted)
+        peer = self.multiplexer.add(self.last_id, accepted, connection.since)
         self.connections[peer.id] = connection
         self.received[peer.id] = self.loop.create_future()
         self.tasks[peer.id] = [self.loop.create_task(self._receive(peer))]

@@ -77,7 +77,10 @@ class Fork(Engine):
     def take(self, accepted: socket.socket, connection: Connection) -> None:
         slot = self.free_slots.pop()
         try:
-            pid = fork_child(lambda: self.processes.receive(accepted, slot), self.context.log_event)
+            pid = fork_child(
+                lambda: self.processes.receive(accepted, slot, connection.since),
+                self.context.log_event,
+            )
         except OSError:
             self.free_slots.append(slot)
             raise

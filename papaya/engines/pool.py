@@ -146,8 +146,9 @@ class Pool(Engine):
         # A worker that was killed a moment ago: `reap` passes its clients to another.
         with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
             while some := list(child.unsent.items())[:CLIENTS_AT_ONCE]:
-                ids = b"".join(b"%d\n" % id for id, _ in some)
-                socket.send_fds(child.channel, [ids], [accepted.fileno() for _, accepted in some])
+                words = b"".join(b"%d %d\n" % (id, child.connections[id].since) for id, _ in some)
+                descriptors = [accepted.fileno() for _, accepted in some]
+                socket.send_fds(child.channel, [words], descriptors)
                 for id, accepted in some:
                     del child.unsent[id]
                     accepted.close()

@@ -9,6 +9,7 @@ the youngest.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import socket
 import time
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..key import LENGTH, is_same
+from ..protocol import REQUEST_LENGTH, parse_request
 from .backoff import Backoff, get_source
 from .refusals import RefusalLog
 
@@ -176,6 +178,7 @@ class Admission:
 
     def _admit(self, one: _Waiting) -> None:
         self.clients += 1  # Before the engine can report that the client has left.
+        one.connection = dataclasses.replace(one.connection, since=_take_request(one.socket))
         if not self.service.serve_client(one.socket, one.connection):
             self.clients -= 1
             _hang_up(one.socket)
@@ -211,6 +214,19 @@ class Admission:
         wrong = self.backoff.add(one.source) if why == WRONG_KEY else 0
         self.refusals.add(one.connection, why, always=0 < wrong <= _ALWAYS_LOGGED)
         _hang_up(one.socket)
+
+
+def _take_request(accepted: socket.socket) -> int:
+    """Return the stamp that a client asks for with the key, 0 if it does not.
+
+    Other data that came after the key stays in the socket.
+    """
+    with contextlib.suppress(OSError):
+        asked = accepted.recv(REQUEST_LENGTH, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        if since := parse_request(asked):
+            accepted.recv(REQUEST_LENGTH)
+            return since
+    return 0
 
 
 def _hang_up(accepted: socket.socket) -> None:

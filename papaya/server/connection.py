@@ -14,6 +14,8 @@ class Connection:
 
     host: str
     port: int
+    since: int = 0
+    """The stamp of the last line that the client was sent before, 0 if it did not say."""
 
     def __str__(self) -> str:
         return f"{self.host} port {self.port}"

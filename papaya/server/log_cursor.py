@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .message_log import find_line_start, open_current
+from .message_log import find_line_start, find_stamp, open_current
 from .scoreboard import COMMITTED, GENERATION
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _MOST = 1 << 20
 _READ = 1 << 16
+_MISSED = 1 << 20
+"""Bytes of lines that a client which connects again is sent at most; if it has missed more, it is
+sent the last lines, as any other."""
 
 
 class FellBehind(Exception):
@@ -57,14 +60,20 @@ class LogReader:
         """The generation of the file and the offset that ``chunk`` was read from."""
         self.chunk = b""
 
-    def make_cursor(self, history: int) -> LogCursor:
-        """Return the cursor of a new client, ``history`` lines before the end."""
+    def make_cursor(self, history: int, since: int = 0) -> LogCursor:
+        """Return the cursor of a new client.
+
+        It is ``history`` lines before the end, or at the first line of the stamp ``since`` or
+        later, if that is further back and the client has not missed too much.
+        """
         while True:
             file = self.refresh()
             start = end = self.scoreboard[file.committed]
             # Of a file that another program has truncated, no writer knows yet.
             if history and os.fstat(file.descriptor).st_size >= end:
                 start = find_line_start(file.descriptor, end, history + 1)
+                if since and (first := find_stamp(file.descriptor, end, since, _MISSED)) >= 0:
+                    start = min(start, first)
             if self.is_current(file):
                 return LogCursor(self, file, start)
 

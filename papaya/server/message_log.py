@@ -344,6 +344,24 @@ def _read_last_stamp(descriptor: int, end: int) -> int:
     return read_stamp(os.pread(descriptor, 32, find_line_start(descriptor, end, 2)))
 
 
+def find_stamp(descriptor: int, end: int, stamp: int, most: int) -> int:
+    """Return the offset of the first line with that stamp or a later one.
+
+    It is ``end`` if there is none, and -1 if it is more than ``most`` bytes before ``end``.
+    """
+    least = low = max(0, end - most)
+    high = end
+    # Times never go backwards in one file.  What is before `low` belongs to earlier lines.
+    while low < high:
+        middle = (low + high) // 2
+        start = find_line_start(descriptor, middle, 1)
+        if read_stamp(os.pread(descriptor, 32, start)) >= stamp:
+            high = start
+        else:
+            low = middle + 1
+    return high if high >= least else -1
+
+
 def find_line_start(descriptor: int, end: int, count: int) -> int:
     """Return the offset after the ``count``-th line feed back from ``end``, or 0."""
     at = end

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from papaya.protocol import (
     LineSplitter,
     clean_line,
+    format_request,
     make_stamp,
+    parse_request,
     read_stamp,
     split_time,
     stamp_lines,
@@ -71,3 +73,19 @@ def test_a_stamp_is_read_as_it_was_written(seconds: int) -> None:
 @pytest.mark.parametrize("line", [b"", b"a: b\n", b"\xff", b"2026-11-22 23:59:59 a", b"x" * 32])
 def test_a_line_without_a_time_has_no_stamp(line: bytes) -> None:
     assert read_stamp(line) == 0
+
+
+@given(st.integers(0, 253402300799))
+def test_a_request_is_read_and_is_no_line_to_who_does_not_know_it(seconds: int) -> None:
+    stamp = make_stamp(seconds)
+    request = format_request(stamp)
+    assert parse_request(request) == stamp
+    assert LineSplitter(100).feed(b"a: b\n" + request + b"c: d\n") == ([b"a: b", b"c: d"], 0)
+
+
+@given(
+    st.binary(max_size=20) | st.binary(min_size=14, max_size=14).map(lambda b: b"\x01" + b + b"\n")
+)
+def test_what_is_no_request_is_not_read_as_one(data: bytes) -> None:
+    stamp = parse_request(data)
+    assert stamp == 0 or format_request(stamp) == data

@@ -17,6 +17,7 @@ import pytest
 from papaya.client.connection import HistoryFilter, parse_message
 from papaya.key import LENGTH
 from papaya.load.chat import Load
+from papaya.protocol import make_stamp, stamp_lines
 from papaya.selftest import Server
 from tests.papaya.conftest import Fake, Serve
 from tests.worlds import needs_linux, needs_root
@@ -183,7 +184,8 @@ def test_an_address_that_is_silent_does_not_hide_the_next(serve: Serve, tmp_path
     ask = (
         "import sys; from papaya.client.connection import *\n"
         "_, port, key = sys.argv\n"
-        "connected, latency = connect(Account('twin', int(port), key.encode(), 'ann'), 0.5)\n"
+        "account = Account('twin', int(port), key.encode(), 'ann')\n"
+        "connected, latency = connect(account, timeout=0.5)\n"
         "print(connected.getpeername()[0], latency < 0.5)"
     )
     port = server.address[1]
@@ -331,6 +333,39 @@ def test_lines_are_kept_until_they_can_be_sent(tmp_path: Path) -> None:
             process.terminate()
         assert "reconnecting" in process.stderr.readline()
         assert process.stderr.read() == "papaya: may be lost, as it did not come back: one\n"
+
+
+def test_after_a_reconnect_what_was_missed_is_shown_once(serve: Serve, tmp_path: Path) -> None:
+    server = serve("--engine", "coroutines")
+    with subprocess.Popen(
+        [
+            sys.executable, "-m", "papaya", "chat", server_of(server), "--plain",
+            "--key", server.key_path, "--name", "ann",
+        ],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    ) as process:  # fmt: skip
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write("before\n")
+        process.stdin.flush()
+        assert process.stdout.readline().endswith("ann: before\n")
+        server.stop()
+        missed = [b"bob: same"] * 3 + [b"bob: %d" % number for number in range(50)]
+        with open(server.log_path, "ab") as log:
+            log.write(stamp_lines(missed, make_stamp(int(time.time()))))
+        again = serve("--engine", "coroutines", "--listen", server_of(server))
+        shown = [process.stdout.readline() for _ in missed]
+        assert [line.partition("bob: ")[2] for line in shown] == [
+            f"{line.decode().removeprefix('bob: ')}\n" for line in missed
+        ]
+        process.stdin.write("after\n")
+        process.stdin.flush()
+        assert process.stdout.readline().endswith("ann: after\n")
+        process.terminate()
+        assert "missing" not in process.stderr.read()
+    again.stop()
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ import re
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from papaya.load.chat import Load
+from papaya.protocol import make_stamp, stamp_lines
 from papaya.selftest import Server
 from tests.papaya.client.conftest import Terminal, every_size, options, read_texts
 from tests.papaya.conftest import Fake, Serve, until
@@ -271,6 +273,25 @@ def test_a_line_that_was_kept_although_the_connection_was_lost_is_not_lost(tmp_p
             shown = ann.until_shown("bob much later")
             assert "lines before this one may be missing" in shown
             assert ann.leave() == 0
+
+
+def test_after_a_reconnect_what_was_missed_is_shown_once(
+    chatting: tuple[Server, Terminal], serve: Serve
+) -> None:
+    server, ann = chatting
+    ann.child.send("before\r")
+    ann.until_shown("ann before")
+    server.stop()
+    ann.until_shown("reconnecting in")
+    with open(server.log_path, "ab") as log:
+        missed = [b"bob: missed %d." % number for number in range(12)]
+        log.write(stamp_lines(missed, make_stamp(int(time.time()))))
+    serve("--engine", "coroutines", "--listen", f"127.0.0.1:{server.address[1]}")
+    shown = ann.until_shown("missed 11.")
+    for text in ["ann before", *(f"bob missed {number}." for number in range(12))]:
+        assert shown.count(text) == 1
+    assert "may be missing" not in shown
+    assert ann.leave() == 0
 
 
 def test_lines_that_cannot_be_sent_are_said_at_the_end(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ ours, theirs = socket.socketpair()
 if sys.argv[2] == "unread":
     theirs.sendall(b"1 left\\n")
 elif sys.argv[2] == "refusing":
-    ours.sendall(b"1\\n")  # A client without a descriptor: it must be refused.
+    ours.sendall(b"1 0\\n")  # A client without a descriptor: it must be refused.
 ours.close()
 worker = Worker(context, group, Bells(1, context.scoreboard), theirs, 0)
 _, status = os.waitpid(fork_child(lambda: worker.run(os.getppid()), context.log_event), 0)

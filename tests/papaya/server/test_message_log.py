@@ -7,15 +7,17 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from papaya.protocol import make_stamp, stamp_lines
 from papaya.server.log_cursor import LogReader
 from papaya.server.log_lock import LOCKS, LogLock
-from papaya.server.message_log import MessageLog, find_line_start
+from papaya.server.message_log import MessageLog, find_line_start, find_stamp
 from papaya.server.scoreboard import COMMITTED, GENERATION, LINES, REPAIRED, Scoreboard
 from probes.errors import CommandError
 from tests.worlds import ROOT
@@ -338,6 +340,26 @@ def test_newlines_are_found_from_the_end(lines: list[bytes]) -> None:
             )
     finally:
         os.close(descriptor)
+
+
+@given(
+    steps=st.lists(st.integers(0, 2), max_size=30),
+    text=st.sampled_from([b"", b"a: b", b"x" * 70, b"x" * 5000]),
+    asked=st.integers(-1, 40),
+    most=st.integers(0, 3000),
+)
+def test_a_stamp_is_found(steps: list[int], text: bytes, asked: int, most: int) -> None:
+    at = [1000 + sum(steps[: number + 1]) for number in range(len(steps))]
+    lines = [stamp_lines([text], make_stamp(seconds)) for seconds in at]
+    whole = b"".join(lines)
+    later = [number for number, seconds in enumerate(at) if seconds >= 1000 + asked]
+    start = len(b"".join(lines[: later[0]])) if later else len(whole)
+    with tempfile.TemporaryFile() as file:
+        file.write(whole)
+        file.flush()
+        found = find_stamp(file.fileno(), len(whole), make_stamp(1000 + asked), most)
+    # A line that begins just where the search does may be taken for the first.
+    assert found in ((start,) if start >= len(whole) - most else (-1, len(whole) - most))
 
 
 def test_a_rotation_that_fails_at_the_new_file_leaves_the_old_one(
