@@ -64,7 +64,7 @@ def load(path: str, owner: int = 0) -> bytes:
                 f"{path}: belongs to user {found.st_uid}; chown it to yourself, or to the user "
                 "that papaya runs as (--user)"
             )
-        text = os.read(descriptor, LENGTH + 2)
+        text = os.read(descriptor, LENGTH + 3)  # One byte more than a key and its line's end.
     finally:
         os.close(descriptor)
     if not re.fullmatch(rb"[0-9a-fA-F]{%d}\r?\n?" % LENGTH, text):

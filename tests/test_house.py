@@ -258,7 +258,7 @@ def test_each_module_has_a_test_file() -> None:
 
 def test_the_oldest_python_collects_no_test_of_papaya_or_matrix() -> None:
     """Those packages refuse it as they are imported; a function may import them and be skipped."""
-    needs = ("papaya", "matrix", "tests.papaya", "tests.matrix", "tests.endurance")
+    needs = ("papaya", "matrix", "tests.papaya", "tests.matrix", "tests.endurance", "tests.fuzz")
     found = {
         f"{path.relative_to(ROOT)} imports {name}"
         for path in sorted((ROOT / "tests").rglob("test_*.py"))

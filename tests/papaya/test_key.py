@@ -58,10 +58,16 @@ def test_a_key_that_others_can_read_is_refused(mode: int, tmp_path: Path) -> Non
         key.load(str(path))
 
 
-@pytest.mark.parametrize("text", ["", "ab", "g" * 128, "a" * 127, "a" * 129, "a" * 128 + "\n\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "ab", "g" * 128, "a" * 127, "a" * 129, "a" * 128 + "\n\n"),
+        "a" * 128 + "\r\n" + "b" * 128 + "\r\n",
+    ],
+)
 def test_what_is_no_key_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "key"
-    path.write_text(text)
+    path.write_bytes(text.encode())
     path.chmod(0o600)
     with pytest.raises(CommandError, match="hexadecimal"):
         key.load(str(path))

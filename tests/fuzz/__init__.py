@@ -1,0 +1,1 @@
+"""What papaya reads from clients, files and servers, given any bytes."""
