@@ -33,8 +33,9 @@ WRONG_KEY, WRONG_BEFORE, NO_KEY = "wrong key", "wrong key before", "no key in ti
 CROWDED, FULL = "too many connections without a key", "too many clients"
 """Why connections are refused."""
 
-_PATIENCE = 3.0
-"""Seconds that a client with the key waits for a place.
+_PATIENCE, _MOST_PATIENCE = 3.0, 30.0
+"""Seconds that a client with the key waits for a place, from the last time that one became free,
+and in all.
 
 A crowd that reconnects may come before the engine has cleaned up after all of it.
 """
@@ -79,6 +80,8 @@ class Admission:
         """Connections that have sent the key, but for which there is no place yet."""
         self.clients = 0
         self.refused = 0
+        self.freed_at = clock()
+        """When a client left last."""
 
     @property
     def waiting(self) -> int:
@@ -101,6 +104,7 @@ class Admission:
     def remove_client(self) -> None:
         """Discount a client that has left."""
         self.clients -= 1
+        self.freed_at = self.clock()
 
     def measure_rest(self) -> float | None:
         """Return the seconds until `tidy` must be called; None if nothing is due."""
@@ -108,7 +112,7 @@ class Admission:
             return 0.0
         due = []
         if self.queue:
-            due.append(self.queue[0].until)
+            due.append(self._get_end(self.queue[0]))
         if self.keyless:
             due.append(next(iter(self.keyless)).until)
         if (deadline := self.refusals.get_deadline()) is not None:
@@ -120,7 +124,7 @@ class Admission:
         while self.queue and self.clients < self.max_clients:
             self._admit(self.queue.popleft())
         now = self.clock()
-        while self.queue and self.queue[0].until <= now:
+        while self.queue and self._get_end(self.queue[0]) <= now:
             self._refuse(self.queue.popleft(), FULL)
         while self.keyless and (oldest := next(iter(self.keyless))).until <= now:
             self._refuse_keyless(oldest, NO_KEY)
@@ -170,11 +174,16 @@ class Admission:
             self.service.update_clients()
         if self.clients < self.max_clients and not self.queue:
             self._admit(one)
-        elif len(self.queue) < self.limit:
-            one.until = self.clock() + _PATIENCE
+        elif len(self.queue) < max(self.limit, self.max_clients):  # A whole crowd may come back.
+            one.until = self.clock() + _MOST_PATIENCE
             self.queue.append(one)
         else:
             self._refuse(one, FULL)
+
+    def _get_end(self, one: _Waiting) -> float:
+        """Return until when a client waits for a place."""
+        came = one.until - _MOST_PATIENCE
+        return min(one.until, max(came, self.freed_at) + _PATIENCE)
 
     def _admit(self, one: _Waiting) -> None:
         self.clients += 1  # Before the engine can report that the client has left.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from probes.errors import CommandError
 
-from ..config import FIELDS
+from ..config import LONGEST_LINE
 from . import event_log
 from .admission import Admission
 from .connection import STALLED, Connection
@@ -198,7 +198,7 @@ class Service:
         """
         problem, moved, self.rotate_at = "", False, None
         try:
-            check_log(self.log.path, FIELDS["max_line"].metadata["most"])
+            check_log(self.log.path, LONGEST_LINE)
             moved = self.log.rotate()
         except (CommandError, OSError) as error:
             problem = f"{error}; keeping the old log file"

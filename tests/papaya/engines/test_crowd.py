@@ -21,11 +21,11 @@ from tests.worlds import needs_linux
 
 @pytest.fixture(autouse=True)
 def descriptors() -> Iterator[None]:
-    """Raise the limit of open files: a thousand clients are in this process."""
+    """Raise the limit of open files: three thousand clients are in this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < 4096:
-        pytest.skip("needs 4096 open files")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    if hard != resource.RLIM_INFINITY and hard < 8192:
+        pytest.skip("needs 8192 open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 8192), hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -67,7 +67,7 @@ def test_crowds_with_the_key_in_the_first_packet(engine: str, serve: Serve) -> N
 @every_engine
 def test_max_clients_that_come_back_at_once(engine: str, serve: Serve) -> None:
     """A crowd as large as the limit, twice: the second comes before the first is forgotten."""
-    size = 300 if engine == "fork" else 1000
+    size = 300 if engine == "fork" else 3000
     server = serve("--engine", engine, "--history", "1", "--max-clients", str(size))
     with socket.create_connection(server.address, timeout=20) as client:
         client.sendall(server.key + b"ann: welcome\n")

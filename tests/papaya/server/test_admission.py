@@ -225,6 +225,40 @@ def test_at_the_limit_a_client_waits_for_a_place(make: Make) -> None:
     assert service.lines == ["refused 192.0.2.1 port 3: too many clients"]
 
 
+def test_a_crowd_at_the_limit_waits_while_places_become_free(make: Make) -> None:
+    """A busy engine may take longer to clean up than one client would wait."""
+    service = make(max_clients=20)
+    for _ in range(20):
+        service.connect(KEY)
+    crowd = [service.connect(KEY) for _ in range(20)]
+    for number in range(1, 11):
+        service.step(2.5)
+        service.leaving = 1
+        service.update_clients()
+        service.step()
+        assert len(service.served) == 20 + number
+    assert not any(map(is_closed, crowd))
+    service.step(2.9)
+    assert not any(map(is_closed, crowd))
+    service.step(0.2)  # 3 s after the last place became free.
+    assert sum(map(is_closed, crowd)) == 10
+
+
+def test_at_the_limit_no_client_waits_for_ever(make: Make) -> None:
+    service = make(max_clients=20)
+    for _ in range(20):
+        service.connect(KEY)
+    crowd = [service.connect(KEY) for _ in range(20)]
+    for _ in range(14):
+        service.step(2.1)
+        service.leaving = 1
+        service.update_clients()
+        service.step()
+    assert not any(map(is_closed, crowd))
+    service.step(0.7)
+    assert sum(map(is_closed, crowd)) == 6
+
+
 def test_at_the_limit_the_engine_is_asked_first(make: Make) -> None:
     service = make(max_clients=1)
     service.connect(KEY)
