@@ -22,6 +22,8 @@ from typing import Any
 from probes.errors import CommandError
 
 DEFAULT_PORT = 7722
+LONGEST_LINE = 65536
+"""Bytes that ``max_line`` may be at most: no line of any papaya is longer."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,11 @@ class Config:
     max_line: int = field(
         default=4096,
         metadata={
-            "help": "longest line accepted, in bytes (default: 4096)", "least": 16, "most": 65536
+            "help": "longest line accepted, in bytes (default: 4096)",
+            "least": 16,
+            "most": LONGEST_LINE,
         },
-    )  # fmt: skip
+    )
     max_rate: int = field(
         default=100,
         metadata={

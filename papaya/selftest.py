@@ -133,7 +133,8 @@ def run_checks(
     the checks.  ``show_progress`` is called with each engine before its checks.
     """
     # Without back-off, because the checks themselves send a wrong key.
-    options = (*options, "--backoff", "0", *_choose_addresses())
+    # The engine pool serves the few clients with several workers.
+    options = (*options, "--backoff", "0", "--fill", "1", *_choose_addresses())
     with ExitStack() as stack:
         servers = [
             stack.enter_context(run_server("--engine", name, *options, wait=False))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from probes.errors import CommandError
 
-from ..config import FIELDS
+from ..config import FIELDS, LONGEST_LINE
 from . import parse_settings
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def serve(request: ServeRequest) -> int:
     user = daemonize.find_user(config.user) if config.user else None
     secret = key.load(config.key, user.pw_uid if user else 0)
     with daemonize.act_as(config.user):
-        files.check_log(config.log, FIELDS["max_line"].metadata["most"])
+        files.check_log(config.log, LONGEST_LINE)
     log_event = event_log.choose_event_log(config.syslog or config.daemon)
     settings = load_settings(config.report, dict(config.set))
     listeners = listen(config.listen, settings["listen"])

@@ -122,7 +122,7 @@ class Load:
         until = time.monotonic() + timeout
         while len(joined) < count or waiting:
             if len(joined) < count and len(waiting) < at_once:
-                member = self._connect(timeout)
+                member = self.connect(timeout)
                 joined.append(member)
                 waiting.append(member)
                 continue
@@ -136,7 +136,8 @@ class Load:
                 )
         return joined
 
-    def _connect(self, timeout: float) -> Member:
+    def connect(self, timeout: float) -> Member:
+        """Connect a client that says hello with its key, and do not wait until it is let in."""
         connected = socket.create_connection(self.address, timeout=timeout)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         name = b"%s-%d" % (self.run, len(self.members))

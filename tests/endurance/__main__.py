@@ -5,7 +5,8 @@
 
 Every line is unique.  At the end each line that any client was sent must be in the log once, in
 the order in which all clients were sent them, and a client that stayed connected must have all of
-them from where it joined.  What is taken from the log, by truncation or deletion, is kept here.
+them from where it joined.  Times never go backwards in one file, though the clock is set.  What is
+taken from the log, by truncation or deletion, is kept here.
 """
 
 from __future__ import annotations
@@ -13,28 +14,52 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import mmap
 import os
 import random
+import resource
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 from papaya import engines
 from papaya.load.chat import Load, Member
 from papaya.selftest import Server, run_server
 from papaya.server.status import read_counters
 from tests.papaya.conftest import descendants, list_serving, state
+from tests.worlds import shim
 
 CLIENTS = 24
 _UNCOLLECTED = 2
 """Old log files that Python may keep open until it collects what refers to them."""
 _SETTLE = 30.0
 """Seconds in which the service must be quiet again, on a busy machine."""
+_SET_CLOCK = """
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+static volatile long *offset;
+__attribute__((constructor)) static void look(void) {
+    int fd = open(getenv("CLOCK"), O_RDONLY);
+    offset = mmap(NULL, sizeof *offset, PROT_READ, MAP_SHARED, fd, 0);
+}
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, now);
+    if (!result && clock == CLOCK_REALTIME) now->tv_sec += *offset;
+    return result;
+}
+"""
 
 
 @dataclass
@@ -55,8 +80,10 @@ class LogFile:
 class Endurance:
     """One run against one engine."""
 
-    def __init__(self, server: Server, load: Load, seed: int) -> None:
+    def __init__(self, server: Server, load: Load, seed: int, clock: mmap.mmap | None) -> None:
         self.server = server
+        self.clock = clock
+        """How far the service's clock is from this one, in seconds; None without a compiler."""
         self.load = load
         self.random = random.Random(seed)
         self.log = Path(server.log_path)
@@ -68,6 +95,8 @@ class Endurance:
         self.logged = b""
         """All that was ever in the log, once it is settled."""
         self.spared_until = 0.0
+        self.full_until: float | None = None
+        """When there is room on the disk again."""
         self.connections: list[socket.socket] = []
         """Of those that send nothing, or garbage."""
 
@@ -78,7 +107,7 @@ class Endurance:
         actions = {
             self.say: 60, self.join: 6, self.leave: 4, self.kill: 2, self.stop: 2, self.rotate: 2,
             self.rename: 1, self.delete: 1, self.replace: 1, self.truncate: 2, self.send_garbage: 4,
-            self.stay_silent: 2, self.stop_reading: 1,
+            self.stay_silent: 2, self.stop_reading: 1, self.fill_disk: 1, self.set_clock: 1,
         }  # fmt: skip
         while time.monotonic() < until:
             (action,) = self.random.choices([*actions], [*actions.values()])
@@ -91,10 +120,10 @@ class Endurance:
                 shown = time.monotonic()
                 show(f"{until - shown:.0f} s left, {self.said} lines said")
 
-    def note_file(self) -> None:
-        """Hold the log's file open if it is a new one."""
+    def note_file(self, path: Path | None = None) -> None:
+        """Hold the log's file open, which is ``path`` if it was renamed, if it is a new one."""
         with contextlib.suppress(FileNotFoundError):
-            descriptor = os.open(self.log, os.O_RDONLY)
+            descriptor = os.open(path or self.log, os.O_RDONLY)
             found = os.fstat(descriptor)
             identity = found.st_dev, found.st_ino
             if all(file.identity != identity for file in self.files):
@@ -119,7 +148,7 @@ class Endurance:
         missing = CLIENTS - len(self.list_talkers())
         for _ in range(self.random.randint(0, max(0, missing))):
             with contextlib.suppress(OSError):
-                self.load._connect(10)
+                self.load.connect(10)
                 self.counts["joined"] += 1
 
     def leave(self) -> None:
@@ -146,8 +175,37 @@ class Endurance:
                 self.stopped[pid] = time.monotonic() + self.random.random()
                 self.counts["stopped"] += 1
 
+    def fill_disk(self) -> None:
+        """Leave room for a few more bytes in the log, for a moment.
+
+        By the limit of a file's size: a write is cut short, and the next one fails, as on a full
+        disk.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            self._limit_files(self.log.stat().st_size + self.random.randrange(200))
+            self.full_until = time.monotonic() + self.random.random() * 0.2
+            self.counts["full"] += 1
+
+    def _limit_files(self, most: int) -> None:
+        # Again, for processes that were forked before their parent's limit was changed.
+        for _ in range(2):
+            for pid in (self.server.process.pid, *descendants(self.server.process.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+    def set_clock(self) -> None:
+        """Set the service's clock forward or back."""
+        if self.clock:
+            self.clock[:8] = self.random.choice([0, 1, -1, -3600]).to_bytes(
+                8, sys.byteorder, signed=True
+            )
+            self.counts["clock set"] += 1
+
     def resume(self, everyone: bool = False) -> None:
-        """Continue the processes whose moment is over."""
+        """Continue the processes whose moment is over, and free the disk after its moment."""
+        if self.full_until is not None and (everyone or time.monotonic() > self.full_until):
+            self.full_until = None
+            self._limit_files(resource.RLIM_INFINITY)
         for pid, until in list(self.stopped.items()):
             if everyone or time.monotonic() > until:
                 del self.stopped[pid]
@@ -161,15 +219,23 @@ class Endurance:
 
     def rename(self) -> None:
         """Rename the log, and do not tell."""
-        with contextlib.suppress(FileNotFoundError):
-            self.log.rename(self.log.with_name(f"old-{len(self.files)}"))
+        if self._move(self.log.with_name(f"old-{len(self.files)}")):
             self.counts["renamed"] += 1
 
     def delete(self) -> None:
         """Delete the log."""
-        with contextlib.suppress(FileNotFoundError):
-            self.log.unlink()
+        if self._move(gone := self.log.with_name("gone")):
+            gone.unlink()
             self.counts["deleted"] += 1
+
+    def _move(self, new: Path) -> bool:
+        """Rename the log; the service may have made it a moment ago."""
+        try:
+            self.log.rename(new)
+        except FileNotFoundError:
+            return False
+        self.note_file(new)
+        return True
 
     def replace(self) -> None:
         """Put an empty file in the log's place, as logrotate's create does."""
@@ -218,7 +284,7 @@ class Endurance:
 
     def _say_last(self) -> bool:
         try:
-            last = self.load._connect(10)
+            last = self.load.connect(10)
         except OSError:
             return False
         while not last.closed:
@@ -240,6 +306,9 @@ class Endurance:
         A writer that was killed may leave a line that is sent to no one, because the log is
         truncated before the next writer looks.
         """
+        for file in self.files:
+            stamps = [line[:20] for line in file.read().splitlines()]
+            assert stamps == sorted(stamps), "the times of a file go backwards"
         logged = self.logged.splitlines()
         times = Counter(logged)
         sent = {
@@ -248,8 +317,10 @@ class Endurance:
             if member.reads
         }
         seen = {line for lines in sent.values() for line in lines}
-        assert not (twice := [line for line in seen if times[line] > 1]), f"logged twice: {twice}"
-        assert not (lost := seen - times.keys()), f"not in the log: {lost}"
+        twice = sorted(line[:60] for line in seen if times[line] > 1)
+        assert not twice, f"{len(twice)} lines logged twice, such as {twice[:3]}"
+        lost = sorted(line[:60] for line in seen - times.keys())
+        assert not lost, f"{len(lost)} lines are not in the log, such as {lost[:3]}"
         order = [line for line in logged if line in seen]
         for member, lines in sent.items():
             first = order.index(lines[0]) if lines else 0
@@ -283,6 +354,17 @@ class Endurance:
             self.load.step(0.02)
 
 
+def make_clock(folder: Path) -> tuple[mmap.mmap | None, dict[str, str]]:
+    """Return a clock that can be set for a service, and the environment for it."""
+    if not shutil.which("cc"):
+        return None, {}
+    path = folder / "clock"
+    path.write_bytes(bytes(mmap.PAGESIZE))
+    with path.open("r+b") as file:
+        clock = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+    return clock, {"CLOCK": str(path), **shim(folder, _SET_CLOCK)}
+
+
 def read_memory(pid: int) -> int:
     """Return the resident memory of a process in KiB (proc(5))."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -291,9 +373,14 @@ def read_memory(pid: int) -> int:
 
 def endure(engine: str, seconds: float, seed: int, show: Callable[[str], None]) -> str:
     """Run against one engine; return a line of figures.  Raise AssertionError with what failed."""
-    options = ("--engine", engine, "--set", "lock=flock", "--workers", "3", "--backoff", "0")
-    with run_server(*options) as server, Load(server.address, server.key) as load:
-        run = Endurance(server, load, seed)
+    options = ("--engine", engine, "--set", "lock=flock", "--backoff", "0")
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        clock, world = make_clock(folder)
+        with mock.patch.dict(os.environ, world):
+            server = stack.enter_context(run_server(*options, "--workers", "3", "--fill", "1"))
+        load = stack.enter_context(Load(server.address, server.key))
+        run = Endurance(server, load, seed, clock)
         run.note_file()
         # The daemon's first clients make it allocate what it keeps.
         for member in load.join(CLIENTS):
@@ -310,8 +397,7 @@ def endure(engine: str, seconds: float, seed: int, show: Callable[[str], None]) 
             run.finish()
         lines, delivered = run.check_lines()
         for member in load.members:
-            member.socket.close()
-            load._close(member)
+            load.leave(member)
         run.wait_for(lambda: not read_counters(status)["clients"], lambda: "clients are left")
         run.wait_for(lambda: not read_counters(status)["waiting"], lambda: "connections are left")
         run.wait_for(

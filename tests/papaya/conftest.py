@@ -42,7 +42,9 @@ def serve(tmp_path: Path, facts: Path) -> Iterator[Serve]:
 
     def start(*options: str, folder: str | None = None, wait: bool = True, **more: Any) -> Server:
         where = folder or str(tmp_path)
-        server = Server(where, "--report", str(facts), *options, wait=False, **more)
+        # The engine pool serves these few clients with several workers.
+        given = ("--report", str(facts), "--fill", "4", *options)
+        server = Server(where, *given, wait=False, **more)
         servers.append(server)  # Before the wait, so that it is stopped if the wait fails.
         if wait:
             server.wait_until_listening()
