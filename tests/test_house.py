@@ -85,7 +85,6 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     },
     "it needs a real guest": {
         "matrix.boxes._ext4": "guests/test_debian32.py",
-        "matrix.boxes.debian32": "guests/test_debian32.py",
         "matrix.providers._disk": "guests/test_faults.py",
     },
     "a part of the experiment: whole runs test it": {

@@ -8,9 +8,9 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from matrix.errors import Unavailable
+from matrix.errors import Say, Unavailable
 from matrix.interrupts import block_stopping
 from matrix.lock import hold_lock
 
@@ -18,7 +18,7 @@ from . import find_cache_path
 
 _RECIPE = ".recipe"
 SUMS = "SHA256SUMS"
-"""The file of a box with what `compute_sums` returned when the box was built."""
+"""The file of a folder with the sums of its files, as sha256sum(1) writes and checks them."""
 
 
 def read_recipe(folder: str) -> str:
@@ -29,6 +29,47 @@ def read_recipe(folder: str) -> str:
     ):
         return file.read()
     return ""
+
+
+def build_folder(
+    name: str,
+    recipe: str,
+    explain_lack: Callable[[], str],
+    fill: Callable[[str], None],
+    say: Say,
+    force: bool = False,
+    files: Sequence[str] = (),
+) -> str:
+    """Return the path of a folder of the cache; build it if it is not there, or with ``force``.
+
+    ``fill`` gets the path of an empty folder.  The sums of ``files`` are recorded, and a folder
+    in which they changed is built again.  Raise `Unavailable` if it cannot be built.
+    """
+    path = find_cache_path(name)
+    with lock_cache(name):
+        if not force and read_recipe(path) == recipe:
+            if is_whole(path, files):
+                return path
+            say(f"{path} is damaged: building the box again")
+        if lack := explain_lack():
+            raise Unavailable(f"{name} cannot be built: {lack}")
+        with replace_folder(name, recipe) as folder:
+            fill(folder)
+            if files:
+                with open(os.path.join(folder, SUMS), "w", encoding="ascii") as sums:
+                    sums.write(_compute_sums(folder, files))
+    return path
+
+
+def is_whole(path: str, files: Sequence[str]) -> bool:
+    """Return whether the files are as they were when `build_folder` recorded their sums."""
+    if not files:
+        return True
+    try:
+        with open(os.path.join(path, SUMS), encoding="ascii") as recorded:
+            return recorded.read() == _compute_sums(path, files)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 @contextlib.contextmanager
@@ -82,7 +123,7 @@ def replace_folder(name: str, recipe: str) -> Iterator[str]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def compute_sums(folder: str, names: Iterable[str]) -> str:
+def _compute_sums(folder: str, names: Iterable[str]) -> str:
     """Return the sums of the files as sha256sum(1) writes and checks them."""
     lines = []
     for name in names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from matrix.interrupts import make_temporary_folder
 
@@ -38,13 +38,3 @@ def make_error(status: int, said: Sequence[str]) -> subprocess.CalledProcessErro
     # The first error is the cause; the last only says that there was one.
     errors = [line for line in said if line.startswith(("E: ", "Err:"))] or said[-1:]
     return subprocess.CalledProcessError(status, "mmdebstrap", "".join(errors[:1]))
-
-
-def list_packages(status: Iterable[str]) -> Iterator[str]:
-    """Yield a line ``name version`` for each package of dpkg's status file."""
-    name = ""
-    for line in status:
-        if line.startswith("Package: "):
-            name = line.split()[1]
-        elif line.startswith("Version: "):
-            yield f"{name} {line.split()[1]}\n"

@@ -12,12 +12,13 @@ import os
 import platform
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
-from matrix.errors import Say, Unavailable
+from matrix.errors import Say
 
 from . import debian, find_cache_path
-from ._cache import lock_cache, read_recipe, replace_folder
+from ._cache import build_folder, read_recipe
 
 AT_FIRST_USE = debian.AT_FIRST_USE
 
@@ -40,7 +41,7 @@ def _name_emulator(wanted: debian.Release) -> str:
 def is_built(argument: str) -> bool:
     """Return whether the root folder is in the cache."""
     wanted = debian.parse_argument(argument)
-    return read_recipe(_find_path(wanted)) == _make_recipe(wanted)
+    return read_recipe(find_cache_path(_name_folder(wanted))) == _make_recipe(wanted)
 
 
 def explain_lack(argument: str) -> str:
@@ -57,23 +58,18 @@ def build(say: Say, argument: str) -> str:
     Raise `Unavailable` if it cannot be built.
     """
     wanted = debian.parse_argument(argument)
-    path = _find_path(wanted)
-    with lock_cache(os.path.basename(path)):
-        # A folder in the cache is complete: it was renamed into place after the build.
-        if not is_built(argument):
-            if lack := debian.explain_lack(argument):
-                raise Unavailable(lack)
-            say("fetching Debian's packages: about a minute")
-            with replace_folder(os.path.basename(path), _make_recipe(wanted)) as folder:
-                command = debian.make_command(wanted, with_kernel=False)
-                debian.run_mmdebstrap(
-                    command, lambda root: debian.unpack(wanted, root, Path(folder))
-                )
-    return path
+
+    def fill(folder: str) -> None:
+        say(debian.FETCHING)
+        command = debian.make_command(wanted, with_kernel=False)
+        debian.run_mmdebstrap(command, lambda root: debian.unpack(wanted, root, Path(folder)))
+
+    lack = partial(debian.explain_lack, argument)
+    return build_folder(_name_folder(wanted), _make_recipe(wanted), lack, fill, say)
 
 
-def _find_path(wanted: debian.Release) -> str:
-    return find_cache_path(f"{wanted.name}-root")
+def _name_folder(wanted: debian.Release) -> str:
+    return f"{wanted.name}-root"
 
 
 def _make_recipe(wanted: debian.Release) -> str:

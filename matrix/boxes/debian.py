@@ -29,15 +29,17 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO
 
-from matrix.errors import Say, Unavailable
+from matrix.errors import Say
 from matrix.interrupts import run_program
 from probes.errors import CommandError
 
 from . import _cpio, _mirror, _mmdebstrap, find_cache_path
-from ._cache import SUMS, compute_sums, lock_cache, read_recipe, replace_folder
+from ._cache import build_folder, read_recipe
 
 AT_FIRST_USE = "is built at first use, in about a minute"
 """What users are told about a box that is not in the cache."""
+FETCHING = "fetching Debian's packages: about a minute"
+"""What users are told when its build starts."""
 
 ARGUMENT = "debian:RELEASE:ARCHITECTURE[:KERNEL][,PACKAGE…]"
 RELEASES = ("bookworm", "trixie", "sid")
@@ -222,19 +224,15 @@ def build(say: Say, force: bool, argument: str) -> Box:
     Raise `Unavailable` if it cannot be built.
     """
     wanted = parse_argument(argument)
-    recipe = make_recipe(wanted)
-    path = find_cache_path(wanted.name)
-    with lock_cache(wanted.name):
-        built = read_recipe(path) == recipe
-        if built and not force and not _is_whole(path):
-            say(f"{path} is damaged: building the box again")
-            built = False
-        if force or not built:
-            if lack := explain_lack(argument):
-                raise Unavailable(lack)
-            say("fetching Debian's packages: about a minute")
-            with replace_folder(wanted.name, recipe) as folder:
-                _fetch(wanted, Path(folder))
+    path = build_folder(
+        wanted.name,
+        make_recipe(wanted),
+        lambda: explain_lack(argument),
+        lambda folder: _fetch(wanted, Path(folder), say),
+        say,
+        force,
+        _FILES,
+    )
     return _make_box(path)
 
 
@@ -280,13 +278,13 @@ def _choose_files(wanted: Release) -> tuple[Sequence[str], Mapping[str, str]]:
     return _LEFT_OUT, {}
 
 
-def _fetch(wanted: Release, folder: Path) -> None:
+def _fetch(wanted: Release, folder: Path, say: Say) -> None:
+    say(FETCHING)
     run_mmdebstrap(
         make_command(wanted), lambda root: _convert(root, folder, *_choose_files(wanted))
     )
     if not (folder / "kernel").exists():
         raise OSError(f"linux-image-{wanted.kernel} has no kernel")
-    (folder / SUMS).write_text(compute_sums(str(folder), _FILES))
 
 
 def run_mmdebstrap(command: list[str], convert: Callable[[IO[bytes]], None]) -> None:
@@ -324,14 +322,6 @@ def run_mmdebstrap(command: list[str], convert: Callable[[IO[bytes]], None]) -> 
 def _end(mmdebstrap: subprocess.Popen[bytes]) -> None:
     """Let mmdebstrap clean up, which takes a moment."""
     mmdebstrap.terminate()
-
-
-def _is_whole(path: str) -> bool:
-    """Return whether the files of a box are as they were built."""
-    try:
-        return Path(path, SUMS).read_text() == compute_sums(path, _FILES)
-    except (OSError, UnicodeDecodeError):
-        return False
 
 
 def _convert(

@@ -25,15 +25,16 @@ import struct
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from matrix.errors import Say, Unavailable
+from matrix.errors import Say
 from matrix.interrupts import run_program
 
 from . import _ext4, _mirror, find_cache_path
-from ._cache import SUMS, compute_sums, lock_cache, read_recipe, replace_folder
-from ._mmdebstrap import find_epoch, list_packages, make_environment, make_error, make_folder
+from ._cache import SUMS, build_folder, is_whole, read_recipe
+from ._mmdebstrap import find_epoch, make_environment, make_error, make_folder
 
 KEY = os.path.join(os.path.dirname(__file__), "insecure_key")
 """Vagrant's well-known key for the guest; it is not a secret."""
@@ -218,15 +219,9 @@ def is_rootfs_built() -> bool:
 def find_built() -> Box | None:
     """Return the box in the cache, if it is complete and of this recipe; otherwise None."""
     folder = find_cache_path("debian32")
-    paths = {field: os.path.join(folder, name) for field, name in _FILES.items()}
-    try:
-        with open(os.path.join(folder, SUMS), encoding="ascii") as file:
-            recorded = file.read()
-        if read_recipe(folder) != _hash_recipe() or recorded != compute_sums(folder, _SUMMED):
-            return None
-    except OSError:
+    if read_recipe(folder) != _hash_recipe() or not is_whole(folder, _SUMMED):
         return None
-    return Box(folder, sha256=recorded.split(maxsplit=1)[0], **paths)
+    return _make_box(folder)
 
 
 def build(say: Say, force: bool = False) -> Box:
@@ -234,17 +229,16 @@ def build(say: Say, force: bool = False) -> Box:
 
     Raise `Unavailable` if it cannot be built.
     """
-    with lock_cache("debian32"):
-        if not force and (box := find_built()):
-            return box
-        if reason := explain_lack():
-            raise Unavailable(f"the box debian32 cannot be built: {reason}")
-        with replace_folder("debian32", _hash_recipe()) as folder:
-            _build(folder, say)
-    box = find_built()
-    if not box:
-        raise Unavailable(f"{find_cache_path('debian32')}: changed right after it was built")
-    return box
+    fill = partial(_build, say=say)
+    return _make_box(
+        build_folder("debian32", _hash_recipe(), explain_lack, fill, say, force, _SUMMED)
+    )
+
+
+def _make_box(folder: str) -> Box:
+    paths = {field: os.path.join(folder, name) for field, name in _FILES.items()}
+    with open(os.path.join(folder, SUMS), encoding="ascii") as sums:
+        return Box(folder, sha256=sums.read().split(maxsplit=1)[0], **paths)
 
 
 def find_rootfs(say: Say) -> str:
@@ -252,21 +246,16 @@ def find_rootfs(say: Say) -> str:
 
     Raise `Unavailable` if it cannot be built.
     """
-    path = find_cache_path("debian32-root")
-    with lock_cache("debian32-root"):
-        # A folder in the cache is complete: it was renamed into place after the build.
-        if is_rootfs_built():
-            return path
-        if reason := _explain_lack(_PROGRAMS, {}):
-            raise Unavailable(f"the root folder debian32 cannot be built: {reason}")
-        with replace_folder("debian32-root", _hash_recipe()) as folder:
-            packed = os.path.join(folder, "root.tar")
-            _run_mmdebstrap(packed, _MEASURED_BY, [], say)
-            # An ordinary user cannot make devices; the provider mounts the host's.
-            command = ["tar", "-x", "-f", packed, "-C", folder, "--exclude=./dev/*"]
-            subprocess.run(command, check=True)
-            os.unlink(packed)
-    return path
+
+    def fill(folder: str) -> None:
+        packed = os.path.join(folder, "root.tar")
+        _run_mmdebstrap(packed, _MEASURED_BY, [], say)
+        # An ordinary user cannot make devices; the provider mounts the host's.
+        command = ["tar", "-x", "-f", packed, "-C", folder, "--exclude=./dev/*"]
+        subprocess.run(command, check=True)
+        os.unlink(packed)
+
+    return build_folder("debian32-root", _hash_recipe(), explain_rootfs_lack, fill, say)
 
 
 def _hash_recipe() -> str:
@@ -310,7 +299,7 @@ def _build(folder: str, say: Say) -> None:
             if member.name == "./var/lib/dpkg/status":
                 _take(archive, member, path("status"))
     with open(path("status"), encoding="utf-8") as status, open(path("packages"), "w") as names:
-        names.writelines(list_packages(status))
+        names.writelines(_list_packages(status))
     os.unlink(path("status"))
     say("writing the disk")
     with open(raw, "wb") as disk:
@@ -327,8 +316,16 @@ def _build(folder: str, say: Say) -> None:
     for name in os.listdir(folder):
         if name not in _FILES.values() and name != "packages":
             os.unlink(path(name))
-    with open(path(SUMS), "w", encoding="ascii") as sums:
-        sums.write(compute_sums(folder, _SUMMED))
+
+
+def _list_packages(status: Iterable[str]) -> Iterator[str]:
+    """Yield a line ``name version`` for each package of dpkg's status file."""
+    name = ""
+    for line in status:
+        if line.startswith("Package: "):
+            name = line.split()[1]
+        elif line.startswith("Version: "):
+            yield f"{name} {line.split()[1]}\n"
 
 
 @contextlib.contextmanager

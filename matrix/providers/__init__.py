@@ -56,8 +56,9 @@ class Provider(ABC):
     def up(self) -> str:
         """Bring the platform up, and return the execnet gateway specification.
 
-        Raise `Unavailable` if it does not come up.  Whatever this has started, `down` ends, also
-        after an exception or an interrupt.
+        Called only after `explain_lack` returned an empty string.  Raise `Unavailable` if it does
+        not come up.  Whatever this has started, `down` ends, also after an exception or an
+        interrupt.
         """
 
     def explain_kept(self) -> str:

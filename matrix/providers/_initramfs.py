@@ -13,7 +13,6 @@ import time
 from functools import partial
 
 from matrix.boxes import debian
-from matrix.errors import Unavailable
 from probes.errors import CommandError
 
 from . import _channel, _kvm, _relay
@@ -51,8 +50,6 @@ class InitramfsGuest(BootedGuest):
 
     def up(self) -> str:
         """See `Provider`."""
-        if reason := self.explain_lack():
-            raise Unavailable(reason)
         wanted = debian.parse_argument(self.argument)
         box = debian.build(self.say, False, self.argument)
         if debian.can_use_kvm(wanted):

@@ -67,8 +67,6 @@ class Chroot(Provider):
         return "; ".join([*built, *(["emulated by qemu-user"] if emulated else [])])
 
     def up(self) -> str:
-        if reason := self.explain_lack():
-            raise Unavailable(reason)
         folder = self._find_folder()
         is_i386 = self.argument == "debian32" or ":i386" in self._release
         command = [

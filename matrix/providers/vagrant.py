@@ -86,8 +86,6 @@ class Vagrant(Provider):
         return "; ".join([*box, _kvm.describe_kvm()])
 
     def up(self) -> str:
-        if not self._provider and (reason := self.explain_lack()):
-            raise Unavailable(reason)
         if self.argument == "debian32":
             self._add_box(debian32.find_built() or debian32.build(self.say))
         self._begun = True

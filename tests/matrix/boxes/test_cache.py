@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from matrix.boxes._cache import lock_cache, read_recipe, replace_folder
+from matrix.boxes._cache import build_folder, lock_cache, read_recipe, replace_folder
 from matrix.errors import Unavailable
 from tests.matrix.locks import is_held
 
@@ -49,6 +50,51 @@ def test_a_build_that_fails_leaves_the_box_as_it_was(
     assert (cache / "box" / "image").read_text() == "old"
     assert read_recipe(str(cache / "box")) == "first"
     assert sorted(path.name for path in cache.iterdir()) == ["box", "box.lock"]
+
+
+def test_a_folder_is_filled_once_for_each_recipe(cache: Path) -> None:
+    asked: list[str] = []
+    filled: list[str] = []
+    said: list[str] = []
+
+    def build_image(recipe: str, force: bool = False, files: Sequence[str] = ("image",)) -> str:
+        """Return the content of the folder's file."""
+
+        def explain_lack() -> str:
+            asked.append(recipe)
+            return ""
+
+        def fill(folder: str) -> None:
+            filled.append(recipe)
+            Path(folder, "image").write_text(f"{recipe} {len(filled)}")
+
+        path = build_folder("box", recipe, explain_lack, fill, said.append, force, files)
+        assert path == str(cache / "box")
+        return Path(path, "image").read_text()
+
+    assert build_image("first") == "first 1"
+    assert build_image("first") == "first 1"
+    assert build_image("first", force=True) == "first 2"
+    assert build_image("second") == "second 3"
+    assert said == []
+    (cache / "box" / "image").write_text("damaged")
+    assert build_image("second", files=()) == "damaged"
+    assert build_image("second") == "second 4"
+    (cache / "box" / "SHA256SUMS").unlink()
+    assert build_image("second") == "second 5"
+    assert said == [f"{cache}/box is damaged: building the box again"] * 2
+    # What the host lacks is asked once for each build, and not for what is in the cache.
+    assert asked == filled
+    assert sorted(path.name for path in cache.iterdir()) == ["box", "box.lock"]
+
+
+def test_a_folder_that_the_host_cannot_build(cache: Path) -> None:
+    def fill(folder: str) -> None:
+        raise AssertionError("it was begun")
+
+    with pytest.raises(Unavailable, match=r"^box cannot be built: make is not installed$"):
+        build_folder("box", "first", lambda: "make is not installed", fill, print)
+    assert [path.name for path in cache.iterdir()] == ["box.lock"]
 
 
 def test_what_a_killed_builder_left_is_removed(cache: Path) -> None:

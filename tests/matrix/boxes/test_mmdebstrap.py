@@ -7,12 +7,6 @@ import pytest
 from matrix.boxes import _mmdebstrap
 
 
-def test_packages_are_listed_with_their_versions() -> None:
-    status = "Package: zlib1g\nStatus: x\nVersion: 1:2\n\nPackage: adduser\nVersion: 3\n"
-    listed = [*_mmdebstrap.list_packages(status.splitlines())]
-    assert listed == ["zlib1g 1:2\n", "adduser 3\n"]
-
-
 @pytest.mark.parametrize(
     ("said", "cause"),
     [

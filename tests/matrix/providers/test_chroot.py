@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from matrix.boxes import _userland
+from matrix.errors import Unavailable
 from matrix.providers.chroot import Chroot
 from probes import Report
+from tests.matrix.guest import Stage
 from tests.matrix.workplace import Workplace
 from tests.worlds import needs_linux
 
@@ -31,6 +33,24 @@ def test_an_argument_that_names_nothing(
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert Chroot(argument, str(tmp_path), print).explain_lack().startswith(said)
+
+
+def test_what_a_build_lacks_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(Workplace(tmp_path))
+    for name, value in stage.work.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    asked = []
+
+    def explain_lack(argument: str) -> str:
+        asked.append(argument)
+        return ""
+
+    monkeypatch.setattr("matrix.boxes.debian.explain_lack", explain_lack)
+    # The stand-in for Python in the folder is not a program.
+    with pytest.raises(Unavailable, match="its /usr/bin/python3 does not run"):
+        Chroot("debian:bookworm:amd64", str(tmp_path), lambda line: None).up()
+    assert asked == ["bookworm:amd64"]
 
 
 def measure(argument: str, tmp_path: Path) -> Report:
