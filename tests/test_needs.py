@@ -104,7 +104,7 @@ def test_manual_ci_and_tests_name_the_same_packages() -> None:
 
 
 BUILDS_MUSL = {
-    "debian-archive-keyring", "dpkg-dev", "gcc", "linux-libc-dev", "make", "musl", "musl-tools",
+    "debian-archive-keyring", "dpkg-dev", "gcc", "linux-libc-dev", "make", "musl", "musl-dev",
 }  # fmt: skip
 
 

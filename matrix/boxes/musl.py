@@ -1,7 +1,11 @@
 """CPython on the musl C library, for this host's kernel: a folder with Python and a C compiler.
 
+    matrix box musl
+    matrix box musl:i386
+
+It is built for this host's processor, or on amd64 for i386: 32-bit programs on a 64-bit kernel.
 Distributions based on glibc have no package of such a Python.  It is built from Debian 12's
-source packages of CPython, libffi and zlib with musl-gcc(1), by any user, in about two minutes.
+source packages of CPython, libffi and zlib with musl-gcc(1), by any user, in some minutes.
 The C library itself is the host's package musl, which this Python loads when it starts.
 
 musl-gcc does not search the kernel's own headers (<linux/…>, <asm/…>), because their folder also
@@ -26,32 +30,28 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from matrix.errors import Say, Unavailable
+from matrix.errors import Say
 from matrix.interrupts import run_program
+from probes.errors import CommandError
 
 from . import _mirror, find_cache_path
-from ._cache import lock_cache, read_recipe, replace_folder
+from ._cache import build_folder, read_recipe
 
 _PYTHON = "python3.11"
 _SOURCES = (_PYTHON, "libffi", "zlib")
 _RELEASE = "bookworm"
 
+ARGUMENT = "musl[:i386]"
+
 # What the host must have, and the package that gives it.
-_PROGRAMS = {
-    "apt-get": "apt",
-    "dpkg-source": "dpkg-dev",
-    "gcc": "gcc",
-    "make": "make",
-    "musl-gcc": "musl-tools",
-}
-_LOADER = f"/lib/ld-musl-{platform.machine()}.so.1"
+_PROGRAMS = {"apt-get": "apt", "dpkg-source": "dpkg-dev", "gcc": "gcc", "make": "make"}
 _KERNEL_HEADERS = "/usr/include/linux"
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 _COMPILER = """\
 #!/bin/sh
 case $1 in *-print-multiarch) exec echo {machine}-linux-musl ;; esac
-exec musl-gcc "$@" -idirafter "${{0%/*}}/../kernel"
+exec {compiler} "$@" -idirafter "${{0%/*}}/../kernel"
 """
 
 # Installed by `make install`, but imported by no program of this project.
@@ -67,14 +67,64 @@ class Box:
     compiler: str
 
 
-def explain_lack() -> str:
+@dataclass(frozen=True)
+class Target:
+    """The processor whose programs a box has."""
+
+    machine: str
+    """Its name in musl's paths."""
+    suffix: str = ""
+    """What the names of its packages end with; empty for the host's processor."""
+    prefix: tuple[str, ...] = ()
+    """Words before a command, so that ``uname -m`` names the processor."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of its folder in the cache."""
+        return f"musl{self.suffix.replace(':', '-')}"
+
+    @property
+    def compiler(self) -> str:
+        """Return the program of the package musl-dev."""
+        return f"{self.machine}-linux-musl-gcc"
+
+    @property
+    def loader(self) -> str:
+        """Return the path of the C library, which the package musl has."""
+        return f"/lib/ld-musl-{self.machine}.so.1"
+
+
+def parse_argument(argument: str) -> Target:
+    """Return what an argument like `ARGUMENT` names; raise CommandError."""
+    own = platform.machine()
+    if not argument:
+        return Target(own)
+    if argument != "i386":
+        raise CommandError(
+            f"unknown processor {argument!r}; write i386, or nothing for this host's processor"
+        )
+    if own != "x86_64":
+        raise CommandError(f"musl for i386 is built on x86_64, and this is {own}")
+    return Target("i386", ":i386", ("setarch", "i386"))
+
+
+def explain_lack(argument: str = "") -> str:
     """Return what the host lacks to build the box, and what to type; empty if nothing."""
-    missing = {name: package for name, package in _PROGRAMS.items() if not shutil.which(name)}
-    files = {_LOADER: "musl", _KERNEL_HEADERS: "linux-libc-dev", _KEYRING: "debian-archive-keyring"}
+    target = parse_argument(argument)
+    programs = {**_PROGRAMS, target.compiler: f"musl-dev{target.suffix}"}
+    files = {
+        target.loader: f"musl{target.suffix}",
+        _KERNEL_HEADERS: "linux-libc-dev",
+        _KEYRING: "debian-archive-keyring",
+    }
+    missing = {name: package for name, package in programs.items() if not shutil.which(name)}
     missing |= {path: package for path, package in files.items() if not os.path.exists(path)}
     if missing:
         packages = " ".join(sorted(missing.values()))
-        return f"not installed: {', '.join(missing)}; apt-get install {packages}"
+        install = f"apt-get install {packages}"
+        if target.suffix and target.suffix in packages:
+            install = f"dpkg --add-architecture i386 && apt-get update && {install}"
+        return f"not installed: {', '.join(missing)}; {install}"
     if _find_codename() != _RELEASE and not os.environ.get("MATRIX_MIRROR"):
         return (
             f"the sources are those of Debian {_RELEASE}; "
@@ -85,35 +135,39 @@ def explain_lack() -> str:
     return ""
 
 
-def find_built() -> Box | None:
+def find_built(argument: str = "") -> Box | None:
     """Return the box in the cache, if it is of this recipe and the C library exists; or None."""
-    folder = find_cache_path("musl")
-    if read_recipe(folder) != _hash_recipe() or not os.path.exists(_LOADER):
-        return None
-    return Box(folder, os.path.join(folder, "bin/python3"), os.path.join(folder, "bin/musl-cc"))
+    target = parse_argument(argument)
+    path = find_cache_path(target.name)
+    return _make_box(path) if read_recipe(path) == _hash_recipe(target) else None
 
 
-def build(say: Say, force: bool = False) -> Box:
-    """Return the box, and build it if it is not in the cache; ``force`` always builds it.
+def build(say: Say, force: bool = False, argument: str = "") -> Box:
+    """Return the box; build it if it is not in the cache, or with ``force``.
 
     Raise `Unavailable` if it cannot be built.
     """
-    with lock_cache("musl"):
-        if not force and (box := find_built()):
-            return box
-        if reason := explain_lack():
-            raise Unavailable(f"musl cannot be built: {reason}")
-        with replace_folder("musl", _hash_recipe()) as folder:
-            _build(folder, say)
-    box = find_built()
-    if not box:
-        raise Unavailable(f"{find_cache_path('musl')}: changed right after it was built")
-    return box
+    target = parse_argument(argument)
+    path = build_folder(
+        target.name,
+        _hash_recipe(target),
+        lambda: explain_lack(argument),
+        lambda folder: _build(folder, target, say),
+        say,
+        force,
+    )
+    return _make_box(path)
 
 
-def _hash_recipe() -> str:
+def _make_box(path: str) -> Box:
+    return Box(path, os.path.join(path, "bin/python3"), os.path.join(path, "bin/musl-cc"))
+
+
+def _hash_recipe(target: Target) -> str:
     """Return a hash that changes if the result of a build would change."""
-    parts = (_SOURCES, _RELEASE, _COMPILER, _LEFT_OUT, _list_steps("", ""), platform.machine())
+    # Without the C library a box is of no use, and what is missing is said as for a build.
+    loads = os.path.exists(target.loader)
+    parts = (_SOURCES, _RELEASE, _COMPILER, _LEFT_OUT, _list_steps("", ""), target, loads)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -164,18 +218,19 @@ def _list_steps(folder: str, jobs: str) -> list[_Step]:
     ]
 
 
-def _build(folder: str, say: Say) -> None:
+def _build(folder: str, target: Target, say: Say) -> None:
     sources = os.path.join(folder, "sources")
     say("fetching Debian's source packages")
     _fetch(sources)
-    fixed = {**os.environ, "CC": _make_compiler(folder), "LC_ALL": "C"}
+    fixed = {**os.environ, "CC": _make_compiler(folder, target), "LC_ALL": "C"}
     for name in ("CFLAGS", "CPPFLAGS", "LDFLAGS"):
         fixed.pop(name, None)
     for step in _list_steps(folder, f"-j{len(os.sched_getaffinity(0))}"):
         if step.said:
             say(step.said)
         (unpacked,) = glob.glob(f"{glob.escape(sources)}/{step.source}-*/")
-        _run(step.command, unpacked, {**fixed, **dict(step.environment)})
+        environment = {**fixed, **dict(step.environment)}
+        _run(step.command, unpacked, environment, target.prefix)
 
     library = f"{glob.escape(folder)}/lib"
     unneeded = [path for name in _LEFT_OUT for path in glob.glob(f"{library}/{_PYTHON}/{name}")]
@@ -222,7 +277,7 @@ def _fetch(folder: str) -> None:
     _run([*command, "source", *wanted], folder, dict(os.environ))
 
 
-def _make_compiler(folder: str) -> str:
+def _make_compiler(folder: str, target: Target) -> str:
     """Write the C compiler, and return its path."""
     asked = subprocess.run(["gcc", "-print-multiarch"], capture_output=True, text=True, check=True)
     headers = {
@@ -236,18 +291,25 @@ def _make_compiler(folder: str) -> str:
         os.symlink(path, os.path.join(folder, "kernel", name))
     compiler = os.path.join(folder, "bin/musl-cc")
     with open(compiler, "w", encoding="ascii") as file:
-        file.write(_COMPILER.format(machine=platform.machine()))
+        file.write(_COMPILER.format(machine=target.machine, compiler=target.compiler))
     os.chmod(compiler, 0o755)
     return compiler
 
 
-def _run(command: Sequence[str], folder: str, environment: dict[str, str]) -> None:
+def _run(
+    command: Sequence[str], folder: str, environment: dict[str, str], prefix: Sequence[str] = ()
+) -> None:
     """Run a command in ``folder``; if it fails, raise CalledProcessError with its main message."""
     log = os.path.join(folder, "run.log")
     with (
         open(log, "w+", encoding="utf-8", errors="replace") as said,
         run_program(
-            command, _kill, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT
+            [*prefix, *command],
+            _kill,
+            cwd=folder,
+            env=environment,
+            stdout=said,
+            stderr=subprocess.STDOUT,
         ) as process,
     ):
         process.wait()

@@ -50,6 +50,30 @@ def test_freebsd_differs_from_linux_where_its_manuals_say_so() -> None:
     assert not [id for id, value in expected.items() if AMD64[id].value == value]
 
 
+def test_musl_for_i386_differs_from_musl_in_widths_alone() -> None:
+    report, wide = RECORDED["musl-i386"], RECORDED["musl"]
+    assert report.environment.emulated_32_bit is True
+    differing = {
+        fact.id: fact.value
+        for fact in report
+        if fact.scope == INHERENT and fact.answer != wide[fact.id].answer
+    }
+    # musl's arch/i386/bits/alltypes.h.in; include/signal.h: handler, then 128 bytes of mask.
+    assert differing == {
+        "abi.double_alignment": 4,
+        "abi.int64_alignment": 4,
+        "abi.long_bits": 32,
+        "abi.pointer_bits": 32,
+        "abi.sa_flags_offset": 132,
+        "abi.sigaction_fills_bytes": 136,
+        "abi.size_t_bits": 32,
+    }
+    # musl 1.2 has these on every processor, and glibc only by request.
+    glibc = RECORDED["debian32-userland"]
+    for what in ("abi.time_t_bits", "abi.off_t_bits", "compilers.time_t_bits_plain"):
+        assert (report[what].value, glibc[what].value) == (64, 32)
+
+
 def test_a_32_bit_system_differs_where_it_must() -> None:
     system, userland = RECORDED["debian32"], RECORDED["debian32-userland"]
     assert system.environment.emulated_32_bit is False

@@ -84,7 +84,6 @@ def test_baselines_are_in_the_users_folder_for_all(mine: Path) -> None:
         ),
         ('[cell.x]\nways = ["chroot:"]\n', "the provider chroot needs debian32, "),
         ('[cell.x]\nways = ["qemu"]\n', "the provider qemu needs a guest"),
-        ('[cell.x]\nways = ["musl:1.2"]\n', "the provider musl takes no argument; write: .musl."),
         ('[cell.python3.14]\nways = ["here"]\n', '.cell."python3.14".'),
         ("x = " + "[" * 3000, "nested too deeply|not TOML"),
         ('[cell.".x"]\nways = ["here"]\n', "names files"),
@@ -121,6 +120,15 @@ def test_baselines_that_are_no_folder(mine: Path) -> None:
     mine.touch()
     with pytest.raises(CommandError, match="not a folder of baselines; name one in --baselines"):
         load_cells(None, str(mine))
+
+
+def test_an_argument_for_a_provider_that_takes_none(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers.load_provider("musl"), "argument_is", "")
+    mine.write_text('[cell.x]\nways = ["musl:i386"]\n')
+    with pytest.raises(CommandError, match='the provider musl takes no argument; write: "musl"'):
+        load_cells(str(mine))
 
 
 def test_every_way_says_what_its_argument_is() -> None:
