@@ -3,7 +3,8 @@
 Each module has ``explain_lack()``, which says why it cannot be built here; ``find_built()``,
 which returns the box in the cache, or None; and ``build(say, force)``, which builds it if it is
 not in the cache, and returns a dataclass of paths.  A module of many boxes says in ``ARGUMENT``
-how users write one, and its functions take what follows the module's name as the last argument.
+how users write one, and its functions take what follows the module's name as the last argument,
+if they need it.
 """
 
 from __future__ import annotations

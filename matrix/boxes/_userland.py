@@ -12,7 +12,6 @@ import os
 import platform
 import shutil
 import subprocess
-from functools import partial
 from pathlib import Path
 
 from matrix.errors import Say
@@ -29,9 +28,13 @@ _USER_PROGRAMS = {"ppc64el": "ppc64le"}
 _BINFMT = "/proc/sys/fs/binfmt_misc"
 
 
+def _parse_argument(argument: str) -> debian.Release:
+    return debian.parse_argument(argument, with_kernel=False)
+
+
 def is_emulated(argument: str) -> bool:
     """Return whether this host runs the programs with qemu-user."""
-    return os.path.exists(f"{_BINFMT}/qemu-{_name_emulator(debian.parse_argument(argument))}")
+    return os.path.exists(f"{_BINFMT}/qemu-{_name_emulator(_parse_argument(argument))}")
 
 
 def _name_emulator(wanted: debian.Release) -> str:
@@ -40,16 +43,14 @@ def _name_emulator(wanted: debian.Release) -> str:
 
 def is_built(argument: str) -> bool:
     """Return whether the root folder is in the cache."""
-    wanted = debian.parse_argument(argument)
+    wanted = _parse_argument(argument)
     return read_recipe(find_cache_path(_name_folder(wanted))) == _make_recipe(wanted)
 
 
 def explain_lack(argument: str) -> str:
     """Return why the root folder cannot be used, and what to type; empty if it can."""
-    wanted = debian.parse_argument(argument)
-    return _explain_processor_lack(wanted) or (
-        "" if is_built(argument) else debian.explain_lack(argument)
-    )
+    wanted = _parse_argument(argument)
+    return _explain_processor_lack(wanted) or ("" if is_built(argument) else debian.explain_lack())
 
 
 def build(say: Say, argument: str) -> str:
@@ -57,15 +58,15 @@ def build(say: Say, argument: str) -> str:
 
     Raise `Unavailable` if it cannot be built.
     """
-    wanted = debian.parse_argument(argument)
+    wanted = _parse_argument(argument)
 
     def fill(folder: str) -> None:
         say(debian.FETCHING)
-        command = debian.make_command(wanted, with_kernel=False)
-        debian.run_mmdebstrap(command, lambda root: debian.unpack(wanted, root, Path(folder)))
+        debian.run_mmdebstrap(
+            debian.make_command(wanted), lambda root: debian.unpack(wanted, root, Path(folder))
+        )
 
-    lack = partial(debian.explain_lack, argument)
-    return build_folder(_name_folder(wanted), _make_recipe(wanted), lack, fill, say)
+    return build_folder(_name_folder(wanted), _make_recipe(wanted), debian.explain_lack, fill, say)
 
 
 def _name_folder(wanted: debian.Release) -> str:

@@ -57,7 +57,10 @@ class Machine:
     package: str
     """Debian's package of the program is ``qemu-system-PACKAGE``."""
     kernels: Mapping[str, str]
-    """Flavour of the kernel by release: the package is ``linux-image-FLAVOUR``."""
+    """Flavour of the kernel by release: the package is ``linux-image-FLAVOUR``.
+
+    Empty if no kernel of Debian runs in QEMU: then only a userland can be had.
+    """
     console: str = "ttyS0"
     bus: str = "pci"
     """Bus of the virtio devices."""
@@ -77,6 +80,8 @@ MACHINES: Mapping[str, Machine] = {
         "x86_64", "q35", "max", "x86", _name_kernel("amd64"), runs_on=("x86_64",)
     ),
     "arm64": Machine("aarch64", "virt", "cortex-a57", "arm", _name_kernel("arm64"), "ttyAMA0"),
+    # No machine of QEMU runs the kernel marvell, and those that run rpi have no virtio devices.
+    "armel": Machine("arm", "", "", "arm", {}),
     "armhf": Machine(
         "arm",
         # Without LPAE a kernel does not reach a PCI host above 4 GiB.
@@ -141,6 +146,7 @@ class Release:
     release: str
     architecture: str
     kernel: str
+    """Empty for a userland."""
     packages: tuple[str, ...] = ()
 
     @property
@@ -152,7 +158,7 @@ class Release:
     def name(self) -> str:
         """Return the name of its folder in the cache."""
         parts = ["debian", self.release, self.architecture]
-        if self.machine.kernels.get(self.release) != self.kernel:
+        if self.kernel not in ("", self.machine.kernels.get(self.release)):
             parts.append(self.kernel)
         if self.packages:
             # The packages themselves may be too long for a name.
@@ -173,8 +179,11 @@ _FILES = ("kernel", "initramfs", "packages")
 """The files of a `Box`, in its order."""
 
 
-def parse_argument(argument: str) -> Release:
-    """Return the release that an argument like `ARGUMENT` names; raise CommandError."""
+def parse_argument(argument: str, with_kernel: bool = True) -> Release:
+    """Return the release that an argument like `ARGUMENT` names; raise CommandError.
+
+    It has no kernel if ``with_kernel`` is false.
+    """
     argument, *packages = argument.split(",")
     release, _, rest = argument.partition(":")
     architecture, _, kernel = rest.partition(":")
@@ -185,7 +194,14 @@ def parse_argument(argument: str) -> Release:
         raise CommandError(
             f"unknown architecture {architecture!r}; choose from {', '.join(MACHINES)}"
         )
-    if not kernel and release not in machine.kernels:
+    if kernel and not with_kernel:
+        raise CommandError(f"a userland has no kernel; write {release}:{architecture}")
+    if with_kernel and not machine.kernels:
+        raise CommandError(
+            f"no kernel of Debian for {architecture} runs in QEMU; "
+            f"there is its userland: chroot:debian:{release}:{architecture}"
+        )
+    if with_kernel and not kernel and release not in machine.kernels:
         raise CommandError(
             f"Debian {release} has no kernel for {architecture}; "
             f"choose from {', '.join(machine.kernels)}"
@@ -195,9 +211,9 @@ def parse_argument(argument: str) -> Release:
     for package in packages:
         if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", package):
             raise CommandError(f"{package!r} is not the name of a Debian package")
-    return Release(
-        release, architecture, kernel or machine.kernels[release], tuple(sorted({*packages}))
-    )
+    if with_kernel:
+        kernel = kernel or machine.kernels[release]
+    return Release(release, architecture, kernel, tuple(sorted({*packages})))
 
 
 def find_built(argument: str) -> Box | None:
@@ -207,12 +223,8 @@ def find_built(argument: str) -> Box | None:
     return _make_box(path) if read_recipe(path) == make_recipe(wanted) else None
 
 
-def explain_lack(argument: str) -> str:
-    """Return why the box cannot be built, and what to type; empty if it can."""
-    try:
-        parse_argument(argument)
-    except CommandError as error:
-        return str(error)
+def explain_lack() -> str:
+    """Return why no box can be built, and what to type; empty if boxes can be built."""
     if not shutil.which("mmdebstrap"):
         return "mmdebstrap is not installed: apt-get install mmdebstrap debian-archive-keyring"
     return _mirror.explain_lack()
@@ -227,7 +239,7 @@ def build(say: Say, force: bool, argument: str) -> Box:
     path = build_folder(
         wanted.name,
         make_recipe(wanted),
-        lambda: explain_lack(argument),
+        explain_lack,
         lambda folder: _fetch(wanted, Path(folder), say),
         say,
         force,
@@ -240,9 +252,9 @@ def _make_box(path: str) -> Box:
     return Box(*(os.path.join(path, name) for name in _FILES))
 
 
-def make_command(wanted: Release, with_kernel: bool = True) -> list[str]:
+def make_command(wanted: Release) -> list[str]:
     """Return the words of mmdebstrap's command, which writes the packages as a tar archive."""
-    kernel = [f"linux-image-{wanted.kernel}"] if with_kernel else []
+    kernel = [f"linux-image-{wanted.kernel}"] if wanted.kernel else []
     mirror = os.environ.get("MATRIX_MIRROR", _mirror.DEFAULT)
     added = [_ESSENTIAL, *wanted.packages] if wanted.packages else []
     # Nothing is run of what is unpacked: the packages' scripts would need the other processor.

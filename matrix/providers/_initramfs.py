@@ -40,7 +40,7 @@ class InitramfsGuest(BootedGuest):
             return (
                 f"{program} is not installed: apt-get install qemu-system-{wanted.machine.package}"
             )
-        return "" if debian.find_built(self.argument) else debian.explain_lack(self.argument)
+        return "" if debian.find_built(self.argument) else debian.explain_lack()
 
     def describe(self) -> str:
         """See `Provider`."""

@@ -56,7 +56,7 @@ class Uml(BootedGuest, Provider):
             return f"Debian's User-mode Linux runs on Linux x86_64, and this is {host}"
         if not shutil.which(PROGRAM):
             return f"{PROGRAM} is not installed: apt-get install user-mode-linux"
-        return "" if debian.find_built(self._box) else debian.explain_lack(self._box)
+        return "" if debian.find_built(self._box) else debian.explain_lack()
 
     def add_packages(self, packages: Sequence[str]) -> None:
         self._box = ",".join([self._box, *packages])

@@ -132,6 +132,12 @@ def test_without_mmdebstrap(stage: Stage) -> None:
         ("bookworm", "unknown architecture ''; choose from amd64, "),
         ("bookworm:x86_64", "unknown architecture 'x86_64'; choose from amd64, "),
         ("trixie:i386", "Debian trixie has no kernel for i386; choose from bookworm"),
+        (
+            "bookworm:armel",
+            "no kernel of Debian for armel runs in QEMU; "
+            "there is its userland: chroot:debian:bookworm:armel",
+        ),
+        ("bookworm:armel:rpi", "no kernel of Debian for armel runs in QEMU; "),
         ("bookworm:amd64:../x", "'../x' is not a kernel; "),
         ("bookworm:amd64,gcc,--no", "'--no' is not the name of a Debian package"),
         ("bookworm:amd64,", "'' is not the name of a Debian package"),

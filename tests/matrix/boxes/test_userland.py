@@ -11,6 +11,7 @@ import pytest
 
 from matrix.boxes import _userland, debian
 from matrix.errors import Unavailable
+from probes.errors import CommandError
 from tests.matrix.guest import Stage, make_root
 from tests.matrix.workplace import Workplace
 
@@ -57,6 +58,21 @@ def test_a_folder_is_built_once(stage: Stage) -> None:
     assert not _userland.is_built(FOREIGN)
     assert _userland.build(print, OWN) == folder
     assert (stage.programs / "runs").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("argument", ["bookworm:armel", "trixie:i386"])
+def test_no_kernel_is_needed(stage: Stage, argument: str) -> None:
+    with pytest.raises(CommandError):
+        debian.parse_argument(argument)
+    folder = _userland.build(print, argument)
+    assert Path(folder).name == f"debian-{argument.replace(':', '-')}-root"
+    assert _userland.is_built(argument)
+    assert "linux-image" not in " ".join(debian.make_command(_userland._parse_argument(argument)))
+
+
+def test_a_kernel_is_not_taken() -> None:
+    with pytest.raises(CommandError, match="a userland has no kernel; write sid:amd64"):
+        _userland.explain_lack("sid:amd64:cloud-amd64")
 
 
 def test_a_folder_that_cannot_be_built(stage: Stage) -> None:
@@ -115,8 +131,8 @@ def test_without_mmdebstrap(stage: Stage) -> None:
 
 def test_qemus_names_of_processors_are_those_of_its_programs_for_users() -> None:
     names = {
-        _userland._name_emulator(debian.parse_argument(f"{next(iter(machine.kernels))}:{name}"))
-        for name, machine in debian.MACHINES.items()
+        _userland._name_emulator(_userland._parse_argument(f"sid:{name}"))
+        for name in debian.MACHINES
     }
     assert names == {
         *("x86_64", "aarch64", "arm", "i386", "mips64el", "mipsel", "ppc64le", "riscv64", "s390x")
