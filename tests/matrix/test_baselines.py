@@ -103,6 +103,7 @@ OWN_KERNELS: dict[str, dict[str, Value]] = {
     # Debian 12 builds 32-bit programs with a 32-bit time_t, Debian 13 those of armhf with 64 bits.
     "bookworm-armhf": {**_UNSIGNED, **_32_BITS, **_OLD_TIME},
     "trixie-armhf": {**_UNSIGNED, **_32_BITS, **_NEW_TIME},
+    "bookworm-i386": {**_32_BITS, **_OLD_TIME},
     # 127 signals, and sa_flags first in struct sigaction.
     "bookworm-mips64el": {"abi.sa_flags_offset": 0, "signals.sigrtmax": 127},
     # Its kernel has pages of 64 KiB, and a pipe holds 16 pages.
