@@ -51,22 +51,18 @@ class LogLock:
 
     def take(self, descriptor: int, path: str) -> None:
         """Take the lock of the file, which is ``path`` in messages.  Raise `LogBusy`."""
-        if not self._try(descriptor) and (self.was_busy or not self._wait(descriptor)):
-            self.was_busy = True
-            holder = describe_holder(descriptor)
-            raise LogBusy(f"{path}: locked by {holder}; end it, or wait for it", 3)
+        try:
+            self.lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES (POSIX fcntl()).
+            if self.was_busy or not self._wait(descriptor):
+                self.was_busy = True
+                holder = describe_holder(descriptor)
+                raise LogBusy(f"{path}: locked by {holder}; end it, or wait for it", 3) from None
         self.was_busy = False
 
     def release(self, descriptor: int) -> None:
         """Release the lock."""
         self.lock(descriptor, fcntl.LOCK_UN)
-
-    def _try(self, descriptor: int) -> bool:
-        try:
-            self.lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES (POSIX fcntl()).
-            return False
-        return True
 
     def _wait(self, descriptor: int) -> bool:
         """Wait for the lock; return False if that takes too long.

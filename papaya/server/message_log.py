@@ -98,13 +98,15 @@ class MessageLog:
     ) -> None:
         self.path = path
         self.scoreboard = scoreboard
+        self.numbers = scoreboard.numbers
         self.lock = lock
         self.log_event = log_event
         self.durable = durable
         self.most = most
         """The size in bytes from which on lines are refused; 0 for none."""
-        self.descriptor, self.generation = -1, -1
+        self.descriptor = -1
         self.identity = -1, -1
+        self._follow(-1)
 
     def recover(self) -> int:
         """Open the log in the daemon, cut off a torn last line, and return how long that was.
@@ -118,20 +120,34 @@ class MessageLog:
         finally:
             self.lock.release(self.descriptor)
 
+    def close(self) -> None:
+        """Close the file; the next line opens it again."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
     def append(self, lines: list[bytes]) -> tuple[int, str]:
         """Append the lines in one write, each after its time.
 
         Return how many lines are in the log, and why the others are not: "" if all are.  The
         lines that are counted can be read, and stay.  Raise CommandError, such as `LogFull`, or
-        OSError if none is.
+        OSError if none is.  Without lines, nothing of the log changes.
         """
+        numbers = self.numbers
         self._lock_current()
         went_back = ""
         try:
-            start = self._repair_end()
+            # What is rare has functions of its own: a process that has just been woken pays for
+            # each function that it calls, and calling one for the first time copies memory that
+            # a child has shared with its parent.
+            start = os.lseek(self.descriptor, 0, os.SEEK_END)
+            if start != numbers[self.record + COMMITTED]:
+                start = self._repair_end(start)
             if self.most and start >= self.most:
                 raise LogFull(f"{self.path}: has {start} bytes, the most is {self.most}; rotate it")
-            stamp, went_back = self._choose_stamp()
+            stamp = make_stamp(int(time.time()))
+            if stamp < numbers[self.record + STAMP] or numbers[HELD]:
+                stamp, went_back = self._hold_stamp(stamp)
             data = stamp_lines(lines, stamp)
             try:
                 written = os.write(self.descriptor, data)
@@ -140,10 +156,13 @@ class MessageLog:
             except OSError as error:
                 self._cut(start)
                 return 0, f"{self.path}: {error.strerror}"
-            start = self._find_written(start, data[:written])
-            self._set(STAMP, stamp)
+            if os.lseek(self.descriptor, 0, os.SEEK_END) != start + written:
+                start = self._find_written(start, data[:written])
+            if lines:
+                numbers[self.record + STAMP] = stamp
             if written == len(data):
-                self._commit(start + written, len(lines))
+                numbers[self.record + COMMITTED] = start + written
+                numbers[LINES] += len(lines)
                 return len(lines), ""
             # The disk is full: cut off the part of the next line that it took.
             whole = data.rfind(b"\n", 0, written) + 1
@@ -168,7 +187,7 @@ class MessageLog:
         self.lock.take(old, self.path)
         try:
             self._refresh()
-            self._repair_end()
+            self._repair_end(os.lseek(old, 0, os.SEEK_END))
             new = open_log(self.path)
             if os.path.sameopenfile(new, old):
                 os.close(new)
@@ -192,7 +211,7 @@ class MessageLog:
             os.ftruncate(descriptor, whole)
         # All that can fail comes first: after an error the old file is still the log.
         identity, stamp = identify(descriptor), _read_last_stamp(descriptor, whole)
-        self.generation = self.scoreboard.set_file(identity, whole, stamp)
+        self._follow(self.scoreboard.set_file(identity, whole, stamp))
         self.identity = identity
         return size - whole
 
@@ -206,10 +225,11 @@ class MessageLog:
         while True:
             if self.descriptor < 0:
                 self.descriptor, record = open_current(self.path, self.scoreboard)
-                self.generation, self.identity, *_ = record
+                self._follow(record.generation)
+                self.identity = record.identity
             self.lock.take(self.descriptor, self.path)
             try:
-                is_current = self._refresh()
+                is_current = self.numbers[GENERATION] == self.generation or self._refresh()
                 is_lost = is_current and self._is_lost()
                 if is_current and not is_lost:
                     return
@@ -226,20 +246,23 @@ class MessageLog:
                 self.scoreboard.request_rotation()
                 asked = True
             else:
-                os.close(self.descriptor)
-                self.descriptor = -1
+                self.close()
 
     def _refresh(self) -> bool:
         """Return whether the file is still the log; take note of its newest record.
 
         The caller holds the file's lock.
         """
-        if self.scoreboard[GENERATION] != self.generation:
-            record = self.scoreboard.get_file()
-            if record.identity != self.identity:
-                return False
-            self.generation = record.generation  # Another program truncated it.
+        record = self.scoreboard.get_file()
+        if record.identity != self.identity:
+            return False
+        self._follow(record.generation)  # It may be another because a program truncated the file.
         return True
+
+    def _follow(self, generation: int) -> None:
+        """Use the record of that generation in the scoreboard."""
+        self.generation = generation
+        self.record = self.scoreboard.locate(generation, 0)
 
     def _is_lost(self) -> bool:
         """Return whether the file was deleted, or another file has its name.
@@ -256,22 +279,19 @@ class MessageLog:
     def _is_deleted(self) -> bool:
         return os.fstat(self.descriptor).st_nlink == 0
 
-    def _repair_end(self) -> int:
-        """Commit what a killed writer left, cut off its torn line, and return the log's end.
+    def _repair_end(self, end: int) -> int:
+        """Commit what a killed writer left, cut off its torn line, and return the log's new end.
 
         The caller holds the lock.
         """
-        end = os.lseek(self.descriptor, 0, os.SEEK_END)
-        committed = self._get(COMMITTED)
+        committed = self.numbers[self.record + COMMITTED]
         if end == committed:
             return end
         if end < committed:
             # Another program truncated it (copytruncate): continue as in another file.
             end = find_line_start(self.descriptor, end, 1)
             os.ftruncate(self.descriptor, end)
-            self.generation = self.scoreboard.set_file(
-                self.identity, end, self._get(STAMP), truncated=True
-            )
+            self._restart(end)
             return end
         whole, lines, at = committed, 0, committed
         while at < end:
@@ -286,8 +306,8 @@ class MessageLog:
             os.ftruncate(self.descriptor, whole)
             self.scoreboard[REPAIRED] += 1
         if lines:
-            stamp = _read_last_stamp(self.descriptor, whole)
-            self._set(STAMP, max(self._get(STAMP), stamp))
+            last = self.record + STAMP
+            self.numbers[last] = max(self.numbers[last], _read_last_stamp(self.descriptor, whole))
         self._commit(whole, lines)
         return whole
 
@@ -301,42 +321,38 @@ class MessageLog:
         at = end - len(data)
         if end >= start + len(data) or at < 0 or os.pread(self.descriptor, len(data), at) != data:
             return start
-        self.generation = self.scoreboard.set_file(
-            self.identity, at, self._get(STAMP), truncated=True
-        )
+        self._restart(at)
         return at
+
+    def _restart(self, end: int) -> None:
+        """Continue the file at ``end`` as another, because a program has truncated it."""
+        stamp = self.numbers[self.record + STAMP]
+        self._follow(self.scoreboard.set_file(self.identity, end, stamp, truncated=True))
 
     def _cut(self, end: int) -> None:
         """Cut off what is after ``end``; a file that another program made shorter stays so."""
         if os.lseek(self.descriptor, 0, os.SEEK_END) > end:
             os.ftruncate(self.descriptor, end)
 
-    def _choose_stamp(self) -> tuple[int, str]:
+    def _hold_stamp(self, now: int) -> tuple[int, str]:
         """Return the time for new lines, and what to log of it once the lock is released.
 
         Times never go backwards in one file: while the clock is behind, the last time is held.
         """
-        now, last = make_stamp(int(time.time())), self._get(STAMP)
-        is_held = now < last
-        event = ""
-        if is_held and not self.scoreboard[HELD]:
-            event = (
-                f"{self.path}: the clock says {format_stamp(now)}, and the last line is of "
-                f"{format_stamp(last)}: new lines have that time until the clock has passed it"
-            )
-        self.scoreboard[HELD] = is_held
-        return max(now, last), event
+        last = self.numbers[self.record + STAMP]
+        was_held, self.numbers[HELD] = self.numbers[HELD], now < last
+        if now >= last:
+            return now, ""
+        if was_held:
+            return last, ""
+        return last, (
+            f"{self.path}: the clock says {format_stamp(now)}, and the last line is of "
+            f"{format_stamp(last)}: new lines have that time until the clock has passed it"
+        )
 
     def _commit(self, end: int, lines: int) -> None:
-        self._set(COMMITTED, end)
-        self.scoreboard[LINES] += lines
-
-    def _get(self, field: int) -> int:
-        """Return a field of the file's record.  The caller holds the lock."""
-        return self.scoreboard[self.scoreboard.locate(self.generation, field)]
-
-    def _set(self, field: int, value: int) -> None:
-        self.scoreboard[self.scoreboard.locate(self.generation, field)] = value
+        self.numbers[self.record + COMMITTED] = end
+        self.numbers[LINES] += lines
 
 
 def _read_last_stamp(descriptor: int, end: int) -> int:

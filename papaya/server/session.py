@@ -56,7 +56,9 @@ class Session:
         notice = self._append(lines)
         if too_long:
             notice = TOO_LONG
-        return notice or (SLOW_DOWN if self.limit.must_tell() else 0)
+        if not notice and self.limit.left < 0 and self.limit.must_tell():
+            notice = SLOW_DOWN
+        return notice
 
     def finish(self) -> None:
         """Append the unfinished last line of a client that has stopped sending."""
