@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
+from select import POLLIN
+from signal import set_wakeup_fd
 from typing import TYPE_CHECKING
 
 from probes.errors import CommandError
@@ -14,18 +15,22 @@ from ..protocol import format_notice
 from ..server.engine import LOCK_SECONDS
 from ..server.log_cursor import FellBehind
 from ..server.patience import Patience
-from ..server.processes import close_inherited, fork_child, make_death_request, pthread_sigmask
+from ..server.processes import close_inherited, fork_blocked, make_death_request, pthread_sigmask
 from ..server.scoreboard import GENERATION, NOTICE, SENDER
 from ..server.session import Session, describe_notice
 from ..server.wakeup import WAKEUP, make_wait
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from ..server.engine import ServiceContext
     from ..server.log_cursor import LogCursor
     from ..server.wakeup import SenderGroup
 
+# As numbers: the signal module's members are objects that a child would have to copy.
+SIGCHLD, SIGTERM = int(signal.SIGCHLD), int(signal.SIGTERM)
+SIG_UNBLOCK = int(signal.SIG_UNBLOCK)
 STALLED_STATUS = 3
 """The exit status of either process if the client read nothing for too long."""
 
@@ -51,61 +56,91 @@ class ClientProcesses:
         self.session = Session(context, context.make_log(LOCK_SECONDS), wake_senders)
         self.wait = make_wait(settings["wait"])
         self.poller = select.poll()
-        self.poller.register(group.daemon_alive, select.POLLIN)
+        self.poller.register(group.daemon_alive, POLLIN)
 
     def receive(self, client: socket.socket, slot: int, since: int) -> int:
         """Run Child RECV: read until the client sends no more; return the exit status."""
-        session, poller, daemon_alive = self.session, self.poller, self.group.daemon_alive
-        close_inherited(client.fileno(), daemon_alive, self.reader.file.descriptor)
-        ended, wakeup = os.pipe()
-        os.set_blocking(wakeup, False)
-        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        # The daemon's handlers of these only write to the wakeup descriptor; the other signals
-        # that the daemon handles stay blocked.
-        pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGCHLD))
+        context, session, poller = self.context, self.session, self.poller
+        incoming, daemon_alive = client.fileno(), self.group.daemon_alive
+        close_inherited(incoming, daemon_alive, self.reader.file.descriptor)
         # The cursor comes before the first line: the client must be sent its own lines.
-        cursor = self.reader.make_cursor(self.context.config.history, since)
-        sender = _Sender(self._fork_sender(client, slot, cursor), self.context, slot)
+        cursor = self.reader.make_cursor(context.config.history, since)
+        pid = self._fork_sender(client, slot, cursor)
         # Only the sender reads the log: this process must not keep a rotated file open.
         cursor.file.close()
+        ended, wakeup = os.pipe()
+        os.set_blocking(wakeup, False)
+        set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        # The daemon's handlers of these only write to the wakeup descriptor; the other signals
+        # that the daemon handles stay blocked.
+        pthread_sigmask(SIG_UNBLOCK, (SIGTERM, SIGCHLD))
         # poll() on a descriptor, because a signal just before read() would not interrupt it.
-        poller.register(client.fileno(), select.POLLIN)
-        poller.register(ended, select.POLLIN)
+        poller.register(incoming, POLLIN)
+        poller.register(ended, POLLIN)
+        sender: _Sender | None = None
+        limit, pause, milliseconds = session.limit, 0.0, None
         received = more = True
         while more:
-            pause = session.limit.measure_pause()
-            poller.modify(client.fileno(), 0 if pause else select.POLLIN)
-            ready = dict(poller.poll(sender.measure_wait(pause)))
-            signals = os.read(ended, 64) if ended in ready else b""
-            # Another signal only ended a wait for the log's lock.
-            ending = signal.SIGTERM in signals or daemon_alive in ready or sender.is_over(signals)
+            signals, ending = b"", False
+            for descriptor, _ in poller.poll(milliseconds):
+                if descriptor == daemon_alive:
+                    ending = True
+                elif descriptor == ended:
+                    signals = os.read(ended, 64)
+                    # Another signal only ended a wait for the log's lock.
+                    ending = ending or SIGTERM in signals
+                    if sender is None and SIGCHLD in signals:
+                        sender = _Sender(pid, context, slot)
+            if sender is not None and sender.is_over(signals):
+                ending = True
             # Data that arrived before the end is processed before it.
-            received = _receive_once(client, session, slot)
+            try:
+                data = os.read(incoming, 65536)
+            except BlockingIOError:
+                pass
+            except OSError:
+                received = False
+            else:
+                received = bool(data)
+                if number := session.feed(data):
+                    self._notify(slot, number)
             more = received and not ending
+            if pause or limit.left < 0:
+                pause = limit.measure_pause()
+                poller.modify(incoming, 0 if pause else POLLIN)
+            milliseconds = sender.measure_wait(pause) if sender else 1000 * pause or None
         if not received:
             session.finish()
-        return sender.end()
+        return (sender or _Sender(pid, context, slot)).end()
+
+    def _notify(self, slot: int, number: int) -> None:
+        """Make Child SEND send the client a notice."""
+        scoreboard = self.context.scoreboard
+        scoreboard.set_slot(slot, NOTICE, number)
+        sender = scoreboard.get_slot(slot, SENDER)
+        if sender:
+            os.kill(sender, WAKEUP)
 
     def _fork_sender(self, client: socket.socket, slot: int, cursor: LogCursor) -> int:
         receiver = os.getpid()
-        return fork_child(
+        return fork_blocked(
             lambda: self._send(client, slot, cursor, receiver), self.context.log_event
         )
 
     def _send(self, client: socket.socket, slot: int, cursor: LogCursor, receiver: int) -> int:
         """Run Child SEND: send what is new in the log each time the multicast arrives."""
         context = self.context
-        # Not the Child RECV's descriptor of the log, whose lock would outlive that process.
-        close_inherited(client.fileno(), cursor.file.descriptor)
+        os.close(self.group.daemon_alive)
         self.group.join()
         numbers = context.scoreboard.numbers
         notice = context.scoreboard.get_index(slot, NOTICE)
-        context.scoreboard.set_slot(slot, SENDER, os.getpid())
+        numbers[context.scoreboard.get_index(slot, SENDER)] = os.getpid()
         self.request_death_signal(receiver)
         wait = self.wait
         out = client.fileno()
-        generation = descriptor = -1
-        committed = cursor.file.committed
+        file, offset = cursor.file, cursor.offset
+        generation = file.generation if cursor.reader.sendfile else -1
+        descriptor, committed = file.descriptor, file.committed
         ended = False
         owed = b""
         writable = None
@@ -113,20 +148,23 @@ class ClientProcesses:
             try:
                 while True:
                     while owed:
-                        owed = owed[client.send(owed) :]
+                        owed = owed[os.write(out, owed) :]
                     # The same as `LogCursor.advance`, without its calls: nearly every line takes
                     # this path, and a process that has just been woken pays for each function
                     # that it calls.
-                    left = numbers[committed] - cursor.offset
+                    left = numbers[committed] - offset
                     if 0 < left < 65536 and numbers[GENERATION] == generation:
-                        cursor.offset += os.sendfile(out, descriptor, cursor.offset, left)
+                        offset += os.sendfile(out, descriptor, offset, left)
                         if numbers[GENERATION] != generation:
                             cursor.check_sent()
-                    if numbers[committed] != cursor.offset or numbers[GENERATION] != generation:
-                        cursor.advance(client)
-                        if cursor.reader.sendfile:
-                            generation, descriptor = cursor.file.generation, cursor.file.descriptor
-                        committed = cursor.file.committed
+                    if numbers[committed] != offset or numbers[GENERATION] != generation:
+                        cursor.offset = offset
+                        try:
+                            cursor.advance(client)
+                        finally:
+                            file, offset = cursor.file, cursor.offset
+                            generation = file.generation if cursor.reader.sendfile else -1
+                            descriptor, committed = file.descriptor, file.committed
                     if number := numbers[notice]:
                         numbers[notice] = 0
                         owed = format_notice(describe_notice(number, context))
@@ -142,24 +180,6 @@ class ClientProcesses:
                     return STALLED_STATUS
             except (OSError, FellBehind, CommandError):
                 return 0
-
-
-def _receive_once(client: socket.socket, session: Session, slot: int) -> bool:
-    """Process what has arrived; return False if the client sends no more."""
-    try:
-        data = client.recv(65536, socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    number = session.feed(data)
-    if number:
-        scoreboard = session.context.scoreboard
-        scoreboard.set_slot(slot, NOTICE, number)
-        sender = scoreboard.get_slot(slot, SENDER)
-        if sender:
-            os.kill(sender, WAKEUP)
-    return bool(data)
 
 
 class _Sender:

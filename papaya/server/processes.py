@@ -49,18 +49,23 @@ def fork_child(run: Callable[[], int], log_event: EventLog) -> int:
     """
     before = pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     try:
-        pid = os.fork()
-        if not pid:
-            code = 1
-            try:
-                signal.set_wakeup_fd(-1)
-                code = run()
-            except BaseException as error:
-                log_event(f"a process failed: {type(error).__name__}: {error}")
-            finally:
-                os._exit(code)
+        return fork_blocked(run, log_event)
     finally:
         pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def fork_blocked(run: Callable[[], int], log_event: EventLog) -> int:
+    """Do what `fork_child` does in a process that has `HANDLED` blocked already."""
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            code = run()
+        except BaseException as error:
+            log_event(f"a process failed: {type(error).__name__}: {error}")
+        finally:
+            os._exit(code)
     return pid
 
 
