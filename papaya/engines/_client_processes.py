@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from probes.errors import CommandError
 
 from ..protocol import format_notice
-from ..server.engine import LOCK_SECONDS
+from ..server.engine import BRIEF_LOCK_SECONDS, LOCK_SECONDS
 from ..server.log_cursor import FellBehind
 from ..server.patience import Patience
 from ..server.processes import close_inherited, fork_blocked, make_death_request, pthread_sigmask
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 # As numbers: the signal module's members are objects that a child would have to copy.
 SIGCHLD, SIGTERM = int(signal.SIGCHLD), int(signal.SIGTERM)
 SIG_UNBLOCK = int(signal.SIG_UNBLOCK)
+_REHEARSALS = 16
+"""More calls of a function than Python makes before it specializes it."""
 STALLED_STATUS = 3
 """The exit status of either process if the client read nothing for too long."""
 
@@ -57,6 +60,24 @@ class ClientProcesses:
         self.wait = make_wait(settings["wait"])
         self.poller = select.poll()
         self.poller.register(group.daemon_alive, POLLIN)
+
+    def rehearse(self) -> None:
+        """Run what the children will run, so that they share what Python remembers of it.
+
+        Python specializes code and caches the attributes of classes as it runs; a child that did
+        this itself would copy the memory.
+        """
+        log, wake_senders = self.context.make_log(BRIEF_LOCK_SECONDS), self.session.wake_senders
+        session = Session(self.context, log, wake_senders)
+        with contextlib.suppress(CommandError, OSError):
+            for _ in range(_REHEARSALS):
+                self.reader.make_cursor(self.context.config.history)
+                session.lines.feed(b"name: text\n")
+                session.limit.spend(b"\n")
+                session.feed(b"")
+                log.append([])
+                wake_senders()
+        log.close()
 
     def receive(self, client: socket.socket, slot: int, since: int) -> int:
         """Run Child RECV: read until the client sends no more; return the exit status."""

@@ -56,6 +56,7 @@ class Fork(Engine):
             context.settings["multicast"], self.group.id, context.scoreboard
         )
         self.processes = ClientProcesses(context, self.group, self._multicast)
+        self.processes.rehearse()
 
     def run(self) -> None:
         while not self.service.ending:

@@ -54,6 +54,33 @@ def test_a_child_that_is_killed_takes_one_client_along(
         until(lambda: read_counters(server.log_path + ".status")["clients"] == 15)
 
 
+def list_files(pid: int) -> list[str]:
+    """Return what the descriptors from 3 on of a process are, without the numbers of sockets."""
+    folder = Path(f"/proc/{pid}/fd")
+    targets = [os.readlink(one) for one in folder.iterdir() if int(one.name) > 2]
+    return sorted(target.partition(":")[0] for target in targets)
+
+
+@needs_linux
+def test_the_start_changes_nothing_of_the_log(serve: Serve) -> None:
+    server = serve()
+    assert server.read_log() == b""
+    assert read_counters(server.log_path + ".status")["lines"] == 0
+    # To write it and to read it, and nothing is left of the rehearsal.
+    assert list_files(server.process.pid).count(server.log_path) == 2
+
+
+@needs_linux
+def test_the_processes_of_a_client_have_only_what_they_need(serve: Serve) -> None:
+    server = serve()
+    with load_for(server) as load:
+        load.join(3)
+        for receiver, sender in list_pairs(server).items():
+            assert list_files(sender) == [server.log_path, "socket"]
+            # The signals' pipe has two ends, and one tells that the daemon lives.
+            assert list_files(receiver) == [server.log_path, "pipe", "pipe", "pipe", "socket"]
+
+
 def list_pairs(server: Server) -> dict[int, int]:
     """Return each Child RECV with its Child SEND."""
     below = descendants(server.process.pid)

@@ -58,6 +58,21 @@ def test_what_a_killed_writer_left_is_taken_over_and_its_torn_line_cut(tmp_path:
     assert find_end(scoreboard) == path.stat().st_size
 
 
+def test_no_lines_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log"
+    scoreboard = Scoreboard(1)
+    log = open_log(path, scoreboard)
+    log.append([b"a"])
+    before = path.read_bytes(), list(scoreboard.numbers)
+    monkeypatch.setattr("papaya.server.message_log.time.time", lambda: 2e9)
+    assert log.append([]) == (0, "")
+    log.close()
+    assert (path.read_bytes(), list(scoreboard.numbers)) == before
+    monkeypatch.undo()
+    assert log.append([b"b"]) == (1, "")
+    assert [line[-1:] for line in path.read_bytes().splitlines()] == [b"a", b"b"]
+
+
 def test_a_short_write_is_cut_back_to_whole_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
