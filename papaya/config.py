@@ -57,6 +57,15 @@ class Config:
             "choices": ("none", "data"),
         },
     )
+    compatible: str = field(
+        default="none",
+        metadata={
+            "help": "none, or papayachat: end what is sent at once with a NUL, as papayaChat 1.0's "
+            "server does, whose client shows the rest of an older line after a shorter one without "
+            "it (default: none)",
+            "choices": ("none", "papayachat"),
+        },
+    )
     history: int = field(
         default=7,
         metadata={

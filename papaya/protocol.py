@@ -24,6 +24,8 @@ NOTICE = b"* "
 
 REQUEST_LENGTH = 16
 """Bytes of a request, with its line feed."""
+END = b"\0"
+"""What follows the last line that is sent at once, for papayaChat 1.0's client."""
 _REQUEST = b"\x01"
 _DIGITS = bytes(range(0x10, 0x1A))
 """The control characters that stand for the digits in a request."""

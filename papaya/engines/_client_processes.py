@@ -188,7 +188,7 @@ class ClientProcesses:
                             descriptor, committed = file.descriptor, file.committed
                     if number := numbers[notice]:
                         numbers[notice] = 0
-                        owed = format_notice(describe_notice(number, context))
+                        owed = format_notice(describe_notice(number, context)) + cursor.reader.end
                         continue
                     if ended:
                         return 0

@@ -114,7 +114,7 @@ class Multiplexer:
             return
         number = peer.session.feed(data)
         if number:
-            notice = format_notice(describe_notice(number, self.context))
+            notice = format_notice(describe_notice(number, self.context)) + self.reader.end
             if notice not in peer.notices:
                 peer.notices.append(notice)
             if not peer.is_blocked:
@@ -155,9 +155,10 @@ class Multiplexer:
 
     def _send_to_level(self, data: bytes) -> None:
         size, behind = len(data), []
+        data += self.reader.end
         for peer, send in self.level.items():
             try:
-                sent = send(data)
+                sent = min(send(data), size)
             except OSError:
                 sent = 0  # `send` handles the error.
             if sent != size:

@@ -23,6 +23,8 @@ from typing import Any
 
 from probes.errors import CommandError
 
+from ..protocol import END
+
 Address = tuple[str, int]
 
 
@@ -86,7 +88,8 @@ class Member:
 
     def lines(self) -> list[bytes]:
         """Return the complete lines that were received."""
-        return b"".join(self.chunks).split(b"\n")[:-1]
+        # A server that is compatible with papayaChat ends what it sends at once with a NUL.
+        return b"".join(self.chunks).replace(b"\n" + END, b"\n").split(b"\n")[:-1]
 
 
 class Load:
@@ -329,7 +332,7 @@ class Load:
                 *whole, rest = (rest + data).split(b"\n")
                 for line in whole:
                     if not line.endswith(mark[:-1]):
-                        torn += not _is_line(line, self.run)
+                        torn += not _is_line(line.lstrip(END), self.run)
                         continue
                     _, _, text = line.partition(b" ")
                     sent = due.get(text)
@@ -338,7 +341,7 @@ class Load:
                     else:
                         latencies.append(at - sent)
                         order.append(text)
-            torn += bool(rest)
+            torn += bool(rest.strip(END))
             counts = Counter(order)
             duplicated += len(order) - len(counts)
             delivered += len(counts)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..protocol import END
 from .log_cursor import LogReader
 from .log_lock import LogLock
 from .message_log import MessageLog
@@ -52,7 +53,8 @@ class ServiceContext:
 
     def open_reader(self, sendfile: bool) -> LogReader:
         """Open the chat's log for this process to read."""
-        return LogReader(self.config.log, self.scoreboard, sendfile)
+        end = END if self.config.compatible == "papayachat" else b""
+        return LogReader(self.config.log, self.scoreboard, sendfile and not end, end)
 
 
 class Engine(ABC):

@@ -49,10 +49,12 @@ class _File:
 class LogReader:
     """Read the log in one process for its clients.  A child may continue with its parent's."""
 
-    def __init__(self, path: str, scoreboard: Scoreboard, sendfile: bool) -> None:
+    def __init__(self, path: str, scoreboard: Scoreboard, sendfile: bool, end: bytes = b"") -> None:
         self.path = path
         self.scoreboard = scoreboard
         self.sendfile = sendfile
+        self.end = end
+        """What follows the last line that is sent at once; none with ``sendfile``."""
         self.file = _File(path, scoreboard)
         self.read_until = scoreboard[self.file.committed]
         """The offset in the file up to which `read_new` has returned lines."""
@@ -164,7 +166,8 @@ class LogCursor:
             self.check_sent()
         else:
             data = self.reader.read_chunk(self.file, self.offset, most)
-            sent = client.send(data) if data else 0
+            end = self.reader.end if len(data) == most else b""
+            sent = min(client.send(data + end), len(data)) if data else 0
         self.offset += sent
         return sent
 
