@@ -130,8 +130,6 @@ class Worker:
         self.context.scoreboard.set_slot(self.number, CLIENTS, clients)
 
     def _take_clients(self) -> None:
-        # First, so that every line is rung for that is written after a new client's cursor is made.
-        self._count_clients(1)
         data = b""
         descriptors: list[int] = []
         # A daemon that was killed before it read this worker's messages resets the channel.
@@ -165,7 +163,9 @@ class Worker:
             self._watch(peer, 0 if self.ending else selectors.EVENT_READ)
             self.multiplexer.greet(peer)
             self._pause(peer)
+        # Before the number was seen, lines were written without a ring.
         self._count_clients(len(self.multiplexer.peers))
+        self.has_news = True
 
     def _pause(self, peer: Peer) -> None:
         """Read nothing more for a time from a client that has sent too much."""

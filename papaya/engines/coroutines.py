@@ -69,9 +69,13 @@ class Coroutines(Engine):
 
     async def _send_last_lines(self) -> None:
         """Send the last lines to all clients, then disconnect them."""
-        for id, (task, *_) in self.tasks.items():
+        for id, (task, *_) in list(self.tasks.items()):
+            peer, received = self.multiplexer.peers[id], self.received[id]
+            data = received.result() if received.done() else None
             task.cancel()  # Nothing more is read from the clients.
-            self.loop.remove_reader(self.multiplexer.peers[id].socket)
+            self.loop.remove_reader(peer.socket)
+            if data is not None:
+                self.multiplexer.feed(peer, data)
         self.multiplexer.send_all()
         until = self.loop.time() + 1
         while not self.multiplexer.is_idle() and self.loop.time() < until:

@@ -19,10 +19,13 @@ before and after, and then opens the file and compares its identity with the rec
 the lines, and before the senders are woken.  A processor that does not keep stores in order
 (ARM) may show it early to a sender that was awake anyway; the kernel, which locks the file's
 size, then sends that process less, and it sends the rest when it is woken: the kernel's lock of
-the signal orders what the writer did before it.  A new record and ``GENERATION`` are kept in order
-by the locks of the system calls in between (Linux, Documentation/memory-barriers.txt, "an UNLOCK
-followed by a LOCK").  A 32-bit processor needs two writes for a number: when ``COMMITTED``
-passes 4 GiB, a sender may read it half-written, but the next line wakes that sender at once.
+the signal, or of the pipe, orders what the writer did before it.  A new record and ``GENERATION``
+are kept in order by the locks of the system calls in between (Linux,
+Documentation/memory-barriers.txt, "an UNLOCK followed by a LOCK").  So are ``COMMITTED`` and
+``CLIENTS``: a writer commits, then looks which workers have clients and wakes those; a worker says
+that it has clients, then looks at the log once more.  A 32-bit processor needs two writes for a
+number: when ``COMMITTED`` passes 4 GiB, a sender may read it half-written, but the next line wakes
+that sender at once.
 """
 
 from __future__ import annotations
