@@ -8,9 +8,9 @@ in the log.
 
 A client that was connected before may send a *request* with the key: the time of the last line that
 it was sent.  Then the server begins with the first line of that second, not with its last lines.
-A request is a line of control characters alone, because a server that does not know it drops
-those; and papayaChat 1.0's server, which would keep them, is never sent one, because its lines
-have no time.
+A request is a line of control characters alone, because a papaya that does not know it drops
+those.  papayaChat 1.0's server would keep them; its lines have no time, so it is sent a request
+only if it has taken a papaya's place since the last line.
 """
 
 from __future__ import annotations
