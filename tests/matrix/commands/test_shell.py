@@ -62,7 +62,8 @@ def test_a_shell_has_a_terminal_of_the_users_size_and_kind(
     terminal.setwinsize(20, 60)
     until(lambda: ask(terminal, "stty size") == "20 60")
     # Ctrl-C is for what runs there.
-    terminal.sendline("echo be''gun; sleep 1000")
+    # One process group, which is in the foreground before it says so.
+    terminal.sendline("sh -c \"echo be''gun; exec sleep 1000\"")
     terminal.expect_exact("begun")
     terminal.sendintr()
     terminal.expect_exact("ready:")

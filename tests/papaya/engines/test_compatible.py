@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,16 +37,27 @@ int main(int argc, char **argv) {
 
 
 @contextmanager
-def watch(server: Server, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run the client, which shows what it is sent, each read in brackets."""
+def watch(server: Server, folder: Path) -> Iterator[Callable[[], str]]:
+    """Run the client; yield a function that returns what it has shown, each read in brackets."""
     (folder / "client.c").write_text(CLIENT)
     program = folder / "client"
     subprocess.run(["cc", "-o", str(program), str(folder / "client.c")], check=True)
     with subprocess.Popen(
         [str(program), str(server.address[1]), server.key.decode()],
-        stdout=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE,
     ) as client:  # fmt: skip
-        yield client
+        assert client.stdout
+        output = client.stdout.fileno()
+        os.set_blocking(output, False)
+        shown = b""
+
+        def look() -> str:
+            nonlocal shown
+            with contextlib.suppress(BlockingIOError):
+                shown += os.read(output, 1 << 16)
+            return shown.decode()
+
+        yield look
         client.kill()
 
 
@@ -56,15 +69,15 @@ def test_a_short_line_after_a_long_one(engine: str, serve: Serve, tmp_path: Path
         folder = tmp_path / compatible
         folder.mkdir()
         server = serve("--engine", engine, "--compatible", compatible, folder=str(folder))
-        with watch(server, folder) as client, load_for(server) as load:
-            assert client.stdout
+        with watch(server, folder) as look, load_for(server) as load:
             (talker,) = load.join(1)
-            said = ""
-            for line in ("a long line", "short"):
-                load.say(talker, line.encode() + b"\n")
-                while line not in said or not said.endswith("]"):
-                    said += client.stdout.read(1)
-            shown[compatible] = said.rpartition("Z ")[2] if number else said.rpartition("short")[2]
+            for line in ("hello", "a long line", "short"):
+                if line != "hello":
+                    load.say(talker, line.encode() + b"\n")
+                # Before the next line, so that it comes in a read of its own.
+                until(lambda: line in look() and look().endswith("]"), load)  # noqa: B023
+            last = look()
+            shown[compatible] = last.rpartition("Z ")[2] if number else last.rpartition("short")[2]
     assert "line" in shown["none"]  # The rest of the longer one.
     assert shown["papayachat"] == "short\n]"
 
