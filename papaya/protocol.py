@@ -29,6 +29,7 @@ END = b"\0"
 _REQUEST = b"\x01"
 _DIGITS = bytes(range(0x10, 0x1A))
 """The control characters that stand for the digits in a request."""
+_HIDE, _SHOW = bytes.maketrans(b"0123456789", _DIGITS), bytes.maketrans(_DIGITS, b"0123456789")
 _CONTROLS = bytes(set(range(0x20)) - {0x09} | {0x7F})
 _TIMED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (.*)", re.DOTALL | re.ASCII)
 _C1 = dict.fromkeys(range(128, 160))
@@ -129,11 +130,7 @@ def split_time(line: str) -> tuple[str | None, str]:
 
 def format_request(stamp: int) -> bytes:
     """Return the request for the lines from a stamp on."""
-    return (
-        _REQUEST
-        + f"{stamp:014}".encode().translate(bytes.maketrans(b"0123456789", _DIGITS))
-        + b"\n"
-    )
+    return _REQUEST + f"{stamp:014}".encode().translate(_HIDE) + b"\n"
 
 
 def parse_request(data: bytes) -> int:
@@ -141,7 +138,7 @@ def parse_request(data: bytes) -> int:
     digits = data.removeprefix(_REQUEST).removesuffix(b"\n")
     if len(data) != REQUEST_LENGTH or len(digits) != REQUEST_LENGTH - 2 or digits.strip(_DIGITS):
         return 0
-    return int(digits.translate(bytes.maketrans(_DIGITS, b"0123456789")))
+    return int(digits.translate(_SHOW))
 
 
 def format_notice(text: str) -> bytes:

@@ -156,8 +156,9 @@ class MessageLog:
             except OSError as error:
                 self._cut(start)
                 return 0, f"{self.path}: {error.strerror}"
-            if os.lseek(self.descriptor, 0, os.SEEK_END) != start + written:
-                start = self._find_written(start, data[:written])
+            end = os.lseek(self.descriptor, 0, os.SEEK_END)
+            if end != start + written:
+                start = self._find_written(start, data[:written], end)
             if lines:
                 numbers[self.record + STAMP] = stamp
             if written == len(data):
@@ -311,13 +312,12 @@ class MessageLog:
         self._commit(whole, lines)
         return whole
 
-    def _find_written(self, start: int, data: bytes) -> int:
+    def _find_written(self, start: int, data: bytes, end: int) -> int:
         """Return where the lines just written are: at ``start``, if they were appended there.
 
-        If another program truncated the file after `_repair_end` had looked, they are at its new
-        end, and the file continues there as another.  The caller holds the lock.
+        If another program truncated the file after its end had been looked for, they are at its
+        new ``end``, and the file continues there as another.  The caller holds the lock.
         """
-        end = os.lseek(self.descriptor, 0, os.SEEK_END)
         at = end - len(data)
         if end >= start + len(data) or at < 0 or os.pread(self.descriptor, len(data), at) != data:
             return start
