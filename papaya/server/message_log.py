@@ -154,7 +154,7 @@ class MessageLog:
                 if self.durable:
                     _fdatasync(self.descriptor)
             except OSError as error:
-                self._cut(start)
+                _cut(self.descriptor, start)
                 return 0, f"{self.path}: {error.strerror}"
             end = os.lseek(self.descriptor, 0, os.SEEK_END)
             if end != start + written:
@@ -170,7 +170,7 @@ class MessageLog:
             kept = data.count(b"\n", 0, whole)
             self._commit(start + whole, kept)
             with contextlib.suppress(OSError):  # The next writer will cut it off.
-                self._cut(start + whole)
+                _cut(self.descriptor, start + whole)
             return kept, f"{self.path}: {os.strerror(errno.ENOSPC)}"
         finally:
             self.lock.release(self.descriptor)
@@ -208,8 +208,7 @@ class MessageLog:
         """Make the file the log; return how many bytes of a torn last line were cut off."""
         size = os.lseek(descriptor, 0, os.SEEK_END)
         whole = find_line_start(descriptor, size, 1)
-        if whole < size:
-            os.ftruncate(descriptor, whole)
+        whole = _cut(descriptor, whole)
         # All that can fail comes first: after an error the old file is still the log.
         identity, stamp = identify(descriptor), _read_last_stamp(descriptor, whole)
         self._follow(self.scoreboard.set_file(identity, whole, stamp))
@@ -290,8 +289,7 @@ class MessageLog:
             return end
         if end < committed:
             # Another program truncated it (copytruncate): continue as in another file.
-            end = find_line_start(self.descriptor, end, 1)
-            os.ftruncate(self.descriptor, end)
+            end = _cut(self.descriptor, find_line_start(self.descriptor, end, 1))
             self._restart(end)
             return end
         whole, lines, at = committed, 0, committed
@@ -304,7 +302,9 @@ class MessageLog:
                 lines += data.count(b"\n")
             at += len(data)
         if whole < end:
-            os.ftruncate(self.descriptor, whole)
+            end = _cut(self.descriptor, whole)
+            if end < whole:
+                return self._repair_end(end)
             self.scoreboard[REPAIRED] += 1
         if lines:
             last = self.record + STAMP
@@ -329,11 +329,6 @@ class MessageLog:
         stamp = self.numbers[self.record + STAMP]
         self._follow(self.scoreboard.set_file(self.identity, end, stamp, truncated=True))
 
-    def _cut(self, end: int) -> None:
-        """Cut off what is after ``end``; a file that another program made shorter stays so."""
-        if os.lseek(self.descriptor, 0, os.SEEK_END) > end:
-            os.ftruncate(self.descriptor, end)
-
     def _hold_stamp(self, now: int) -> tuple[int, str]:
         """Return the time for new lines, and what to log of it once the lock is released.
 
@@ -353,6 +348,19 @@ class MessageLog:
     def _commit(self, end: int, lines: int) -> None:
         self.numbers[self.record + COMMITTED] = end
         self.numbers[LINES] += lines
+
+
+def _cut(descriptor: int, end: int) -> int:
+    """Cut off what is after the line that ends at ``end``; return where the file ends then.
+
+    A file that another program makes shorter in the meantime stays so: ftruncate(2) would fill
+    it up with NULs, in which no line begins.
+    """
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    while size > end:
+        os.ftruncate(descriptor, end)
+        size, end = end, find_line_start(descriptor, end, 1)
+    return size
 
 
 def _read_last_stamp(descriptor: int, end: int) -> int:

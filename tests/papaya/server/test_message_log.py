@@ -135,6 +135,41 @@ def test_a_log_truncated_just_before_a_failed_write_is_not_filled_up(
     assert path.read_bytes().endswith(b" line\n")
 
 
+@pytest.mark.parametrize("left", [0, 30])
+@pytest.mark.parametrize("cause", ["killed writer", "full disk"])
+def test_a_log_truncated_just_before_a_torn_line_is_cut_off_is_not_filled_up(
+    cause: str, left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log"
+    scoreboard = Scoreboard(1)
+    log = open_log(path, scoreboard)
+    log.append([b"a", b"b"])
+    first = path.read_bytes()[:23]
+    write, ftruncate = os.write, os.ftruncate
+    if cause == "full disk":
+        monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:30]))
+    else:
+        with path.open("ab") as file:
+            file.write(b"2026-01-01T00:00:00Z tor")
+
+    def truncate_before(fd: int, size: int) -> None:
+        monkeypatch.setattr(os, "ftruncate", ftruncate)
+        os.truncate(path, left)
+        ftruncate(fd, size)
+
+    monkeypatch.setattr(os, "ftruncate", truncate_before)
+    log.append([b"c", b"d"])
+    monkeypatch.undo()
+    assert log.append([b"e"]) == (1, "")
+    data = path.read_bytes()
+    assert find_end(scoreboard) == len(data)
+    kept = [b"a"] if left else []
+    added = [b"e"] if cause == "full disk" else [b"c", b"d", b"e"]
+    assert [line[-1:] for line in data.splitlines()] == kept + added
+    assert data.startswith(first if left else b"20")
+    assert b"\0" not in data
+
+
 def test_a_torn_line_that_cannot_be_cut_off_is_no_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
