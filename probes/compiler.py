@@ -73,7 +73,7 @@ def get_version() -> str:
         return ""
     try:
         _, output = run_command([*find_command(), "--version"], seconds=5)
-    except OSError:
+    except (OSError, Blocked):
         return ""
     return output.partition("\n")[0].strip()
 
@@ -146,8 +146,6 @@ def _compile(source: str, *arguments: str) -> tuple[int, str]:
         )
     except TimeoutError as error:
         raise Blocked(f"the C compiler {words[0]} {error.strerror}") from None
-    except BlockingIOError:
-        raise Blocked(refusals.PROCESSES) from None
     except OSError as error:
         if error.errno not in _CANNOT_RUN or error.filename != words[0]:
             raise

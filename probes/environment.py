@@ -15,7 +15,7 @@ from typing import Any
 
 from . import compiler, lens, libc, run_program
 from .fact import Platform
-from .probe import list_settings
+from .probe import Blocked, list_settings
 
 # Kernel settings that may explain a difference, as the platform's sysctl(8) names them, in
 # addition to those that facts hang on.
@@ -274,9 +274,9 @@ def _read_lines(path: str) -> Iterator[str]:
 
 
 def _run(words: list[str], error_too: bool = False) -> str:
-    """Return the output of a command, or "" if it does not exist or does not end."""
+    """Return the output of a command, or "" if it cannot be run or does not end."""
     path = os.environ.get("PATH", "") + ":/sbin:/usr/sbin"
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, Blocked):
         return run_program.run(
             words, errors_too=error_too, seconds=5, environment={**os.environ, "PATH": path}
         )[1]

@@ -15,6 +15,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Optional
 
+from . import refusals
+from .probe import Blocked
+
 _PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 _HAS_SPAWN = hasattr(os, "posix_spawnp")
 
@@ -29,8 +32,9 @@ def run(
     """Run a program with empty input; return its wait status and its output as text.
 
     With ``errors_too``, its standard error is part of the output; otherwise it is discarded.
-    Raises OSError if the program cannot be run, and TimeoutError if it has not ended after
-    ``seconds``; then it is killed together with the processes that it started.
+    Raises OSError if the program cannot be run, Blocked if a limit allows no more processes, and
+    TimeoutError if it has not ended after ``seconds``; then it is killed together with the
+    processes that it started.
     """
     nothing = open_nothing()
     try:
@@ -42,6 +46,8 @@ def run(
                 pid = start(
                     command, descriptors, os.environ if environment is None else environment
                 )
+            except BlockingIOError:
+                raise Blocked(refusals.PROCESSES) from None
             finally:
                 os.close(writing)
             return _read(pid, output.fileno(), command[0], seconds)
@@ -106,7 +112,12 @@ def _fork(
 ) -> int:
     """Start a program with fork() on a Python without posix_spawnp(), such as PyPy."""
     reading, writing = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except BlockingIOError:
+        os.close(reading)
+        os.close(writing)
+        raise
     if not pid:
         try:
             os.setpgid(0, 0)

@@ -71,7 +71,8 @@ def remove(folder: str) -> None:
         except OSError as error:
             if error.errno == errno.EBUSY:
                 # Outside Linux a killed probe may have left a file system mounted.
-                run_program.run(["umount", folder])
+                with contextlib.suppress(Blocked):
+                    run_program.run(["umount", folder])
         os.chmod(folder, 0o700)
         with os.scandir(folder) as entries:
             for entry in entries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from probes import run_program
+from probes.probe import Blocked
 
 
 @pytest.fixture(params=["posix_spawnp", "fork"])
@@ -73,3 +75,18 @@ def test_without_a_null_device_an_empty_file_does(
     _, said = run_program.run(["sh", "-c", "echo error >&2; echo out; cat"])
     assert said == "out\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("start")
+def test_a_limit_of_processes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the next program of a probe may find it, though its first was started."""
+
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "posix_spawnp", refuse)
+    monkeypatch.setattr(os, "fork", refuse)
+    before = os.listdir("/dev/fd")
+    with pytest.raises(Blocked, match="too few processes"):
+        run_program.run(["sh"])
+    assert len(os.listdir("/dev/fd")) == len(before)
