@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,11 @@ from . import remote_agent, remote_bundle
 
 _LONGEST_START = 180
 """Seconds until the far end must answer; emulated Pythons on a busy machine took more than 60."""
+_LONGEST_WAIT = 1.0
+"""Seconds until a signal is seen that came just before the wait for an answer.
+
+It does not interrupt the wait: Python runs handlers between two steps of the main thread alone.
+"""
 _MOST_CLOCK_OFF = 300
 """Seconds that the far clock may be off; beyond that, times and certificates mean nothing."""
 
@@ -109,19 +115,20 @@ class Remote:
             "user": user,
             "seconds": deadline,
         }
-        return self._pass_on(request, deadline + 60, say)
+        self._send(request)
+        return self._pass_on(deadline + 60, say)
 
-    def open_shell(
+    def start_shell(
         self,
         command: Sequence[str],
         environment: Mapping[str, str],
         user: bool,
         size: tuple[int, int],
-        say: Callable[[bytes], None],
-    ) -> int | None:
-        """Run a shell on a terminal of ``size`` rows and columns; the rest is as in `execute`.
+    ) -> None:
+        """Start a shell on a terminal of ``size`` rows and columns; the rest is as in `execute`.
 
-        `type` passes on what the user types.  The far end serves nothing afterwards.
+        Then `type` passes on what the user types, and `follow_shell` what the shell says.  The far
+        end serves nothing afterwards.
         """
         request = {
             "command": list(command),
@@ -129,7 +136,11 @@ class Remote:
             "user": user,
             "size": size,
         }
-        return self._pass_on(request, None, say)
+        self._send(request)
+
+    def follow_shell(self, say: Callable[[bytes], None]) -> int | None:
+        """Pass the shell's output to ``say`` until it ends; return its exit status."""
+        return self._pass_on(None, say)
 
     def type(self, data: bytes) -> None:
         """Pass on what the user types; any thread may call this."""
@@ -141,14 +152,10 @@ class Remote:
         with suppress(OSError):
             self.channel.send({"size": size})
 
-    def _pass_on(
-        self, request: dict[str, Any], seconds: float | None, say: Callable[[bytes], None]
-    ) -> int | None:
-        """Send a request, pass the output to ``say``, and return the exit status."""
-        answer = self._request(request, seconds)
-        while "said" in answer:
+    def _pass_on(self, seconds: float | None, say: Callable[[bytes], None]) -> int | None:
+        """Pass the output to ``say``, and return the exit status; both may take ``seconds``."""
+        while "said" in (answer := self._wait(seconds)):
             say(answer["said"])
-            answer = self._request(None, seconds)
         status: int | None = answer["status"]
         return status
 
@@ -161,11 +168,20 @@ class Remote:
         """Tell the far end to remove its files and end."""
         self.group.terminate(timeout=30)
 
-    def _request(self, request: dict[str, Any] | None, seconds: float | None) -> dict[str, Any]:
-        """Send a request, unless it is None, and return the next answer."""
+    def _request(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Send a request and return its answer."""
+        self._send(request)
+        return self._wait(seconds)
+
+    def _send(self, request: dict[str, Any]) -> None:
         try:
-            if request is not None:
-                self.channel.send(request)
+            self.channel.send(request)
+        except OSError:
+            raise CommandError("lost the connection", 3) from None
+
+    def _wait(self, seconds: float | None) -> dict[str, Any]:
+        """Return the next answer."""
+        try:
             return self._receive(seconds)
         except (EOFError, OSError):
             raise CommandError("lost the connection", 3) from None
@@ -175,7 +191,15 @@ class Remote:
             raise _make_error(error) from None
 
     def _receive(self, seconds: float | None) -> dict[str, Any]:
-        answer: dict[str, Any] = self.channel.receive(seconds)
+        until = math.inf if seconds is None else time.monotonic() + seconds
+        while True:
+            left = until - time.monotonic()
+            try:
+                answer: dict[str, Any] = self.channel.receive(max(0, min(left, _LONGEST_WAIT)))
+                break
+            except self.channel.TimeoutError:
+                if left <= _LONGEST_WAIT:
+                    raise
         if "error" in answer:
             raise CommandError(str(answer["error"]), 3)
         return answer

@@ -51,10 +51,10 @@ def open_shell(
     environment = {"TERM": os.environ.get("TERM", "dumb")}
     # bash edits lines, which many a plain sh does not; not every platform has it.
     command = ["sh", "-c", "exec $(command -v bash || echo sh) -i"]
-    with time_step(outcome, "run"), _connect_terminal(remote):
-        status = remote.open_shell(
-            command, environment, plan.user, _find_size(), partial(write_all, 1)
-        )
+    with time_step(outcome, "run"), _make_raw():
+        remote.start_shell(command, environment, plan.user, _find_size())
+        with _pass_on_keys(remote):
+            status = remote.follow_shell(partial(write_all, 1))
     outcome.exit_status = status
     outcome.status = FAILED if status else 0
 
@@ -66,15 +66,26 @@ def _find_size() -> tuple[int, int]:
 
 
 @contextmanager
-def _connect_terminal(remote: Remote) -> Iterator[None]:
-    """Pass on what is typed, and each new size of the terminal, until the block ends."""
+def _make_raw() -> Iterator[None]:
+    """Let the terminal give every key as it is typed, until the block ends."""
     sys.stdout.flush()
     before = termios.tcgetattr(0)
+    tty.setraw(0)
+    try:
+        yield
+    finally:
+        with suppress(termios.error):  # The terminal is gone.
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+@contextmanager
+def _pass_on_keys(remote: Remote) -> Iterator[None]:
+    """Pass on what is typed, and each new size of the terminal, until the block ends."""
     # A byte tells of a new size; the end of the pipe tells that the shell has ended.
     told, telling = os.pipe()
     reader = threading.Thread(target=_read_keys, args=(remote, told))
     resized = signal.signal(signal.SIGWINCH, lambda *_: os.write(telling, b"w"))
-    tty.setraw(0)
+    os.write(telling, b"w")  # It may have changed since the shell was started.
     try:
         reader.start()
         yield
@@ -83,8 +94,6 @@ def _connect_terminal(remote: Remote) -> Iterator[None]:
         os.close(telling)
         reader.join()
         os.close(told)
-        with suppress(termios.error):  # The terminal is gone.
-            termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 def _read_keys(remote: Remote, told: int) -> None:

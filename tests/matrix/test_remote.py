@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.matrix.workplace import Workplace
+from tests.matrix.workplace import ROOT, Workplace
+from tests.worlds import needs_linux
 
 
 @pytest.mark.parametrize(
@@ -28,3 +32,54 @@ def test_a_python_that_does_not_answer(work: Workplace, script: str, said: str) 
     done = work.run("box")
     assert done.returncode == 3
     assert said in done.stdout, done.stdout + done.stderr
+
+
+SIGNALLED = """
+import os, signal, sys, threading, time
+from matrix.remote import Remote
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+def is_asleep():
+    with open(f"/proc/self/task/{os.getpid()}/stat") as stat:
+        return stat.read().rpartition(") ")[2][0] == "S"
+
+def send_signal():
+    begun.wait()
+    # Not only until the main thread waits for this one's turn to end.
+    times = 0
+    while times < 10:
+        times = times + 1 if is_asleep() else 0
+        time.sleep(0.01)
+    # This thread takes it: the main thread sleeps on, as when it came just before the wait.
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+begun = threading.Event()
+threading.Thread(target=send_signal, daemon=True).start()
+signal.signal(signal.SIGTERM, stop)
+remote = Remote("popen//python=" + sys.executable, sys.argv[1])
+try:
+    remote.execute(["sh", "-c", "echo begun; exec sleep 1000"], {}, False, 1000,
+                   lambda said: begun.set())
+except KeyboardInterrupt:
+    print("stopped")
+finally:
+    remote.close()
+"""
+
+
+@needs_linux
+def test_a_signal_that_does_not_wake_the_main_thread_is_seen(
+    work: Workplace, tmp_path: Path
+) -> None:
+    """As when a terminal ends just before the wait for what its shell says."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SIGNALLED, str(tmp_path / "errors")],
+        cwd=ROOT, env=work.environment, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.communicate(timeout=30)[0] == "stopped\n"
+        finally:
+            process.kill()
+    assert os.listdir(work.scratch) == []
