@@ -1,4 +1,4 @@
-"""The command line: report · list · explain · diff · gate · pack · debug.
+"""The command line: report · list · search · explain · diff · gate · pack · debug.
 
 Exit statuses: 0 as expected; 1 behaviour drifted, or the reports differ; 2 usage or
 unreadable input; 3 the environment failed, or nothing could be measured; 4 a probe
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import Optional
 
 from .command_line import Parser, run_command
-from .commands import debug, diff, explain, gate, list, pack, report
+from .commands import debug, diff, explain, gate, list, pack, report, search
 from .invocation import get_invocation
 from .version import VERSION
 
-COMMANDS = (report, list, explain, diff, gate, pack, debug)
+COMMANDS = (report, list, search, explain, diff, gate, pack, debug)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

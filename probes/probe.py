@@ -17,7 +17,7 @@ rendered and gated.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, TypeVar, Union
 
@@ -66,6 +66,8 @@ class Probe:
     arguments: tuple[Any, ...] = field(default=(), repr=False)
     hangs_on: Mapping[str, str] = field(default_factory=dict)
     """The setting that decides the answer, as sysctl(8) names it, by `Platform.names`."""
+    symptoms: tuple[str, ...] = ()
+    """What users see and write who do not know the cause, for `search`."""
     light: bool = False
     """Whether probes may share its process: it leaves no child, handler, lock, file or setting."""
 
@@ -141,6 +143,7 @@ def probe(
     documented: Union[Documented, Callable[[Any], Documented], None] = None,
     scope: str = INHERENT,
     hangs_on: Union[str, Mapping[str, str]] = "",
+    symptoms: Sequence[str] = (),
     light: bool = False,
     each: Optional[Mapping[str, Any]] = None,
 ) -> Callable[[Function], Function]:
@@ -151,6 +154,9 @@ def probe(
     ``{"linux": ..., "freebsd": ...}``.  The scope must be `CONFIGURED`, and a test must change
     the setting and see the answer flip.  The gate then names the setting as the cause.
 
+    ``symptoms`` are what users see and write who do not know the cause, such as "Address already in
+    use after a restart": `search` finds the fact by them.
+
     A ``light`` probe changes nothing that another probe could notice.
 
     With ``each``, a mapping of row names to arguments, the function is a table: it becomes one
@@ -158,7 +164,8 @@ def probe(
     question stands for ``str(argument)``, and ``documented`` may be a function of the argument.
 
     Raises ValueError for an unknown scope, a missing question, an id that is taken, a malformed
-    setting, and a documented value of an unknown platform or of another type than the probe's.
+    setting, symptoms that are not a list, and a documented value of an unknown platform or of
+    another type than the probe's.
     """
     if scope not in SCOPES:
         raise ValueError(f"scope is one of {', '.join(SCOPES)}, not {scope!r}")
@@ -169,6 +176,8 @@ def probe(
         question = (function.__doc__ or read_docstring(function)).strip().partition("\n")[0]
         if not question:
             raise ValueError(f"{family}.{function.__name__}: the docstring's first line asks")
+        if isinstance(symptoms, str):
+            raise ValueError(f"{family}.{function.__name__}: symptoms are a list of texts")
         rows = {function.__name__: ()} if each is None else {n: (a,) for n, a in each.items()}
         for name, arguments in rows.items():
             row = str(arguments[0]) if arguments else ""
@@ -190,6 +199,7 @@ def probe(
                 documented=dict(promises or {}),
                 heading=question.replace("{row}", "…") if each is not None else "",
                 hangs_on=by_system,
+                symptoms=tuple(symptoms),
                 light=light,
                 function=function,
                 arguments=arguments,

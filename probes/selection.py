@@ -1,9 +1,8 @@
-"""Choose probes: by id, glob or family, or by words."""
+"""Choose probes by id, glob or family."""
 
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from .invocation import get_invocation
@@ -58,30 +57,3 @@ def _find_similar(ids: Sequence[str], pattern: str) -> list[str]:
     family = wanted[: -len(".*")] if wanted.endswith(".*") else wanted
     close = difflib.get_close_matches(family, written, n=3, cutoff=0.75)
     return list(dict.fromkeys(written[name] for name in close))
-
-
-_ALSO = {"tty": "terminal", "terminal": "tty"}
-"""Words that mean the same."""
-
-
-def search(probes: Mapping[str, Probe], words: str) -> set[str]:
-    """Return the ids of the probes whose id, question, matters or advice has most of ``words``.
-
-    Look at the beginnings of words first, and inside words only if nothing is found.  Return
-    nothing if no probe has a word, and if ``words`` is an id, a glob or a family.
-    """
-    families = {probe.family for probe in probes.values()}
-    if any(c in words for c in "*?[") or words in probes or words in families:
-        return set()
-    texts = {
-        probe.id: "\n".join((probe.id, probe.question, probe.matters, probe.advice)).lower()
-        for probe in probes.values()
-    }
-    spellings = [{word, _ALSO.get(word, word)} for word in words.lower().split()]
-    for before in ("(?<![a-z0-9])", ""):
-        patterns = [re.compile(before + f"(?:{'|'.join(map(re.escape, s))})") for s in spellings]
-        held = {id: sum(bool(p.search(text)) for p in patterns) for id, text in texts.items()}
-        most = max(held.values(), default=0)
-        if most:
-            return {id for id, number in held.items() if number == most}
-    return set()

@@ -86,6 +86,7 @@ def test_help_that_cannot_be_printed_is_one_line(
 NEEDED = {
     "probes": "list",
     "probes explain": "x",
+    "probes search": "x",
     "probes diff": "x",
     "probes debug": "x",
     "papaya": "chat",

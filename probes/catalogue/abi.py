@@ -28,6 +28,10 @@ def _print_bits(conversion: bytes) -> int:
 @probe(
     matters="A byte count, an inode or a time kept in a long is cut short if a long has 32 bits.",
     advice="Use int64_t, off_t and time_t, and print them by PRId64 or a cast to intmax_t.",
+    symptoms=[
+        "a number is cut off at 32 bits, or overflows, on a 32-bit system",
+        "word size",
+    ],
     reference="ISO C 5.2.4.2.1; arch(7) FreeBSD; LP64 and ILP32 of the System V ABI",
     documented={"freebsd-64": 64, "freebsd-32": 32},
     light=True,
@@ -40,6 +44,10 @@ def long_bits() -> int:
 @probe(
     matters="A pointer kept in an int, or in a long of another width, is cut short.",
     advice="Keep a pointer in void * or uintptr_t.",
+    symptoms=[
+        "a pointer kept in an int crashes on a 64-bit build",
+        "cast from pointer to integer of different size",
+    ],
     reference="ISO C 7.20.1.4; arch(7) FreeBSD",
     documented={"freebsd-64": 64, "freebsd-32": 32},
     light=True,
@@ -52,6 +60,9 @@ def pointer_bits() -> int:
 @probe(
     matters="A length that fits a 64-bit size_t asks a 32-bit one for something shorter.",
     advice="Check a length from outside against SIZE_MAX before it becomes a size_t.",
+    symptoms=[
+        "printf of a size_t with %lu warns or prints nonsense",
+    ],
     reference="ISO C 7.19; arch(7) FreeBSD",
     light=True,
 )
@@ -63,6 +74,9 @@ def size_t_bits() -> int:
 @probe(
     matters="Text written to a file or a socket as wchar_t is garbage if its width differs.",
     advice="Exchange UTF-8; keep wchar_t inside the process.",
+    symptoms=[
+        "emoji and wide characters are cut in two",
+    ],
     reference="ISO C 7.19",
     light=True,
 )
@@ -74,6 +88,11 @@ def wchar_t_bits() -> int:
 @probe(
     matters="With 32 bits, times after January 2038 wrap to 1901: expiry dates lie in the past.",
     advice="Build with -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64, and write times as 64-bit numbers.",
+    symptoms=[
+        "dates become 1901 or negative after 2038",
+        "y2038, the year 2038 problem",
+        "timestamp overflow on a 32-bit ARM or i386",
+    ],
     reference="feature_test_macros(7) Linux; time(3) NetBSD; arch(7) FreeBSD; musl time64 notes",
     documented={"linux-64": 64, "linux-musl-32": 64, "freebsd-64": 64, "netbsd": 64},
     light=True,
@@ -86,6 +105,10 @@ def time_t_bits() -> int:
 @probe(
     matters="With 32 bits a log that grows past 2 GiB can be neither opened nor appended to.",
     advice="Build with -D_FILE_OFFSET_BITS=64 everywhere; where off_t has 64 bits it does no harm.",
+    symptoms=[
+        "files over 2 GB fail: File too large, EOVERFLOW, Value too large for defined data type",
+        "large file support",
+    ],
     reference="feature_test_macros(7) Linux; lseek(2)",
     documented={"linux-64": 64, "linux-glibc-32": 32, "macos": 64},
 )
@@ -97,6 +120,9 @@ def off_t_bits() -> int:
 @probe(
     matters="A program built for large files still fails at 2 GiB if its offsets have 32 bits.",
     advice="Refuse to start if the large-file off_t has fewer than 64 bits.",
+    symptoms=[
+        "large file support on 32-bit: lseek64, files over 2 GB",
+    ],
     reference="lseek64(3) Linux; feature_test_macros(7) Linux",
     documented={"linux": 64, "macos": 64},
 )
@@ -132,6 +158,10 @@ def _ask_sigaction(buffer: object) -> None:
 @probe(
     matters="Code with its own layout of struct sigaction sets no flags, or sets another field.",
     advice="Fill it field by field in C, after memset(), and never copy its layout.",
+    symptoms=[
+        "a handler set through ffi or ctypes has the wrong flags on mips or s390x",
+        "struct sigaction layout",
+    ],
     reference="POSIX XBD <signal.h>; sigaction(2)",
     light=True,
 )
@@ -143,6 +173,9 @@ def sa_flags_offset() -> int:
 @probe(
     matters="Code with its own layout of struct sigaction overruns its buffer or reads garbage.",
     advice="Declare it in C with <signal.h>; in other languages take a binding built from it.",
+    symptoms=[
+        "sigaction() through ffi overwrites memory: buffer too small",
+    ],
     reference="POSIX XBD <signal.h>; sigaction(2)",
     light=True,
 )
@@ -158,6 +191,9 @@ def sigaction_fills_bytes() -> int:
 @probe(
     matters="A set copied with another width loses its real-time signals, or overruns its buffer.",
     advice="Use only sigemptyset() and sigaddset(), and check what they return.",
+    symptoms=[
+        "a signal mask through a raw system call: EINVAL for its size",
+    ],
     reference="POSIX XBD <signal.h>; sigsetops(3)",
     light=True,
 )
@@ -169,6 +205,10 @@ def sigset_t_bytes() -> int:
 @probe(
     matters="`char c = getchar()` is never EOF where char is unsigned; byte 0xFF is, where signed.",
     advice="Keep bytes in unsigned char and getchar() in int, or build with -fsigned-char.",
+    symptoms=[
+        "char compares with -1 or EOF otherwise on ARM: endless loop at end of file",
+        "bytes above 127 are negative on x86, not on ARM or PowerPC",
+    ],
     reference="ISO C 6.2.5, 7.11.2.1; arch(7) FreeBSD",
     light=True,
 )
@@ -186,6 +226,10 @@ def char_signed() -> bool:
 @probe(
     matters="Numbers sent as they are in memory have other values on a machine of the other order.",
     advice="Send numbers as text, or convert them with htonl() and the like.",
+    symptoms=[
+        "numbers are swapped, or a file cannot be read, on s390x or another big-endian system",
+        "endianness",
+    ],
     reference="POSIX XSH htonl(); arch(7) FreeBSD",
     light=True,
 )
@@ -197,6 +241,10 @@ def byte_order() -> str:
 @probe(
     matters="A struct with a 64-bit member, in a file or shared memory, is read wrong elsewhere.",
     advice="Order members by size and pad explicitly, or write each member separately.",
+    symptoms=[
+        "struct sizes differ between i386 and amd64",
+        "padding, offsets and sizeof differ; bus error on unaligned access",
+    ],
     reference="System V ABI i386; arch(7) FreeBSD",
     documented={"freebsd-64": 8},
     light=True,
@@ -209,6 +257,10 @@ def int64_alignment() -> int:
 @probe(
     matters="A struct with a double, in a file or shared memory, is read wrong elsewhere.",
     advice="Order members by size and pad explicitly, or write each member separately.",
+    symptoms=[
+        "struct with a double has another size on 32-bit",
+        "padding and sizeof differ",
+    ],
     reference="System V ABI i386",
     light=True,
 )
@@ -224,6 +276,10 @@ AFTER_2038 = 2**31
 @probe(
     matters="Certificates, cookies and expiries past January 2038 turn into dates of 1901.",
     advice="Build with -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64, or use a 64-bit system.",
+    symptoms=[
+        "gmtime() or localtime() fails or goes back to 1901 after January 2038",
+        "y2038, the year 2038 problem",
+    ],
     reference="POSIX XSH gmtime(); feature_test_macros(7) Linux",
     light=True,
 )
@@ -246,6 +302,10 @@ def _break_down(when: Any) -> list[int]:
 @probe(
     matters="A file time after January 2038 is stored as another: backups and caches go wrong.",
     advice="Make file systems with 64-bit times: ext4 with 256-byte inodes, XFS with bigtime.",
+    symptoms=[
+        "file mtime wraps to 1901, or touch refuses a date after 2038",
+        "y2038 on a file system: ext3, xfs without bigtime",
+    ],
     reference="POSIX XSH utimensat(); Documentation/filesystems/ext4/inodes.rst Linux",
     scope=CONFIGURED,
 )
@@ -265,6 +325,10 @@ def file_time_after_2038() -> Sample:
 @probe(
     matters="A mapping or a guard page at a multiple of 4096 bytes fails where pages are larger.",
     advice="Ask sysconf(_SC_PAGESIZE).",
+    symptoms=[
+        "mmap fails with EINVAL, or alignment is wrong, on a kernel with 16 or 64 KiB pages",
+        "jemalloc: unsupported system page size on ARM or ppc64",
+    ],
     reference="POSIX XSH sysconf(); arch(7) FreeBSD",
     scope=INFORMATIVE,
     light=True,
@@ -277,6 +341,9 @@ def page_size() -> int:
 @probe(
     matters="Times from times() or /proc are wrong if another rate is assumed.",
     advice="Ask sysconf(_SC_CLK_TCK).",
+    symptoms=[
+        "CPU time is off by a factor: times(), clock ticks, /proc/stat, HZ",
+    ],
     reference="POSIX XSH sysconf(), times()",
     scope=INFORMATIVE,
     light=True,

@@ -120,6 +120,11 @@ _NONBLOCK_INHERITED = {"linux": False, "freebsd": True, "netbsd": True, "macos":
     each={"inherits_nonblock": NONBLOCK, "inherits_cloexec": CLOEXEC},
     matters="Code that relies on either answer blocks for ever, spins on EAGAIN or leaks sockets.",
     advice="Set or clear {row} on every accepted socket yourself, or use accept4 with flags.",
+    symptoms=[
+        "accepted connection is non-blocking on FreeBSD or macOS, and blocking on Linux",
+        "read() on a new client gives EAGAIN, Resource temporarily unavailable, right after accept",
+        "accepted sockets leak into child processes",
+    ],
     reference="accept(2) Linux, FreeBSD, NetBSD, macOS; POSIX XSH accept",
     documented=lambda setting: _NONBLOCK_INHERITED if setting is NONBLOCK else {},
     light=True,
@@ -138,6 +143,10 @@ def inherited_flag(setting: _Setting) -> bool:
     },
     matters="A daemon that sets {row} only on its listener runs without it if it is not inherited.",
     advice="Set {row} on every accepted socket, to the value you mean.",
+    symptoms=[
+        "latency of 40 ms on accepted connections: Nagle, delayed ACK",
+        "options of the listening socket are lost on gVisor",
+    ],
     reference="accept(2); tcp(7), socket(7) Linux; getsockopt(2) FreeBSD",
     light=True,
 )
@@ -150,6 +159,10 @@ def inherited_option(setting: _Setting) -> bool:
     each={"accept4_inherits_nonblock": NONBLOCK, "accept4_inherits_cloexec": CLOEXEC},
     matters="accept() and accept4() may differ on one system: changing the call changes the flags.",
     advice="Pass accept4() the flags you want: then it does the same everywhere.",
+    symptoms=[
+        "accept4() returns a blocking or non-blocking socket otherwise than accept()",
+        "EAGAIN, Resource temporarily unavailable, right after accept4",
+    ],
     reference="accept4(2) Linux, FreeBSD; POSIX.1-2024 XSH accept4",
     documented={"linux": False, "freebsd": False},
     light=True,
@@ -163,6 +176,10 @@ def accept4_inherited_flag(setting: _Setting) -> bool:
     each={"python_inherits_nonblock": NONBLOCK, "python_inherits_cloexec": CLOEXEC},
     matters="Python's accept() sets its own flags, so a daemon ported from C gets other ones.",
     advice="Call setblocking and set_inheritable on every accepted socket.",
+    symptoms=[
+        "BlockingIOError in Python on a socket from accept()",
+        "settimeout, getdefaulttimeout: accepted socket is blocking or not",
+    ],
     reference="PEP 446; CPython Modules/socketmodule.c: sock_accept_impl",
     light=True,
 )
@@ -178,6 +195,10 @@ def python_inherited_flag(setting: _Setting) -> str:
     each={"nodelay_default": NODELAY, "keepalive_default": KEEPALIVE},
     matters="Small messages are delayed, or dead peers kept for ever, unless {row} is set.",
     advice="Set {row} explicitly on every connection, to the value you mean.",
+    symptoms=[
+        "small packets wait for 40 or 200 ms: Nagle, delayed ACK",
+        "dead peers are never noticed: half-open connections stay for hours",
+    ],
     reference="tcp(7), socket(7) Linux; tcp(4) FreeBSD; RFC 1122 4.2.3.4 and 4.2.3.6",
     light=True,
 )
@@ -190,6 +211,9 @@ def default_of(setting: _Setting) -> bool:
 @probe(
     matters="A daemon that does not need the client's address must not fail because of it.",
     advice="Pass NULL for both address and length, or for neither.",
+    symptoms=[
+        "accept() fails with EFAULT, Bad address",
+    ],
     reference="POSIX XSH accept; accept(2)",
     documented={"posix": "ok"},
     light=True,
@@ -246,6 +270,10 @@ def _accept_after_reset() -> tuple[str, str]:
 @probe(
     matters="If a failed accept() ends the daemon, or makes it loop, any client that resets does.",
     advice="After accept treat ECONNABORTED like EINTR; expect the first read to fail as well.",
+    symptoms=[
+        "accept() fails: ECONNABORTED, Software caused connection abort",
+        "server exits or stops at a port scan or health check: client reset before accept",
+    ],
     reference="accept(2) Linux, FreeBSD; POSIX XSH accept: ECONNABORTED",
     documented={"freebsd": "ECONNABORTED", "posix": "ECONNABORTED"},
     light=True,
@@ -258,6 +286,9 @@ def accept_after_reset() -> str:
 @probe(
     matters="A daemon takes the error for its own fault, or EOF for a client with no request.",
     advice="Take ECONNRESET or EOF from the first read as a client that gave up before its turn.",
+    symptoms=[
+        "first read of a new client: Connection reset by peer",
+    ],
     reference="accept(2) Linux; POSIX XSH recv: ECONNRESET; RFC 9293 3.10.7.4",
     documented={"posix": "ECONNRESET"},
     light=True,
@@ -273,6 +304,10 @@ def read_after_accepted_reset() -> str:
 @probe(
     matters="A client that resets has gone; it is not an error of the daemon.",
     advice="Treat ECONNRESET from read as the end of that one connection.",
+    symptoms=[
+        "Connection reset by peer while reading, ECONNRESET",
+        "recv fails when a client goes away",
+    ],
     reference="POSIX XSH recv; recv(2); RFC 9293 3.10.7.4",
     documented={"posix": "ECONNRESET"},
     light=True,
@@ -296,6 +331,10 @@ def _close_peer() -> Iterator[socket.socket]:
 @probe(
     matters="A write that succeeds says nothing: its bytes may go to a peer that has closed.",
     advice="Count a message as delivered when the peer answers, not when write returns.",
+    symptoms=[
+        "send to a client that has left succeeds: message lost without an error",
+        "write after the peer closed returns success",
+    ],
     reference="POSIX XSH send; RFC 9293 3.6; tcp(7)",
     light=True,
 )
@@ -308,6 +347,10 @@ def write_after_peer_closed_first() -> str:
 @probe(
     matters="The second write raises SIGPIPE, which ends a daemon that does not expect it.",
     advice="Ignore SIGPIPE or use MSG_NOSIGNAL, and take EPIPE for the end of the connection.",
+    symptoms=[
+        "Broken pipe or Connection reset only at the second write to a closed connection",
+        "EPIPE on send",
+    ],
     reference="POSIX XSH send: EPIPE; tcp(7) Linux",
     documented={"linux": "EPIPE"},
     light=True,
@@ -327,6 +370,9 @@ def write_after_peer_closed_second() -> str:
 @probe(
     matters="Code that handles only EPIPE takes a client's reset for its own fault.",
     advice="Treat ECONNRESET and EPIPE from write alike: the connection is over.",
+    symptoms=[
+        "Broken pipe or Connection reset by peer when writing to a client that aborted",
+    ],
     reference="POSIX XSH send: ECONNRESET, EPIPE; tcp(7) Linux",
     light=True,
 )
@@ -341,6 +387,10 @@ def write_after_reset_first() -> str:
 @probe(
     matters="A loop that waits only for POLLHUP never sees that a peer closed.",
     advice="Ask poll for POLLIN and read: nothing to read is the end; never wait for POLLHUP.",
+    symptoms=[
+        "disconnect is not noticed by poll: no POLLHUP, only POLLIN or POLLRDHUP",
+        "event loop spins at 100 % CPU after a client disconnects",
+    ],
     reference="POSIX XSH poll; poll(2) Linux, FreeBSD",
     light=True,
 )
@@ -377,6 +427,10 @@ def _is_killed_by_send(flags: int = 0, option: int = 0) -> bool:
 @probe(
     matters="One client that leaves at the wrong moment kills the daemon, with nothing in its log.",
     advice="Ignore SIGPIPE at the start, or pass MSG_NOSIGNAL to every send().",
+    symptoms=[
+        "server dies silently, exit status 141, when a client disconnects",
+        "terminated by signal SIGPIPE, Broken pipe, on send",
+    ],
     reference="POSIX XSH send: EPIPE; signal(7) Linux",
     documented={"posix": True},
 )
@@ -388,6 +442,9 @@ def sigpipe_from_socket() -> bool:
 @probe(
     matters="A library cannot spare its program SIGPIPE if the flag is missing or ignored.",
     advice="Use MSG_NOSIGNAL where it works, otherwise SO_NOSIGPIPE; a daemon ignores SIGPIPE.",
+    symptoms=[
+        "MSG_NOSIGNAL is undeclared, or does not help: SIGPIPE, Broken pipe on macOS",
+    ],
     reference="POSIX XSH send: MSG_NOSIGNAL; send(2)",
     documented={"posix": True},
 )
@@ -399,6 +456,9 @@ def msg_nosignal() -> bool:
 @probe(
     matters="write() and sendfile() take no flags: only the option keeps SIGPIPE from them.",
     advice="Without SO_NOSIGPIPE, ignore SIGPIPE before the first write to a socket.",
+    symptoms=[
+        "SO_NOSIGPIPE is undeclared on Linux; SIGPIPE on macOS and iOS",
+    ],
     reference="getsockopt(2) FreeBSD, macOS",
     documented={"freebsd": True},
 )

@@ -48,6 +48,10 @@ def _build_signal_flags(*flags: str) -> str:
 @probe(
     matters="The same source restarts its calls on one system and loses its handler on another.",
     advice="Install handlers by sigaction() with sa_flags set to what you mean.",
+    symptoms=[
+        "handler runs once and then the program dies at the second signal",
+        "SysV or BSD semantics of signal() in C",
+    ],
     reference="signal(2) Portability Linux; signal(3) FreeBSD",
     documented={"linux-glibc": "SA_RESTART", "freebsd": "SA_RESTART"},
 )
@@ -59,6 +63,10 @@ def signal_flags() -> str:
 @probe(
     matters="Built as strict C99 and X/Open, a daemon's handler is gone after the first signal.",
     advice="Install handlers by sigaction(); on glibc -D_DEFAULT_SOURCE keeps signal()'s own.",
+    symptoms=[
+        "with -std=c99 or -ansi the handler runs once: second SIGINT kills the program",
+        "works with gnu99, not with c99 or _XOPEN_SOURCE",
+    ],
     reference="signal(2) Portability Linux; feature_test_macros(7) Linux",
     documented={"linux-glibc": "SA_NODEFER|SA_RESETHAND"},
 )
@@ -72,6 +80,10 @@ def signal_flags_strict() -> str:
 @probe(
     matters="A log of more than 2 GiB stops a daemon whose off_t has 32 bits.",
     advice="Build with -D_FILE_OFFSET_BITS=64 everywhere.",
+    symptoms=[
+        "configure: large files on 32-bit; File too large over 2 GB",
+        "stat fails with EOVERFLOW, Value too large for defined data type",
+    ],
     reference="feature_test_macros(7) Linux; sys/_types.h FreeBSD",
     documented={
         "linux-64": 64,
@@ -90,6 +102,10 @@ def off_t_bits_plain() -> int:
 @probe(
     matters="A 32-bit program built with the defaults takes times after 2038 for 1901.",
     advice="Build with -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64, and check sizeof(time_t).",
+    symptoms=[
+        "time_t is 32 bits in my build: y2038, year 2038 problem",
+        "printf of time_t with %ld",
+    ],
     reference="feature_test_macros(7) Linux; arch(7) FreeBSD; musl time64 notes",
     documented={
         "linux-64": 64,
@@ -108,6 +124,10 @@ def time_t_bits_plain() -> int:
 @probe(
     matters="A log of more than 2 GiB stops a daemon whose off_t has 32 bits.",
     advice="Build with -D_FILE_OFFSET_BITS=64 everywhere.",
+    symptoms=[
+        "_FILE_OFFSET_BITS=64 and AC_SYS_LARGEFILE have no effect",
+        "library built with another off_t: ABI mismatch",
+    ],
     reference="feature_test_macros(7) Linux",
     documented={"linux": 64, "macos": 64},
 )
@@ -119,6 +139,10 @@ def off_t_bits_file_offset_bits_64() -> int:
 @probe(
     matters="Without it, a 32-bit program takes times after January 2038 for 1901.",
     advice="Build with -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64, and check sizeof(time_t).",
+    symptoms=[
+        "_TIME_BITS=64 has no effect, or is refused without _FILE_OFFSET_BITS",
+        "time64 transition, t64: ABI mismatch",
+    ],
     reference="feature_test_macros(7) Linux; glibc manual 1.3.4; musl time64 notes",
     documented={"linux-glibc": 64, "linux-musl": 64, "netbsd": 64, "freebsd-64": 64},
 )

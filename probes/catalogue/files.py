@@ -50,6 +50,10 @@ KIBIBYTES = (1, 4, 16, 64)
 @probe(
     matters="Processes that share a log and count on O_APPEND tear their records past this size.",
     advice="Append a whole record by one write(), and hold an exclusive lock while you do.",
+    symptoms=[
+        "log lines of several processes are mixed, interleaved or torn",
+        "concurrent appends to one log file corrupt it",
+    ],
     reference="POSIX XSH write(); open(2) O_APPEND, BUGS Linux; write(2) FreeBSD",
     scope=CONFIGURED,
 )
@@ -112,6 +116,9 @@ _yield_processor: Callable[[], None] = getattr(os, "sched_yield", lambda: time.s
 @probe(
     matters="A program that patches a record in place by pwrite() appends a second one instead.",
     advice="Open a second descriptor without O_APPEND to write at an offset.",
+    symptoms=[
+        "pwrite() writes at the end, not at the offset: O_APPEND",
+    ],
     reference="POSIX XSH pwrite(); pread(2) BUGS Linux; write(2) BUGS FreeBSD",
     documented={"linux": True, "freebsd": True, "posix": False},
 )
@@ -126,6 +133,10 @@ def pwrite_ignores_offset_with_append() -> bool:
 @probe(
     matters="Children that read an inherited log race on one offset: each sees parts of it.",
     advice="Open the file in each process, or read with pread() and your own offset.",
+    symptoms=[
+        "parent skips lines or reads twice after fork: shared file position",
+        "stdin is consumed by the child",
+    ],
     reference="POSIX XSH fork(); fork(2)",
     documented={"posix": True},
 )
@@ -139,6 +150,9 @@ def offset_shared_after_fork() -> bool:
 @probe(
     matters="Two parts of a daemon that read through duplicates take bytes from each other.",
     advice="Open the file again for an independent reader; dup() does not make one.",
+    symptoms=[
+        "seek on one descriptor moves the other: dup shares the file position",
+    ],
     reference="POSIX XSH dup(); dup(2)",
     documented={"posix": True},
 )
@@ -150,6 +164,9 @@ def offset_shared_by_dup() -> bool:
 @probe(
     matters="If a second open() shared the offset, no two readers of a log would be independent.",
     advice="Open the file in each reader: then each has its own offset and its own flock().",
+    symptoms=[
+        "two opens of one file: independent file position",
+    ],
     reference="POSIX XSH open(); open(2)",
     documented={"posix": False},
 )
@@ -168,6 +185,10 @@ def _reads_move_offset(another: Callable[[int], int]) -> bool:
 @probe(
     matters="A reader that has a configuration file open while it is replaced reads a mixture.",
     advice="Replace a file by rename() of a complete one; never write into it in place.",
+    symptoms=[
+        "log rotation: process still reads or writes the old, deleted file",
+        "config or certificate is replaced by rename, the old one stays open",
+    ],
     reference="POSIX XSH rename(); rename(2)",
     documented={"posix": True},
 )
@@ -183,6 +204,9 @@ def rename_over_open() -> bool:
 @probe(
     matters="A Python daemon that calls os.sendfile fails on OpenBSD and NetBSD.",
     advice="Fall back to os.pread and socket.send where os.sendfile is missing.",
+    symptoms=[
+        "AttributeError: module os has no attribute sendfile",
+    ],
     reference="Python library reference: os.sendfile",
     light=True,
 )
@@ -228,6 +252,10 @@ def _send_part(source: int) -> None:
 @probe(
     matters="A server that counts on sendfile() sends nothing at all if it fails.",
     advice="Fall back on read() and write() when sendfile() is missing or fails at the first byte.",
+    symptoms=[
+        "sendfile() fails with ENOSYS, EINVAL, EOPNOTSUPP, Function not implemented",
+        "static files are served empty or slowly: sendfile",
+    ],
     reference="sendfile(2) Linux, FreeBSD, macOS; not in POSIX",
     documented={"linux": True, "freebsd": True, "macos": True},
 )
@@ -239,6 +267,10 @@ def sendfile_to_socket() -> bool:
 @probe(
     matters="Arguments in another system's order name the wrong descriptor or offset.",
     advice="Write one wrapper per platform; the name sendfile() promises nothing.",
+    symptoms=[
+        "sendfile() does not compile or sends to the wrong descriptor on FreeBSD or macOS: "
+        "arguments, signature",
+    ],
     reference="sendfile(2) Linux, FreeBSD, macOS",
     documented={
         "linux": "out, in, offset, count",
@@ -289,6 +321,9 @@ def _moves_data(order: str, source: int) -> bool:
 @probe(
     matters="Readers that share a descriptor skip what another reader's sendfile() has sent.",
     advice="Pass an offset to sendfile(), and keep it yourself.",
+    symptoms=[
+        "the same part of a file is sent again after sendfile(): file position does not move",
+    ],
     reference="sendfile(2) Linux",
     documented={"linux": True},
 )
@@ -303,6 +338,10 @@ def sendfile_keeps_offset() -> bool:
 @probe(
     matters="Copying from file to file with sendfile() works only on Linux.",
     advice="Copy files by copy_file_range() or read() and write(); use sendfile() for sockets.",
+    symptoms=[
+        "copying a file with sendfile() fails: ENOTSOCK, EINVAL, Socket operation on non-socket",
+        "fast copy falls back",
+    ],
     reference="sendfile(2) Linux (since 2.6.33); sendfile(2) ERRORS FreeBSD, macOS",
     documented={"linux": "ok", "freebsd": "ENOTSOCK", "macos": "ENOTSOCK"},
 )
@@ -320,6 +359,9 @@ def sendfile_to_file() -> str:
 @probe(
     matters="A loop that waits for sendfile() to fail at the end of the file never ends.",
     advice="Take 0 bytes sent as the end of the file.",
+    symptoms=[
+        "sendfile() returns 0 and loops for ever at the end of a file that was truncated",
+    ],
     reference="sendfile(2) FreeBSD, macOS",
     documented={"freebsd": True, "macos": True},
 )
@@ -376,6 +418,10 @@ def _fill_disk() -> _Filled:
 @probe(
     matters="A logger that takes any write() of more than 0 bytes as done leaves half a record.",
     advice="Compare what write() returns with what you asked for, and write the rest.",
+    symptoms=[
+        "No space left on device: part of a line was written, short write",
+        "half a record at the end of the log after the disk was full",
+    ],
     reference="POSIX XSH write(); ffs_vnops.c, tmpfs_vnops.c FreeBSD: IO_UNIT",
     documented={"posix": "partial", **_ALL_OR_NOTHING},
 )
@@ -388,6 +434,9 @@ def full_disk_first_write() -> Sample:
 @probe(
     matters="A daemon that repeats a short write() never gets on if the next one does not fail.",
     advice="At ENOSPC give up the record: cut the file back to where it began, and report it.",
+    symptoms=[
+        "No space left on device, ENOSPC, on write",
+    ],
     reference="POSIX XSH write() ERRORS",
     documented={"posix": "ENOSPC"},
 )
@@ -399,6 +448,10 @@ def full_disk_next_write() -> str:
 @probe(
     matters="The next reader of the log takes what a failed write left for a record.",
     advice="Note the size before you append, and ftruncate() to it when write() came up short.",
+    symptoms=[
+        "file is truncated or corrupt after No space left on device",
+        "empty or partial config after the disk was full",
+    ],
     reference="POSIX XSH write(); ffs_vnops.c, tmpfs_vnops.c FreeBSD: IO_UNIT",
     documented={"posix": "the written part", **_NOTHING_LEFT},
 )
@@ -427,6 +480,10 @@ def _write_past_limit() -> Sequence[str]:
 @probe(
     matters="A log that reaches its limit ends in half a record, and every later one is lost.",
     advice="Handle short writes and EFBIG, or raise RLIMIT_FSIZE, or rotate below it.",
+    symptoms=[
+        "File too large, EFBIG: ulimit -f",
+        "write stops at the file size limit",
+    ],
     reference="POSIX XSH write(); setrlimit(2)",
     documented={"posix": "partial, then EFBIG"},
 )
@@ -439,6 +496,9 @@ def fsize_limit_write() -> str:
 @probe(
     matters="A daemon whose log reaches RLIMIT_FSIZE is killed, unless it ignores SIGXFSZ.",
     advice="Ignore SIGXFSZ explicitly: write() then fails with EFBIG.",
+    symptoms=[
+        "File size limit exceeded (core dumped), SIGXFSZ, ulimit -f",
+    ],
     reference="POSIX XSH write(); POSIX XBD <signal.h>",
     documented={"posix": True},
 )
@@ -480,6 +540,10 @@ def _try_open(path: str, flags: int) -> str:
 @probe(
     matters="A daemon that opens its FIFO to write before anyone reads it takes this for a fault.",
     advice="On ENXIO try again later, or open the FIFO for reading yourself first.",
+    symptoms=[
+        "open of a named pipe fails: ENXIO, No such device or address",
+        "mkfifo: writer without reader, O_NONBLOCK",
+    ],
     reference="POSIX XSH open(); fifo(7)",
     documented={"posix": "ENXIO"},
 )
@@ -492,6 +556,10 @@ def fifo_nonblock_write_without_reader() -> str:
 @probe(
     matters="No standard lets a daemon keep its FIFO open by opening it for reading and writing.",
     advice="Open the FIFO once to read and once to write, each non-blocking, in that order.",
+    symptoms=[
+        "open of a named pipe hangs until the other side opens it",
+        "reader of a FIFO gets end of file whenever a writer leaves",
+    ],
     reference="POSIX XSH open(): undefined; fifo(7) Linux",
     documented={"linux": "ok"},
 )
@@ -504,6 +572,10 @@ def fifo_open_read_write() -> str:
 @probe(
     matters="A tool that recognises a stale socket by open()'s error works on one platform only.",
     advice="Use lstat() and S_ISSOCK, and connect() to learn whether a process listens.",
+    symptoms=[
+        "No such device or address, ENXIO, when opening a Unix socket like a file",
+        "cat or open of /dev/log, /dev/stderr or docker.sock fails",
+    ],
     reference="open(2) ERRORS Linux, FreeBSD",
     documented={"linux": "ENXIO", "freebsd": "EOPNOTSUPP"},
 )
@@ -517,6 +589,10 @@ def open_socket_file() -> str:
 @probe(
     matters="Messages longer than this from several writers of one pipe come out torn.",
     advice="Keep messages in a shared pipe within 512 bytes (POSIX's minimum), or use datagrams.",
+    symptoms=[
+        "messages of several writers to one pipe are interleaved or split",
+        "PIPE_BUF, atomic pipe writes",
+    ],
     reference="POSIX XSH fpathconf(); pipe(7) Linux",
     documented={"linux": 4096, **dict.fromkeys(("freebsd", "netbsd", "openbsd", "macos"), 512)},
     light=True,
@@ -575,6 +651,10 @@ def _write_into_room(reading: int, writing: int, capacity: int, size: int, room:
 @probe(
     matters="A daemon that writes more than this to a child that does not read yet blocks.",
     advice="Read while you write, or make the descriptor non-blocking and poll it.",
+    symptoms=[
+        "child hangs when its output fills the pipe: subprocess wait() deadlock",
+        "64 KiB pipe buffer, F_SETPIPE_SZ",
+    ],
     reference="pipe(7) Pipe capacity Linux",
     documented={"linux": 65536},
     scope=CONFIGURED,
@@ -594,6 +674,10 @@ def _poll_at_once(descriptor: int) -> str:
 @probe(
     matters="A loop that checks only POLLIN spins, because it never reads the end of file.",
     advice="Read on POLLIN and on POLLHUP; only 0 bytes read is the end.",
+    symptoms=[
+        "poll() on a pipe spins or never returns at end of file: POLLHUP without POLLIN",
+        "child's output ended, event loop at 100 % CPU",
+    ],
     reference="POSIX XSH poll(); poll(2)",
     light=True,
 )
@@ -607,6 +691,10 @@ def poll_pipe_writer_closed() -> str:
 @probe(
     matters="A daemon that polls its standard input, /dev/null, spins on it or drops it.",
     advice="Pass poll() only pipes and sockets; for a device or a terminal use select().",
+    symptoms=[
+        "poll, kqueue or epoll of /dev/null or a tty fails: POLLNVAL, EPERM, EINVAL",
+        "stdin is /dev/null: event loop fails to register descriptor 0",
+    ],
     reference="POSIX XSH poll(); poll(2); poll(2) BUGS macOS: devices are not supported",
     light=True,
 )
@@ -619,6 +707,10 @@ def poll_dev_null() -> str:
 @probe(
     matters="A loop that passes one struct timeval to select() again and again stops waiting.",
     advice="Set the timeout before every select(), or use poll().",
+    symptoms=[
+        "select() in a loop uses less and less time, 100 % CPU: timeout is zero at the second call",
+        "timeval must be set again",
+    ],
     reference="POSIX XSH select(); select(2) NOTES Linux",
     documented={"linux-glibc": True},
     light=True,
@@ -688,6 +780,12 @@ class _Call:
     },
     matters="Without it a program that another thread starts inherits the descriptor of {row}.",
     advice="Set FD_CLOEXEC by fcntl() where {row} does not, before anything is started.",
+    symptoms=[
+        "child inherits sockets and files: port stays in use after the server has ended",
+        "descriptor leak into child processes: set close-on-exec atomically, race with fork "
+        "in threads",
+        "Address already in use because a child still holds the listening socket",
+    ],
     reference="POSIX.1-2024 XSH accept4(), pipe2(), dup3(), fcntl(), open()",
     light=True,
 )
@@ -707,6 +805,9 @@ def cloexec(call: Any) -> bool:
 @probe(
     matters="An unprivileged installer that sets the sticky bit on a file fails at one chmod().",
     advice="Set S_ISVTX only on directories.",
+    symptoms=[
+        "chmod: sticky bit on a file fails with EFTYPE, Inappropriate file type, on FreeBSD",
+    ],
     reference="POSIX XSH chmod(); chmod(2) ERRORS FreeBSD",
     documented={"freebsd": "EFTYPE"},
 )

@@ -50,6 +50,10 @@ def _has_signal(member: Child) -> bool:
 @probe(
     matters="A process that signals its group to stop its children stops itself with them.",
     advice="Ignore or block the signal in the sender before it signals its own group.",
+    symptoms=[
+        "kill(0, SIGTERM) kills my own process too",
+        "shutdown handler signals itself in an endless loop",
+    ],
     reference="POSIX XSH kill; kill(2)",
     documented={"posix": True},
 )
@@ -63,6 +67,9 @@ def kill_0_reaches_self() -> bool:
 @probe(
     matters="A worker that signals its group also hits the daemon that started it.",
     advice="Give each cluster of workers its own group with setpgid() before it signals.",
+    symptoms=[
+        "kill 0 in a script also ends the shell or make that started it",
+    ],
     reference="POSIX XSH kill; kill(2)",
     documented={"posix": True},
 )
@@ -76,6 +83,9 @@ def kill_0_reaches_parent() -> bool:
 @probe(
     matters="A worker that wakes its group by one kill leaves some of its siblings asleep.",
     advice="Let the process that made the workers signal each of them by its id.",
+    symptoms=[
+        "worker's kill(0) ends all the other workers",
+    ],
     reference="POSIX XSH kill; kill(2)",
     documented={"posix": True},
 )
@@ -89,6 +99,9 @@ def kill_0_reaches_siblings() -> bool:
 @probe(
     matters="A member that is skipped never learns of the new message.",
     advice="If killpg() skips members, signal each of them by its process id.",
+    symptoms=[
+        "some children survive: signal did not reach the whole process group",
+    ],
     reference="POSIX XSH killpg; killpg(3) Linux; killpg(2) BSD",
     documented={"posix": True},
 )
@@ -133,6 +146,10 @@ def killpg_reaches_all() -> Sample:
 @probe(
     matters="A process that left by setsid is still killed with the group it came from.",
     advice="Call setsid in whatever must outlive its group, and keep its id to signal it.",
+    symptoms=[
+        "grandchildren survive after Ctrl-C or kill of the process group: they called setsid",
+        "orphans are left when a test or job is killed",
+    ],
     reference="POSIX XSH setsid, killpg; setsid(2)",
     documented={"posix": False},
 )
@@ -146,6 +163,9 @@ def killpg_reaches_setsid() -> bool:
 @probe(
     matters="A process that left by setpgid is still killed with the group it came from.",
     advice="Keep the id of each process that leaves the group, and signal it by that.",
+    symptoms=[
+        "background job survives the kill of the process group: shell job control, setpgid",
+    ],
     reference="POSIX XSH setpgid, killpg; setpgid(2)",
     documented={"posix": False},
 )
@@ -159,6 +179,10 @@ def killpg_reaches_setpgid() -> bool:
 @probe(
     matters="A supervisor takes the error for a group it may not signal, or for a live one.",
     advice="Reap before signalling a group; waitpid(), not killpg(), shows which members are gone.",
+    symptoms=[
+        "killpg fails with EPERM, Operation not permitted, on macOS when the child has just exited",
+        "zombie, defunct: kill of a process group",
+    ],
     reference="POSIX XSH killpg, XBD process group lifetime; killpg(2) BSD",
     # kern_sig.c: a zombie counts as found in the BSDs' killpg1, and is passed over in xnu's.
     documented={"freebsd": "ok", "netbsd": "ok", "openbsd": "ok", "macos": "EPERM"},
@@ -194,6 +218,10 @@ def _killpg_as_second_uid(before: Callable[[], Any] = lambda: None) -> str:
 @probe(
     matters="With EPERM although some were signalled, a sender repeats the signal or gives up.",
     advice="Run a group's members under one user id: success does not mean that all were reached.",
+    symptoms=[
+        "kill of a group with a setuid or sudo child: EPERM, Operation not permitted",
+        "gVisor: killpg EPERM",
+    ],
     reference="POSIX XSH kill; killpg(3) Linux VERSIONS; kill(2) BSD; kern_sig.c: killpg1",
     # The manuals of NetBSD, OpenBSD and macOS say EPERM; their killpg1 fails only if it found
     # no member at all to signal, as FreeBSD's since 12.2.
@@ -214,6 +242,9 @@ def killpg_some_permitted() -> str:
 @probe(
     matters="A sender that takes ESRCH for an empty group gives up members that live on.",
     advice="Check killpg()'s result, treat ESRCH like EPERM, and let members confirm the signal.",
+    symptoms=[
+        "killpg: EPERM, Operation not permitted, cannot stop a process run by sudo",
+    ],
     reference="POSIX XSH kill; killpg(3) Linux; kill(2) BSD; kern_sig.c: killpg1",
     documented={
         "posix": "EPERM",
@@ -233,6 +264,9 @@ def killpg_none_permitted() -> str:
 @probe(
     matters="An unprivileged worker can signal the privileged process in its group.",
     advice="Keep privileged processes out of the groups of unprivileged ones.",
+    symptoms=[
+        "child run as another user (sudo, su) survives kill of the process group",
+    ],
     reference="POSIX XSH kill; kill(2)",
     documented={"posix": True},
 )
@@ -246,6 +280,9 @@ def killpg_spares_foreign() -> bool:
 @probe(
     matters="A shutdown that signals all processes kills itself on one system, and not on another.",
     advice="Never rely on kill(-1) reaching or sparing the caller: block the signal first.",
+    symptoms=[
+        "kill(-1) kills the caller too: init, container entry point, killall5",
+    ],
     reference="POSIX XSH kill; kill(2) NOTES Linux; kill(2) BSD",
     documented={
         "posix": True,
@@ -286,6 +323,10 @@ def kill_all_reaches_self() -> bool:
 @probe(
     matters="A check with signal 0 may take a dead worker that was not reaped for a live one.",
     advice="Reap with waitpid(WNOHANG) to learn of a death; signal 0 does not show it.",
+    symptoms=[
+        "pid file check says running though the process is a zombie, defunct",
+        "kill -0 succeeds for a dead process",
+    ],
     reference="POSIX XSH kill RATIONALE; kill(2)",
     documented={"posix": "ok"},
 )
@@ -299,6 +340,10 @@ def signal_0_zombie() -> str:
 @probe(
     matters="A pid file of a daemon that is gone keeps the next one from starting.",
     advice="Take ESRCH from kill(pid, 0) as gone; hold a lock on the pid file to be sure.",
+    symptoms=[
+        "No such process, ESRCH: kill of a process that has ended",
+        "stale pid file",
+    ],
     reference="POSIX XSH kill; kill(2)",
     documented={"posix": "ESRCH"},
 )
@@ -312,6 +357,9 @@ def signal_0_gone() -> str:
 @probe(
     matters="A check with signal 0 takes another user's live process for a dead one.",
     advice="Take EPERM from kill(pid, 0) as alive: only ESRCH says gone.",
+    symptoms=[
+        "is a daemon of another user alive: kill -0 fails with EPERM, Operation not permitted",
+    ],
     reference="POSIX XSH kill; kill(2)",
     documented={"posix": "EPERM"},
 )
@@ -329,6 +377,11 @@ def signal_0_foreign() -> str:
 @probe(
     matters="A parent that moves its child to a group too late leaves it in the old one.",
     advice="Call setpgid in the child before exec as well as in the parent after fork.",
+    symptoms=[
+        "setpgid: EACCES, Permission denied, when the shell sets the group of a child that is"
+        " running already",
+        "race between parent and child in job control",
+    ],
     reference="POSIX XSH setpgid; setpgid(2)",
     documented={"posix": "EACCES"},
 )
@@ -342,6 +395,10 @@ def setpgid_after_exec() -> str:
 @probe(
     matters="A daemon started as a group leader keeps its session and its terminal.",
     advice="Fork once before setsid: a child is never the leader of its group.",
+    symptoms=[
+        "setsid() fails: EPERM, Operation not permitted",
+        "daemonize fails when started from a shell directly",
+    ],
     reference="POSIX XSH setsid; setsid(2)",
     documented={"posix": "EPERM"},
 )
@@ -358,6 +415,10 @@ def setsid_of_group_leader() -> str:
 @probe(
     matters="A stopped worker stays stopped for ever once its parent is gone.",
     advice="Handle SIGHUP on purpose, and send SIGCONT to the workers before the parent ends.",
+    symptoms=[
+        "stopped background jobs are hung up and continued, or hang for ever, when the shell exits",
+        "suspended child after the parent's death: SIGHUP, SIGCONT",
+    ],
     reference="POSIX XSH _exit; setpgid(2) Linux NOTES",
     documented={"posix": "SIGHUP, SIGCONT"},
 )
@@ -432,6 +493,9 @@ def _ask_daemon(become: Callable[[], Any], question: Callable[[], bool]) -> bool
 @probe(
     matters="A daemon that leads its session gets a terminal, and its signals, by opening one.",
     advice="Fork again after setsid(), and let the session leader exit.",
+    symptoms=[
+        "daemonize with two forks: background, detach",
+    ],
     reference="POSIX XSH fork, setsid; daemon(7)",
     documented={"posix": False},
 )
@@ -443,6 +507,9 @@ def double_fork_is_session_leader() -> bool:
 @probe(
     matters="kill(-pid) of the daemon's id finds no group, or another one.",
     advice="Call setpgid(0, 0) in the daemon if its workers are signalled by its id.",
+    symptoms=[
+        "daemonize: process group after two forks",
+    ],
     reference="POSIX XSH fork, setsid; daemon(7)",
     documented={"posix": False},
 )
@@ -454,6 +521,9 @@ def double_fork_is_group_leader() -> bool:
 @probe(
     matters="A daemon made by daemon() may acquire a controlling terminal by opening one.",
     advice="Fork after daemon(), or open every terminal with O_NOCTTY.",
+    symptoms=[
+        "daemon() forks once only: may get a terminal again, is killed by its SIGHUP",
+    ],
     reference="daemon(3)",
     documented={"linux-glibc": True},
 )
@@ -484,6 +554,10 @@ def _can_gain_terminal(become: Callable[[], Any]) -> bool:
 @probe(
     matters="A daemon that opens a terminal gets SIGHUP when that terminal closes.",
     advice="Open every terminal with O_NOCTTY, however the daemon was made.",
+    symptoms=[
+        "daemon is killed by SIGHUP or Ctrl-C of a terminal it had opened",
+        "O_NOCTTY, controlling terminal, daemonize",
+    ],
     reference="POSIX XBD 11.1.3; setsid(2); tty(4)",
     documented={"posix": False},
 )
@@ -495,6 +569,12 @@ def double_fork_regains_terminal() -> bool:
 @probe(
     matters="A session leader that opens a terminal gets SIGHUP when that terminal closes.",
     advice="Open every terminal with O_NOCTTY, and ask for a controlling one by TIOCSCTTY.",
+    symptoms=[
+        "no job control in this shell, cannot set terminal process group: Inappropriate ioctl"
+        " for device",
+        "no controlling terminal in a container: TIOCSCTTY, /dev/tty ENXIO",
+        "daemon gets a controlling terminal by opening a log on a tty",
+    ],
     reference="POSIX XBD 11.1.3; credentials(7) Linux; tty(4) FreeBSD: TIOCSCTTY",
     documented={"linux": True, "freebsd": False},
 )

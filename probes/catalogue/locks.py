@@ -99,6 +99,10 @@ _ONE_LOCK = {"linux": True, "freebsd": True, "netbsd": True, "openbsd": True, "m
 @probe(
     matters="Children that inherit an open log never exclude one another: lines interleave.",
     advice="Open the file to be locked in every process, after the fork.",
+    symptoms=[
+        "flock does not exclude: parent and child, or all workers, hold the exclusive lock at once",
+        "advisory lock inherited by a forked child, pre-fork server",
+    ],
     reference="flock(2)",
     documented=_ONE_LOCK,
 )
@@ -112,6 +116,10 @@ def flock_shared_by_fork() -> bool:
 @probe(
     matters="One child that unlocks an inherited descriptor takes the lock from all others.",
     advice="Open the file to be locked in every process, after the fork.",
+    symptoms=[
+        "parent loses its lock when a child unlocks or exits",
+        "advisory lock released by a child after fork",
+    ],
     reference="flock(2)",
     documented=_ONE_LOCK,
 )
@@ -126,6 +134,9 @@ def flock_child_unlock_drops() -> bool:
 @probe(
     matters="A library that unlocks its duplicate drops the lock of the program around it.",
     advice="Unlock only the descriptor that was locked; open the file again instead of dup().",
+    symptoms=[
+        "lock is gone after unlocking a duplicate descriptor: dup, flock",
+    ],
     reference="flock(2)",
     documented=_ONE_LOCK,
 )
@@ -140,6 +151,10 @@ def flock_dup_unlock_drops() -> bool:
 @probe(
     matters="A child that ends, closing what it inherited, drops its parent's lock.",
     advice="Keep the locked descriptor close-on-exec, and close it in children at once.",
+    symptoms=[
+        "lock file stays locked after close: a duplicate or a child still has it open",
+        "Resource temporarily unavailable, EWOULDBLOCK: lock still held",
+    ],
     reference="flock(2)",
     documented={"linux": True},
 )
@@ -154,6 +169,11 @@ def flock_close_one_duplicate_keeps() -> bool:
 @probe(
     matters="A program started by the daemon keeps its log locked, for as long as it runs.",
     advice="Set FD_CLOEXEC on every descriptor that you lock.",
+    symptoms=[
+        "lock is still held after the daemon has ended: a program it started inherited the "
+        "descriptor",
+        "already running, lock held, after a restart",
+    ],
     reference="flock(2)",
     documented={"linux": True},
 )
@@ -165,6 +185,10 @@ def flock_survives_exec() -> bool:
 @probe(
     matters="Two opens of a file in one process deadlock, or do not exclude each other.",
     advice="Open and lock a file in one place of the process.",
+    symptoms=[
+        "process deadlocks with itself: flock of a file that it has locked through another open",
+        "two threads, two opens of one lock file",
+    ],
     reference="flock(2)",
     documented={"linux": True},
 )
@@ -177,6 +201,9 @@ def flock_second_open_conflicts() -> bool:
 @probe(
     matters="A reader whose upgrade fails goes on reading a file that is being rewritten.",
     advice="After a failed upgrade take the lock from the start, and read the data again.",
+    symptoms=[
+        "shared lock is lost when the upgrade to exclusive fails: LOCK_SH to LOCK_EX not atomic",
+    ],
     reference="flock(2); kern_lockf.c BSD: lf_setlock",
     # Every manual says that the lock is released first.  The BSDs and macOS release it only
     # before they wait; with LOCK_NB they fail earlier.
@@ -202,6 +229,10 @@ def flock_failed_upgrade_keeps() -> str:
 @probe(
     matters="A process that may only read a file can lock out all writers, or cannot lock it.",
     advice="Open a file with O_RDWR before you lock it exclusively.",
+    symptoms=[
+        "flock: Bad file descriptor, EBADF, on NFS or a read-only descriptor",
+        "exclusive lock on a file opened for reading",
+    ],
     reference="flock(2), NFS details of Linux; flock(3C) illumos",
     documented={"linux": False},
     scope=CONFIGURED,
@@ -216,6 +247,10 @@ def flock_needs_write_access() -> bool:
 @probe(
     matters="Writers that count on waiting for the lock write without it.",
     advice="Check the result of every flock, and repeat it after EINTR.",
+    symptoms=[
+        "flock hangs: another process holds the lock",
+        "waiting for lock",
+    ],
     reference="flock(2)",
     documented={"linux": True, "freebsd": True, "netbsd": True, "openbsd": True, "macos": True},
 )
@@ -246,6 +281,10 @@ _APART = {"linux": False, "freebsd": True}
 @probe(
     matters="Two programs that lock one file by different calls do not exclude each other.",
     advice="Use one kind of lock for a file in every program that touches it.",
+    symptoms=[
+        "two programs lock one file, one by flock and one by fcntl or lockf, and both go on",
+        "mailbox locking, NFS: flock is emulated by fcntl",
+    ],
     reference="flock(2), fcntl(2)",
     documented=_APART,
     scope=CONFIGURED,
@@ -259,6 +298,10 @@ def flock_conflicts_with_fcntl() -> bool:
 @probe(
     matters="Two programs that lock one file by different calls do not exclude each other.",
     advice="Use one kind of lock for a file in every program that touches it.",
+    symptoms=[
+        "two programs lock one file, one by fcntl or lockf and one by flock, and both go on",
+        "mailbox, dpkg or sqlite lock is ignored: NFS, BSD",
+    ],
     reference="flock(2), fcntl(2)",
     documented=_APART,
     scope=CONFIGURED,
@@ -272,6 +315,10 @@ def fcntl_conflicts_with_flock() -> bool:
 @probe(
     matters="A library that opens and closes the locked file drops the daemon's lock on it.",
     advice="Lock a separate file that nothing else opens, or use flock().",
+    symptoms=[
+        "POSIX lock vanishes when a library opens and closes the same file",
+        "sqlite database corrupt: close() drops all fcntl locks of the process",
+    ],
     reference="POSIX XSH fcntl; fcntl(2)",
     documented={"posix": True},
 )
@@ -285,6 +332,10 @@ def fcntl_dropped_by_any_close() -> bool:
 @probe(
     matters="A child believes that it holds the lock its parent took before the fork.",
     advice="Take fcntl locks in the process that needs them, after the fork.",
+    symptoms=[
+        "child has not got the lock after daemonize: fcntl or lockf lock is lost by fork",
+        "pid file is not locked after the daemon went to the background",
+    ],
     reference="POSIX XSH fork, fcntl; fcntl(2)",
     documented={"posix": False},
 )
@@ -298,6 +349,9 @@ def fcntl_inherited_by_fork() -> bool:
 @probe(
     matters="A daemon that execs itself to restart loses its lock, or another keeps it.",
     advice="Take the lock again after exec, and close what the new program must not hold.",
+    symptoms=[
+        "record lock is kept or lost over exec, re-exec, upgrade of the binary",
+    ],
     reference="fcntl(2)",
     documented={"linux": True, "freebsd": True},
 )
@@ -309,6 +363,10 @@ def fcntl_survives_exec() -> bool:
 @probe(
     matters="Two parts of one process, or two threads, both believe that they hold the lock.",
     advice="Exclude the threads of a process by a mutex, not by fcntl locks.",
+    symptoms=[
+        "two threads of one process both get the fcntl lock",
+        "record lock does not exclude within a process",
+    ],
     reference="POSIX XSH fcntl; fcntl(2)",
     documented={"posix": False},
 )
@@ -321,6 +379,10 @@ def fcntl_second_open_conflicts() -> bool:
 @probe(
     matters="Two processes that lock two records in opposite orders wait for ever.",
     advice="Lock records in one order everywhere; take EDEADLK as: release all, start again.",
+    symptoms=[
+        "Resource deadlock avoided, EDEADLK, from fcntl F_SETLKW",
+        "two processes wait for each other's lock for ever",
+    ],
     reference="POSIX XSH fcntl; fcntl(2)",
     documented={"linux": True, "freebsd": True},
 )
@@ -352,6 +414,10 @@ def fcntl_detects_deadlock() -> bool:
 @probe(
     matters="A program built for description locks fails with EINVAL, or locks nothing.",
     advice="Try F_OFD_SETLK once at the start, and use flock() if it returns EINVAL.",
+    symptoms=[
+        "F_OFD_SETLK: EINVAL, Invalid argument, undeclared",
+        "open file description locks in older kernels, macOS, BSD",
+    ],
     reference="fcntl(2) Linux; POSIX.1-2024 XSH fcntl",
     documented={"linux": True},
 )
@@ -366,6 +432,9 @@ def ofd_exists() -> bool:
 @probe(
     matters="Threads that each open the file do not exclude one another.",
     advice="Let each thread open the file, and lock with F_OFD_SETLK or flock().",
+    symptoms=[
+        "locks between threads of one process: F_OFD_SETLK",
+    ],
     reference="fcntl(2) Linux",
     documented={"linux": True},
 )
@@ -378,6 +447,9 @@ def ofd_second_open_conflicts() -> bool:
 @probe(
     matters="A library that opens and closes the locked file drops the daemon's lock on it.",
     advice="Use F_OFD_SETLK or flock where other code may open the same file.",
+    symptoms=[
+        "lock that stays when a library closes the same file: F_OFD_SETLK",
+    ],
     reference="fcntl(2) Linux",
     documented={"linux": False},
 )
@@ -391,6 +463,9 @@ def ofd_dropped_by_other_close() -> bool:
 @probe(
     matters="Children that inherit the descriptor never exclude one another.",
     advice="Open the file to be locked in every process, after the fork.",
+    symptoms=[
+        "open file description lock is shared with forked children",
+    ],
     reference="fcntl(2) Linux",
     documented={"linux": True},
 )
@@ -404,6 +479,10 @@ def ofd_shared_by_fork() -> bool:
 @probe(
     matters="A program that mixes lockf() with another lock excludes no other program, or itself.",
     advice="Do not use lockf(): call fcntl() or flock(), whichever you mean.",
+    symptoms=[
+        "lockf, and Python's fcntl.lockf or shell's flock, do not see each other",
+        "which lock does lockf take",
+    ],
     reference="lockf(3)",
     documented={"linux": "fcntl"},
 )

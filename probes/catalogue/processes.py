@@ -122,6 +122,10 @@ def _is_signal_pending(_: Any) -> bool:
 @probe(
     matters="Workers of a daemon that was killed live on and hold its port.",
     advice="Let each worker also watch a pipe that its parent holds: that works everywhere.",
+    symptoms=[
+        "children keep running when the parent is killed by SIGKILL: orphan",
+        "PR_SET_PDEATHSIG, procctl PROC_PDEATHSIG_CTL on FreeBSD, missing on macOS",
+    ],
     reference="prctl(2) Linux PR_SET_PDEATHSIG; procctl(2) FreeBSD PROC_PDEATHSIG_CTL",
     documented={"linux": "prctl", "freebsd": "procctl"},
 )
@@ -137,6 +141,9 @@ def parent_death_signal() -> str:
 @probe(
     matters="A worker forked by a worker expects the signal, never gets it, and lives on.",
     advice="Ask for the signal in every process, after the fork that made it.",
+    symptoms=[
+        "grandchildren outlive the supervisor: PR_SET_PDEATHSIG is cleared in the child of a fork",
+    ],
     reference="prctl(2) Linux PR_SET_PDEATHSIG; procctl(2) FreeBSD PROC_PDEATHSIG_CTL",
     documented={"linux": False, "freebsd": False},
 )
@@ -148,6 +155,9 @@ def parent_death_signal_survives_fork() -> bool:
 @probe(
     matters="A worker that asks for the signal and then drops root never gets it.",
     advice="Ask for the signal after the user id is changed, not before.",
+    symptoms=[
+        "PR_SET_PDEATHSIG has no effect after dropping privileges, su, setuid",
+    ],
     reference="prctl(2) Linux PR_SET_PDEATHSIG",
     documented={"linux": False},
 )
@@ -165,6 +175,10 @@ def parent_death_signal_survives_setuid() -> bool:
 @probe(
     matters="A worker that waits for the end of its parent's pipe waits for ever.",
     advice="Keep the writing end only in the parent: close it in each child at once.",
+    symptoms=[
+        "how does a worker notice that its parent died, on any Unix: end of file on a pipe",
+        "orphan workers after the master crashed",
+    ],
     reference="POSIX XSH read, _exit; pipe(7) Linux",
     documented={"posix": True},
 )
@@ -187,6 +201,11 @@ def parent_death_pipe() -> bool:
 @probe(
     matters="A supervisor never learns of the end of workers whose parent ended first.",
     advice="Keep every worker a direct child if there is no reaper, and kill it by its id.",
+    symptoms=[
+        "zombies, defunct processes pile up in a container: PID 1 does not reap",
+        "orphan is adopted by init, not by my supervisor: PR_SET_CHILD_SUBREAPER, procctl "
+        "PROC_REAP_ACQUIRE",
+    ],
     reference="prctl(2) Linux PR_SET_CHILD_SUBREAPER; procctl(2) FreeBSD PROC_REAP_ACQUIRE",
     documented={"linux": "prctl", "freebsd": "procctl"},
 )
@@ -217,6 +236,10 @@ _REAPER: dict[str, Request] = {
 @probe(
     matters="Files that a started program creates are open to all, or closed to its group.",
     advice="Set the umask at the daemon's start; do not rely on the one inherited.",
+    symptoms=[
+        "files are created with mode 0600 or 0666, wrong permissions, by a started program: "
+        "umask is inherited",
+    ],
     reference="POSIX XSH exec, umask; umask(2)",
     documented={"posix": True},
 )
@@ -252,6 +275,11 @@ def _list_open_after(close: Callable[[int, int], Any]) -> list[bool]:
 @probe(
     matters="A loop to the limit of descriptors costs seconds; without one, they leak.",
     advice="Open everything close-on-exec, and call closefrom() if the system has it.",
+    symptoms=[
+        "starting a child is slow with a high ulimit -n: loop closing a million descriptors",
+        "strace shows close() of every number, EBADF, Bad file descriptor, 100 % CPU",
+        "closefrom is missing or fails in a chroot",
+    ],
     reference="closefrom(3) Linux, closefrom(2) BSD",
     documented={"linux-glibc": True, "freebsd": True, "netbsd": True, "openbsd": True},
 )
@@ -264,6 +292,11 @@ def closefrom() -> bool:
 @probe(
     matters="A program compiled for close_range fails on an older kernel.",
     advice="Fall back on closefrom, or on a loop, if close_range() returns ENOSYS or EPERM.",
+    symptoms=[
+        "starting a process takes seconds in Docker: nofile is 1073741816, closing "
+        "descriptors one by one",
+        "close_range: ENOSYS, EPERM under seccomp",
+    ],
     reference="close_range(2)",
     documented={"linux-glibc": True, "freebsd": True},
 )
@@ -281,6 +314,11 @@ UNKNOWN_CALL = 99999
     matters="A fallback that waits for ENOSYS is never taken if the sandbox returns EPERM, and a "
     "program that does not expect SIGSYS is killed.",
     advice="Take ENOSYS or EPERM of a newer system call for its absence, and fall back.",
+    symptoms=[
+        "Operation not permitted, EPERM, where Function not implemented is expected: old "
+        "Docker, libseccomp, new glibc",
+        "clone3, faccessat2, statx fail in a container; apt or bash broken in docker",
+    ],
     reference="syscall(2), seccomp(2) Linux; SIGSYS in POSIX XBD <signal.h>; sigaction(2) FreeBSD",
     documented={"linux": "ENOSYS", "freebsd": "SIGSYS"},
     scope=CONFIGURED,
@@ -308,6 +346,10 @@ def unknown_system_call() -> str:
 @probe(
     matters="A set-user-ID program that a broken worker starts gives it root again.",
     advice="Set it before the first client is served, if the platform has it.",
+    symptoms=[
+        "sudo: effective uid is not 0, no new privileges flag is set",
+        "setuid program does not gain root in a container, systemd NoNewPrivileges",
+    ],
     reference="prctl(2) Linux PR_SET_NO_NEW_PRIVS; procctl(2) FreeBSD PROC_NO_NEW_PRIVS_CTL",
     documented={"linux": True},
 )
@@ -331,6 +373,9 @@ def no_new_privs() -> bool:
 @probe(
     matters="A daemon that dropped root can be made to take it back.",
     advice="Drop by setresuid(), or by setuid() without it; try to return, and stop if that works.",
+    symptoms=[
+        "process can become root again after dropping privileges: seteuid, saved uid",
+    ],
     reference="setresuid(2)",
     documented={"linux": True, "freebsd": True, "openbsd": True},
 )
@@ -352,6 +397,11 @@ def setresuid_drops_for_good() -> bool:
 @probe(
     matters="A daemon that admits its own user by credentials admits no user, or every user.",
     advice="Use getpeereid if the library has it, otherwise the system's socket option.",
+    symptoms=[
+        "who is at the other end of a Unix socket: SO_PEERCRED is undeclared on BSD and "
+        "macOS, getpeereid",
+        "user of the client, LOCAL_PEERCRED, getpeerucred",
+    ],
     reference="unix(7) Linux SO_PEERCRED; getpeereid(3) BSD; getsockopt(2) OpenBSD",
     documented={
         "linux": "SO_PEERCRED",
@@ -388,6 +438,10 @@ def _ask_for_peer(end: socket.socket) -> str:
 @probe(
     matters="Any user of the machine can speak to a socket that was meant for one.",
     advice="Put the socket in a folder that only its user may enter.",
+    symptoms=[
+        "anyone can connect to a Unix socket in spite of its mode",
+        "Permission denied connecting to docker.sock or a Unix socket: EACCES",
+    ],
     reference="unix(7) Linux; unix(4) BSD",
     documented={"linux": "EACCES"},
 )

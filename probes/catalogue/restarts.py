@@ -460,6 +460,9 @@ _REFERENCE = "signal(7) Linux: Interruption of system calls; sigaction(2) FreeBS
     each=_CASES,
     matters=_MATTERS,
     advice=_ADVICE,
+    symptoms=[
+        "Interrupted system call in spite of SA_RESTART",
+    ],
     reference=_REFERENCE,
     documented=lambda case: case.restarting,
     light=True,
@@ -473,6 +476,10 @@ def after_restarting_handler(case: _Case) -> str:
     each={f"{name}_flags_0": case for name, case in _CASES.items()},
     matters=_MATTERS,
     advice=_ADVICE,
+    symptoms=[
+        "Interrupted system call, EINTR: fails when a signal or timer comes",
+        "fails as soon as a child ends: SIGCHLD",
+    ],
     reference=_REFERENCE,
     documented=lambda case: case.bare,
     light=True,
@@ -530,6 +537,11 @@ _ELSEWHERE = {"posix": "restarts"}
     },
     matters="A daemon that installs no handler fails with EINTR when it is stopped and continued.",
     advice="Retry on EINTR even if the program installs no handler.",
+    symptoms=[
+        "Interrupted system call after Ctrl-Z and fg, after suspend, or when a debugger, "
+        "strace or gdb attaches",
+        "EINTR after SIGSTOP and SIGCONT without a handler",
+    ],
     reference="signal(7) Linux: Interruption of system calls … by stop signals",
     documented=lambda row: row.documented,
     light=True,

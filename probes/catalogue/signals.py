@@ -106,6 +106,9 @@ _REFERENCE = "POSIX XSH signal, sigaction; signal(2), sigaction(2) Linux; signal
     each=_list_rows("flags"),
     matters="The same source restarts its reads, or loses its handler, depending on the system.",
     advice="Install every handler with sigaction(), naming the flags you want and no others.",
+    symptoms=[
+        "signal() has SysV or BSD semantics: System V, SA_RESETHAND, SA_RESTART",
+    ],
     reference=_REFERENCE,
     documented=_get_documented("flags"),
 )
@@ -120,6 +123,10 @@ def installer_flags(installer: _Installer) -> str:
     each=_list_rows("restarts"),
     matters="A worker that needs EINTR to leave read() never does; one without a retry ends.",
     advice="Install handlers with sigaction(), with or without SA_RESTART as you mean it.",
+    symptoms=[
+        "Ctrl-C or an alarm does not interrupt a blocking read",
+        "read fails with EINTR, Interrupted system call, on one system and goes on on another",
+    ],
     reference=_REFERENCE,
     documented=_get_documented("restarts"),
     light=True,
@@ -144,6 +151,10 @@ def _await_ending(child: Child, signum: int) -> Any:
     each=_list_rows("stays"),
     matters="If the first signal removes the handler, the second one kills the daemon.",
     advice="Install handlers with sigaction() without SA_RESETHAND: they stay on every system.",
+    symptoms=[
+        "handler works once: the second signal kills the process",
+        "one-shot handler must be installed again",
+    ],
     reference=_REFERENCE,
     documented=_get_documented("stays"),
 )
@@ -165,6 +176,9 @@ def installer_stays(installer: _Installer) -> bool:
     each=_list_rows("blocks_itself"),
     matters="A handler that its own signal interrupts runs within itself, on half-done work.",
     advice="Install with sigaction() without SA_NODEFER; in Python only set a flag in handlers.",
+    symptoms=[
+        "handler is interrupted by its own signal: recursion, nested calls, stack overflow",
+    ],
     reference=_REFERENCE,
     documented=_get_documented("blocks_itself"),
 )
@@ -192,6 +206,9 @@ def installer_blocks_itself(installer: _Installer) -> bool:
 @probe(
     matters="Code that relies on it to leave a blocked read() waits for ever if it does nothing.",
     advice="Call sigaction() without SA_RESTART.",
+    symptoms=[
+        "siginterrupt: alarm does not end a blocking call",
+    ],
     reference="POSIX.1-2008 XSH siginterrupt (obsolescent); siginterrupt(3)",
     documented={"posix": True},
     light=True,
@@ -209,6 +226,9 @@ def siginterrupt_interrupts() -> bool:
 @probe(
     matters="A handler made interruptible has other flags than it was installed with.",
     advice="Call sigaction() with the sa_flags you mean.",
+    symptoms=[
+        "siginterrupt clears SA_RESTART of the handler",
+    ],
     reference="POSIX.1-2008 XSH siginterrupt (obsolescent); siginterrupt(3)",
     documented={"posix": "none"},
 )
@@ -223,6 +243,10 @@ def siginterrupt_flags() -> str:
 @probe(
     matters="A handler installed later by signal() is interruptible on one system only.",
     advice="Call sigaction() without SA_RESTART for every handler.",
+    symptoms=[
+        "siginterrupt is undone by the next signal()",
+        "siginterrupt in a library changes later handlers",
+    ],
     reference="siginterrupt(3); sysdeps/posix/signal.c glibc: _sigintr",
     light=True,
 )
@@ -250,6 +274,10 @@ def _read_back_unknown_flags() -> Optional[int]:
 @probe(
     matters="A struct sigaction that was never cleared switches flags on, and nothing warns.",
     advice="Clear the whole struct sigaction, or set sa_flags and sa_mask, before every use.",
+    symptoms=[
+        "uninitialised sa_flags, garbage in struct sigaction, is not refused",
+        "handler misbehaves at random: sa_flags never set",
+    ],
     reference="sigaction(2) Linux: Dynamically probing for flag bit support; sigaction(2) NetBSD",
     documented={"linux": True, "netbsd": False},
 )
@@ -261,6 +289,10 @@ def unknown_sa_flags_accepted() -> bool:
 @probe(
     matters="A program that probes for a new flag takes one that is only kept for one that works.",
     advice="To probe for a flag, set it, read it back, and trust only a flag that is not cleared.",
+    symptoms=[
+        "is a new flag of sigaction supported: SA_UNSUPPORTED, SA_EXPOSE_TAGBITS",
+        "garbage in sa_flags is read back",
+    ],
     reference="sigaction(2) Linux: Dynamically probing for flag bit support (since 5.11)",
     documented={"linux": False},
 )
@@ -308,6 +340,10 @@ def _queue_signal(signum: int, value: int = 0) -> None:
 @probe(
     matters="A daemon that counts one signal per message loses messages sent in a burst.",
     advice="Take a signal as 'there is work': do all of it, not one piece per signal.",
+    symptoms=[
+        "signals are lost when several are sent quickly: only one arrives",
+        "counter of signals is too low, missed notifications",
+    ],
     reference="signal(7) Linux: Queueing and delivery semantics for standard signals",
     documented={"linux": 1},
 )
@@ -323,6 +359,9 @@ def pending_coalesce() -> int:
 @probe(
     matters="Code that counts on one delivery per signal loses work if signals merge.",
     advice="Queue only with sigqueue and SIGRTMIN+n, and handle EAGAIN when the queue is full.",
+    symptoms=[
+        "sigqueue: are several instances delivered, real-time signals queued, or lost",
+    ],
     reference="signal(7) Linux: Real-time signals; POSIX XSH 2.4.1",
     documented={"linux": SENT},
 )
@@ -338,6 +377,9 @@ def realtime_queued() -> int:
 @probe(
     matters="Priorities by signal number are reversed on a system with another order.",
     advice="Give the most urgent message the lowest number, and rely on no order beyond that.",
+    symptoms=[
+        "real-time signals arrive in another order than they were sent",
+    ],
     reference="POSIX XSH 2.4.1, sigwait; signal(7) Linux: Real-time signals",
     documented={"posix": "lowest first"},
 )
@@ -364,6 +406,9 @@ _MARK = 0x5AC36900
 @probe(
     matters="Values queued with one signal number reach the handler in another order.",
     advice="Number the messages themselves, or send them through a pipe.",
+    symptoms=[
+        "values sent by sigqueue arrive out of order",
+    ],
     reference="POSIX XSH 2.4.1; signal(7) Linux: Real-time signals",
     documented={"posix": True},
 )
@@ -389,6 +434,10 @@ def realtime_fifo() -> bool:
 @probe(
     matters="A number written into the source is another signal, or the C library's own.",
     advice="Write SIGRTMIN+n, and check at startup that it does not exceed SIGRTMAX.",
+    symptoms=[
+        "SIGRTMIN is 34 or 35, or reserved by the C library: numbers differ between musl and glibc",
+        "kill -34",
+    ],
     reference="signal(7) Linux: Real-time signals; signal(7) FreeBSD",
     light=True,
 )
@@ -400,6 +449,9 @@ def sigrtmin() -> int:
 @probe(
     matters="How many signals are free for a program's own use differs between systems.",
     advice="Count up from SIGRTMIN, and check against SIGRTMAX at startup.",
+    symptoms=[
+        "SIGRTMAX, the number of signals, NSIG, is 64, 65 or 128: mips, FreeBSD",
+    ],
     reference="signal(7) Linux: Real-time signals; signal(7) FreeBSD",
     light=True,
 )
@@ -425,6 +477,10 @@ def _leave_zombie(disposition: int) -> bool:
 @probe(
     matters="Without it a daemon that ignores SIGCHLD fills the process table with zombies.",
     advice="Reap with waitpid(WNOHANG) in a loop; set SA_NOCLDWAIT if statuses do not matter.",
+    symptoms=[
+        "waitpid, system() or subprocess fails with ECHILD, No child processes",
+        "exit status of a child is lost: SIGCHLD is ignored",
+    ],
     reference="POSIX XSH _Exit, sigaction; wait(2) Linux; signal(3) FreeBSD",
     documented={"posix": True},
     light=True,
@@ -438,6 +494,9 @@ def sigchld_ignored_reaps() -> bool:
 @probe(
     matters="SIG_DFL ignores SIGCHLD too, and yet children stay until they are waited for.",
     advice="Reap with waitpid(WNOHANG) in a loop, or set SIGCHLD to SIG_IGN explicitly.",
+    symptoms=[
+        "zombies, defunct children pile up: never waited for",
+    ],
     reference="POSIX XSH _Exit; wait(2) Linux; signal(3) FreeBSD",
     documented={"posix": True},
     light=True,
@@ -453,6 +512,11 @@ CHILDREN = 3
 @probe(
     matters="A handler that reaps one child per signal leaves zombies after a burst.",
     advice="Call waitpid(-1, WNOHANG) until it finds no more, at every SIGCHLD.",
+    symptoms=[
+        "zombies are left though SIGCHLD is handled: several children ended at once, one wait"
+        " per signal",
+        "defunct, reap in a loop with WNOHANG",
+    ],
     reference="signal(7) Linux: Queueing and delivery semantics for standard signals",
     documented={"linux": 1},
 )
@@ -515,6 +579,10 @@ def _count_job_control() -> tuple[int, int]:
 @probe(
     matters="A parent that is not told of stopped children waits for them for ever.",
     advice="Set or omit SA_NOCLDSTOP with sigaction(); call waitpid() with WUNTRACED.",
+    symptoms=[
+        "SIGCHLD though no child has ended: it was stopped, SA_NOCLDSTOP",
+        "waitpid blocks in the SIGCHLD handler",
+    ],
     reference="POSIX XSH sigaction: SA_NOCLDSTOP; signal(3C) illumos",
     documented={"posix": True},
 )
@@ -526,6 +594,9 @@ def sigchld_on_stop() -> bool:
 @probe(
     matters="A supervisor that counts on it never learns that its child has continued.",
     advice="The sender of SIGCONT knows already: do not rely on SIGCHLD.",
+    symptoms=[
+        "SIGCHLD when a child is continued, WCONTINUED",
+    ],
     reference="POSIX XSH sigaction: may be generated; sigaction(2) Linux: SA_NOCLDSTOP",
     documented={"linux": True},
 )
@@ -537,6 +608,9 @@ def sigchld_on_continue() -> bool:
 @probe(
     matters="A daemon that wants the signal without zombies gets no signal on another system.",
     advice="To learn of children that end, reap them: leave out SA_NOCLDWAIT.",
+    symptoms=[
+        "no SIGCHLD with SA_NOCLDWAIT on FreeBSD: child's end is not noticed",
+    ],
     reference="sigaction(2) Linux: SA_NOCLDWAIT; POSIX XSH sigaction leaves it open",
     documented={"linux": True},
 )
@@ -565,6 +639,10 @@ def sigchld_nocldwait_sent() -> bool:
     each={name: name.partition("_")[2] for name in ("has_sigtimedwait", "has_sigwaitinfo")},
     matters="Code that waits for signals with it does not link, or lacks a time-out, elsewhere.",
     advice="Wait with sigwait, which is everywhere; for a time-out use a signal descriptor.",
+    symptoms=[
+        "undefined reference to sigtimedwait, sigwaitinfo on OpenBSD or macOS",
+        "implicit declaration of sigtimedwait",
+    ],
     reference="POSIX XSH {row}; gnulib manual: {row}",
     documented={"posix": True, "macos": False, "openbsd": False},
     light=True,
@@ -577,6 +655,9 @@ def waiter_exists(name: str) -> bool:
 @probe(
     matters="Without it neither a value nor a second signal of the same number is queued.",
     advice="Send values through a pipe or socket; keep signals for 'there is work'.",
+    symptoms=[
+        "undefined reference to sigqueue on OpenBSD or macOS",
+    ],
     reference="POSIX XSH sigqueue; gnulib manual: sigqueue",
     documented={"posix": True, "macos": False, "openbsd": False},
     light=True,
@@ -589,6 +670,9 @@ def has_sigqueue() -> bool:
 @probe(
     matters="A Python daemon that waits for signals with a time-out fails on macOS and OpenBSD.",
     advice="Fall back to signal.set_wakeup_fd and select where signal.sigtimedwait is missing.",
+    symptoms=[
+        "AttributeError: module signal has no attribute sigtimedwait on macOS",
+    ],
     reference="Python library reference: signal.sigtimedwait",
     light=True,
 )
@@ -600,6 +684,9 @@ def python_has_sigtimedwait() -> bool:
 @probe(
     matters="A worker that polls for its signal with a time-out of zero never sees it.",
     advice="Block the signal before it can be sent, and wait with sigtimedwait or sigwait.",
+    symptoms=[
+        "poll for a pending signal without waiting: sigtimedwait returns EAGAIN",
+    ],
     reference="POSIX XSH sigtimedwait",
     documented={"posix": True},
 )
@@ -627,6 +714,10 @@ def _take_by_sigwait(signum: int) -> bool:
 @probe(
     matters="A worker signalled between its fork and its first wait sleeps on undelivered work.",
     advice="Block the signal in the parent before the fork, and take it with sigwait.",
+    symptoms=[
+        "signal sent before pause() is lost and the program hangs: race, lost wake-up",
+        "sigwait or pause never returns",
+    ],
     reference="POSIX XSH fork, sigwait",
     documented={"posix": True},
 )
@@ -649,6 +740,10 @@ def sigwait_takes_earlier() -> bool:
 @probe(
     matters="A daemon started with the signal ignored waits for ever if the signal is discarded.",
     advice="Set the signal to SIG_DFL or a handler before you block and wait for it.",
+    symptoms=[
+        "sigwait never returns for SIGCHLD or another signal that is ignored",
+        "signal is discarded though it is blocked",
+    ],
     reference="POSIX XSH 2.4.1 leaves it open; signal(3) FreeBSD; sigwait(3)",
     documented={"freebsd": False},
 )
@@ -684,6 +779,10 @@ def _try_kqueue() -> bool:
 @probe(
     matters="An event loop gets its signals from a different call on each kind of system.",
     advice="Use signalfd() or kqueue() if available, otherwise a pipe that the handler writes to.",
+    symptoms=[
+        "signals in an event loop: signalfd on Linux, kqueue EVFILT_SIGNAL on BSD and macOS",
+        "portable replacement for signalfd, self-pipe",
+    ],
     reference="signalfd(2) Linux; kqueue(2) FreeBSD: EVFILT_SIGNAL",
     documented={
         "linux": "signalfd",
@@ -709,6 +808,9 @@ def signal_descriptor() -> str:
 @probe(
     matters="Without the byte an event loop in Python sleeps on after a signal has come.",
     advice="Give signal.set_wakeup_fd a non-blocking socket or pipe that the event loop watches.",
+    symptoms=[
+        "asyncio does not react to a signal or Ctrl-C: set_wakeup_fd",
+    ],
     reference="Python library reference: signal.set_wakeup_fd",
 )
 def python_wakeup_fd() -> bool:
@@ -733,6 +835,11 @@ def _survives_after_exec(before: Callable[[], Any]) -> bool:
 @probe(
     matters="A program that a daemon starts cannot be ended by a signal the daemon ignores.",
     advice="Set every signal back to SIG_DFL between fork and exec.",
+    symptoms=[
+        "child ignores Ctrl-C or SIGTERM, SIGHUP, SIGPIPE: inherited from nohup, cron or its "
+        "parent",
+        "yes | head never ends: SIGPIPE ignored in the shell started by a daemon",
+    ],
     reference="POSIX XSH exec; signal(7) Linux",
     documented={"posix": True},
 )
@@ -744,6 +851,9 @@ def ignored_survives_exec() -> bool:
 @probe(
     matters="The new program would jump to where the old one had its handler.",
     advice="Rely on it: a handled signal is SIG_DFL in the new program, an ignored one is not.",
+    symptoms=[
+        "signal kills a program that was just started by exec: its parent's handler is gone",
+    ],
     reference="POSIX XSH exec; signal(7) Linux",
     documented={"posix": True},
 )
@@ -755,6 +865,10 @@ def handler_reset_on_exec() -> bool:
 @probe(
     matters="A daemon that execs itself in a handler, or with signals blocked, stays deaf to them.",
     advice="Set the signal mask at the start of every program and before every exec.",
+    symptoms=[
+        "child cannot be killed by SIGTERM: it is blocked, mask inherited over exec",
+        "SIGCHLD or SIGALRM never arrives in a program started by a thread: blocked signals",
+    ],
     reference="POSIX XSH exec; sigaction(2) FreeBSD",
     documented={"posix": True},
 )
@@ -778,6 +892,10 @@ def _write_to_broken_pipe(disposition: int) -> Child:
 @probe(
     matters="A server in C dies silently when a client leaves before its answer.",
     advice="Ignore SIGPIPE at the start, and take EPIPE for the end of the connection.",
+    symptoms=[
+        "program dies without a message, exit status 141, in a pipeline with head",
+        "killed by SIGPIPE",
+    ],
     reference="POSIX XSH write; pipe(7) Linux",
     documented={"posix": True},
 )
@@ -790,6 +908,9 @@ def sigpipe_kills() -> bool:
 @probe(
     matters="Code that ignores SIGPIPE and checks no errors writes into the void.",
     advice="Check every write, and take EPIPE for the end of the connection.",
+    symptoms=[
+        "write error: Broken pipe, EPIPE",
+    ],
     reference="POSIX XSH write; pipe(7) Linux",
     documented={"posix": "EPIPE"},
 )
@@ -802,6 +923,9 @@ def sigpipe_ignored_gives() -> str:
 @probe(
     matters="Programs that a Python daemon starts may inherit it, and then never end at a pipe.",
     advice="Let subprocess restore it (restore_signals), or set SIG_DFL before your own exec.",
+    symptoms=[
+        "BrokenPipeError: [Errno 32] Broken pipe in Python piped to head",
+    ],
     reference="Python library reference: signal, General rules; subprocess, restore_signals",
     light=True,
 )

@@ -95,6 +95,10 @@ BINDV6ONLY = {
 @probe(
     matters="A daemon that binds [::] and counts on IPv4 clients gets none.",
     advice="Set IPV6_V6ONLY on every AF_INET6 socket before bind, to the value you mean.",
+    symptoms=[
+        "server listens on IPv6 only: IPv4 clients get Connection refused on FreeBSD or OpenBSD",
+        "dual stack, 4in6: listen on :: accepts IPv4 or not",
+    ],
     reference="RFC 3493 5.3; POSIX XSH 2.10.20.3; ipv6(7) Linux; inet6(4) FreeBSD",
     documented={
         "linux": False, "freebsd": True, "netbsd": True, "openbsd": True, "posix": False
@@ -111,6 +115,11 @@ def v6only_default() -> bool:
 @probe(
     matters="A daemon or a test that binds ::1 fails to start on a machine without it.",
     advice="Treat EADDRNOTAVAIL and EAFNOSUPPORT from ::1 as 'no IPv6', and use 127.0.0.1.",
+    symptoms=[
+        "Cannot assign requested address, EADDRNOTAVAIL, for ::1: IPv6 is disabled in Docker "
+        "or by sysctl",
+        "Address family not supported by protocol, EAFNOSUPPORT",
+    ],
     reference="RFC 4291 2.5.3; ipv6(7) Linux; net.ipv6.conf.all.disable_ipv6",
     scope=CONFIGURED,
     hangs_on="net.ipv6.conf.all.disable_ipv6",
@@ -135,6 +144,10 @@ def ipv6_loopback() -> Any:
 @probe(
     matters="With one [::] listener for both families, IPv4 clients are refused.",
     advice="Set IPV6_V6ONLY explicitly: to 0 for one dual listener, or to 1 beside an IPv4 one.",
+    symptoms=[
+        "IPv4 clients cannot connect to a server listening on ::, Connection refused",
+        "dual stack, ipv4-mapped, 4in6",
+    ],
     reference="RFC 3493 3.7 and 5.3; POSIX XSH 2.10.20.2; inet6(4) FreeBSD; ip6(4) OpenBSD",
     documented={
         "linux": True, "freebsd": False, "netbsd": False, "openbsd": False, "posix": True
@@ -151,6 +164,10 @@ def v4mapped_default() -> bool:
 @probe(
     matters="If not, a single dual-stack listener cannot serve both families.",
     advice="If not, listen on two sockets: AF_INET, and AF_INET6 with IPV6_V6ONLY=1.",
+    symptoms=[
+        "setsockopt IPV6_V6ONLY 0 fails or has no effect on OpenBSD",
+        "dual stack, one socket for IPv4 and IPv6",
+    ],
     reference="RFC 3493 5.3; POSIX XSH 2.10.20.2; ip6(4) OpenBSD",
     documented={"linux": True, "freebsd": True, "openbsd": False, "posix": True},
     light=True,
@@ -168,6 +185,10 @@ def v4mapped_dual() -> Any:
 @probe(
     matters="A ban or a log line keyed by 127.0.0.1 misses the same client as ::ffff:127.0.0.1.",
     advice="Map ::ffff:a.b.c.d to a.b.c.d before an address is compared or logged.",
+    symptoms=[
+        "client addresses look like ::ffff:127.0.0.1: allow list, log or ban does not match",
+        "ipv4-mapped address, 4in6",
+    ],
     reference="RFC 4291 2.5.5.2; POSIX XSH inet_ntop",
     light=True,
 )
@@ -188,6 +209,10 @@ def v4mapped_address() -> str:
 @probe(
     matters="IPV6_V6ONLY set too late is ignored or refused, and the wrong clients are served.",
     advice="Set IPV6_V6ONLY before bind, and check what setsockopt returns.",
+    symptoms=[
+        "setsockopt IPV6_V6ONLY: EINVAL, Invalid argument",
+        "Protocol error setting v6only",
+    ],
     reference="RFC 3493 5.3; ipv6(7) Linux",
     light=True,
 )
@@ -273,6 +298,10 @@ def _name_rows(options: str, families: dict[str, _Pair]) -> dict[str, _Pair]:
     },
     matters="A daemon that binds every address getaddrinfo gives fails on the second, or does not.",
     advice="Set IPV6_V6ONLY=1 on the AF_INET6 socket: then both bind, in either order, everywhere.",
+    symptoms=[
+        "bind: Address already in use for 0.0.0.0 and :: on one port",
+        "two listeners, IPv4 and IPv6: the second fails, EADDRINUSE",
+    ],
     reference="RFC 3493 5.3; ipv6(7) Linux; inet6(4) FreeBSD",
     scope=CONFIGURED,
     hangs_on=BINDV6ONLY,
@@ -290,6 +319,10 @@ def bind_both_families(pair: _Pair) -> str:
     },
     matters="Two sockets, one per family, are the portable way to serve both; this must work.",
     advice="Set IPV6_V6ONLY=1 before bind and listen on both sockets.",
+    symptoms=[
+        "listen on 0.0.0.0 and [::] at once: ipv6only=on, bindv6only",
+        "Address already in use, EADDRINUSE, for IPv4 and IPv6",
+    ],
     reference="RFC 3493 5.3; ipv6(7) Linux; inet6(4) FreeBSD",
     documented={"linux": "ok", "freebsd": "ok"},
     light=True,
@@ -312,6 +345,12 @@ def bind_both_families_v6only(pair: _Pair) -> str:
     },
     matters="If it works, a second daemon takes some of the first one's clients, unnoticed.",
     advice="Hold one lock file per daemon; a successful bind() does not prove the port is yours.",
+    symptoms=[
+        "bind: Address already in use on 127.0.0.1 though another listens on 0.0.0.0, or the "
+        "other way",
+        "another program takes over the port of localhost: port hijacking, dnsmasq, "
+        "systemd-resolved port 53",
+    ],
     reference="socket(7) Linux; getsockopt(2) FreeBSD: SO_REUSEADDR",
     # "except when there is an active listening socket bound to the address"
     documented=lambda pair: {"linux": "EADDRINUSE"} if pair.second.options else {},
@@ -325,6 +364,10 @@ def beside_a_listener(pair: _Pair) -> str:
 @probe(
     matters="If it works, starting the daemon twice steals clients, unnoticed.",
     advice="Hold a lock file for the daemon's life; bind() does not keep a second daemon out.",
+    symptoms=[
+        "two servers run on one port at once: SO_REUSEADDR",
+        "second instance starts without Address already in use",
+    ],
     reference="socket(7) Linux; getsockopt(2) FreeBSD: SO_REUSEADDR",
     documented={"linux": "EADDRINUSE"},
     light=True,
@@ -346,6 +389,10 @@ _FAMILY_NAMES = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
 @probe(
     matters="The same loop over getaddrinfo binds IPv4 first on one system, IPv6 on another.",
     advice="Bind every address it gives, IPV6_V6ONLY=1 on AF_INET6; never only the first.",
+    symptoms=[
+        "server binds only IPv6 or only IPv4: first result of getaddrinfo",
+        "order of 0.0.0.0 and ::",
+    ],
     reference="POSIX XSH getaddrinfo; getaddrinfo(3); gai.conf(5) Linux; ip6addrctl(8) FreeBSD",
     scope=CONFIGURED,
     light=True,
@@ -365,6 +412,9 @@ def _bind_first() -> socket.socket:
 @probe(
     matters="The textbook loop that keeps the first socket that binds serves one family by chance.",
     advice="Name the family, or bind every address getaddrinfo gives with IPV6_V6ONLY set.",
+    symptoms=[
+        "server binds only IPv6 or only IPv4: stops at the first getaddrinfo result",
+    ],
     reference="getaddrinfo(3), EXAMPLES; RFC 3493 6.1",
     scope=CONFIGURED,
     light=True,
@@ -378,6 +428,10 @@ def first_that_binds() -> str:
 @probe(
     matters="A daemon that serves all clients here serves only IPv6 on the next system.",
     advice="Bind every address getaddrinfo() gives with IPV6_V6ONLY=1, one listener per family.",
+    symptoms=[
+        "localhost works by ::1 and not by 127.0.0.1, or the other way: Connection refused",
+        "clients of one family cannot connect",
+    ],
     reference="getaddrinfo(3), EXAMPLES; RFC 3493 3.7; inet6(4) FreeBSD",
     scope=CONFIGURED,
     light=True,
@@ -420,6 +474,10 @@ def _restart_daemon(daemon: _Restart) -> str:
 @probe(
     matters="A restarted daemon cannot bind its port for a minute or more.",
     advice="Set SO_REUSEADDR on every listener before bind.",
+    symptoms=[
+        "Address already in use, EADDRINUSE, when the server is restarted",
+        "must wait a minute before a restart: TIME_WAIT",
+    ],
     reference="ip(7) Linux: NOTES; getsockopt(2) FreeBSD; RFC 9293 3.6.1",
     documented={"linux": "EADDRINUSE"},
     scope=CONFIGURED,
@@ -434,6 +492,9 @@ def bind_time_wait() -> str:
 @probe(
     matters="A restarted daemon must get its port back at once.",
     advice="Set SO_REUSEADDR on every listener before bind.",
+    symptoms=[
+        "Address already in use, EADDRINUSE, when the server is restarted: SO_REUSEADDR, TIME_WAIT",
+    ],
     reference="ip(7) and socket(7) Linux; getsockopt(2) FreeBSD",
     documented={"linux": "ok"},
     light=True,
@@ -446,6 +507,10 @@ def reuseaddr_time_wait() -> str:
 @probe(
     matters="An upgrade that adds SO_REUSEADDR still waits for connections made without it.",
     advice="Set SO_REUSEADDR from the first release on; at the upgrade, retry bind for a minute.",
+    symptoms=[
+        "Address already in use at a restart in spite of SO_REUSEADDR: the old server had not"
+        " set it",
+    ],
     reference="net/ipv4/inet_connection_sock.c Linux: inet_bind_conflict",
     scope=CONFIGURED,
     hangs_on="net.ipv4.tcp_max_tw_buckets",
@@ -491,6 +556,10 @@ def _count_shares(option: Option, name: str = "SO_REUSEPORT") -> list[int]:
 @probe(
     matters="Without it, the processes of a pool cannot each have their own listener.",
     advice="Without it, let the processes inherit and share one listener.",
+    symptoms=[
+        "SO_REUSEPORT: Protocol not available, ENOPROTOOPT, undeclared",
+        "setsockopt reuseport fails",
+    ],
     reference="socket(7) Linux; getsockopt(2) FreeBSD",
     documented={"linux": True, "freebsd": True},
     light=True,
@@ -510,6 +579,10 @@ def reuseport_exists() -> Any:
 @probe(
     matters="If it does not balance, all but one process of the pool are idle.",
     advice="Use SO_REUSEPORT_LB where it exists, or one listener that all processes inherit.",
+    symptoms=[
+        "SO_REUSEPORT: only one worker gets all connections on macOS or FreeBSD",
+        "uneven load balancing between workers, thundering herd",
+    ],
     reference="socket(7) Linux; getsockopt(2) FreeBSD",
     documented={"linux": True},
     light=True,
@@ -523,6 +596,10 @@ def reuseport_balances() -> Sample:
 @probe(
     matters="A new process takes every client from those before it; they look alive and are idle.",
     advice="Do not count on SO_REUSEPORT to spread load: inherit one listener instead.",
+    symptoms=[
+        "SO_REUSEPORT: last process started gets every connection",
+        "no load balancing on BSD and macOS",
+    ],
     reference="socket(7) Linux; getsockopt(2) FreeBSD",
     documented={"linux": False},
     light=True,
@@ -536,6 +613,10 @@ def reuseport_last_binder_wins() -> Sample:
 @probe(
     matters="FreeBSD balances among listeners only with its own option.",
     advice="Set SO_REUSEPORT_LB instead of SO_REUSEPORT if the system has it.",
+    symptoms=[
+        "load balancing between listeners on FreeBSD: SO_REUSEPORT_LB",
+        "nginx reuseport on FreeBSD",
+    ],
     reference="getsockopt(2) FreeBSD 12",
     documented={"freebsd": True},
     light=True,
@@ -553,6 +634,9 @@ def reuseport_lb() -> Sample:
 @probe(
     matters="Code that sets SO_REUSEPORT on every listener fails on its Unix socket.",
     advice="Set SO_REUSEPORT only on AF_INET and AF_INET6 sockets.",
+    symptoms=[
+        "SO_REUSEPORT on a Unix socket: Operation not supported, EOPNOTSUPP",
+    ],
     reference="net/core/sock.c Linux: sk_reuseport only for inet sockets",
     light=True,
 )
@@ -596,6 +680,10 @@ def _fill_backlog() -> tuple[int, str]:
 @probe(
     matters="A daemon that is slow to accept turns clients away sooner on one system than another.",
     advice="Give listen() a backlog for the whole burst you expect, and accept in a loop.",
+    symptoms=[
+        "clients connect though the server does not accept: backlog",
+        "connection established but server never answers",
+    ],
     reference="listen(2) Linux, FreeBSD (1.5 times the backlog); POSIX XSH listen",
     # uipc_socket.c: sonewconn drops a connection when qlen > 3 * limit / 2.
     documented={"freebsd": 4},
@@ -611,6 +699,11 @@ def backlog_completes() -> int:
 @probe(
     matters="Clients of a busy daemon hang for seconds on one system, fail at once on another.",
     advice="Give connect a time-out; retry it on ECONNREFUSED and ECONNRESET, after a pause.",
+    symptoms=[
+        "connect times out, hangs, or Connection refused, under load: listen queue overflow, "
+        "SYNs dropped",
+        "accept queue is full, backlog",
+    ],
     reference="listen(2) Linux, FreeBSD; POSIX XSH listen; tcp(7) Linux",
     scope=CONFIGURED,
     light=True,
@@ -623,6 +716,10 @@ def backlog_overflow() -> str:
 @probe(
     matters="A large backlog is cut down silently, and a burst of clients overflows it.",
     advice="Raise net.core.somaxconn or kern.ipc.soacceptqueue to the backlog you ask for.",
+    symptoms=[
+        "listen backlog is limited to 128 or 4096: somaxconn",
+        "TCP: possible SYN flooding, listen queue overflow",
+    ],
     reference="listen(2) Linux: somaxconn; listen(2) FreeBSD: kern.ipc.soacceptqueue",
     scope=CONFIGURED,
     hangs_on="net.core.somaxconn",
@@ -668,6 +765,9 @@ def _read_queue(listening: socket.socket) -> tuple[int, int]:
 @probe(
     matters="listen(SOMAXCONN) asks for 128 on one C library and for 4096 on another.",
     advice="Pass listen() your own number instead of SOMAXCONN.",
+    symptoms=[
+        "SOMAXCONN is 128 or 4096 in the headers",
+    ],
     reference="listen(2) Linux; <sys/socket.h>",
     scope=INFORMATIVE,
     light=True,
@@ -680,6 +780,11 @@ def somaxconn_macro() -> int:
 @probe(
     matters="A client that connects to 0.0.0.0, as its server binds it, fails on some systems.",
     advice="Connect to 127.0.0.1 or ::1; the wildcard address is only for bind().",
+    symptoms=[
+        "connect to 0.0.0.0 works on Linux and fails elsewhere: Cannot assign requested "
+        "address, EADDRNOTAVAIL",
+        "client uses the bind address",
+    ],
     reference="RFC 1122 3.2.1.3; ip(4) FreeBSD 15: net.inet.ip.connect_inaddr_wild",
     scope=CONFIGURED,
     light=True,
@@ -730,6 +835,10 @@ def _measure_sun_path() -> int:
 @probe(
     matters="A path copied into a sockaddr_un without checking its size overwrites the stack.",
     advice=_KEEP_SHORT,
+    symptoms=[
+        "Unix socket path is too long: AF_UNIX path too long, 104 or 108 characters",
+        "File name too long, ENAMETOOLONG: socket in a deep temporary folder",
+    ],
     reference="unix(7) Linux; unix(4) FreeBSD; POSIX <sys/un.h>",
     documented={"linux": 108, **_BSD_SUN_PATH},
     light=True,
@@ -769,6 +878,10 @@ def _find_longest_path(ending: bytes) -> Sample:
 @probe(
     matters="A socket path that works on Linux is refused or truncated elsewhere.",
     advice=_KEEP_SHORT,
+    symptoms=[
+        "OSError: AF_UNIX path too long, Invalid argument, on macOS",
+        "unix domain socket path too long: 103, 104, 107, 108 bytes",
+    ],
     reference="unix(7) Linux: BUGS; unix(4) FreeBSD; POSIX <sys/un.h>",
     # unp_nam2sun of OpenBSD needs room for the NUL.
     documented={"linux": 108, **_BSD_SUN_PATH, "openbsd": 103},
@@ -785,6 +898,9 @@ def unix_path_limit() -> Sample:
 @probe(
     matters="A program that reads sun_path as a string runs past its end if there is no NUL.",
     advice=f"Count the NUL in the length you give to bind(). {_KEEP_SHORT}",
+    symptoms=[
+        "unix domain socket path too long: the NUL at the end, 104 or 108 bytes",
+    ],
     reference="unix(7) Linux: BUGS; unix(4) FreeBSD; POSIX <sys/un.h>",
     documented={"linux": 107, **dict.fromkeys(_BSD_SUN_PATH, 103)},
 )
@@ -799,6 +915,10 @@ def unix_path_limit_with_nul() -> Sample:
 @probe(
     matters="A daemon that listens on an abstract name cannot start on any other system.",
     advice="Use a path, and file permissions: an abstract name has none.",
+    symptoms=[
+        "Unix socket whose name begins with @ or a NUL: fails on macOS and BSD",
+        "two containers share an abstract socket: network namespace",
+    ],
     reference="unix(7) Linux: Abstract sockets",
     documented={"linux": True},
     light=True,

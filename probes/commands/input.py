@@ -29,18 +29,27 @@ def select_probes(selection: Selection) -> Mapping[str, Probe]:
 
 
 def find_probes(patterns: Sequence[str]) -> Mapping[str, Probe]:
-    """Return the probes that ids, globs, families or words name, in the catalogue's order."""
+    """Return the probes that ids, globs or families name, and those that words mean.
+
+    The former come first, in the catalogue's order; of the latter the best come first.
+    """
     from ..load_catalogue import load_catalogue
-    from ..selection import match, search
+    from ..search import find
+    from ..selection import match
 
     probes = load_catalogue()
-    found: set[str] = set()
-    try:
-        for pattern in patterns:
-            found |= search(probes, pattern) or match(probes, pattern)
-    except LookupError as error:
-        raise CommandError(str(error.args[0])) from None
-    return {id: probe for id, probe in probes.items() if id in found}
+    named: set[str] = set()
+    meant: list[str] = []
+    for pattern in patterns:
+        try:
+            named |= match(probes, pattern)
+        except LookupError as error:
+            is_id = any(c in pattern for c in ".*?[") and not any(map(str.isspace, pattern))
+            found = [] if is_id else find(probes, pattern)
+            if not found:
+                raise CommandError(str(error.args[0])) from None
+            meant += found
+    return {id: probes[id] for id in [*(id for id in probes if id in named), *meant]}
 
 
 def are_ids(patterns: Sequence[str]) -> bool:

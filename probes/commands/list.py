@@ -68,6 +68,7 @@ def describe_probe(probe: Probe) -> dict[str, Any]:
         "hangs_on": dict(probe.hangs_on),
         "matters": probe.matters,
         "advice": probe.advice,
+        "symptoms": list(probe.symptoms),
         "reference": probe.reference,
         "documented": dict(probe.documented),
     }
