@@ -93,6 +93,9 @@ def _flush() -> None:
 
 
 def _print_and_return(program: str, status: int, line: str) -> int:
+    # What was printed before the failure stays, if it can be written.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
     if line:
         write_standard_error(f"{program}: {make_printable(line)}\n")
     # Discard what is left in the buffer, or Python would try to write it again at exit.

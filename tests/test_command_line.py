@@ -243,3 +243,25 @@ def test_another_runtime_error_is_not_taken_for_one(capsys: pytest.CaptureFixtur
         r"set PAPAYA_DEBUG=1 for the traceback\n",
         capsys.readouterr().err,
     )
+
+
+PRINTS_AND_FAILS = """
+from probes.command_line import run_command
+from probes.errors import CommandError
+
+def run():
+    print("what was found")
+    raise CommandError("what was wrong", 1)
+
+raise SystemExit(run_command("papaya", run))
+"""
+
+
+def test_what_was_printed_before_a_failure_stays() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PRINTS_AND_FAILS],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1, "what was found\n", "papaya: what was wrong\n"
+    )  # fmt: skip
