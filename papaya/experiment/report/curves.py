@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import log
 
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.statistics import Interval
 from ..analysis.verdicts import Analysis
-from .style import Label, Look, draw_labels, set_log_axis
+from .style import Label, Look, draw_labels, render_svg, set_log_axis
 
 Curve = dict[int, Interval]
 """An estimate by number of connections."""
@@ -25,6 +26,11 @@ class Plot:
     title: str
     caption: str
     figure: Figure
+
+    @cached_property
+    def svg(self) -> str:
+        """Return the figure as SVG, rendered once for its file and for the page."""
+        return render_svg(self.figure)
 
 
 def find_curve(analysis: Analysis, subject: str, column: str) -> Curve:

@@ -84,6 +84,7 @@ def settle_axes(figure: Figure, axes: Sequence[Axes]) -> None:
     canvas: Any = FigureCanvasAgg(figure)
     # A narrower panel may get other tick labels, so measure again.
     for _ in range(3):
+        before = left, right
         for each, cell in zip(axes, cells, strict=True):
             x0, x1 = cell.x0 + left / WIDTH, cell.x1 - right / WIDTH
             each.set_position((x0, cell.y0, x1 - x0, cell.height))
@@ -96,6 +97,8 @@ def settle_axes(figure: Figure, axes: Sequence[Axes]) -> None:
                     boxes.append(box)
             left = max(left, *((inner.x0 - box.x0) / dpi + MARGIN for box in boxes))
             right = max(right, *((box.x1 - inner.x1) / dpi + MARGIN for box in boxes))
+        if (left, right) == before:
+            break
     for each in axes:
         _hide_overlapping(each.get_xticklabels(), drawn, "intervalx", 2)
         _hide_overlapping(each.get_yticklabels(), drawn, "intervaly", 0)

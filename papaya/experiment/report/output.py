@@ -48,7 +48,7 @@ def write_report(folder: str | Path, say: Callable[[str], None]) -> None:
     say("drawing")
     drawn = draw_plots(analysis)
     for plot in drawn:
-        _save(folder / "plots" / f"{plot.name}.svg", style.render_svg(plot.figure).encode())
+        _save(folder / "plots" / f"{plot.name}.svg", plot.svg.encode())
         _save(folder / "plots" / f"{plot.name}.png", style.render_png(plot.figure))
     _save(folder / "index.html", render_page(analysis, HEADING, answers, drawn, made).encode())
     say(f"wrote {folder / 'index.html'}, tables.md and plots/")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..method import describe_method, describe_run, list_facts
-from ..style import COLOURS, FAINT, GRID, INK, PAPER, render_svg
+from ..style import COLOURS, FAINT, GRID, INK, PAPER
 
 if TYPE_CHECKING:
     from ...analysis.verdicts import Analysis
@@ -148,7 +148,7 @@ def _render_table(table: Table) -> str:
 def _render_figure(plot: Plot) -> str:
     return (
         f'<figure><div class="wide" tabindex="0" role="region" aria-label="{escape(plot.title)}, '
-        f'plot">{inline_svg(render_svg(plot.figure), plot)}</div>'
+        f'plot">{inline_svg(plot.svg, plot)}</div>'
         f"<figcaption>{escape(plot.caption)}</figcaption></figure>"
     )
 
