@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from papaya.experiment.analysis.verdicts import Analysis
@@ -10,8 +11,14 @@ from papaya.experiment.report.tables import Table, make_tables
 COUNTS = (1, 8, 64)
 
 
+@functools.cache
+def tables(analysis: Analysis) -> list[Table]:
+    """Return every table, made once for all tests that read one."""
+    return make_tables(analysis)
+
+
 def table(analysis: Analysis, name: str) -> Table:
-    return next(each for each in make_tables(analysis) if each.name == name)
+    return next(each for each in tables(analysis) if each.name == name)
 
 
 def interval(text: str) -> tuple[float, float, float]:

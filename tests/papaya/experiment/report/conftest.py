@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,51 +17,61 @@ from papaya.experiment.results import folder as results
 from tests.papaya.experiment import synthetic
 from tests.papaya.experiment.report.drawn import QUICK_COUNTS, RECORDED, RUNS, SHORT
 from tests.papaya.experiment.report.written import HARM, SOME
-from tests.worlds import ROOT
+from tests.shared import share_folder
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Plot]]:
-    """Return the plots of each run, and of the recorded one in the manual."""
-    folders = {
-        name: synthetic.folder(tmp_path_factory.mktemp(name), **{"paper": True, **options})
-        for name, options in RUNS.items()
-    }
-    folders["recorded"] = RECORDED
-    return {
-        name: draw_plots(Analysis(results.read_run(folder))) for name, folder in folders.items()
-    }
+def plots_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Plot]]:
+    """Return a function that returns the plots of a run, or of the recorded one in the manual."""
+
+    @functools.cache
+    def draw(run: str) -> list[Plot]:
+        folder = RECORDED
+        if run != "recorded":
+            folder = tmp_path_factory.mktemp(run)
+            synthetic.folder(folder, **{"paper": True, **RUNS[run]})
+        return draw_plots(Analysis(results.read_run(folder)))
+
+    return draw
 
 
-@pytest.fixture(scope="session")
-def drawn(made: dict[str, list[Plot]]) -> list[Plot]:
-    return made["close"]
+@pytest.fixture
+def drawn(plots_of: Callable[[str], list[Plot]]) -> list[Plot]:
+    return plots_of("close")
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a report of a run with everything in it, and markup where text should be."""
-    made = synthetic.folder(
-        tmp_path_factory.mktemp("run"), SOME, connections=(1, 4, 16, 64), repeats=5, seconds=5,
-        paper=True, refuse={("python-threads", 64): HARM}, left_out={"python-trio": HARM},
-    )  # fmt: skip
-    output.write_report(made, lambda line: None)
-    return made
+
+    def make(folder: Path) -> None:
+        synthetic.folder(
+            folder, SOME, connections=(1, 4, 16, 64), repeats=5, seconds=5, paper=True,
+            refuse={("python-threads", 64): HARM}, left_out={"python-trio": HARM},
+        )  # fmt: skip
+        output.write_report(folder, lambda line: None)
+
+    return share_folder(tmp_path_factory, "everything", make)
 
 
 @pytest.fixture(scope="session")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a report of a run like that of --quick: too short to tell anything."""
-    made = synthetic.folder(tmp_path_factory.mktemp("quick"), connections=QUICK_COUNTS, **SHORT)
-    output.write_report(made, lambda line: None)
-    return made
+
+    def make(folder: Path) -> None:
+        synthetic.folder(folder, connections=QUICK_COUNTS, **SHORT)
+        output.write_report(folder, lambda line: None)
+
+    return share_folder(tmp_path_factory, "quick", make)
 
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a report of the run that the manual shows."""
-    made = tmp_path_factory.mktemp("recorded")
-    for name in ("run.json", "cells.csv", "windows.csv"):
-        shutil.copy(Path(ROOT) / "docs" / "experiment" / name, made)
-    output.write_report(made, lambda line: None)
-    return made
+
+    def make(folder: Path) -> None:
+        for name in ("run.json", "cells.csv", "windows.csv"):
+            shutil.copy(RECORDED / name, folder)
+        output.write_report(folder, lambda line: None)
+
+    return share_folder(tmp_path_factory, "recorded", make)

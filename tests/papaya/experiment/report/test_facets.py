@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,6 @@ def test_nothing_is_plotted_of_fewer_than_ten_windows(tmp_path: Path, windows: i
     assert names & {"cv", "time"} == ({"cv", "time"} if windows >= FEWEST_WINDOWS else set())
 
 
-def test_a_quick_run_has_no_plot_of_windows(made: dict[str, list[Plot]]) -> None:
-    names = [plot.name for plot in made["quick"]]
+def test_a_quick_run_has_no_plot_of_windows(plots_of: Callable[[str], list[Plot]]) -> None:
+    names = [plot.name for plot in plots_of("quick")]
     assert names == ["cpu", "megabit", "delivery", "ratios", "latency"]

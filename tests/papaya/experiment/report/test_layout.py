@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,7 +25,8 @@ from tests.papaya.experiment.report.drawn import (
 )
 
 
-def words(figure: Figure, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Bbox]]:
+@functools.cache
+def words(plot: Plot) -> list[tuple[str, Bbox]]:
     """Return each text that is drawn in the PNG, with its box in the file's pixels."""
     found: list[tuple[str, Bbox]] = []
     draw = Text.draw
@@ -33,18 +36,18 @@ def words(figure: Figure, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Bb
             found.append((self.get_text(), Text.get_window_extent(self, renderer)))
         draw(self, renderer, *more)
 
-    with monkeypatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Text, "draw", noted)
-        render_png(figure)
+        render_png(plot.figure)
     return found
 
 
 @every_run
 def test_no_word_lies_over_another_or_off_the_paper(
-    made: dict[str, list[Plot]], run: str, monkeypatch: pytest.MonkeyPatch
+    plots_of: Callable[[str], list[Plot]], run: str
 ) -> None:
-    for plot in made[run]:
-        shown = words(plot.figure, monkeypatch)
+    for plot in plots_of(run):
+        shown = words(plot)
         assert len(shown) >= 5
         # In the pixels of the file, of which 150 are an inch.
         width, height = (150 * inches for inches in plot.figure.get_size_inches())
@@ -61,15 +64,11 @@ def test_no_word_lies_over_another_or_off_the_paper(
 
 @every_run
 def test_numbers_at_one_height_have_room_between_them(
-    made: dict[str, list[Plot]], run: str, monkeypatch: pytest.MonkeyPatch
+    plots_of: Callable[[str], list[Plot]], run: str
 ) -> None:
     """The last tick of a panel does not run into the first of the next: 1.00 into 0.00."""
-    for plot in made[run]:
-        numbers = [
-            (text, box)
-            for text, box in words(plot.figure, monkeypatch)
-            if re.fullmatch(r"[\d.,]+", text)
-        ]
+    for plot in plots_of(run):
+        numbers = [(text, box) for text, box in words(plot) if re.fullmatch(r"[\d.,]+", text)]
         for (one, first), (other, second) in itertools.permutations(numbers, 2):
             if abs(first.y0 - second.y0) < 3 and first.x0 < second.x0:
                 # A fifth of a digit's width at least.
@@ -89,9 +88,9 @@ def axes_by_rows(figure: Figure) -> list[list[Any]]:
 
 @every_run
 def test_no_panel_stands_alone_and_each_column_ends_with_its_label(
-    made: dict[str, list[Plot]], run: str
+    plots_of: Callable[[str], list[Plot]], run: str
 ) -> None:
-    for plot in made[run]:
+    for plot in plots_of(run):
         if plot.name not in ("cv", "time", "latency"):
             continue
         rows = axes_by_rows(plot.figure)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,6 @@ from papaya.experiment.report.style import (
     INK,
     PAPER,
     choose_looks,
-    render_png,
-    render_svg,
     spread_apart,
 )
 from papaya.experiment.subjects import SUBJECTS
@@ -39,8 +38,8 @@ def series(axes: Any) -> Iterator[Line2D]:
 
 
 @every_run
-def test_no_two_series_look_the_same(made: dict[str, list[Plot]], run: str) -> None:
-    for plot in made[run]:
+def test_no_two_series_look_the_same(plots_of: Callable[[str], list[Plot]], run: str) -> None:
+    for plot in plots_of(run):
         for axes in plot.figure.axes:
             found = [
                 (
@@ -65,9 +64,11 @@ def test_each_paradigm_has_its_colour_and_each_language_its_mark() -> None:
     assert hollow == {"c-processes-original", "go-goroutines-original"}
 
 
-def test_a_png_is_large_enough_for_print(drawn: list[Plot]) -> None:
-    for plot in drawn:
-        data = render_png(plot.figure)
+def test_a_png_is_large_enough_for_print(folder: Path) -> None:
+    files = [*folder.glob("plots/*.png")]
+    assert files
+    for path in files:
+        data = path.read_bytes()
         assert data.startswith(b"\x89PNG")
         width, _ = struct.unpack(">II", data[16:24])
         assert width >= 1100
@@ -139,11 +140,11 @@ def test_the_light_page_has_the_colours_of_the_files() -> None:
     assert (found["page"], found["text"]) == (PAPER, INK)
 
 
-@every_run
-def test_a_file_brings_its_white_ground(made: dict[str, list[Plot]], run: str) -> None:
+@pytest.mark.parametrize("run", ["close", "recorded"])
+def test_a_file_brings_its_white_ground(plots_of: Callable[[str], list[Plot]], run: str) -> None:
     """Its ink is dark, so that on a dark page it could not be read without."""
-    for plot in made[run]:
-        first = re.search(r'<path d="([^"]*)"\s+style="fill: (#\w+)', render_svg(plot.figure))
+    for plot in plots_of(run):
+        first = re.search(r'<path d="([^"]*)"\s+style="fill: (#\w+)', plot.svg)
         assert first
         width, height = (72 * inches for inches in plot.figure.get_size_inches())
         places = [float(number) for number in re.findall(r"[\d.]+", first[1])]
