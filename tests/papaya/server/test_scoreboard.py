@@ -162,3 +162,26 @@ def test_a_child_waits_until_the_daemon_has_tried() -> None:
             assert os.waitpid(pid, 0)[1] == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_an_attempt_that_had_begun_before_is_not_enough() -> None:
+    """It may have looked for the log before that was renamed."""
+    scoreboard = Scoreboard(1)
+    rotations = 0
+
+    def answer(*_: object) -> None:
+        nonlocal rotations
+        rotations += 1
+        if rotations == 2:
+            scoreboard.set_file((1, 2), 0, 0)
+        scoreboard[ATTEMPTS] += 1
+
+    before = signal.signal(signal.SIGHUP, answer)
+    try:
+        pid = os.fork()
+        if not pid:
+            done = scoreboard.request_rotation() and scoreboard[GENERATION] == 1
+            os._exit(0 if done else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
