@@ -40,9 +40,14 @@ def test_rotation_loses_nothing(engine: str, serve: Serve, tmp_path: Path) -> No
         def whole() -> bytes:
             return b"".join(name.read_bytes() for name in names) + server.read_log()
 
+        def is_of_this_log(member: Member) -> bool:
+            return bool(member.lines()) and member.lines()[-1] in server.read_log()
+
         def rotate(sent: int) -> None:
             if sent % 100 == 0 and len(names) < 3:
-                # A client two files behind is disconnected, so wait: real rotations are days apart.
+                # A client two files behind is disconnected, so wait until each is sent lines of
+                # this one, which its writers may only begin to fill: real rotations are days apart.
+                until(lambda: all(map(is_of_this_log, load.members)), load)
                 settle(load, whole)
                 name = tmp_path / f"chat.log.{len(names)}"
                 os.rename(server.log_path, name)
