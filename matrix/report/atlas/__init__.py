@@ -186,7 +186,7 @@ def _describe_fact(row: Row, also: str) -> dict[str, object]:
         "id": row.id,
         "question": row.question,
         "scope": row.scope,
-        "also": also,
+        "also": "\n".join([also, *(probe.symptoms if probe else ())]),
         "matters": probe.matters if probe else "",
         "advice": probe.advice if probe else "",
         "reference": make_links(probe.reference) if probe else [],

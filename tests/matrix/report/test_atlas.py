@@ -247,6 +247,8 @@ def test_search_knows_synonyms(visit: Callable[..., Visit]) -> None:
         "dual stack": ID,
         "zombie": "signals.sigchld_coalesces",
         "interrupted system call": "restarts.accept",
+        # And the symptoms of each fact.
+        "exit status 141": "signals.sigpipe_kills",
     }.items():
         page.fill("#search", "no such words")
         assert here.visible() == []
