@@ -108,7 +108,7 @@ def _weigh_words(probe: Probe) -> dict[str, float]:
 def _read_query(text: str, known: Collection[str]) -> list[list[str]]:
     """Return, for each word that is known, the known words that it stands for: itself.
 
-    If none is known, a word stands for those that begin with it, or else hold it.
+    If none is known, a word stands for those that begin with it; if none does, that hold it.
     """
     words = _split("\n".join([text, *_list_errors(text.lower())]))
     if len(text.split()) == 1:

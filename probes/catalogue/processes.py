@@ -317,7 +317,7 @@ UNKNOWN_CALL = 99999
     symptoms=[
         "Operation not permitted, EPERM, where Function not implemented is expected: old "
         "Docker, libseccomp, new glibc",
-        "clone3, faccessat2, statx fail in a container; apt or bash broken in docker",
+        "clone3, faccessat2, statx fail in a container; apt or a shell broken in docker",
     ],
     reference="syscall(2), seccomp(2) Linux; SIGSYS in POSIX XBD <signal.h>; sigaction(2) FreeBSD",
     documented={"linux": "ENOSYS", "freebsd": "SIGSYS"},
