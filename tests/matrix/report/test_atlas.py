@@ -797,6 +797,8 @@ def test_the_panel_tells_what_each_python_answers(visit: Callable[..., Visit], f
 
 LOOKS = {
     "light": {"color_scheme": "light", "viewport": {"width": 1366, "height": 800}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1366, "height": 800}},
+    "phone, light": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}},
     "phone, dark": {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}},
 }
 
