@@ -140,7 +140,7 @@ def test_the_light_page_has_the_colours_of_the_files() -> None:
     assert (found["page"], found["text"]) == (PAPER, INK)
 
 
-@pytest.mark.parametrize("run", ["close", "recorded"])
+@every_run
 def test_a_file_brings_its_white_ground(plots_of: Callable[[str], list[Plot]], run: str) -> None:
     """Its ink is dark, so that on a dark page it could not be read without."""
     for plot in plots_of(run):
