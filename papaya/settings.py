@@ -191,24 +191,6 @@ SETTINGS = (
         explained_by=("locks.flock_shared_by_fork", "files.offset_shared_after_fork"),
     ),
     Setting(
-        "send",
-        "How are bytes copied from the log to a client?",
-        (
-            Option(
-                "sendfile",
-                "one call copies them, from an explicit offset",
-                {
-                    "files.python_has_sendfile": True,
-                    "files.sendfile_to_socket": True,
-                    "files.sendfile_keeps_offset": True,
-                },
-            ),
-            Option(
-                "pread and send", "every Unix has both, and pread() takes an explicit offset", {}
-            ),
-        ),
-    ),
-    Setting(
         "reap",
         "How are dead children reaped?",
         (
@@ -249,7 +231,7 @@ SETTINGS = (
         (
             Option(
                 "ignored",
-                "with SIGPIPE ignored, send() and sendfile() to a client that left fail with EPIPE",
+                "with SIGPIPE ignored, send() to a client that left fails with EPIPE",
                 {"signals.sigpipe_ignored_gives": "EPIPE"},
             ),
         ),

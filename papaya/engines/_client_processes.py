@@ -55,7 +55,7 @@ class ClientProcesses:
         self.context = context
         self.group = group
         self.request_death_signal = make_death_request(settings["orphans"], signal.SIGKILL)
-        self.reader = context.open_reader(settings["send"] == "sendfile")
+        self.reader = context.open_reader()
         self.session = Session(context, context.make_log(LOCK_SECONDS), wake_senders)
         self.wait = make_wait(settings["wait"])
         self.poller = select.poll()
@@ -159,9 +159,9 @@ class ClientProcesses:
         self.request_death_signal(receiver)
         wait = self.wait
         out = client.fileno()
+        end = cursor.reader.end
         file, offset = cursor.file, cursor.offset
-        generation = file.generation if cursor.reader.sendfile else -1
-        descriptor, committed = file.descriptor, file.committed
+        generation, descriptor, committed = file.generation, file.descriptor, file.committed
         ended = False
         owed = b""
         writable = None
@@ -175,20 +175,20 @@ class ClientProcesses:
                     # that it calls.
                     left = numbers[committed] - offset
                     if 0 < left < 65536 and numbers[GENERATION] == generation:
-                        offset += os.sendfile(out, descriptor, offset, left)
-                        if numbers[GENERATION] != generation:
-                            cursor.check_sent()
+                        data = os.pread(descriptor, left, offset)
+                        if numbers[GENERATION] == generation and len(data) == left:
+                            offset += min(os.write(out, data + end), left)
                     if numbers[committed] != offset or numbers[GENERATION] != generation:
                         cursor.offset = offset
                         try:
                             cursor.advance(client)
                         finally:
                             file, offset = cursor.file, cursor.offset
-                            generation = file.generation if cursor.reader.sendfile else -1
-                            descriptor, committed = file.descriptor, file.committed
+                            generation, descriptor = file.generation, file.descriptor
+                            committed = file.committed
                     if number := numbers[notice]:
                         numbers[notice] = 0
-                        owed = format_notice(describe_notice(number, context)) + cursor.reader.end
+                        owed = format_notice(describe_notice(number, context)) + end
                         continue
                     if ended:
                         return 0

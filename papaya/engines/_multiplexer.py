@@ -72,7 +72,7 @@ class Multiplexer:
         self.log = log
         # Lines are read once and sent to each client: the setting `send` is for one process per
         # client.
-        self.reader = context.open_reader(sendfile=False)
+        self.reader = context.open_reader()
         self.peers: dict[int, Peer] = {}
         self.level: dict[Peer, Callable[[bytes], int]] = {}
         """The peers at ``level_at``, each with the function that sends to it.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Coroutines(Engine):
     """Serve all clients in the daemon's own process."""
 
-    unused = frozenset(("wait", "multicast", "send", "reap", "orphans"))
+    unused = frozenset(("wait", "multicast", "reap", "orphans"))
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)

@@ -48,7 +48,7 @@ class _Child:
 class Pool(Engine):
     """Serve all clients with as many workers as there are processors."""
 
-    unused = frozenset(("wait", "multicast", "send"))
+    unused = frozenset(("wait", "multicast"))
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)

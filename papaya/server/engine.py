@@ -51,10 +51,10 @@ class ServiceContext:
             config.log, self.scoreboard, lock, self.log_event, durable, config.max_log
         )
 
-    def open_reader(self, sendfile: bool) -> LogReader:
+    def open_reader(self) -> LogReader:
         """Open the chat's log for this process to read."""
         end = END if self.config.compatible == "papayachat" else b""
-        return LogReader(self.config.log, self.scoreboard, sendfile and not end, end)
+        return LogReader(self.config.log, self.scoreboard, end)
 
 
 class Engine(ABC):

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from .scoreboard import Scoreboard
 
-_MOST = 1 << 20
 _READ = 1 << 16
 _MISSED = 1 << 20
 """Bytes of lines that a client which connects again is sent at most; if it has missed more, it is
@@ -49,12 +48,11 @@ class _File:
 class LogReader:
     """Read the log in one process for its clients.  A child may continue with its parent's."""
 
-    def __init__(self, path: str, scoreboard: Scoreboard, sendfile: bool, end: bytes = b"") -> None:
+    def __init__(self, path: str, scoreboard: Scoreboard, end: bytes = b"") -> None:
         self.path = path
         self.scoreboard = scoreboard
-        self.sendfile = sendfile
         self.end = end
-        """What follows the last line that is sent at once; none with ``sendfile``."""
+        """What follows the last line that is sent at once."""
         self.file = _File(path, scoreboard)
         self.read_until = scoreboard[self.file.committed]
         """The offset in the file up to which `read_new` has returned lines."""
@@ -115,13 +113,9 @@ class LogReader:
     def _read(self, file: _File, offset: int, most: int) -> bytes:
         """Read from a file that is or was the log."""
         data = os.pread(file.descriptor, most, offset)
-        return b"" if self.has_new_content(file) else data
-
-    def has_new_content(self, file: _File) -> bool:
-        """Return whether the log was truncated since: what was just read may be wrong."""
-        if self.is_current(file):
-            return False
-        return self.scoreboard.get_file().truncations != file.truncations
+        if self.is_current(file) or self.scoreboard.get_file().truncations == file.truncations:
+            return data
+        return b""  # The log was truncated: this may be of its new content.
 
 
 class LogCursor:
@@ -161,17 +155,10 @@ class LogCursor:
 
     def _send(self, client: socket.socket, most: int) -> int:
         """Send up to ``most`` bytes of the file; return how many were sent."""
-        if self.reader.sendfile:
-            sent = os.sendfile(client.fileno(), self.file.descriptor, self.offset, min(most, _MOST))
-            self.check_sent()
-        else:
-            data = self.reader.read_chunk(self.file, self.offset, most)
-            end = self.reader.end if len(data) == most else b""
-            sent = min(client.send(data + end), len(data)) if data else 0
+        data = self.reader.read_chunk(self.file, self.offset, most)
+        end = self.reader.end if len(data) == most else b""
+        # Not by sendfile(), which would send the new content of a file that has been truncated
+        # since the last look, before a program could see that.
+        sent = min(client.send(data + end), len(data)) if data else 0
         self.offset += sent
         return sent
-
-    def check_sent(self) -> None:
-        """Raise `FellBehind` if what sendfile() has just sent may be of another content."""
-        if self.reader.has_new_content(self.file):
-            raise FellBehind

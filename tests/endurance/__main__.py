@@ -327,7 +327,8 @@ class Endurance:
             owed = order[first:] if lines and not member.closed else order[first:][: len(lines)]
             got = set(lines)
             missed = [line for line in owed if line not in got]
-            assert not missed, f"{member.name!r} was not sent {missed[:3]}"
+            how = "disconnected" if member.closed else "connected"
+            assert not missed, f"{member.name!r}, {how}, was not sent {missed[:3]}"
             assert lines == owed, f"{member.name!r} was sent lines in another order"
         return len(order), sum(map(len, sent.values()))
 

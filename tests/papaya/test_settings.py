@@ -180,8 +180,6 @@ LINUX = {
     "groups.killpg_spares_foreign": True, "locks.flock_second_open_conflicts": True,
     "locks.flock_blocks": True, "locks.ofd_exists": True, "locks.ofd_second_open_conflicts": True,
     "locks.fcntl_inherited_by_fork": False, "files.offset_shared_by_new_open": False,
-    "files.python_has_sendfile": True,
-    "files.sendfile_to_socket": True, "files.sendfile_keeps_offset": True,
     "signals.sigchld_default_leaves_zombies": True, "processes.parent_death_signal": "prctl",
     "processes.parent_death_pipe": True, "signals.sigpipe_ignored_gives": "EPIPE",
     "groups.double_fork_is_session_leader": False, "processes.setresuid_drops_for_good": True,
@@ -195,8 +193,6 @@ FREEBSD = {
 OPENBSD = {
     **FREEBSD, "sockets.v4mapped_dual": False, "processes.parent_death_signal": None,
     "signals.python_has_sigtimedwait": None, "signals.sigtimedwait_takes_pending": None,
-    "files.python_has_sendfile": False, "files.sendfile_to_socket": None,
-    "files.sendfile_keeps_offset": None,
 }  # fmt: skip
 
 
@@ -211,9 +207,9 @@ def choose_all(answers: Mapping[str, object], **forced: str) -> dict[str, str]:
 def test_settings_of_each_kind_of_platform() -> None:
     linux = choose_all(LINUX)
     assert linux["listen"] == "a socket a family"
-    assert (linux["lock"], linux["send"], linux["orphans"]) == ("flock", "sendfile", "prctl")
+    assert (linux["lock"], linux["orphans"]) == ("flock", "prctl")
     assert choose_all(FREEBSD) == {**linux, "orphans": "procctl"}
-    assert choose_all(OPENBSD) == {**linux, "orphans": "pipe", "send": "pread and send"}
+    assert choose_all(OPENBSD) == {**linux, "orphans": "pipe"}
 
 
 @pytest.mark.parametrize("path", BASELINES, ids=[path.stem for path in BASELINES])
@@ -253,8 +249,6 @@ def test_settings_of_each_recorded_platform(path: Path) -> None:
         ({"groups.killpg_reaches_all": False}, "multicast", "one by one"),
         ({"locks.flock_second_open_conflicts": False}, "lock", "ofd"),
         ({"locks.flock_blocks": False, "locks.ofd_exists": None}, "lock", "fcntl"),
-        ({"files.sendfile_to_socket": None}, "send", "pread and send"),
-        ({"files.python_has_sendfile": False}, "send", "pread and send"),
         ({"groups.double_fork_is_session_leader": True}, "daemon", "setsid"),
         ({"processes.setresuid_drops_for_good": None}, "privileges", "setuid"),
     ],

@@ -34,7 +34,6 @@ CHOICES = (
     "lock=flock", "lock=ofd", "lock=fcntl",
     "wait=sigwait", "wait=sigtimedwait", "wait=wakeup descriptor",
     "multicast=killpg", "multicast=one by one",
-    "send=sendfile", "send=pread and send",
     "orphans=pipe",
     "listen=a socket a family", "listen=one dual-stack socket",
 )  # fmt: skip

@@ -169,7 +169,7 @@ def test_a_client_that_reads_nothing_is_disconnected_in_time(serve: Serve) -> No
 
         def is_full() -> bool:
             load.say(talker, line)
-            # Where it waits in the kernel: in poll() or in sendfile(), not for a signal.
+            # Where it waits in the kernel: in poll(), not for a signal.
             where = Path(f"/proc/{sender}/wchan").read_text()
             return "poll" in where or "woken" in where
 

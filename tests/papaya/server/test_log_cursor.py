@@ -16,19 +16,17 @@ from papaya.server.log_lock import LogLock
 from papaya.server.message_log import MessageLog
 from papaya.server.scoreboard import Scoreboard
 
-SENDS = pytest.mark.parametrize("sendfile", [False, hasattr(os, "sendfile")])
-
 
 class Chat:
     """A log, a reader, and a connected pair of sockets."""
 
-    def __init__(self, path: Path, sendfile: bool, ends: tuple[socket.socket, socket.socket]):
+    def __init__(self, path: Path, ends: tuple[socket.socket, socket.socket]):
         self.path = path
         scoreboard = Scoreboard(1)
         self.log = MessageLog(str(path), scoreboard, LogLock("flock", 5), print)
         scoreboard.rotate = lambda: None
         self.log.recover()
-        self.reader = LogReader(str(path), scoreboard, sendfile)
+        self.reader = LogReader(str(path), scoreboard)
         self.server, self.client = ends
 
     def rotate(self, name: str) -> None:
@@ -43,15 +41,14 @@ class Chat:
 
 
 @pytest.fixture
-def chat(sendfile: bool, tmp_path: Path) -> Iterator[Chat]:
+def chat(tmp_path: Path) -> Iterator[Chat]:
     ends = socket.socketpair()
     with ends[0], ends[1]:
         for end in ends:
             end.setblocking(False)
-        yield Chat(tmp_path / "log", sendfile, ends)
+        yield Chat(tmp_path / "log", ends)
 
 
-@SENDS
 def test_a_cursor_begins_with_the_history_and_sends_what_is_new(chat: Chat) -> None:
     chat.log.append([b"a", b"b", b"c"])
     cursor = chat.reader.make_cursor(2)
@@ -64,7 +61,6 @@ def test_a_cursor_begins_with_the_history_and_sends_what_is_new(chat: Chat) -> N
     assert chat.receive() == []
 
 
-@SENDS
 def test_a_cursor_follows_a_rotation(chat: Chat) -> None:
     chat.log.append([b"a"])
     cursor = chat.reader.make_cursor(1)
@@ -75,7 +71,6 @@ def test_a_cursor_follows_a_rotation(chat: Chat) -> None:
     assert chat.receive() == [b"a", b"b", b"c"]
 
 
-@SENDS
 def test_a_cursor_that_missed_a_whole_file_is_told(chat: Chat) -> None:
     cursor = chat.reader.make_cursor(0)
     chat.log.append([b"a"])
@@ -86,7 +81,6 @@ def test_a_cursor_that_missed_a_whole_file_is_told(chat: Chat) -> None:
         cursor.advance(chat.server)
 
 
-@SENDS
 def test_new_lines_are_read_once(chat: Chat) -> None:
     chat.log.append([b"a"])
     start, data = chat.reader.read_new()
@@ -94,7 +88,6 @@ def test_new_lines_are_read_once(chat: Chat) -> None:
     assert chat.reader.read_new() == (-1, b"")
 
 
-@SENDS
 def test_a_cursor_without_lines_to_send_misses_a_file_too(chat: Chat) -> None:
     cursor = chat.reader.make_cursor(0)
     chat.rotate("first")
@@ -104,7 +97,6 @@ def test_a_cursor_without_lines_to_send_misses_a_file_too(chat: Chat) -> None:
         cursor.advance(chat.server)
 
 
-@SENDS
 def test_a_cursor_passes_files_without_lines(chat: Chat) -> None:
     cursor = chat.reader.make_cursor(0)
     chat.log.append([b"a"])
@@ -115,7 +107,6 @@ def test_a_cursor_passes_files_without_lines(chat: Chat) -> None:
     assert chat.receive() == [b"a", b"b"]
 
 
-@SENDS
 def test_a_truncation_is_survived_by_who_was_sent_everything_before(chat: Chat) -> None:
     """The others missed lines, and must reconnect; they are not sent the rest as if it were all."""
     cursor, behind = chat.reader.make_cursor(0), chat.reader.make_cursor(0)
@@ -133,27 +124,24 @@ def test_a_truncation_is_survived_by_who_was_sent_everything_before(chat: Chat) 
         behind.advance(chat.server)
 
 
-@SENDS
 def test_a_truncation_while_a_client_is_sent_to_is_noticed(
     chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the look at the end and the read, the file got another content of that length."""
     cursor = chat.reader.make_cursor(0)
     chat.log.append([b"a"])
-    for name in ("sendfile", "pread"):
-        if not hasattr(os, name):
-            continue
-        call = getattr(os, name)
+    pread = os.pread
 
-        def truncate_first(*arguments: object, call: Any = call) -> object:
-            monkeypatch.undo()
-            os.truncate(chat.path, 0)
-            chat.log.append([b"b"])
-            return call(*arguments)
+    def truncate_first(*arguments: Any) -> bytes:
+        monkeypatch.undo()
+        os.truncate(chat.path, 0)
+        chat.log.append([b"b"])
+        return pread(*arguments)
 
-        monkeypatch.setattr(os, name, truncate_first)
+    monkeypatch.setattr(os, "pread", truncate_first)
     with pytest.raises(FellBehind):
         cursor.advance(chat.server)
+    assert chat.receive() == []
 
 
 def test_new_lines_are_not_read_of_a_truncated_file(
@@ -163,7 +151,7 @@ def test_new_lines_are_not_read_of_a_truncated_file(
     scoreboard = Scoreboard(1)
     log = MessageLog(str(path), scoreboard, LogLock("flock", 5), print)
     log.recover()
-    reader = LogReader(str(path), scoreboard, sendfile=False)
+    reader = LogReader(str(path), scoreboard)
     log.append([b"a"])
     pread = os.pread
 
@@ -179,7 +167,6 @@ def test_new_lines_are_not_read_of_a_truncated_file(
     assert (start, data[-3:]) == (0, b" b\n")
 
 
-@SENDS
 def test_a_file_that_was_truncated_and_then_renamed_is_not_read_on(chat: Chat) -> None:
     """Between the two, a client that slept would be sent the second line as if it were all."""
     cursor = chat.reader.make_cursor(0)

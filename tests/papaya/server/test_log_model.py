@@ -131,7 +131,7 @@ class Chat(RuleBasedStateMachine):
         self.tears = False
         """Whether the writer is killed in the middle of its write."""
         real_write, real_truncate = os.write, os.ftruncate
-        real_sendfile, real_pread = os.sendfile, os.pread
+        real_pread = os.pread
 
         def write(descriptor: int, data: bytes) -> int:
             self.writes.take()
@@ -146,15 +146,11 @@ class Chat(RuleBasedStateMachine):
             self.writes.take()
             real_truncate(descriptor, size)
 
-        def sendfile(*arguments: Any) -> int:
-            self.reads.take()
-            return real_sendfile(*arguments)
-
         def pread(*arguments: Any) -> bytes:
             self.reads.take()
             return real_pread(*arguments)
 
-        for call in (write, sendfile, pread):
+        for call in (write, pread):
             self.stack.enter_context(mock.patch(f"os.{call.__name__}", call))
         self.stack.enter_context(mock.patch("os.ftruncate", truncate))
         self.stack.enter_context(mock.patch("time.time", self.get_time))
@@ -188,10 +184,7 @@ class Chat(RuleBasedStateMachine):
         self.daemon = self.make_log()
         self.daemon.recover()
         self.writers = {number: self.make_log() for number in WRITERS}
-        self.readers = {
-            number: LogReader(str(self.path), self.scoreboard, sendfile=bool(number))
-            for number in READERS
-        }
+        self.readers = {number: LogReader(str(self.path), self.scoreboard) for number in READERS}
         self.last_line = 0
 
     def make_log(self) -> MessageLog:

@@ -97,7 +97,7 @@ def test_a_line_is_sent_though_the_log_was_truncated_just_before_its_write(
     scoreboard = Scoreboard(1)
     log = open_log(path, scoreboard)
     log.append([b"before"])
-    cursor = LogReader(str(path), scoreboard, sendfile=False).make_cursor(0)
+    cursor = LogReader(str(path), scoreboard).make_cursor(0)
     write = os.write
 
     def truncate_and_write(fd: int, data: bytes) -> int:
