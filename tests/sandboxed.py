@@ -24,7 +24,9 @@ NUMBERS = {
     "pipe2": 293,
     "prctl": 157,
     "sendfile": 40,
+    "sendmsg": 46,
     "signalfd4": 289,
+    "socketpair": 53,
     "unshare": 272,
 }
 SOCKET = 41

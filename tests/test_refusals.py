@@ -38,6 +38,8 @@ NEEDED = {
     "epoll_create1": {"restarts.poller", "restarts.poller_stopped"},
     "accept4": {"files.has_accept4", "accepting.accept4_inherits_nonblock"},
     "clone3": set(),
+    "sendmsg": {"unix.passed_arrives_once", "unix.passed_at_most", "unix.passed_without_data"},
+    "socketpair": {"unix.half_close", "unix.seqpacket_exists", "unix.passed_arrives_once"},
     "unshare": {"groups.kill_all_reaches_self"},
 }
 

@@ -205,7 +205,10 @@ SHIMS = {
     ),
     "a socket's mode is not its own": (
         SOCKETS_OPEN_TO_ALL,
-        {"processes.unix_socket_mode_enforced": ("EACCES", "ok")},
+        {
+            "processes.unix_socket_mode_enforced": ("EACCES", "ok"),
+            "unix.connect_needs_permission": ("write", "none"),
+        },
     ),
 }
 

@@ -23,6 +23,7 @@ from tests.catalogue import (
     test_restarts,
     test_signals,
     test_sockets,
+    test_unix,
 )
 from tests.worlds import flipped, measure, needs_linux, needs_root, shim
 
@@ -39,8 +40,9 @@ TABLES: dict[str, Mapping[str, tuple[str, Any]]] = {
     "restarts": test_restarts.SHIMS,
     "signals": test_signals.SHIMS,
     "sockets": test_sockets.SHIMS,
+    "unix": test_unix.SHIMS,
 }
-NEED_ROOT = ("groups", "processes")
+NEED_ROOT = ("groups", "processes", "unix")
 
 
 def list_shims() -> Iterator[Any]:

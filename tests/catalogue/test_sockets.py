@@ -130,6 +130,7 @@ SYSCTLS: dict[str, dict[str, tuple[str, str]]] = {
     "net.core.somaxconn=1": {
         "sockets.backlog_clamp": ("4096", "1"),
         "sockets.backlog_completes": ("3", "2"),
+        "unix.backlog_completes": ("3", "2"),
     },
     # No connection stays in TIME_WAIT, so nothing prevents a bind.
     "net.ipv4.tcp_max_tw_buckets=0": {
@@ -343,6 +344,9 @@ int getsockopt(int fd, int level, int option, void *value, socklen_t *length) {
             "sockets.backlog_overflow": ("waits", "unsupported"),
             "restarts.connect": ("restarts", "unsupported"),
             "restarts.connect_flags_0": ("EINTR", "unsupported"),
+            "unix.backlog_completes": ("3", "unsupported"),
+            "unix.backlog_full_blocking": ("waits", "unsupported"),
+            "unix.backlog_full_nonblock": ("EAGAIN", "unsupported"),
         },
     ),
     "a full backlog refuses": (
