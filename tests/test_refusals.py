@@ -144,11 +144,14 @@ def test_one_table_says_what_an_error_means(
 
 # The refusals that POSIX or the manual documents for each call (ERRORS).
 OWN = {
-    ("bind", "EACCES"), ("connect", "EACCES"), ("connect", "EPERM"), ("fchmod", "EPERM"),
-    ("fcntl", "EACCES"), ("fcntl64", "EACCES"), ("kill", "EPERM"), ("killpg", "EPERM"),
-    ("lockf", "EACCES"), ("mount", "EPERM"), ("mount", "EACCES"), ("msgget", "EACCES"),
-    ("open", "EACCES"), ("open", "EPERM"), ("setpgid", "EACCES"), ("setpgid", "EPERM"),
-    ("setresuid", "EPERM"), ("setsid", "EPERM"), ("setuid", "EPERM"), ("unshare", "EPERM"),
+    ("bind", "EACCES"), ("chroot", "EPERM"), ("connect", "EACCES"), ("connect", "EPERM"),
+    ("fchmod", "EPERM"), ("fcntl", "EACCES"), ("fcntl64", "EACCES"), ("initgroups", "EPERM"),
+    ("kill", "EPERM"), ("killpg", "EPERM"), ("lockf", "EACCES"), ("mount", "EPERM"),
+    ("mount", "EACCES"), ("msgget", "EACCES"), ("open", "EACCES"), ("open", "EPERM"),
+    ("setegid", "EPERM"), ("seteuid", "EPERM"), ("setgid", "EPERM"), ("setgroups", "EPERM"),
+    ("setpgid", "EACCES"), ("setpgid", "EPERM"), ("setregid", "EPERM"), ("setresgid", "EPERM"),
+    ("setresuid", "EPERM"), ("setreuid", "EPERM"), ("setsid", "EPERM"), ("setuid", "EPERM"),
+    ("unshare", "EPERM"),
 }  # fmt: skip
 
 

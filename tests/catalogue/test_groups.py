@@ -161,6 +161,7 @@ SHIMS = {
         {
             "groups.signal_0_foreign": ("EPERM", "ESRCH"),
             "groups.signal_0_zombie": ("ok", "ESRCH"),
+            "credentials.signal_to_seteuid": ("EPERM", "ESRCH"),
         },
     ),
     "signal 0 finds everybody": (
@@ -168,6 +169,7 @@ SHIMS = {
         {
             "groups.signal_0_foreign": ("EPERM", "ok"),
             "groups.signal_0_gone": ("ESRCH", "ok"),
+            "credentials.signal_to_seteuid": ("EPERM", "ok"),
         },
     ),
     "setpgid does nothing": (
@@ -213,6 +215,11 @@ SHIMS = {
             "groups.killpg_none_permitted": ("EPERM", "ok"),
             "groups.killpg_spares_foreign": ("yes", "no"),
             "groups.signal_0_foreign": ("EPERM", "ok"),
+            "credentials.exec_over_process_limit": ("EAGAIN", "ok"),
+            "credentials.setuid_after_seteuid": ("EPERM", "nothing"),
+            "credentials.setuid_drops_all": ("yes", "no"),
+            "credentials.setuid_drops_capabilities": ("yes", "no"),
+            "credentials.signal_to_seteuid": ("EPERM", "ok"),
         },
     ),
 }

@@ -166,12 +166,16 @@ SHIMS = {
         ),
         {
             "processes.no_new_privs": ("yes", "unsupported"),
+            "credentials.no_new_privs_stops_set_user_id": ("yes", "unsupported"),
             "processes.reaper": ("prctl", "unsupported"),
         },
     ),
     "privileges are given up in words alone": (
         prctl("if (option == PR_SET_NO_NEW_PRIVS) return 0;"),
-        {"processes.no_new_privs": ("yes", "no")},
+        {
+            "processes.no_new_privs": ("yes", "no"),
+            "credentials.no_new_privs_stops_set_user_id": ("yes", "no"),
+        },
     ),
     "it is procctl that works": (
         PROCCTL,
@@ -201,7 +205,11 @@ SHIMS = {
     ),
     "every peer is nobody": (
         CREDENTIALS_OF_NOBODY,
-        {"processes.peer_credentials": ("SO_PEERCRED", "wrong")},
+        {
+            "processes.peer_credentials": ("SO_PEERCRED", "wrong"),
+            "unix.client_credentials_of": "user 65534, which the peer never was",
+            "unix.server_credentials_of": "user 65534, which the peer never was",
+        },
     ),
     "a socket's mode is not its own": (
         SOCKETS_OPEN_TO_ALL,

@@ -16,6 +16,7 @@ from probes import Report
 from tests.catalogue import (
     test_abi,
     test_accepting,
+    test_credentials,
     test_files,
     test_groups,
     test_locks,
@@ -33,6 +34,7 @@ Expected = Mapping[str, Union[str, tuple[str, str]]]
 TABLES: dict[str, Mapping[str, tuple[str, Any]]] = {
     "abi": test_abi.SHIMS,
     "accepting": test_accepting.SHIMS,
+    "credentials": test_credentials.SHIMS,
     "files": test_files.SHIMS,
     "groups": test_groups.SHIMS,
     "locks": test_locks.SHIMS,
@@ -42,7 +44,7 @@ TABLES: dict[str, Mapping[str, tuple[str, Any]]] = {
     "sockets": test_sockets.SHIMS,
     "unix": test_unix.SHIMS,
 }
-NEED_ROOT = ("groups", "processes", "unix")
+NEED_ROOT = ("credentials", "groups", "processes", "unix")
 
 
 def list_shims() -> Iterator[Any]:
