@@ -119,6 +119,13 @@ _WITHOUT: dict[str, _Without] = {
         symbols=["prctl"],
         refused=["prctl"],
         changed=_lacking(
+            "credentials.dumpable_after_setuid",
+            "credentials.dumpable_restored",
+            "credentials.keepcaps_keeps",
+            "credentials.no_new_privs_stops_set_user_id",
+            "credentials.user_namespace_chroot",
+            "credentials.user_namespace_setgroups",
+            "credentials.user_namespace_setuid",
             "processes.no_new_privs",
             "processes.parent_death_signal",
             "processes.parent_death_signal_survives_fork",

@@ -841,9 +841,9 @@ def _ask_in_namespace(name: str, *arguments: Any) -> str:
     def ask() -> str:
         if uid is not None:
             privileges.become_user(uid)
+        if name != "unshare":
             # Otherwise /proc/self is root's, and the maps cannot be written.
             _prctl(_SET_DUMPABLE, 1)
-        if name != "unshare":
             try:
                 privileges.unshare(libc.CLONE_NEWUSER)
             except OSError as error:
