@@ -174,6 +174,8 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "sysctl": (c_int, [c_void_p, c_uint, c_void_p, c_void_p, c_void_p, c_size_t]),
     "sysv_signal": (c_void_p, [c_int, c_void_p]),
     "time": (c_long, [c_void_p]),
+    "timerfd_create": (c_int, [c_int, c_int]),
+    "timerfd_settime": (c_int, [c_int, c_int, c_void_p, c_void_p]),
     "unshare": (c_int, [c_int]),
     "waitpid": (c_int, [c_int, c_void_p, c_int]),
     "wmemset": (c_void_p, [c_void_p, c_int, c_size_t]),
@@ -214,6 +216,7 @@ _TIME_CALLS = (
     "select",
     "sigtimedwait",
     "time",
+    "timerfd_settime",
 )
 # In glibc these take a 64-bit off_t whatever the program's own is; musl has only one off_t.
 _OFFSET_CALLS = ("lockf", "pwrite")

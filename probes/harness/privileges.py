@@ -36,15 +36,19 @@ def become_user(uid: int) -> None:
         raise Blocked(f"root may not become user {uid} here ({error.strerror})") from None
 
 
-def open_terminal() -> int:
-    """Return the terminal's end of a new pseudo-terminal; the other end stays open."""
+def open_pty() -> tuple[int, int]:
+    """Return both ends of a new pseudo-terminal: the master's, then the terminal's."""
     if not hasattr(os, "openpty"):
         raise Blocked("this Python has no os.openpty(): run the lab with one that has it")
     try:
-        _, terminal = os.openpty()
+        return os.openpty()
     except OSError as error:
         raise Blocked(f"no pseudo-terminal ({error.strerror}): mount /dev/pts") from None
-    return terminal
+
+
+def open_terminal() -> int:
+    """Return the terminal's end of a new pseudo-terminal; the other end stays open."""
+    return open_pty()[1]
 
 
 def unshare(namespaces: int) -> None:

@@ -29,13 +29,23 @@ from .signals import (
     name_flags,
     sigaction,
 )
-from .structures import flock, make_unix_address, pollfd, sockaddr, time_t, timespec, timeval
+from .structures import (
+    fd_set,
+    flock,
+    make_unix_address,
+    pollfd,
+    sockaddr,
+    time_t,
+    timespec,
+    timeval,
+)
 
 __all__ = [
     "MEANINGLESS_FLAGS",
     "Sigaction",
     "Unproven",
     "check_numbers",
+    "fd_set",
     "find_sigaction_layout",
     "flock",
     "fork_process",
@@ -66,6 +76,7 @@ _ALL: dict[str, Callable[[], Any]] = {
     "timespec": timespec,
     "timeval": timeval,
     "pollfd": pollfd,
+    "fd_set": fd_set,
     "flock": flock,
     "sockaddr": sockaddr,
     "processes": watch,

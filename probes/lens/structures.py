@@ -136,6 +136,54 @@ class Found:
 _START, _LENGTH = 0x0102030405, 0x0607
 
 
+class FdSet:
+    """Makes sets of descriptors for select(2): bits in words of the platform's width."""
+
+    def __init__(self, word: Any) -> None:
+        self.word = word
+        self.bits = 8 * ctypes.sizeof(word)
+
+    def __call__(self, *descriptors: int, room: int = 1024) -> Any:
+        """Return a set of ``descriptors`` that has room for those up to ``room``."""
+        made = (self.word * -(-(max(room, *descriptors) + 1) // self.bits))()
+        for descriptor in descriptors:
+            made[descriptor // self.bits] |= 1 << descriptor % self.bits
+        return made
+
+    def __str__(self) -> str:
+        return f"words of {self.bits} bits"
+
+
+@look("fd_set")
+def fd_set() -> Any:
+    """In words of which width does select() take its sets?
+
+    The width shows only if the highest byte of a word is stored first: then select() takes a set
+    in words of the wrong width for one of other descriptors.
+    """
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, b"x")
+        kinds = [FdSet(word) for word in (c_uint, ctypes.c_uint64)]
+        found = [kind for kind in kinds if _ask_for_input(kind, reading) == "1"]
+    finally:
+        os.close(reading)
+        os.close(writing)
+    # A word of the wrong width may name another descriptor, but that is not closed now.
+    found = [kind for kind in found if _ask_for_input(kind, reading) == "EBADF"]
+    if not found:
+        raise Unproven("select() does not find the input of a pipe")
+    return found[0]
+
+
+def _ask_for_input(kind: FdSet, descriptor: int) -> str:
+    asked, at_once = kind(descriptor), timeval()(0)
+    try:
+        return str(libc.call("select", descriptor + 1, asked, None, None, byref(at_once)))
+    except OSError as error:
+        return libc.name_errno(error.errno)
+
+
 @look("struct flock")
 def flock() -> Any:
     """Which form of struct flock does fcntl() take?
