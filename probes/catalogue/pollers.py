@@ -114,7 +114,13 @@ def _find_pollers() -> list[type[_Poller]]:
 
 
 def _works(kind: type[_Poller]) -> bool:
-    with _make_pipe() as (reading, writing), contextlib.closing(kind()) as poller:
+    try:
+        made = kind()
+    except OSError as error:
+        if isinstance(refusals.explain(error), Unsupported):
+            return False
+        raise
+    with _make_pipe() as (reading, writing), contextlib.closing(made) as poller:
         os.write(writing, b"x")
         poller.add(reading)
         return poller.wait() == ["IN"]

@@ -169,6 +169,37 @@ def test_a_poll_that_changes_what_was_asked_is_believed(change: Any) -> None:
     assert (made.fd, made.events, made.revents, ctypes.sizeof(made)) == (3, 1, 0, 8)
 
 
+@pytest.mark.parametrize("width", [32, 64])
+def test_the_words_of_fd_set_are_as_wide_as_select_takes_them(width: int, change: Any) -> None:
+    """A machine that stores the highest byte first, with a descriptor's bit elsewhere."""
+
+    def select_big_endian(_: Any, most: int, asked: Any, *__: Any) -> int:
+        named = int.from_bytes(bytes(asked)[: width // 8], "big")
+        found = [bit for bit in range(most) if named >> bit & 1]
+        for bit in found:
+            os.fstat(bit)
+        return len(found)
+
+    change("select", select_big_endian)
+
+    class Big(structures.FdSet):
+        def __call__(self, *descriptors: int, room: int = 1024) -> Any:
+            made = super().__call__(*descriptors, room=room)
+            for at, word in enumerate(made):
+                made[at] = int.from_bytes(word.to_bytes(self.bits // 8, sys.byteorder), "big")
+            return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structures, "FdSet", Big)
+        assert str(lens.fd_set()) == f"words of {width} bits"
+
+
+def test_a_select_that_finds_nothing_is_not_believed(change: Any) -> None:
+    change("select", lambda *_: 0)
+    with pytest.raises(Blocked, match="fd_set cannot be trusted here: select"):
+        lens.fd_set()
+
+
 LOCK = (fcntl.F_WRLCK, structures._START, structures._LENGTH)
 FREE = (fcntl.F_UNLCK, 0, 0, 0)
 
