@@ -14,6 +14,7 @@ import pytest
 
 from probes import Report
 from probes.fact import BLOCKED, FAULTS
+from tests.catalogue import test_pollers, test_terminals
 from tests.catalogue.test_signals import SHIMS
 from tests.test_runner import Lab
 from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, run_lab, shim
@@ -178,7 +179,11 @@ _WITHOUT: dict[str, _Without] = {
     "epoll": _Without(
         python=["select.epoll"],
         symbols=["epoll_wait"],
-        changed=_lacking("restarts.poller", "restarts.poller_flags_0", "restarts.poller_stopped"),
+        changed={
+            **_lacking("restarts.poller", "restarts.poller_flags_0", "restarts.poller_stopped"),
+            **_lacking(*(f"pollers.{name}" for name in test_pollers.OF_POLLERS)),
+            "pollers.interface": "none",
+        },
     ),
     "select.poll": _Without(python=["select.poll"]),
     "POLLIN": _Without(
@@ -266,6 +271,10 @@ _WITHOUT: dict[str, _Without] = {
             "restarts.read_terminal_flags_0",
             "restarts.write_terminal",
             "restarts.write_terminal_flags_0",
+            "pollers.poll_terminal",
+            "pollers.poller_terminal",
+            "pollers.select_terminal",
+            *test_terminals.OF_OPENPTY,
         ),
     ),
     "SO_REUSEPORT": _Without(

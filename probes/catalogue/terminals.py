@@ -558,7 +558,8 @@ def dev_tty_without_terminal() -> str:
     return str(children.run_in_child(leader))
 
 
-MEMBERS = ("leader", "foreground", "background")
+MEMBERS = ("background", "foreground", "leader")
+"""The leader is asked last: it ends then, and its end is a signal to the foreground."""
 REPORTED = (SIGHUP, SIGWINCH)
 
 
@@ -588,7 +589,7 @@ def _find_reached(signum: int, happen: Callable[[int, Child], Any]) -> str:
 
     def lead(parent: Channel) -> None:
         _keep_pending()
-        for name in MEMBERS[1:]:
+        for name in MEMBERS[:-1]:
             pid = os.fork()
             if not pid:
                 _leave_group(report, name)
@@ -613,7 +614,7 @@ def _find_reached(signum: int, happen: Callable[[int, Child], Any]) -> str:
             with contextlib.suppress(BrokenPipeError, EOFError):  # The leader may have ended.
                 ours.send("report")
                 if ours.receive():
-                    reached.append(name)
+                    reached.insert(0, name)
         return ", ".join(reached) or "none"
 
 
@@ -630,6 +631,7 @@ def _leave_group(report: Callable[[str], None], name: str) -> None:
     matters="A program that outlives its window, or dies with it, does so on one system only.",
     advice="Handle or ignore SIGHUP in every process that must outlive the terminal.",
     reference="POSIX XBD 11.1.10; tty_signal_session_leader() in drivers/tty Linux",
+    documented={"posix": "leader"},
 )
 def hangup_reaches() -> str:
     """Which of leader, foreground and background get SIGHUP when the pty master closes?"""

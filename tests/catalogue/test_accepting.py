@@ -193,7 +193,10 @@ int poll(struct pollfd *watched, nfds_t count, int milliseconds) {
     return ready;
 }
 """,
-        {"accepting.peer_close_seen_by_poll": ("IN", "IN|HUP")},
+        {
+            "accepting.peer_close_seen_by_poll": ("IN", "IN|HUP"),
+            "pollers.poll_half_closed_tcp": ("IN|OUT", "IN|OUT|HUP"),
+        },
     ),
     "MSG_NOSIGNAL is ignored": (
         SYSCALLS

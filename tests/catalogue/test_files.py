@@ -282,7 +282,11 @@ WORLDS = {
             return ready;
         }
         """,
-        {"files.poll_pipe_writer_closed": "IN|HUP", "files.poll_dev_null": "NVAL"},
+        {
+            "files.poll_pipe_writer_closed": "IN|HUP",
+            "files.poll_dev_null": "NVAL",
+            "pollers.poll_terminal": "NVAL",
+        },
     ),
     "select leaves its timeout alone": (
         r"""

@@ -99,7 +99,7 @@ static int sessions;
 pid_t setsid(void) { sessions++; return REAL(setsid)(); }
 """
 
-POLLERS = (
+OF_POLLERS = (
     "poller_regular_file", "poller_terminal", "poller_dev_null", "poller_closed_descriptor",
     "poller_unwritten_fifo", "poller_ended_pipe", "poller_unread_pipe", "poller_half_closed_tcp",
     "poller_reset_tcp", "poller_early", "timer_event", "in_child", "child_removes_for_parent",
@@ -346,7 +346,7 @@ WORLDS = {
     "no epoll in the kernel": (
         "int epoll_create1(int flags) { FAIL(ENOSYS); }",
         {
-            **pollers(interface="none", **dict.fromkeys(POLLERS, "unsupported")),
+            **pollers(interface="none", **dict.fromkeys(OF_POLLERS, "unsupported")),
             **dict.fromkeys(
                 ("restarts.poller", "restarts.poller_flags_0", "restarts.poller_stopped"),
                 "unsupported",

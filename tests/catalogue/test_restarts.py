@@ -12,6 +12,7 @@ from probes.catalogue import restarts
 from probes.harness import blocking
 from probes.probe import Unsupported
 from tests.catalogue.test_signals import python_flags
+from tests.catalogue.test_terminals import OF_OPENPTY
 from tests.worlds import ROOT, measure, needs_linux, needs_root, shim
 
 CALLS = """
@@ -240,6 +241,10 @@ int msgget(key_t key, int flags) { FAIL(ENOSYS); }
             **rows(*both("msgrcv"), old="EINTR", new="unsupported"),
             "groups.session_leader_gains_terminal": ("yes", "blocked"),
             "groups.double_fork_regains_terminal": ("no", "blocked"),
+            "pollers.poll_terminal": ("OUT", "blocked"),
+            "pollers.select_terminal": ("OUT", "blocked"),
+            "pollers.poller_terminal": ("nothing", "blocked"),
+            **dict.fromkeys(OF_OPENPTY, "blocked"),
         },
     ),
     "semaphores have names, as on macOS": (

@@ -25,6 +25,7 @@ from tests.catalogue import (
     test_restarts,
     test_signals,
     test_sockets,
+    test_terminals,
     test_unix,
 )
 from tests.worlds import flipped, measure, needs_linux, needs_root, shim
@@ -44,6 +45,7 @@ TABLES: dict[str, Mapping[str, tuple[str, Any]]] = {
     "restarts": test_restarts.SHIMS,
     "signals": test_signals.SHIMS,
     "sockets": test_sockets.SHIMS,
+    "terminals": test_terminals.SHIMS,
     "unix": test_unix.SHIMS,
 }
 NEED_ROOT = ("credentials", "groups", "processes", "unix")
