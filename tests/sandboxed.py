@@ -20,6 +20,7 @@ NUMBERS = {
     "clone3": 435,
     "close_range": 436,
     "epoll_create1": 291,
+    "timerfd_create": 283,
     "msgget": 68,
     "pipe2": 293,
     "prctl": 157,

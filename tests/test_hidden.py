@@ -93,6 +93,15 @@ _FENCED = (
     "accepting.accept_after_reset",
     "accepting.read_after_accepted_reset",
     "accepting.write_after_peer_closed_second",
+    "pollers.poll_half_closed_tcp",
+    "pollers.poll_refused_tcp",
+    "pollers.poll_reset_tcp",
+    "pollers.poll_shut_down_tcp",
+    "pollers.poller_half_closed_tcp",
+    "pollers.poller_reset_tcp",
+    "pollers.rdhup",
+    "pollers.select_listener_of_reset",
+    "pollers.select_refused_tcp",
     "restarts.connect",
     "restarts.connect_flags_0",
     "restarts.send_tcp",
@@ -194,6 +203,8 @@ _WITHOUT: dict[str, _Without] = {
             "accepting.write_after_peer_closed_second",
             "files.poll_dev_null",
             "files.poll_pipe_writer_closed",
+            *(f"pollers.{name}" for name in test_pollers.OF_POLL),
+            *(f"terminals.{name}" for name in test_terminals.OF_POLL),
             "restarts.poll",
             "restarts.poll_flags_0",
         ),
@@ -447,7 +458,7 @@ def test_as_on_macos_nothing_is_answered_wrongly(here: Report, tmp_path: Path) -
 
 def _needs_state(id: str) -> bool:
     """Return whether a fact needs to see a process asleep or stopped."""
-    return id.startswith("restarts.") or id in (
+    return id.startswith(("restarts.", "pollers.closed_during", "pollers.woken_by")) or id in (
         "groups.orphan_stopped_gets",
         "locks.fcntl_detects_deadlock",
         "locks.flock_blocks",
@@ -460,6 +471,7 @@ def _needs_state(id: str) -> bool:
         "signals.siginterrupt_interrupts",
         "signals.siginterrupt_outlives_signal",
         "signals.sysv_signal_restarts",
+        "terminals.tcgetattr_hangs",
     )
 
 

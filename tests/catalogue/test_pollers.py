@@ -109,6 +109,15 @@ OF_POLLERS = (
 )  # fmt: skip
 """The facts that an epoll or kqueue is needed for."""
 
+OF_POLL = (
+    "poll_regular_file", "poll_terminal", "poll_closed_descriptor", "poll_negative_descriptor",
+    "poll_unwritten_fifo", "poll_unread_pipe", "poll_readerless_pipe", "poll_unconnected_tcp",
+    "poll_refused_tcp", "poll_half_closed_tcp", "poll_reset_tcp", "poll_shut_down_tcp",
+    "poll_closed_unix", "poll_half_closed_unix", "rdhup", "closed_during_poll", "woken_by_poll",
+    "poll_minus_2", "nofile_zero_poll",
+)  # fmt: skip
+"""The facts that Python's constants for poll() are needed for."""
+
 WORLDS = {
     "poll knows no files and no devices": (
         write_poll("if (is(fd, S_IFREG) || is(fd, S_IFCHR)) p->revents = POLLNVAL;"),

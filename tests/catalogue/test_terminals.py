@@ -112,6 +112,8 @@ OF_OPENPTY = tuple(
 )
 """The facts that a pair of openpty() is needed for."""
 
+OF_POLL = ("master_poll_after_close", "terminal_poll_after_close", "packet_status_poll")
+
 WORLDS = {
     "a closed terminal ends its master as on the BSDs": (
         write_read("if (got < 0 && errno == EIO && is_master(fd)) return 0;")
