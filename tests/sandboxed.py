@@ -20,7 +20,6 @@ NUMBERS = {
     "clone3": 435,
     "close_range": 436,
     "epoll_create1": 291,
-    "timerfd_create": 283,
     "msgget": 68,
     "pipe2": 293,
     "prctl": 157,
@@ -28,6 +27,7 @@ NUMBERS = {
     "sendmsg": 46,
     "signalfd4": 289,
     "socketpair": 53,
+    "timerfd_create": 283,
     "unshare": 272,
 }
 SOCKET = 41

@@ -410,7 +410,7 @@ def _refuse_tcp() -> Iterator[int]:
     """Yield a non-blocking socket whose connection was refused."""
     sockets.require_loopback()
     with sockets.fence_loopback() as fence, socket.socket() as client, socket.socket() as silent:
-        silent.bind((sockets.get_loopback(), 0))  # Its port is nobody's, and it does not listen.
+        silent.bind((sockets.get_loopback(), 0))  # It does not listen.
         client.setblocking(False)
         error = client.connect_ex(silent.getsockname())
         if error not in (errno.EINPROGRESS, errno.ECONNREFUSED):
@@ -1064,10 +1064,9 @@ def select_million_microseconds() -> str:
 @probe(
     matters="A negative time left, passed on as it is, waits for ever or fails with EINVAL.",
     advice="Pass -1 to wait for ever, and 0 when the time is over.",
-    reference="POSIX XSH poll(); poll(2) Linux, FreeBSD, NetBSD, OpenBSD, macOS",
+    reference="POSIX XSH poll(); poll(2) Linux, FreeBSD, NetBSD, macOS",
     documented={
-        "linux": "ok", "openbsd": "ok",
-        **dict.fromkeys(("freebsd", "netbsd", "macos"), "EINVAL"),
+        "linux": "ok", **dict.fromkeys(("freebsd", "netbsd", "macos"), "EINVAL")
     },
     light=True,
 )  # fmt: skip

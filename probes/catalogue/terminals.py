@@ -138,7 +138,7 @@ def unread_output_kept() -> bool:
 @probe(
     matters="A command that was sent just before the connection closed is not carried out.",
     advice="Wait for an answer before you close a pty master.",
-    reference="POSIX XBD 11.1.10: Modem Disconnect; tty_hangup() in drivers/tty/tty_io.c Linux",
+    reference="POSIX XSH close(): unspecified; tty_hangup() in drivers/tty/tty_io.c Linux",
     light=True,
 )
 def unread_input_kept() -> bool:
@@ -630,7 +630,7 @@ def _leave_group(report: Callable[[str], None], name: str) -> None:
 @probe(
     matters="A program that outlives its window, or dies with it, does so on one system only.",
     advice="Handle or ignore SIGHUP in every process that must outlive the terminal.",
-    reference="POSIX XBD 11.1.10; tty_signal_session_leader() in drivers/tty Linux",
+    reference="POSIX XSH close(): master; tty_signal_session_leader() in drivers/tty Linux",
     documented={"posix": "leader"},
 )
 def hangup_reaches() -> str:
