@@ -200,7 +200,7 @@ def _is_close_on_exec(descriptor: int) -> bool:
 
 @probe(
     each={
-        "openpt_cloexec": _Flag("O_CLOEXEC", os.O_CLOEXEC, _is_close_on_exec, {"freebsd": "set"}),
+        "openpt_cloexec": _Flag("O_CLOEXEC", os.O_CLOEXEC, _is_close_on_exec, {}),
         "openpt_nonblock": _Flag(
             "O_NONBLOCK",
             os.O_NONBLOCK,
@@ -609,7 +609,7 @@ def _find_reached(signum: int, happen: Callable[[int, Child], Any]) -> str:
                 leader.receive()  # Raises what kept the session from being made.
                 raise
         happen(master, leader)
-        reached = []
+        reached: list[str] = []
         for name, (ours, _) in ends.items():
             with contextlib.suppress(BrokenPipeError, EOFError):  # The leader may have ended.
                 ours.send("report")
