@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import functools
 import grp
 import os
 import signal
@@ -587,15 +588,18 @@ def _find_reached(signum: int, happen: Callable[[int, Child], Any]) -> str:
         theirs.receive()
         theirs.send(signum in signal.sigpending())
 
-    def lead(parent: Channel) -> None:
+    def follow(leader: Channel, name: str) -> None:
+        os.setpgid(0, 0)
+        leader.send("in a group of its own")
+        report(name)
+
+    def lead(_: Channel) -> None:
         _keep_pending()
         for name in MEMBERS[:-1]:
-            pid = os.fork()
-            if not pid:
-                _leave_group(report, name)
-            os.setpgid(pid, pid)
+            member = children.fork(functools.partial(follow, name=name))
+            member.receive()
             if name == "foreground":
-                os.tcsetpgrp(terminal, pid)
+                os.tcsetpgrp(terminal, member.pid)
         report("leader")
 
     with _open_pty() as (master, terminal), _start_session(master, terminal, lead) as leader:
@@ -616,15 +620,6 @@ def _find_reached(signum: int, happen: Callable[[int, Child], Any]) -> str:
                 if ours.receive():
                     reached.insert(0, name)
         return ", ".join(reached) or "none"
-
-
-def _leave_group(report: Callable[[str], None], name: str) -> None:
-    """In a new child: report from a process group of its own, and exit."""
-    try:
-        os.setpgid(0, 0)
-        report(name)
-    finally:
-        os._exit(0)
 
 
 @probe(

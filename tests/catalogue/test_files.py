@@ -8,6 +8,7 @@ import pytest
 
 from probes import Report
 from probes.fact import BLOCKED
+from tests.catalogue import test_terminals
 from tests.worlds import flipped, measure, needs_linux, needs_root, shim
 
 pytestmark = needs_linux
@@ -286,6 +287,7 @@ WORLDS = {
             "files.poll_pipe_writer_closed": "IN|HUP",
             "files.poll_dev_null": "NVAL",
             "pollers.poll_terminal": "NVAL",
+            **{f"terminals.{name}": "NVAL" for name in test_terminals.OF_POLL},
         },
     ),
     "select leaves its timeout alone": (

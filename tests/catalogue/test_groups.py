@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from probes import Report
+from tests.catalogue import test_terminals
 from tests.worlds import measure, needs_linux, needs_root, shim
 
 pytestmark = [needs_linux, needs_root]
@@ -181,6 +182,13 @@ SHIMS = {
             "groups.orphan_stopped_gets": ("SIGHUP, SIGCONT", "none"),
             "groups.setpgid_after_exec": ("EACCES", "ok"),
             "groups.setsid_of_group_leader": ("EPERM", "ok"),
+            "terminals.background_read": "EAGAIN",
+            "terminals.background_read_ignoring": "EAGAIN",
+            "terminals.background_tcsetattr": "ok",
+            "terminals.background_tcsetpgrp": "ok",
+            "terminals.background_write_tostop": "ok",
+            "terminals.leader_exit_reaches": "none",
+            "terminals.resize_reaches": "none",
         },
     ),
     "setsid does nothing in a probe": (
@@ -190,6 +198,7 @@ SHIMS = {
             "groups.orphan_stopped_gets": ("SIGHUP, SIGCONT", "none"),
             "groups.session_leader_gains_terminal": ("yes", "no"),
             "groups.setsid_of_group_leader": ("EPERM", "ok"),
+            **dict.fromkeys(test_terminals.OF_SESSION, "blocked"),
         },
     ),
     "a session leader's child leads a session of its own": (
@@ -198,6 +207,11 @@ SHIMS = {
             "groups.double_fork_is_group_leader": ("no", "yes"),
             "groups.double_fork_is_session_leader": ("no", "yes"),
             "groups.double_fork_regains_terminal": ("no", "yes"),
+            **{
+                id: "blocked"
+                for id in test_terminals.OF_SESSION
+                if id != "terminals.tiocsctty_by_child"
+            },
         },
     ),
     "daemon() forks twice": (

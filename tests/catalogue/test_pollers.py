@@ -14,6 +14,7 @@ from probes import Report, libc
 from probes.fact import BLOCKED
 from probes.load_catalogue import load_catalogue
 from probes.probe import Unsupported
+from tests.catalogue import test_terminals
 from tests.worlds import flipped, measure, needs_linux, needs_root, network
 
 pytestmark = needs_linux
@@ -124,6 +125,7 @@ WORLDS = {
         {
             **pollers(poll_regular_file="NVAL", poll_terminal="NVAL"),
             "files.poll_dev_null": "NVAL",
+            **{f"terminals.{name}": "NVAL" for name in test_terminals.OF_POLL},
         },
     ),
     "poll takes descriptor -1 for closed, and a closed one for broken": (

@@ -112,6 +112,14 @@ OF_OPENPTY = tuple(
 )
 """The facts that a pair of openpty() is needed for."""
 
+OF_SESSION = tuple(
+    id
+    for id in load_catalogue()
+    if id.startswith("terminals.")
+    and ("_reaches" in id or ".background_" in id or "tiocsctty" in id)
+)
+"""The facts that ask in a session that leads a terminal."""
+
 OF_POLL = ("master_poll_after_close", "terminal_poll_after_close", "packet_status_poll")
 
 WORLDS = {
