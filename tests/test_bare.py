@@ -53,7 +53,7 @@ def test_a_module_that_few_need_blocks_their_facts(module: str, here: Report) ->
     assert (done.returncode, done.stderr) == (0, "")
     report = Report.loads(done.stdout)
     blocked = {fact.id for fact in report if fact.answer != here[fact.id].answer}
-    assert len(blocked) < 10
+    assert len([id for id in blocked if not id.startswith("terminals.")]) < 10
     # The lens has another way to ask what faulthandler would tell.
     assert blocked or module == "faulthandler"
     assert {(report[id].status, report[id].reason) for id in blocked} <= {
