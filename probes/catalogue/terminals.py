@@ -521,8 +521,11 @@ def tiocsctty(taker: _Call) -> str:
             return str(leader.receive())
 
 
-def _has_terminal() -> str:
-    return libc.try_call("open", b"/dev/tty", PLAIN)
+def _open_dev_tty() -> str:
+    result = libc.try_call("open", b"/dev/tty", PLAIN)
+    if result in ("EACCES", "EPERM", "ENOENT"):
+        raise Blocked(f"/dev/tty cannot be opened here ({result}): mount /dev outside a sandbox")
+    return result
 
 
 @probe(
@@ -537,7 +540,7 @@ def openpty_gains_terminal() -> bool:
     def leader() -> bool:
         os.setsid()
         privileges.open_pty()
-        return _has_terminal() == "ok"
+        return _open_dev_tty() == "ok"
 
     return bool(children.run_in_child(leader))
 
@@ -553,9 +556,8 @@ def dev_tty_without_terminal() -> str:
 
     def leader() -> str:
         os.setsid()
-        return _has_terminal()
+        return _open_dev_tty()
 
-    os.stat("/dev/tty")
     return str(children.run_in_child(leader))
 
 

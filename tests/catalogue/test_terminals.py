@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from probes import Report
+import pytest
+
+from probes import Report, libc
 from probes.load_catalogue import load_catalogue
+from probes.probe import Blocked
 from tests.needs import require
 from tests.worlds import flipped, measure, needs_linux, needs_root
 
@@ -308,3 +311,13 @@ def test_the_mount_of_devpts_decides_mode_and_group(here: Report) -> None:
         assert there["terminals.fresh_mode"].value == mode
         answers.add(there["terminals.fresh_group"].value)
     assert answers == {"tty", "the user's", "another"}
+
+
+@pytest.mark.parametrize("refusal", ["EACCES", "EPERM", "ENOENT"])
+def test_a_refused_dev_tty_says_nothing_of_the_terminal(
+    refusal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libc, "try_call", lambda *_: refusal)
+    for name in ("dev_tty_without_terminal", "openpty_gains_terminal"):
+        with pytest.raises(Blocked, match=f"/dev/tty cannot be opened here \\({refusal}\\)"):
+            load_catalogue()[f"terminals.{name}"]()
