@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,6 +40,7 @@ def write_pages(app: Sphinx) -> None:
         for probe in probes:
             lines += describe_fact(probe, reports)
         write_if_changed(folder / f"{family}.md", "\n".join(lines))
+    write_if_changed(folder / "configure.md", "\n".join(list_configure_tests(Path(app.srcdir))))
     differing = list_differences(families, reports[LINUX], reports[FREEBSD])
     write_if_changed(folder / "freebsd.md", "\n".join(differing))
     index = [
@@ -49,6 +51,7 @@ def write_pages(app: Sphinx) -> None:
         "",
         "```{toctree}",
         "freebsd",
+        "configure",
         *families,
         "```",
         "",
@@ -80,10 +83,12 @@ def list_differences(families: dict[str, list[Probe]], linux: Report, freebsd: R
     for probe in (probe for probes in families.values() for probe in probes):
         here, there = linux.get(probe.id), freebsd.get(probe.id)
         if here and there and here.status == there.status == MEASURED and here.value != there.value:
-            link = f"[{probe.id}]({probe.family}.md#{probe.id.replace('.', '')})"
             answers = f"FreeBSD: `{show(there.value)}`; Linux: `{show(here.value)}`"
             items.append(
-                [f"- **{escape(probe.question)}** {answers}.", f"  {link}: {escape(probe.advice)}"]
+                [
+                    f"- **{escape(probe.question)}** {answers}.",
+                    f"  {link(probe.id)}: {escape(probe.advice)}",
+                ]
             )
     return [
         f"# FreeBSD {freebsd.environment.release} beside Linux",
@@ -95,6 +100,34 @@ def list_differences(families: dict[str, list[Probe]], linux: Report, freebsd: R
         *(line for item in items for line in item),
         "",
     ]
+
+
+def list_configure_tests(folder: Path) -> list[str]:
+    """Return the lines of the page on what programs ask at configuration or run time."""
+    projects: dict[str, list[tuple[str, str, str]]] = {}
+    with (folder / "configure.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            facts = ", ".join(link(id) for id in row["facts"].split()) or "not asked yet"
+            for asker in row["asked by"].split("; "):
+                project, _, test = asker.partition(" ")
+                projects.setdefault(project, []).append((test, row["behaviour"], facts))
+    lines = [
+        "# What configure scripts ask",
+        "",
+        "Programs ask many of these questions themselves: in a configure script, by a switch that "
+        "somebody set for a platform, or when they start. Each test has the facts that answer it.",
+        "",
+    ]
+    for project, rows in sorted(projects.items(), key=lambda item: item[0].lower()):
+        lines += [f"## {project}", "", "| test | what it asks | facts |", "| --- | --- | --- |"]
+        lines += [f"| {cell(test)} | {escape(what)} | {facts} |" for test, what, facts in rows]
+        lines.append("")
+    return lines
+
+
+def link(id: str) -> str:
+    """Return a link to a fact's place in its family's page."""
+    return f"[{id}]({id.partition('.')[0]}.md#{id.replace('.', '')})"
 
 
 def group(probe: Probe, reports: dict[str, Report]) -> Iterable[tuple[str, list[str]]]:
