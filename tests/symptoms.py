@@ -415,4 +415,94 @@ SYMPTOMS = [
         ("signals.siginterrupt_*", "signals.python_signal_restarts", "restarts.accept*"),
         "kspaceKelvin/python-ismrmrd-server pull request #9",
     ),
+    (
+        "sipp fails to add a descriptor to epoll if stdout is redirected to /dev/null",
+        ("pollers.poller_dev_null",),
+        "SIPp/sipp issue #50",
+    ),
+    (
+        "input from a pipe works, but prog < list.txt does not with an epoll loop",
+        ("pollers.poller_regular_file",),
+        "troglobit/libuev issue #12",
+    ),
+    (
+        "kqueue reactor: bad fd again and again once twistd runs daemonized",
+        ("pollers.in_child",),
+        "twisted/twisted issue #1918",
+    ),
+    (
+        "WeeChat crashes at random with more than 1024 files open",
+        ("pollers.fd_setsize", "pollers.select_over_fd_setsize"),
+        "weechat/weechat issue #465",
+    ),
+    (
+        "status bar takes a whole core after the script at its fifo exits",
+        ("pollers.*_unwritten_fifo", "pollers.*_ended_pipe", "files.poll_pipe_writer_closed"),
+        "MadcowOG/dwl-bar issue #11",
+    ),
+    (
+        "EventManager::AddEvent: ADD failed for fd=20: File exists",
+        ("pollers.add_twice", "pollers.add_after_one_shot"),
+        "iowarp/clio-core issue #273",
+    ),
+    (
+        "busy loop in termbox on a Mac, revents of /dev/tty is 0x20",
+        ("pollers.poll_terminal",),
+        "termbox/termbox2 issue #31",
+    ),
+    (
+        "all gunicorn workers race for one connection and burn CPU on EAGAIN",
+        ("pollers.woken_by_*",),
+        "benoitc/gunicorn issue #792",
+    ),
+    (
+        "undefined SYS_TIMERFD_CREATE in a build on FreeBSD 12",
+        ("pollers.timer_event",),
+        "xenserver/xe-guest-utilities issue #76",
+    ),
+    (
+        "read /dev/ptmx: input/output error when the command has finished, Linux only",
+        ("terminals.master_read_after_close",),
+        "homeport/termshot issue #2",
+    ),
+    (
+        "pexpect on macOS sees EOF and no output if I sleep before expect",
+        ("terminals.unread_output_kept",),
+        "pexpect/pexpect issue #662",
+    ),
+    (
+        "stty size & never returns, the process is in state T",
+        ("terminals.background_*",),
+        "uutils/coreutils issue #13722",
+    ),
+    (
+        "Python posix_openpt on OpenBSD: Invalid argument, always",
+        ("terminals.openpt_*",),
+        "python/cpython issue #154227",
+    ),
+    (
+        "JSON pasted into interactive jq is cut, characters after 4096 are gone",
+        ("terminals.longest_line",),
+        "jqlang/jq issue #3457",
+    ),
+    (
+        "window was resized while cat ran, then the shell has the old size",
+        ("terminals.resize_reaches",),
+        "SerenityOS/serenity pull request #2713",
+    ),
+    (
+        "kate & from fish is gone as soon as the terminal window is closed",
+        ("terminals.hangup_reaches", "terminals.leader_exit_reaches"),
+        "fish-shell/fish-shell issue #1771",
+    ),
+    (
+        "ghcup installer in docker build: cannot open /dev/tty: No such device or address",
+        ("terminals.dev_tty_without_terminal", "groups.session_leader_gains_terminal"),
+        "haskell/ghcup-hs issue #139",
+    ),
+    (
+        "erlexec with pty on a Mac sends my input back to me",
+        ("terminals.fresh_modes",),
+        "saleyn/erlexec issue #193",
+    ),
 ]

@@ -261,6 +261,12 @@ def _open_dev_null() -> Iterator[int]:
     },
     matters="A daemon whose standard input is a file or /dev/null fails at start, or spins.",
     advice="On EPERM or POLLNVAL take the descriptor as always ready; read it without waiting.",
+    symptoms=[
+        "epoll_ctl: EPERM, Operation not permitted, when standard input is a file: prog < file",
+        "Epoll ADD failed: Operation not permitted, with output to /dev/null or a file",
+        "macOS: poll() of a terminal, tty, has POLLNVAL in revents, kevent EINVAL: no input,"
+        " busy loop",
+    ],
     reference="POSIX XSH poll(), select(); epoll_ctl(2) Linux: EPERM; kqueue(2) FreeBSD; "
     "poll(2) BUGS macOS",
     documented=lambda row: row.documented,
@@ -299,6 +305,10 @@ def _get_closed() -> Iterator[int]:
     },
     matters="An event loop spins at full speed on a descriptor that was closed behind its back.",
     advice="Drop a descriptor on POLLNVAL or EBADF, and remove it from the loop before close().",
+    symptoms=[
+        "event loop spins at 100 % CPU on POLLNVAL",
+        "select: EBADF, Bad file descriptor, after a library closed it",
+    ],
     reference="POSIX XSH poll(): POLLNVAL; select(2); epoll_ctl(2) Linux; kqueue(2) FreeBSD",
     documented=lambda row: row.documented,
     light=True,
@@ -357,6 +367,11 @@ def _close_reader() -> Iterator[int]:
     },
     matters="A loop that takes POLLHUP for the end loses the last data; one that ignores it spins.",
     advice="Read on POLLIN and POLLHUP until read() returns 0; keep a FIFO open for writing too.",
+    symptoms=[
+        "FIFO, named pipe: 100 % CPU on POLLHUP as soon as the last writer has exited",
+        "last lines of a child's output are lost on POLLHUP",
+        "POLLHUP though data are unread",
+    ],
     reference="POSIX XSH poll(): POLLHUP; poll(2) Linux; kqueue(2) FreeBSD: EV_EOF",
     documented=lambda row: row.documented,
     light=True,
@@ -484,6 +499,11 @@ def _reset_client() -> Iterator[int]:
     },
     matters="A loop written to one system's bits misses the peer's end, or blocks in accept().",
     advice="Decide by what read(), accept() or SO_ERROR returns, on a non-blocking socket.",
+    symptoms=[
+        "event loop at 100 % CPU on a half-closed connection: EPOLLHUP, EPOLLERR",
+        "select() says readable, then accept() hangs",
+        "non-blocking connect refused: POLLHUP or POLLERR instead of POLLOUT",
+    ],
     reference="POSIX XSH poll(), select(); tcp_poll() in net/ipv4/tcp.c Linux; kqueue(2) FreeBSD",
     documented=lambda row: row.documented,
     light=True,
@@ -518,6 +538,10 @@ def _leave_unix(leave: Callable[[socket.socket], Any]) -> Iterator[int]:
     },
     matters="A helper process that has gone is noticed on one system, and never on another.",
     advice="Read on POLLIN and on POLLHUP; only 0 bytes read is the end.",
+    symptoms=[
+        "worker that crashed is noticed late or never on its socketpair: POLLHUP",
+        "read event keeps triggering, but read returns nothing, after the child process crashes",
+    ],
     reference="POSIX XSH poll(); unix_poll() in net/unix/af_unix.c Linux",
     documented=lambda row: row.documented,
     light=True,
@@ -530,6 +554,10 @@ def of_unix_socket(row: _Row) -> str:
 @probe(
     matters="A server that waits only for input does not learn that a client will send no more.",
     advice="Read until 0 bytes; use POLLRDHUP only where it is reported.",
+    symptoms=[
+        "POLLRDHUP, EPOLLRDHUP undeclared on macOS",
+        "half-closed connection is not noticed: shutdown(SHUT_WR) by the peer",
+    ],
     reference="poll(2) Linux: POLLRDHUP",
     documented={"linux": True},
     light=True,
@@ -578,6 +606,10 @@ def _open_idle_pipe() -> Iterator[int]:
     },
     matters="A reader that takes 'nothing yet' for the end stops; the other way round it spins.",
     advice="Take 0 bytes as the end and EAGAIN as nothing yet; hold a FIFO open for writing too.",
+    symptoms=[
+        "read of a FIFO without a writer returns 0: tight loop, busy reader",
+        "read: EAGAIN, Resource temporarily unavailable, taken for the end of the pipe",
+    ],
     reference="POSIX XSH read(): O_NONBLOCK; pipe(7), fifo(7) Linux",
     documented=lambda source: source.documented,
     light=True,
@@ -611,6 +643,10 @@ class _Write:
     },
     matters="A writer that waits for select() and then gets EAGAIN spins, or drops the message.",
     advice="Keep what was not written, and wait again; write at most PIPE_BUF bytes at once.",
+    symptoms=[
+        "write to a pipe: EAGAIN, Resource temporarily unavailable, though select says writable",
+        "short, partial write to a non-blocking pipe: output is cut",
+    ],
     reference="POSIX XSH select(), write(); pipe(7) Linux",
     light=True,
 )
@@ -633,6 +669,10 @@ def write_when_writable(written: _Write) -> str:
 @probe(
     matters="A program written for epoll alone, or for kqueue, does not run on the other systems.",
     advice="Use a library that chooses (libevent, libuv, Python's selectors), or plain poll().",
+    symptoms=[
+        "epoll.h: No such file or directory, epoll_create1 undeclared on macOS or a BSD",
+        "kqueue, struct kevent undeclared on Linux",
+    ],
     reference="epoll(7) Linux; kqueue(2) FreeBSD, NetBSD, OpenBSD, macOS",
     documented={
         "linux": "epoll",
@@ -681,6 +721,9 @@ LONG = 3600
 @probe(
     matters="A loop that keeps its timers in descriptors runs on one kind of system only.",
     advice="Keep timers in the program, and give the next one to the wait as its timeout.",
+    symptoms=[
+        "timerfd_create undefined, timerfd.h missing on macOS or a BSD",
+    ],
     reference="timerfd_create(2) Linux; kqueue(2) FreeBSD: EVFILT_TIMER",
     light=True,
 )
@@ -697,6 +740,11 @@ def timer_event() -> str:
 @probe(
     matters="If an event loop is set up before fork(), workers share it, or have none.",
     advice="Create the epoll or kqueue in each process, after the last fork().",
+    symptoms=[
+        "kqueue is not inherited by fork(): EBADF, Bad file descriptor, after daemonize",
+        "event loop of libevent, libuv, asyncio is broken in a child after fork",
+        "daemon hangs in the background, works in the foreground (FreeBSD, macOS)",
+    ],
     reference="epoll(7) Linux; kqueue(2) FreeBSD, macOS",
     documented={"freebsd": "EBADF"},
     light=True,
@@ -719,6 +767,10 @@ def in_child() -> str:
 @probe(
     matters="A worker that cleans up after fork() makes its parent deaf.",
     advice="In a child close the inherited epoll; remove nothing from it.",
+    symptoms=[
+        "parent gets no more events after a forked child closed or cleaned its event loop",
+        "epoll instance shared between processes: EPOLL_CTL_DEL in a child",
+    ],
     reference="epoll(7) Linux: an epoll instance is shared by the copies of its descriptor",
     light=True,
 )
@@ -744,6 +796,10 @@ def child_removes_for_parent() -> bool:
 @probe(
     matters="Events of a closed descriptor go on, and the loop cannot remove it any more.",
     advice="Remove a descriptor from the epoll or kqueue before you close it.",
+    symptoms=[
+        "epoll reports events for a closed fd; EPOLL_CTL_DEL fails: EBADF, ENOENT",
+        "busy loop: event for an unknown or stale fd after close(), dup or fork",
+    ],
     reference="epoll(7) Linux: Questions and answers; kqueue(2) FreeBSD",
     documented={"linux": True, "freebsd": False},
     light=True,
@@ -769,6 +825,10 @@ def _try_add(poller: _Poller, descriptor: int) -> str:
 @probe(
     matters="Code that registers a descriptor for a second event fails on one system only.",
     advice="Keep track of what is registered; with epoll change it by EPOLL_CTL_MOD.",
+    symptoms=[
+        "epoll_ctl EPOLL_CTL_ADD: EEXIST, File exists",
+        "descriptor is already registered, though kqueue takes it again",
+    ],
     reference="epoll_ctl(2) Linux: EEXIST; kqueue(2) FreeBSD: EV_ADD",
     documented={"linux": "EEXIST", "freebsd": "ok"},
     light=True,
@@ -783,6 +843,9 @@ def add_twice() -> str:
 @probe(
     matters="A loop that registers again after a one-shot event fails, or never hears of it again.",
     advice="After a one-shot event use EPOLL_CTL_MOD with epoll, EV_ADD with kqueue.",
+    symptoms=[
+        "EPOLLONESHOT: event comes once and never again; re-arm: EEXIST, File exists",
+    ],
     reference="epoll_ctl(2) Linux: EPOLLONESHOT; kqueue(2) FreeBSD: EV_ONESHOT",
     documented={"linux": "EEXIST", "freebsd": "ok"},
     light=True,
@@ -800,6 +863,9 @@ def add_after_one_shot() -> str:
 @probe(
     matters="A loop that reads a part and waits again stalls if the rest is not reported.",
     advice="Read until EAGAIN if a descriptor is edge-triggered; level-triggered is the default.",
+    symptoms=[
+        "epoll_wait returns at once again and again, 100 % CPU, while data are unread",
+    ],
     reference="epoll(7) Linux: Level-triggered and edge-triggered; kqueue(2) FreeBSD",
     documented={"linux": True, "freebsd": True},
     light=True,
@@ -852,6 +918,10 @@ def _write_more(poller: _Poller, reading: int, writing: int) -> None:
     },
     matters="An edge-triggered loop that leaves data unread waits for an event that never comes.",
     advice="Read until EAGAIN after every edge-triggered event, and once after registering.",
+    symptoms=[
+        "EPOLLET: connection stalls, hangs with unread data",
+        "edge-triggered epoll or EV_CLEAR: no event for data that are there already",
+    ],
     reference="epoll(7) Linux: EPOLLET; kqueue(2) FreeBSD: EV_CLEAR",
     documented=lambda edge: edge.documented,
     light=True,
@@ -866,6 +936,9 @@ def edge(edge: _Edge) -> bool:
 @probe(
     matters="A writer that waits for room in a full pipe sleeps for ever if it is not told of it.",
     advice="Use select() or poll() for pipes where the event interface does not report room.",
+    symptoms=[
+        "kqueue, EVFILT_WRITE: writer to a full pipe is never woken, hangs",
+    ],
     reference="epoll(7) Linux; kqueue(2) FreeBSD: EVFILT_WRITE; libevent: working kqueue",
     light=True,
 )
@@ -924,6 +997,11 @@ _WAITERS = {
     each={f"closed_during_{name}": waiter for name, waiter in _WAITERS.items()},
     matters="A thread that closes a descriptor to stop its reader may leave it asleep for ever.",
     advice="Wake the other thread through a pipe, and let it close the descriptor itself.",
+    symptoms=[
+        "close() in another thread does not wake select, poll, epoll_wait: thread hangs, join"
+        " blocks",
+        "shutdown hangs on Linux, works on macOS: reader thread stays asleep after close",
+    ],
     reference="select(2) Linux: Multithreaded applications; epoll(7) Linux; kqueue(2) FreeBSD",
     documented=lambda waiter: {"linux": "nothing"} if waiter.call == "select()" else {},
     light=True,
@@ -968,6 +1046,10 @@ def closed_while_waiting(waiter: _Waiter) -> str:
     },
     matters="Every worker wakes for each new connection, and all but one find nothing.",
     advice="Use EPOLLEXCLUSIVE or a listener per worker, and take EAGAIN from accept() calmly.",
+    symptoms=[
+        "thundering herd: all worker processes wake for one connection, accept: EAGAIN",
+        "EPOLLEXCLUSIVE: load is uneven, or every process wakes up",
+    ],
     reference="epoll_ctl(2) Linux: EPOLLEXCLUSIVE",
     documented=lambda waiter: waiter.documented,
     light=True,
@@ -990,6 +1072,12 @@ def woken(waiter: _Waiter) -> int:
 @probe(
     matters="FD_SET() of a larger descriptor writes past the set, and corrupts memory.",
     advice="Use poll(), or refuse descriptors from FD_SETSIZE on.",
+    symptoms=[
+        "filedescriptor out of range in select()",
+        "buffer overflow detected, __fdelt_chk, FD_SET: crash when more than 1024 descriptors"
+        " are open",
+        "stack smashing with fd 1024 or larger",
+    ],
     reference="select(2) Linux, FreeBSD, NetBSD, OpenBSD; POSIX XBD <sys/select.h>",
     documented={"linux": 1024, "freebsd": 1024, "netbsd": 256, "openbsd": 1024},
     light=True,
@@ -1018,6 +1106,9 @@ def fd_setsize() -> int:
 @probe(
     matters="A program that enlarged its fd_set gets EINVAL as soon as a descriptor is that large.",
     advice="Use poll() when the number of descriptors has no bound.",
+    symptoms=[
+        "select: EINVAL, Invalid argument, with a descriptor of 1024 or more, FD_SETSIZE",
+    ],
     reference="POSIX XSH select(): EINVAL; select(2) Linux BUGS; select(2) OpenBSD BUGS",
     documented={"posix": "EINVAL", "linux": "ok", "openbsd": "ok"},
     light=True,
@@ -1033,6 +1124,9 @@ def select_over_fd_setsize() -> str:
 @probe(
     matters="A loop that counts down select()'s result stops early, or looks for one too many.",
     advice="Look at each descriptor in the sets; take the result only for none, some or an error.",
+    symptoms=[
+        "result of select() is not the number of descriptors: loop ends early, event is missed",
+    ],
     reference="POSIX XSH select(): RETURN VALUE; select(2) Linux, OpenBSD",
     documented={"posix": 2, "linux": 2, "freebsd": 2, "openbsd": 2},
     light=True,
@@ -1049,6 +1143,10 @@ def select_counts() -> int:
 @probe(
     matters="A timeout of one second, given as 1000000 microseconds, fails on some systems.",
     advice="Put whole seconds into tv_sec, and less than 1000000 into tv_usec.",
+    symptoms=[
+        "select: EINVAL, Invalid argument, on macOS or a BSD: tv_usec of a second or more",
+        "timeout of 1000 ms fails, 999 ms works",
+    ],
     reference="POSIX XSH select(): EINVAL; select(2) FreeBSD, NetBSD, OpenBSD",
     documented=dict.fromkeys(("posix", "freebsd", "netbsd", "openbsd"), "EINVAL"),
     light=True,
@@ -1064,6 +1162,10 @@ def select_million_microseconds() -> str:
 @probe(
     matters="A negative time left, passed on as it is, waits for ever or fails with EINVAL.",
     advice="Pass -1 to wait for ever, and 0 when the time is over.",
+    symptoms=[
+        "poll: EINVAL, Invalid argument, on macOS or a BSD: negative timeout that is not -1,"
+        " INFTIM",
+    ],
     reference="POSIX XSH poll(); poll(2) Linux, FreeBSD, NetBSD, macOS",
     documented={
         "linux": "ok", **dict.fromkeys(("freebsd", "netbsd", "macos"), "EINVAL")
@@ -1109,6 +1211,10 @@ def _time_out_poller(milliseconds: int) -> None:
     },
     matters="A timer that is not due yet at the wake-up is waited for again and again, or missed.",
     advice="Read CLOCK_MONOTONIC after every wait, and wait again for what is left.",
+    symptoms=[
+        "timer fires a millisecond too early: timeout elapsed before its time",
+        "event loop spins until a timer is due: epoll_wait, poll return early",
+    ],
     reference="POSIX XSH poll(), select(); epoll_wait(2), poll(2) Linux: rounded up",
     documented={"posix": False, "linux": False},
     light=True,
@@ -1139,6 +1245,10 @@ def _allow_no_files() -> str:
 @probe(
     matters="A sandboxed process that gives up opening files fails at start.",
     advice="Where 0 is refused, set RLIMIT_NOFILE to the number of open descriptors.",
+    symptoms=[
+        "setrlimit RLIMIT_NOFILE 0: EINVAL, Invalid argument, in a sandbox (pledge, seccomp)",
+        "sshd privilege separation sandbox: setrlimit fails",
+    ],
     reference="POSIX XSH setrlimit(): RLIMIT_NOFILE; getrlimit(2) Linux",
     light=True,
 )
@@ -1189,6 +1299,10 @@ class _Asked:
     },
     matters="A process that gives up opening files can no longer wait for those it has.",
     advice="Set RLIMIT_NOFILE no lower than the number of descriptors that poll() gets.",
+    symptoms=[
+        "poll: EINVAL, Invalid argument, after ulimit -n 0 or RLIMIT_NOFILE in a sandbox",
+        "program aborts at start with RLIMIT_NOFILE of 0",
+    ],
     reference="poll(2) Linux ERRORS: EINVAL; POSIX XSH poll(): EINVAL",
     documented=lambda asked: asked.documented,
     light=True,

@@ -88,6 +88,12 @@ class _Call:
     },
     matters="A program that runs another on a pty fails with EIO at its end, or waits for ever.",
     advice="Take EIO, 0 bytes and POLLHUP from a master as the end; watch the child's exit too.",
+    symptoms=[
+        "read of a pty: EIO, Input/output error, at the end of the child's output on Linux;"
+        " EOF on macOS",
+        "io.Copy, readall of /dev/ptmx fails with EIO after the child exits",
+        "write to a pty whose child has exited: EIO, Input/output error",
+    ],
     reference="pty_close() in drivers/tty/pty.c Linux; tty_pts.c FreeBSD; Python's pty.py: EIO",
     documented=lambda call: call.documented,
     light=True,
@@ -111,6 +117,11 @@ def master_after_close(call: _Call) -> str:
     },
     matters="A program whose user has gone, and that ignores SIGHUP, spins or is killed.",
     advice="End when a terminal gives 0 bytes, EIO or POLLHUP, whatever the signals say.",
+    symptoms=[
+        "editor, pager runs on at 100 % CPU after the ssh connection was lost",
+        "write error: EIO, Input/output error, on stdout after the terminal is gone",
+        "tcgetattr: EIO, Input/output error, when the terminal was hung up",
+    ],
     reference="POSIX XBD 11.1.10: Modem Disconnect; pty(7) Linux",
     documented=lambda call: call.documented,
     light=True,
@@ -125,6 +136,10 @@ def terminal_after_close(call: _Call) -> str:
 @probe(
     matters="The last output of a program that ends at once is lost.",
     advice="Keep the terminal open in the parent until the child's output has been read.",
+    symptoms=[
+        "pty output of a child that exits fast is lost, empty or truncated on macOS",
+        "output of a short command is sometimes missing: script, expect, ptyprocess, node-pty",
+    ],
     reference="pty(7) Linux; n_tty_read() in drivers/tty/n_tty.c Linux",
     light=True,
 )
@@ -139,6 +154,9 @@ def unread_output_kept() -> bool:
 @probe(
     matters="A command that was sent just before the connection closed is not carried out.",
     advice="Wait for an answer before you close a pty master.",
+    symptoms=[
+        "last command sent to a pty is not executed when the connection closes at once",
+    ],
     reference="POSIX XSH close(): unspecified; tty_hangup() in drivers/tty/tty_io.c Linux",
     light=True,
 )
@@ -153,6 +171,10 @@ def unread_input_kept() -> bool:
 @probe(
     matters="A loop that stops at the first EIO misses a program that opens the terminal later.",
     advice="Keep the terminal open in the parent as long as programs may come and go.",
+    symptoms=[
+        "pty master: EIO until a program opens the terminal again: getty, screen, socat,"
+        " serial emulator",
+    ],
     reference="pty(7) Linux",
     light=True,
 )
@@ -211,6 +233,10 @@ def _is_close_on_exec(descriptor: int) -> bool:
     },
     matters="A program that passes {row} here cannot open a pty, or leaks the master to children.",
     advice="Open the master with O_RDWR | O_NOCTTY alone, and set {row} by fcntl().",
+    symptoms=[
+        "posix_openpt: EINVAL, Invalid argument, on FreeBSD, OpenBSD: O_CLOEXEC, O_NONBLOCK",
+        "pty master descriptor leaks to child processes: terminal never sees a hangup",
+    ],
     reference="POSIX XSH posix_openpt(); posix_openpt(3) Linux; posix_openpt(2) FreeBSD",
     documented=lambda flag: flag.documented,
     light=True,
@@ -231,6 +257,10 @@ def openpt_flag(flag: _Flag) -> str:
 @probe(
     matters="A program that forgets unlockpt() works on one system, and fails on Linux with EIO.",
     advice="Call grantpt() and unlockpt() after every posix_openpt(), or use openpty().",
+    symptoms=[
+        "open of /dev/pts/N: EIO, Input/output error: unlockpt, grantpt were forgotten",
+        "opening the slave of a pty fails on Linux, works on a BSD",
+    ],
     reference="POSIX XSH unlockpt(); pts(4), unlockpt(3) Linux",
     light=True,
 )
@@ -254,6 +284,9 @@ def open_before_unlock() -> str:
 @probe(
     matters="A reader of a pty master that takes 0 bytes for the end closes a living session.",
     advice="Where an idle master gives 0 bytes, take the child's exit for the end.",
+    symptoms=[
+        "pty master reads 0 bytes though the child is alive: session ends at once, PTY_ZEROREAD",
+    ],
     reference="POSIX XSH read(): O_NONBLOCK; OpenSSH: PTY_ZEROREAD",
     documented={"posix": "EAGAIN"},
     light=True,
@@ -267,6 +300,9 @@ def idle_master_read() -> str:
 @probe(
     matters="An interactive program that ends at the first 0 bytes cannot be kept at its prompt.",
     advice="Take 0 bytes from a terminal as the end of one input; POLLHUP or EIO ends it all.",
+    symptoms=[
+        "shell or REPL exits at the first Ctrl-D, or ignores it: IGNOREEOF",
+    ],
     reference="POSIX XBD 11.1.9: EOF; termios(3) Linux: VEOF",
     light=True,
 )
@@ -288,6 +324,10 @@ def _change_modes(terminal: int, off: int = 0, on: int = 0) -> None:
 @probe(
     matters="A loop that reads keys spins on 0 bytes, or takes them for the end.",
     advice="Use VMIN=1 together with O_NONBLOCK or poll(), never VMIN=0.",
+    symptoms=[
+        "raw mode, VMIN=0: read returns 0, key reader spins at 100 % CPU or takes it for EOF",
+        "EAGAIN, Resource temporarily unavailable, or 0 bytes from a terminal without input",
+    ],
     reference="POSIX XBD 11.1.7: Case D; termios(3) Linux: MIN == 0, TIME == 0",
     light=True,
 )
@@ -304,6 +344,10 @@ def min_0_nonblock_read() -> str:
 @probe(
     matters="A long line that is pasted into a terminal is cut, or read() never returns.",
     advice="Turn ICANON off for input that may have long lines, such as keys and tokens.",
+    symptoms=[
+        "pasted line is truncated at 4096 or 1024 characters: canonical mode, MAX_CANON",
+        "long key, token or JSON cannot be pasted into a terminal prompt",
+    ],
     reference="termios(3) Linux: 4096; POSIX XBD 11.1.6, <limits.h>: MAX_CANON",
     documented={"linux": 4096},
     light=True,
@@ -336,6 +380,9 @@ def longest_line() -> Sample:
 @probe(
     matters="Turning off a control character by 0 lets NUL act as one on the BSDs.",
     advice="Ask fpathconf(_PC_VDISABLE), and write that value into c_cc.",
+    symptoms=[
+        "NUL byte, Ctrl-Space or Ctrl-@ acts as a control character: _POSIX_VDISABLE is 0 or 255",
+    ],
     reference="POSIX XBD 11.1.9, XSH fpathconf(): _PC_VDISABLE; termios(3) Linux",
     light=True,
 )
@@ -348,6 +395,10 @@ def vdisable() -> int:
 @probe(
     matters="A program that drives another by a pty gets its own input back, and CR LF line ends.",
     advice="Set the modes that you need by tcsetattr() before you start the program.",
+    symptoms=[
+        "input is echoed back by the pty: output holds what was sent",
+        "CRLF, ^M, \\r\\n line ends in output captured through a pty: ONLCR",
+    ],
     reference="POSIX XBD 11.2: initial values are for the system to choose; termios(3) Linux",
     light=True,
 )
@@ -366,6 +417,10 @@ def fresh_modes() -> str:
 @probe(
     matters="Other users can write to a terminal, or its own user cannot use mesg and write.",
     advice="Set the mode of a terminal by fchmod() as you mean it; grantpt() may do nothing.",
+    symptoms=[
+        "mesg: ttyname failed, or /dev/pts/N has mode 0600 or 0620: write, wall: Permission denied",
+        "devpts mounted with a wrong mode=: tty permissions",
+    ],
     reference="POSIX XSH grantpt(); grantpt(3), mount options of devpts Linux",
     scope=CONFIGURED,
     light=True,
@@ -379,6 +434,11 @@ def fresh_mode() -> str:
 @probe(
     matters="Programs that are set-group-id tty cannot write to the terminal.",
     advice="Do not rely on the group tty; set it by fchown() if you may.",
+    symptoms=[
+        "openpty, forkpty, chown of a pty: EPERM, Operation not permitted: gid=5 missing for"
+        " devpts",
+        "effective gid does not match group of /dev/pts",
+    ],
     reference="POSIX XSH grantpt(); grantpt(3), mount options of devpts Linux",
     scope=CONFIGURED,
     light=True,
@@ -396,6 +456,9 @@ def fresh_group() -> str:
 @probe(
     matters="A program that asks isatty() of a master takes itself for interactive, or does not.",
     advice="Ask isatty() only of the terminal's end; set its modes through that end too.",
+    symptoms=[
+        "isatty() of a pty master: program takes itself for interactive, or not (Solaris)",
+    ],
     reference="POSIX XSH isatty(); pty(7) Linux",
     light=True,
 )
@@ -408,6 +471,9 @@ def master_isatty() -> bool:
 @probe(
     matters="A server that asks for the modes of a user's terminal hangs with it.",
     advice="Where it hangs, do not call tcgetattr() on a terminal with ICANON.",
+    symptoms=[
+        "tcgetattr hangs on an idle pty: sshd, BROKEN_TCGETATTR_ICANON",
+    ],
     reference="POSIX XSH tcgetattr(); OpenSSH: BROKEN_TCGETATTR_ICANON",
     light=True,
 )
@@ -430,6 +496,10 @@ def _set_packet_mode(master: int) -> None:
 @probe(
     matters="A terminal server that counts on packets takes the user's first byte for a status.",
     advice="Check that TIOCPKT succeeded before you take a byte off each read.",
+    symptoms=[
+        "TIOCPKT: zero byte before each piece of output of a pty: telnetd, rlogind",
+        "TIOCPKT on gVisor: ENOTTY, Inappropriate ioctl for device",
+    ],
     reference="ioctl_tty(2) Linux: TIOCPKT; pty(4) OpenBSD, NetBSD",
     documented={"linux": True, "openbsd": True},
     light=True,
@@ -445,6 +515,9 @@ def packet_mode() -> bool:
 @probe(
     matters="A terminal server that waits for input alone learns late of ^S or of flushed output.",
     advice="Wait for POLLPRI, or select()'s exceptional set, on a master in packet mode.",
+    symptoms=[
+        "TIOCPKT: flush or Ctrl-S is noticed late: POLLPRI, exceptional set of select",
+    ],
     reference="ioctl_tty(2) Linux: TIOCPKT; pty(4) OpenBSD: select for exceptional conditions",
     light=True,
 )
@@ -509,6 +582,11 @@ def _take_from_other(terminal: int) -> str:
     },
     matters="A program started without its own session has no job control: ^C does not reach it.",
     advice="Call setsid() and then TIOCSCTTY in the child, and check both results.",
+    symptoms=[
+        "TIOCSCTTY: EPERM, Operation not permitted, when a child is started on a pty",
+        "Setctty set but Ctty not valid in child",
+        "Ctrl-C does not reach the program in a pty: it has no controlling terminal",
+    ],
     reference="ioctl_tty(2) Linux: TIOCSCTTY; tty(4) FreeBSD",
     documented=lambda taker: taker.documented,
     light=True,
@@ -531,6 +609,10 @@ def _open_dev_tty() -> str:
 @probe(
     matters="A server that opens a pty for a user gets that terminal, and its SIGHUP, itself.",
     advice="Open ptys in a process that leads no session, or has a controlling terminal already.",
+    symptoms=[
+        "daemon gets a terminal by openpty(): SIGHUP kills sshd, a container manager: acquires"
+        " ctty",
+    ],
     reference="openpty(3); OpenSSH: SSHD_ACQUIRES_CTTY",
     light=True,
 )
@@ -548,6 +630,10 @@ def openpty_gains_terminal() -> bool:
 @probe(
     matters="A program that asks for a password at /dev/tty reports a missing device.",
     advice="Take ENXIO from /dev/tty as 'no terminal', and read the password from standard input.",
+    symptoms=[
+        "open /dev/tty: ENXIO, No such device or address, in docker, cron, CI, without a tty",
+        "could not open a new TTY: password prompt fails without a terminal",
+    ],
     reference="POSIX XBD 10.1: /dev/tty; tty(4) Linux",
     light=True,
 )
@@ -627,6 +713,10 @@ def _find_reached(signum: int, happen: Callable[[int, Child], Any]) -> str:
 @probe(
     matters="A program that outlives its window, or dies with it, does so on one system only.",
     advice="Handle or ignore SIGHUP in every process that must outlive the terminal.",
+    symptoms=[
+        "background job survives, or dies, when the terminal window is closed: nohup, disown",
+        "SIGHUP when ssh disconnects: which processes are killed",
+    ],
     reference="POSIX XSH close(): master; tty_signal_session_leader() in drivers/tty Linux",
     documented={"posix": "leader"},
 )
@@ -638,6 +728,10 @@ def hangup_reaches() -> str:
 @probe(
     matters="A job that was started in the foreground dies when the shell ends.",
     advice="Start what must go on in a session of its own (setsid), or ignore SIGHUP.",
+    symptoms=[
+        "program dies of SIGHUP when the shell that started it exits",
+        "foreground child of a container's init or session leader is hung up at exit",
+    ],
     reference="POSIX XSH _exit(): Consequences of Process Termination",
     documented={"posix": "foreground"},
 )
@@ -659,6 +753,10 @@ def _resize(descriptor: int, rows: int) -> None:
 @probe(
     matters="A program in the background, or a shell, does not learn that the window has changed.",
     advice="Ask for the size again (TIOCGWINSZ) when you come to the foreground.",
+    symptoms=[
+        "SIGWINCH does not arrive in the shell or a background job after the window is resized",
+        "wrong window size, COLUMNS, LINES, after resize of a pty: TIOCSWINSZ",
+    ],
     reference="ioctl_tty(2) Linux: TIOCSWINSZ",
     documented={"linux": "foreground"},
 )
@@ -670,6 +768,9 @@ def resize_reaches() -> str:
 @probe(
     matters="A program that is sent SIGWINCH to draw again does nothing if the size is the same.",
     advice="Send SIGWINCH itself by kill() to make a program draw again.",
+    symptoms=[
+        "no redraw: SIGWINCH is not sent when TIOCSWINSZ sets the same size",
+    ],
     reference="pty_resize() in drivers/tty/pty.c Linux",
 )
 def same_size_reaches() -> str:
@@ -721,6 +822,12 @@ def _read_ignoring(terminal: int) -> str:
     },
     matters="A job in the background stops without a word, and its user waits for it.",
     advice="Ignore SIGTTOU around tcsetattr() and tcsetpgrp(); read no terminal in a daemon.",
+    symptoms=[
+        "suspended (tty output), stopped (tty input): background job hangs in state T:"
+        " SIGTTOU, SIGTTIN",
+        "stty, tcsetattr, tcsetpgrp in the background stops the process",
+        "read of the terminal in the background: EIO, Input/output error",
+    ],
     reference="POSIX XBD 11.1.4: Terminal Access Control; XSH tcsetattr(), tcsetpgrp()",
     documented=lambda call: call.documented,
     light=True,
