@@ -542,11 +542,11 @@ def _call_daemon() -> None:
 
 def _can_gain_terminal(become: Callable[[], Any]) -> bool:
     """Return whether opening a terminal after ``become`` makes it the controlling one."""
-    name = os.ttyname(privileges.open_terminal()).encode()
+    name = privileges.find_terminal_name(privileges.open_terminal()).encode()
 
     def gains() -> bool:
         libc.call("open", name, os.O_RDWR)
-        return libc.try_call("open", b"/dev/tty", os.O_RDWR) == "ok"
+        return privileges.open_dev_tty() == "ok"
 
     return _ask_daemon(become, gains)
 

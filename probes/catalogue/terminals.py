@@ -181,11 +181,11 @@ def unread_input_kept() -> bool:
 def master_after_reopen() -> bool:
     """Can a pty master read again once a closed terminal is opened again?"""
     with _open_pty() as (master, terminal):
-        name = os.ttyname(terminal)
+        name = privileges.find_terminal_name(terminal)
         os.close(terminal)
         _read(master)
         try:
-            again = os.open(name, os.O_RDWR | os.O_NOCTTY)
+            again = os.open(name, PLAIN)
         except OSError:
             return False
         try:
@@ -195,15 +195,15 @@ def master_after_reopen() -> bool:
             os.close(again)
 
 
-def _open_master(flags: int) -> int:
+PLAIN = os.O_RDWR | os.O_NOCTTY
+
+
+def _open_master() -> int:
     """Return a new pty master, whose terminal is still locked and was never open."""
     try:
-        return libc.call("posix_openpt", flags)
-    except FileNotFoundError:
-        raise Blocked("no /dev/ptmx here: mount /dev/pts") from None
-
-
-PLAIN = os.O_RDWR | os.O_NOCTTY
+        return libc.call("posix_openpt", PLAIN)
+    except OSError as error:
+        raise Blocked(f"no pseudo-terminal ({error.strerror}): mount /dev/pts") from None
 
 
 @dataclass(frozen=True)
@@ -243,9 +243,9 @@ def _is_close_on_exec(descriptor: int) -> bool:
 )
 def openpt_flag(flag: _Flag) -> str:
     """What does posix_openpt() do with {row}?"""
-    os.close(_open_master(PLAIN))  # Raises if none can be opened at all.
+    os.close(_open_master())  # Raises if none can be opened at all.
     try:
-        master = _open_master(PLAIN | flag.value)
+        master = libc.call("posix_openpt", PLAIN | flag.value)
     except OSError as error:
         return libc.name_errno(error.errno)
     try:
@@ -266,19 +266,30 @@ def openpt_flag(flag: _Flag) -> str:
 )
 def open_before_unlock() -> str:
     """What does opening a terminal before unlockpt() return?"""
-    master = _open_master(PLAIN)
+    master = _open_master()
     try:
-        name = libc.call("ptsname", master)
-        if not name:
-            return "no name"
-        path = ctypes.string_at(name)
-        try:
-            os.close(os.open(path, PLAIN))
-        except OSError as error:
-            return libc.name_error(error, "open")
-        return "ok"
+        result = _try_open_terminal(master)
+        if result != "ok":
+            libc.call("grantpt", master)
+            libc.call("unlockpt", master)
+            refusal = _try_open_terminal(master)
+            if refusal != "ok":
+                raise Blocked(f"no terminal can be opened here ({refusal}): mount /dev/pts")
+        return result
     finally:
         os.close(master)
+
+
+def _try_open_terminal(master: int) -> str:
+    """Open and close the terminal of a master by its name."""
+    name = libc.call("ptsname", master)
+    if not name:
+        return "no name"
+    try:
+        os.close(os.open(ctypes.string_at(name), PLAIN))
+    except OSError as error:
+        return libc.name_error(error, "open")
+    return "ok"
 
 
 @probe(
@@ -481,7 +492,13 @@ def tcgetattr_hangs() -> bool:
     """Does tcgetattr() of an idle terminal with ICANON hang?"""
     with _open_pty() as (_, terminal):
         _change_modes(terminal, on=termios.ICANON)
-        with children.fork(lambda _: bool(termios.tcgetattr(terminal))) as child:
+
+        def ask(parent: Channel) -> bool:
+            parent.send("about to ask")
+            return bool(termios.tcgetattr(terminal))
+
+        with children.fork(ask) as child:
+            child.receive()
             return children.wait_until_asleep(child)
 
 
@@ -599,13 +616,6 @@ def tiocsctty(taker: _Call) -> str:
             return str(leader.receive())
 
 
-def _open_dev_tty() -> str:
-    result = libc.try_call("open", b"/dev/tty", PLAIN)
-    if result in ("EACCES", "EPERM", "ENOENT"):
-        raise Blocked(f"/dev/tty cannot be opened here ({result}): mount /dev outside a sandbox")
-    return result
-
-
 @probe(
     matters="A server that opens a pty for a user gets that terminal, and its SIGHUP, itself.",
     advice="Open ptys in a process that leads no session, or has a controlling terminal already.",
@@ -622,7 +632,7 @@ def openpty_gains_terminal() -> bool:
     def leader() -> bool:
         os.setsid()
         privileges.open_pty()
-        return _open_dev_tty() == "ok"
+        return privileges.open_dev_tty() == "ok"
 
     return bool(children.run_in_child(leader))
 
@@ -642,7 +652,7 @@ def dev_tty_without_terminal() -> str:
 
     def leader() -> str:
         os.setsid()
-        return _open_dev_tty()
+        return privileges.open_dev_tty()
 
     return str(children.run_in_child(leader))
 
@@ -848,6 +858,7 @@ def in_background(call: _Call) -> str:
                 status = os.waitpid(child.pid, os.WUNTRACED)[1]
                 if os.WIFSTOPPED(status):
                     return children.name_signal(os.WSTOPSIG(status))
+                child.status = status
                 return str(child.receive())
 
         with _start_session(master, terminal, lead) as leader:

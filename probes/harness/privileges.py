@@ -51,6 +51,29 @@ def open_terminal() -> int:
     return open_pty()[1]
 
 
+def find_terminal_name(terminal: int) -> str:
+    """Return the path by which a terminal can be opened again; raise Blocked if it has none."""
+    try:
+        name = os.ttyname(terminal)
+        os.close(os.open(name, os.O_RDWR | os.O_NOCTTY))
+    except OSError as error:
+        raise Blocked(
+            f"a new terminal cannot be opened by name ({error.strerror}): mount /dev/pts"
+        ) from None
+    return name
+
+
+def open_dev_tty() -> str:
+    """Open /dev/tty; return ``ok`` or the name of the error.
+
+    Raises Blocked if it is missing or refused, because that says nothing of the terminal.
+    """
+    result = libc.try_call("open", b"/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    if result in ("EACCES", "EPERM", "ENOENT"):
+        raise Blocked(f"/dev/tty cannot be opened here ({result}): mount /dev outside a sandbox")
+    return result
+
+
 def unshare(namespaces: int) -> None:
     """Move this process to new Linux namespaces, in a new user namespace unless it is root."""
     uid, gid = os.geteuid(), os.getegid()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import select
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -13,7 +14,7 @@ import pytest
 from probes import Report, libc
 from probes.fact import BLOCKED
 from probes.load_catalogue import load_catalogue
-from probes.probe import Unsupported
+from probes.probe import Blocked, Unsupported
 from tests.catalogue import test_terminals
 from tests.worlds import flipped, measure, needs_linux, needs_root, network
 
@@ -456,6 +457,16 @@ def test_the_size_of_fd_set_is_where_python_refuses(
     assert load_catalogue()["pollers.fd_setsize"]() == size
 
 
+def test_a_refused_limit_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("not allowed to raise maximum limit")  # Python's text for EPERM.
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    for name in ("nofile_zero", "nofile_zero_poll", "nofile_zero_select"):
+        with pytest.raises(Blocked, match="setrlimit\\(\\) is refused here"):
+            load_catalogue()[f"pollers.{name}"]()
+
+
 @needs_root
 def test_without_loopback_what_asks_of_tcp_is_blocked(here: Report) -> None:
     down = measure("--only=pollers", before=network(up=False))
@@ -480,9 +491,21 @@ class _Kqueue:
     def __init__(self) -> None:
         self.asked: dict[int, _Kevent] = {}
         self.maker = os.getpid()
+        self.number = 0
+
+    def fileno(self) -> int:
+        return 99
+
+    @classmethod
+    def fromfd(cls, number: int) -> _Kqueue:
+        made = cls()
+        made.number = number
+        return made
 
     def control(self, changes: Optional[list[_Kevent]], most: int, seconds: object = 0) -> Any:
-        if self.maker != os.getpid():
+        if self.maker != os.getpid():  # As Python does since 3.12.
+            raise ValueError("I/O operation on closed kqueue object")
+        if self.number:  # No kqueue is inherited.
             raise OSError(errno.EBADF, "")
         for change in changes or ():
             if change.filter == TIMER:

@@ -164,12 +164,37 @@ WORLDS = {
             r"""
             if (made < 0 && errno == ENXIO && !strcmp(path, "/dev/tty")) errno = EIO;
             if (made >= 0 && flags & O_NOCTTY && is_terminal(made)) {
+                struct stat here, there;
+                fstat(made, &here);
+                for (int fd = 0; fd < 64; fd++)
+                    if (fd != made && fstat(fd, &there) == 0 && here.st_rdev == there.st_rdev)
+                        return made;
                 close(made);
                 FAIL(ENXIO);
             }
             """
         ),
         terminals(master_after_reopen="no", dev_tty_without_terminal="EIO"),
+    ),
+    "a sandbox refuses to open terminals by name": (
+        write_open(
+            'if (made >= 0 && !strncmp(path, "/dev/pts/", 9)) { close(made); FAIL(EACCES); }'
+        ),
+        {
+            **terminals(master_after_reopen="blocked", open_before_unlock="blocked"),
+            "groups.double_fork_regains_terminal": "blocked",
+            "groups.session_leader_gains_terminal": "blocked",
+        },
+    ),
+    "a sandbox hides the names of terminals": (
+        "char *ptsname(int fd) { return errno = ENOENT, NULL; }"
+        " int ttyname_r(int fd, char *room, size_t n) { return ENODEV; }"
+        " char *ttyname(int fd) { return errno = ENODEV, NULL; }",
+        {
+            **terminals(master_after_reopen="blocked", open_before_unlock="blocked"),
+            "groups.double_fork_regains_terminal": "blocked",
+            "groups.session_leader_gains_terminal": "blocked",
+        },
     ),
     "posix_openpt as on FreeBSD": (
         "int posix_openpt(int flags) { if (flags & O_NONBLOCK) FAIL(EINVAL);"
@@ -318,6 +343,11 @@ def test_a_refused_dev_tty_says_nothing_of_the_terminal(
     refusal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(libc, "try_call", lambda *_: refusal)
-    for name in ("dev_tty_without_terminal", "openpty_gains_terminal"):
+    for id in (
+        "groups.double_fork_regains_terminal",
+        "groups.session_leader_gains_terminal",
+        "terminals.dev_tty_without_terminal",
+        "terminals.openpty_gains_terminal",
+    ):
         with pytest.raises(Blocked, match=f"/dev/tty cannot be opened here \\({refusal}\\)"):
-            load_catalogue()[f"terminals.{name}"]()
+            load_catalogue()[id]()
