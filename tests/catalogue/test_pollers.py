@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Optional
 import pytest
 
 from probes import Report, libc
+from probes.catalogue import pollers as catalogue
 from probes.fact import BLOCKED
 from probes.load_catalogue import load_catalogue
 from probes.probe import Blocked, Unsupported
@@ -374,7 +375,7 @@ WORLDS = {
         ssize_t read(int fd, void *room, size_t n)
         {
             ssize_t got = REAL(read)(fd, room, n);
-            if (n != 8 || !(fcntl(fd, F_GETFL) & O_NONBLOCK)) return got;
+            if (n != 8 || !(fcntl(fd, F_GETFL) & O_NONBLOCK) || is(fd, S_IFCHR)) return got;
             if (got < 0 && errno == EAGAIN) return 0;
             if (got == 0) FAIL(EAGAIN);
             return got;
@@ -455,6 +456,11 @@ def test_the_size_of_fd_set_is_where_python_refuses(
 
     monkeypatch.setattr(select, "select", refuse)
     assert load_catalogue()["pollers.fd_setsize"]() == size
+
+
+def test_every_kind_of_timer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "_has_kqueue_timer", lambda: True)  # As on FreeBSD 14.
+    assert load_catalogue()["pollers.timer_event"]() == "timerfd, EVFILT_TIMER"
 
 
 def test_a_refused_limit_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ HEADERS = r"""
 #include <pty.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -159,7 +160,7 @@ WORLDS = {
         + write_read("if (got == 0 && is_terminal(fd) && is_hung(fd)) { got = typed; typed = 0; }"),
         terminals(unread_input_kept="yes"),
     ),
-    "a closed terminal is not opened again, and /dev/tty is broken": (
+    "a terminal that is not open cannot be opened by name, and /dev/tty is broken": (
         write_open(
             r"""
             if (made < 0 && errno == ENXIO && !strcmp(path, "/dev/tty")) errno = EIO;
@@ -174,7 +175,9 @@ WORLDS = {
             }
             """
         ),
-        terminals(master_after_reopen="no", dev_tty_without_terminal="EIO"),
+        terminals(
+            master_after_reopen="no", dev_tty_without_terminal="EIO", open_before_unlock="blocked"
+        ),
     ),
     "a sandbox refuses to open terminals by name": (
         write_open(
