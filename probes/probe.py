@@ -161,7 +161,7 @@ def probe(
 
     With ``each``, a mapping of row names to arguments, the function is a table: it becomes one
     fact per row, ``<file>.<row>``, and is called with the argument of that row.  ``{row}`` in the
-    question stands for ``str(argument)``, and ``documented`` may be a function of the argument.
+    texts stands for ``str(argument)``, and ``documented`` may be a function of the argument.
 
     Raises ValueError for an unknown scope, a missing question, an id that is taken, a malformed
     setting, symptoms that are not a list, and a documented value of an unknown platform or of
@@ -199,7 +199,7 @@ def probe(
                 documented=dict(promises or {}),
                 heading=question.replace("{row}", "…") if each is not None else "",
                 hangs_on=by_system,
-                symptoms=tuple(symptoms),
+                symptoms=tuple(text.replace("{row}", row) for text in symptoms),
                 light=light,
                 function=function,
                 arguments=arguments,

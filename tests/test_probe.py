@@ -181,6 +181,13 @@ def test_each_row_of_a_table_is_checked() -> None:
         )
 
 
+def test_symptoms_of_a_table_name_its_rows() -> None:
+    register(asked_bool, {}, each={"first": "read()", "second": "recv()"}, symptoms=["{row} hangs"])
+    rows = {id: p.symptoms for id, p in module._registered.items() if id.startswith("test_probe.")}
+    assert rows["test_probe.first"] == ("read() hangs",)
+    assert rows["test_probe.second"] == ("recv() hangs",)
+
+
 def test_the_catalogue_documents_what_it_measures() -> None:
     annotated = [
         probe

@@ -67,6 +67,9 @@ def _give(path: str, uid: int, gid: int = -1) -> None:
 @probe(
     matters="A daemon that keeps a saved id of root is root again after one injected call.",
     advice="Drop by setresuid(), or by setuid() as root; try to return, and stop if that works.",
+    symptoms=[
+        "setuid() leaves a saved user id: seteuid(0) gives root back",
+    ],
     reference="setuid(2) Linux, FreeBSD, NetBSD, OpenBSD; POSIX XSH setuid",
     documented=dict.fromkeys(("linux", "freebsd", "netbsd", "openbsd", "posix"), True),
     light=True,
@@ -84,6 +87,9 @@ def setuid_drops_all() -> bool:
 @probe(
     matters="A program that swaps its two user ids is stuck with one of them.",
     advice="Use seteuid() to give up a user id for a while.",
+    symptoms=[
+        "setreuid() to swap uid and euid fails on macOS: Operation not permitted",
+    ],
     reference="setreuid(2) Linux; POSIX XSH setreuid",
     documented={"linux": True},
     light=True,
@@ -106,6 +112,9 @@ def setreuid_swaps() -> Any:
 @probe(
     matters="A daemon that drops root by setreuid() can be made to take it back.",
     advice="Drop by setresuid(), which names all three ids; try to return, and stop if that works.",
+    symptoms=[
+        "process becomes root again after it dropped privileges by setreuid()",
+    ],
     reference="setreuid(2) Linux; POSIX XSH setreuid",
     documented={"linux": True},
     light=True,
@@ -123,6 +132,9 @@ def setreuid_drops_for_good() -> bool:
 @probe(
     matters="A daemon that gives up root for a while cannot reopen its log or its port.",
     advice="If not, keep a parent process that is root, or open everything before.",
+    symptoms=[
+        "seteuid(0): Operation not permitted, cannot get root privileges back",
+    ],
     reference="seteuid(2) Linux; setuid(2) FreeBSD, NetBSD, OpenBSD; POSIX XSH seteuid",
     documented=dict.fromkeys(("linux", "freebsd", "netbsd", "openbsd", "posix"), True),
     light=True,
@@ -141,6 +153,10 @@ def seteuid_round_trip() -> bool:
     matters="A program that drops by seteuid() and then setuid() keeps the way back to root: the "
     "second call fails.",
     advice="Call seteuid(0) before the final setuid(), or setresuid() with all three ids.",
+    symptoms=[
+        "setuid() after seteuid() fails with EPERM, Operation not permitted; works on FreeBSD",
+        "daemon is still root by its saved uid, after seteuid() and an unchecked setuid()",
+    ],
     reference="setuid(2) Linux, FreeBSD, NetBSD, OpenBSD: which ids are permitted",
     documented={
         **dict.fromkeys(("linux", "netbsd", "posix"), "EPERM"),
@@ -166,6 +182,9 @@ _IDS = {"setgid": 1, "setregid": 2, "setresgid": 3}
     each={f"{name}_drops_for_good": name for name in _IDS},
     matters="A daemon that dropped its group can be made to take it back, and read its files.",
     advice="Drop groups by setgroups() and setresgid() before the user; try to return.",
+    symptoms=[
+        "gid 0 or wheel comes back after {row}(): group privileges are not dropped",
+    ],
     reference="setgid(2), setregid(2), setresgid(2)",
     documented=lambda name: dict.fromkeys(("linux", "freebsd"), True) if name == "setgid" else {},
     light=True,
@@ -186,6 +205,9 @@ def group_drops_for_good(name: str) -> bool:
 @probe(
     matters="A program that gives up its group for a while cannot get it back.",
     advice="Change groups while root, and the user last.",
+    symptoms=[
+        "setegid() back to the old group fails: Operation not permitted",
+    ],
     reference="seteuid(2) Linux; setuid(2) FreeBSD, NetBSD, OpenBSD; POSIX XSH setegid",
     documented=dict.fromkeys(("linux", "freebsd", "netbsd", "openbsd", "posix"), True),
     light=True,
@@ -205,6 +227,11 @@ def setegid_round_trip() -> bool:
 @probe(
     matters="A daemon that dropped to its user still reads what root's groups may read.",
     advice="Call setgroups() or initgroups() before setgid() and setuid().",
+    symptoms=[
+        "rpmlint: missing-call-to-setgroups-before-setuid",
+        "daemon still has root's supplementary groups, as wheel or docker, after it dropped "
+        "privileges",
+    ],
     reference="setuid(2) OpenBSD, NetBSD: supplementary groups remain; credentials(7) Linux",
     documented={"netbsd": True, "openbsd": True},
     light=True,
@@ -225,6 +252,9 @@ def groups_survive_setuid() -> bool:
     each={"setgroups_after_setuid": "setgroups", "setgid_after_setuid": "setgid"},
     matters="In the wrong order the daemon keeps root's groups, if it does not check the result.",
     advice="In this order: setgroups(), setgid(), setuid(). Stop if one of them fails.",
+    symptoms=[
+        "{row}: Operation not permitted, when dropping privileges as setuid() came first",
+    ],
     reference="setgroups(2), setgid(2) Linux, FreeBSD: EPERM; POSIX XSH setgid: EPERM",
     documented=dict.fromkeys(("linux", "freebsd"), "EPERM"),
     light=True,
@@ -246,6 +276,10 @@ def group_after_setuid(name: str) -> str:
 @probe(
     matters="A daemon that sets its group first and then its list runs with another group.",
     advice="Call setgroups() before setgid(), and put the main group first in the list.",
+    symptoms=[
+        "wrong effective group after setgroups() on FreeBSD: the first group of the list replaces "
+        "egid",
+    ],
     reference="setgroups(2) Linux, FreeBSD: gidset[0] before release 15",
     light=True,
 )
@@ -263,6 +297,10 @@ def setgroups_changes_egid() -> bool:
 @probe(
     matters="A program that copies the list to setgroups() gains or loses its main group.",
     advice="Call getegid() as well, and add or remove it yourself.",
+    symptoms=[
+        "getgroups() lacks the primary group, or lists it twice: id and groups differ on FreeBSD "
+        "15",
+    ],
     reference="getgroups(2) Linux, FreeBSD: before release 15; POSIX XSH getgroups",
     light=True,
 )
@@ -280,6 +318,9 @@ def getgroups_lists_egid() -> bool:
 @probe(
     matters="A program that makes room for the count it was told loses groups, or writes past it.",
     advice="Ask again with more room if getgroups() fails with EINVAL.",
+    symptoms=[
+        "getgroups: Invalid argument, EINVAL: number of groups is wrong on macOS",
+    ],
     reference="getgroups(2) Linux, FreeBSD, OpenBSD; POSIX XSH getgroups",
     documented=dict.fromkeys(("linux", "freebsd", "openbsd", "posix"), True),
     light=True,
@@ -294,6 +335,9 @@ def getgroups_counts() -> bool:
 @probe(
     matters="Users of many groups lose those beyond the limit, and with them their rights.",
     advice="Do not put a daemon's user in more than 16 groups: some systems take no more.",
+    symptoms=[
+        "user in more than 16 groups loses the rest on macOS; NGROUPS_MAX is 32 on musl, Alpine",
+    ],
     reference="getgroups(2) Linux: NGROUPS_MAX; sysconf(3)",
     documented={"linux-glibc": 65536},
     light=True,
@@ -306,6 +350,9 @@ def groups_at_most() -> int:
 @probe(
     matters="Where the rest is cut off instead, a user gets other rights than the list says.",
     advice="Check what setgroups() and initgroups() return, and stop if they fail.",
+    symptoms=[
+        "setgroups: Invalid argument, EINVAL, for a user in too many groups",
+    ],
     reference="setgroups(2) Linux, FreeBSD: EINVAL",
     documented={"linux": "EINVAL", "freebsd": "EINVAL"},
     light=True,
@@ -324,6 +371,9 @@ def setgroups_too_many() -> str:
 @probe(
     matters="A daemon whose user is in no group keeps root's, or runs without its own.",
     advice="Call initgroups() with the user's main group, and setgid() after it.",
+    symptoms=[
+        "daemon misses its primary group, or keeps root's groups, after initgroups()",
+    ],
     reference="initgroups(3) Linux",
     documented={"linux": "the given one"},
     light=True,
@@ -351,6 +401,10 @@ def _prctl(option: int, value: int = 0) -> int:
     matters="A daemon that crashed after it dropped root leaves no core file, and no debugger may "
     "attach.",
     advice="Set PR_SET_DUMPABLE to 1 after the user id is changed, if cores may show its secrets.",
+    symptoms=[
+        "no core dump of a daemon that was started as root: fs.suid_dumpable, PR_SET_DUMPABLE",
+        "gdb, strace or /proc/self: Permission denied after the daemon dropped root privileges",
+    ],
     reference="prctl(2), setuid(2), core(5) Linux: fs.suid_dumpable",
     documented={"linux": False},
     scope=CONFIGURED,
@@ -372,6 +426,10 @@ def dumpable_after_setuid() -> Sample:
 @probe(
     matters="No call would bring back core files and /proc/self to a daemon that dropped root.",
     advice="Call prctl(PR_SET_DUMPABLE, 1) after the user id is changed, not before.",
+    symptoms=[
+        "prctl(PR_SET_DUMPABLE) has no effect, still no core file, as it was called before "
+        "setuid()",
+    ],
     reference="prctl(2) Linux: PR_SET_DUMPABLE",
     documented={"linux": True},
     light=True,
@@ -407,6 +465,10 @@ def _drop_with_capabilities(uid: int, keep: bool) -> bool:
 @probe(
     matters="A daemon that dropped root could still bind low ports, or override file modes.",
     advice="Check that the permitted set is empty after setuid(), if it must be.",
+    symptoms=[
+        "capability CAP_NET_BIND_SERVICE or CAP_NET_RAW is lost after setuid(): Operation not "
+        "permitted",
+    ],
     reference="capabilities(7) Linux: Effect of user ID changes on capabilities",
     documented={"linux": True},
     light=True,
@@ -419,6 +481,9 @@ def setuid_drops_capabilities() -> bool:
 @probe(
     matters="A server that keeps one right, as to use a transparent proxy, cannot drop root.",
     advice="Set PR_SET_KEEPCAPS before setuid(), then drop all capabilities but those you need.",
+    symptoms=[
+        "capabilities are gone after the change of user: PR_SET_KEEPCAPS, SECBIT_KEEP_CAPS",
+    ],
     reference="prctl(2), capabilities(7) Linux: SECBIT_KEEP_CAPS",
     documented={"linux": True},
     light=True,
@@ -483,6 +548,11 @@ def _becomes_owner(program: str, uid: int, before: Callable[[], Any] = lambda: N
 @probe(
     matters="A worker that is broken into may still run a set-user-ID program and become root.",
     advice="Set it before the first client is served, if the platform has it.",
+    symptoms=[
+        "sudo: effective uid is not 0; the no new privileges flag is set, in a container or under "
+        "bwrap",
+        "ping, su or sudo fail as setuid binaries under systemd with NoNewPrivileges=yes",
+    ],
     reference="prctl(2) Linux PR_SET_NO_NEW_PRIVS; procctl(2) FreeBSD PROC_NO_NEW_PRIVS_CTL",
     documented={"linux": True, "freebsd": True},
 )
@@ -496,6 +566,9 @@ def no_new_privs_stops_set_user_id() -> bool:
 @probe(
     matters="Where the bit counts, a link that is changed in time runs any script as its owner.",
     advice="Never set the bit on a script: write a small program, or use sudo.",
+    symptoms=[
+        "setuid bit on a shell or Perl script has no effect: script does not run as root",
+    ],
     reference="execve(2) Linux: ignored for scripts; execve(2) FreeBSD",
     documented={"linux": "ignored"},
 )
@@ -540,6 +613,9 @@ def _tell_bit(name: str, bit: int) -> str:
 @probe(
     matters="Where it stays, whoever may write to a set-user-ID program may become its owner.",
     advice="Let only the owner write to such a program; check its mode after every change.",
+    symptoms=[
+        "setuid bit disappears when the program is rebuilt or written to",
+    ],
     reference="chmod(2) Linux; POSIX XSH write: may be cleared",
     scope=CONFIGURED,
 )
@@ -561,6 +637,9 @@ def write_to_set_user_id() -> str:
 @probe(
     matters="An installer that sets the mode before the owner loses the bit, or leaves it on.",
     advice="Call chown() first and chmod() after it, each time.",
+    symptoms=[
+        "chown removes the setuid bit: install -m 4755 or tar leaves mode 755",
+    ],
     reference="chown(2) Linux: root is treated like other users; chown(2) FreeBSD",
     documented={"linux": "cleared", "freebsd": "kept"},
     scope=CONFIGURED,
@@ -588,6 +667,9 @@ def _give_away() -> str:
 @probe(
     matters="Where it works, users escape their quota, and a file's owner proves nothing.",
     advice="Do not take the owner of a file as its author; check the folder as well.",
+    symptoms=[
+        "chown: Operation not permitted for my own file",
+    ],
     reference="chown(2) Linux, FreeBSD; POSIX XSH chown: _POSIX_CHOWN_RESTRICTED",
     documented={"linux": "EPERM", "freebsd": "EPERM"},
     scope=CONFIGURED,
@@ -600,6 +682,9 @@ def chown_own_file_away() -> str:
 @probe(
     matters="A mail program that trusts the owner of a file decides by pathconf() whether it may.",
     advice="Try chown() on a file of your own instead of asking pathconf().",
+    symptoms=[
+        "_PC_CHOWN_RESTRICTED, _POSIX_CHOWN_RESTRICTED is wrong",
+    ],
     reference="pathconf(3); POSIX XSH chown: _POSIX_CHOWN_RESTRICTED",
     documented={"posix": True},
     scope=CONFIGURED,
@@ -616,6 +701,10 @@ def chown_restricted_told() -> bool:
 @probe(
     matters="A script that sets the bit for a group it is not in is told of no error, or stops.",
     advice="Set the group and the set-group-ID bit as root, and check the mode that results.",
+    symptoms=[
+        "chmod g+s: Operation not permitted in /tmp on macOS or BSD, group is wheel",
+        "setgid bit is missing after chmod 2755, without an error",
+    ],
     reference="chmod(2) Linux: S_ISGID; POSIX XSH chmod",
     documented={"linux": "cleared", "posix": "cleared"},
     scope=CONFIGURED,
@@ -642,6 +731,9 @@ def chmod_set_group_id_of_foreign_group() -> str:
 @probe(
     matters="Files that two users share in a folder belong to its group here, to each one's there.",
     advice="Set the set-group-ID bit on the folder: then its group counts everywhere.",
+    symptoms=[
+        "new files belong to group wheel on macOS and FreeBSD: test of gid fails in /tmp",
+    ],
     reference="open(2) Linux: O_CREAT; open(2) FreeBSD; POSIX XSH open",
     documented={"linux": "the process's"},
     scope=CONFIGURED,
@@ -659,6 +751,9 @@ def new_file_group() -> str:
 @probe(
     matters="A set-user-ID program that asks access() before open() checks the wrong user.",
     advice="Open with the effective ids you mean, and take open()'s error; never ask before.",
+    symptoms=[
+        "setuid program: access() says Permission denied, yet open() works",
+    ],
     reference="access(2) Linux; POSIX XSH access",
     documented={"linux": "real", "posix": "real"},
 )
@@ -681,6 +776,10 @@ def access_checks() -> str:
 @probe(
     matters="A daemon that dropped root cannot reopen /dev/stderr or /dev/stdout to log.",
     advice="Write to the descriptors that are open; do not open /dev/stderr by its name.",
+    symptoms=[
+        "cannot open /dev/stderr or /dev/stdout: Permission denied in Docker, after su or setuid",
+        "/proc/self/fd/2 cannot be opened as error log by an unprivileged worker",
+    ],
     reference="proc(5) Linux: /proc/pid/fd; fd(4) FreeBSD",
     light=True,
 )
@@ -701,6 +800,9 @@ def dev_fd_after_setuid() -> str:
 @probe(
     matters="A user whose id a daemon takes for a moment could stop it by a signal.",
     advice="Use seteuid() for a moment's change; setuid() and setreuid() let that user signal.",
+    symptoms=[
+        "unprivileged user can kill a daemon while it runs with that user's euid",
+    ],
     reference="kill(2) Linux: the real or saved id of the target; POSIX XSH kill",
     documented={"linux": "EPERM", "posix": "EPERM"},
     light=True,
@@ -728,6 +830,9 @@ def signal_to_seteuid() -> str:
 @probe(
     matters="A daemon that took a user's id for a moment cannot signal its own workers, or may.",
     advice="Signal while you have your own user id.",
+    symptoms=[
+        "kill: Operation not permitted for its own children, after seteuid()",
+    ],
     reference="kill(2) Linux: the real or effective id of the sender; POSIX XSH kill",
     documented={"linux": "ok", "posix": "ok"},
     light=True,
@@ -746,6 +851,9 @@ def signal_by_seteuid() -> str:
 @probe(
     matters="A thread that drops root would leave the others root, in the same memory.",
     advice="Drop before the first thread, by the C library's calls and never by syscall().",
+    symptoms=[
+        "setuid() only changes the current thread, others stay root: Go, raw syscall, setxid",
+    ],
     reference="setuid(2) Linux: C library/kernel differences; POSIX XSH 2.9; nptl(7)",
     documented={"linux-glibc": True, "posix": True},
     light=True,
@@ -802,6 +910,9 @@ def _exceed_processes(uid: int) -> tuple[str, str]:
 @probe(
     matters="A daemon that does not check setuid() stays root where it fails at the user's limit.",
     advice="Check setuid() and stop if it fails; expect the limit at exec too.",
+    symptoms=[
+        "setuid: Resource temporarily unavailable, EAGAIN, RLIMIT_NPROC; daemon stays root",
+    ],
     reference="setuid(2), execve(2) Linux: EAGAIN",
     documented={"linux": "ok"},
     light=True,
@@ -814,6 +925,9 @@ def setuid_over_process_limit() -> str:
 @probe(
     matters="A daemon starts no helper for a user who is at the limit, and has an odd error.",
     advice="Take EAGAIN of exec for too many processes of the user: raise RLIMIT_NPROC.",
+    symptoms=[
+        "exec: Resource temporarily unavailable, though fork worked: nproc limit of the user",
+    ],
     reference="execve(2) Linux: EAGAIN",
     documented={"linux": "EAGAIN"},
     light=True,
@@ -862,6 +976,11 @@ def _ask_in_namespace(name: str, *arguments: Any) -> str:
 @probe(
     matters="Browsers, containers and sandboxes without root fail where users may not have one.",
     advice="Take EPERM and ENOSPC as 'switched off here', and fall back on what root set up.",
+    symptoms=[
+        "No permissions to create a new namespace: bwrap, Chrome or Flatpak sandbox does not start",
+        "unshare: Operation not permitted, or No space left on device: "
+        "kernel.unprivileged_userns_clone, apparmor_restrict_unprivileged_userns",
+    ],
     reference="user_namespaces(7), unshare(2), namespaces(7) Linux: user.max_user_namespaces",
     scope=CONFIGURED,
     light=True,
@@ -890,6 +1009,10 @@ class _Call:
     },
     matters="A daemon that is root of a container without privileges fails as it drops its rights.",
     advice="Map the ids you need by newuidmap and newgidmap, or do not drop what was never there.",
+    symptoms=[
+        "rootless container, podman: {row} fails, Operation not permitted or Invalid argument",
+        "uid is not mapped, newuidmap, fakeroot: apt or su cannot drop privileges",
+    ],
     reference="user_namespaces(7), setuid(2): EINVAL, setgroups(2): EPERM Linux",
     documented=lambda call: {"linux": call.documented} if call.documented else {},
     scope=CONFIGURED,

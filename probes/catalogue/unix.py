@@ -114,6 +114,10 @@ def _fill_backlog() -> Iterator[tuple[int, str]]:
     matters="A client in an event loop takes EAGAIN for 'wait until writable', and waits for ever: "
     "the socket is not connecting.",
     advice="Take EAGAIN and ECONNREFUSED of a Unix connect() for a full backlog: retry later.",
+    symptoms=[
+        "nginx: connect() to unix socket failed, 11: Resource temporarily unavailable, under load",
+        "502 Bad Gateway in bursts: listen queue of php-fpm, gunicorn or uwsgi is full",
+    ],
     reference="connect(2) Linux: EAGAIN; uipc_usrreq.c FreeBSD: unp_connectat; POSIX XSH connect",
     documented={"linux": "EAGAIN"},
     light=True,
@@ -127,6 +131,9 @@ def backlog_full_nonblock() -> str:
 @probe(
     matters="Clients of a daemon that is stuck hang with it on one system, fail at once on others.",
     advice="Connect with a time-out, and retry on ECONNREFUSED while the daemon may be busy.",
+    symptoms=[
+        "clients hang in connect() to the unix socket of a stuck daemon; Connection refused on BSD",
+    ],
     reference="listen(2), connect(2); net/unix/af_unix.c Linux: unix_wait_for_peer",
     light=True,
 )
@@ -139,6 +146,10 @@ def backlog_full_blocking() -> str:
 @probe(
     matters="A short backlog turns a burst of local clients away, sooner here than there.",
     advice="Give listen() a backlog for the whole burst you expect, and accept in a loop.",
+    symptoms=[
+        "listen queue of a unix socket overflows: unix socket fails at many connections, TCP does "
+        "not",
+    ],
     reference="listen(2) Linux: somaxconn; uipc_socket.c FreeBSD: sonewconn",
     scope=CONFIGURED,
     hangs_on="net.core.somaxconn",
@@ -153,6 +164,9 @@ def backlog_completes() -> int:
 @probe(
     matters="A program that connects to its own listener, or a test in one process, hangs.",
     advice="Accept in another process or thread, or connect without blocking.",
+    symptoms=[
+        "deadlock: test connects to its own unix socket listener in one thread, before accept()",
+    ],
     reference="unix(4) FreeBSD: LOCAL_CONNWAIT; connect(2)",
     # It waits only if the option asks for it.
     documented={"freebsd": False},
@@ -170,6 +184,9 @@ def connect_waits_for_accept() -> bool:
 @probe(
     matters="A program that looks for its sockets by stat() takes a live one for a stale file.",
     advice="Find sockets by connecting to them, not by their file's type.",
+    symptoms=[
+        "test -S or S_ISSOCK says that it is not a socket: daemon is taken for not running",
+    ],
     reference="unix(7) Linux; unix(4) BSD; POSIX XBD <sys/stat.h>: S_ISSOCK",
     documented={"posix": True},
     light=True,
@@ -183,6 +200,9 @@ def bound_socket_is_file() -> bool:
 @probe(
     matters="A daemon that is restarted finds its own old socket file in the way.",
     advice="Take a lock, then unlink the path before bind(): never bind() alone.",
+    symptoms=[
+        "socket file is left behind in /run or /tmp after the daemon was stopped",
+    ],
     reference="unix(4) FreeBSD, NetBSD, OpenBSD; unix(7) Linux: NOTES",
     documented=dict.fromkeys(("linux", "freebsd", "netbsd", "openbsd"), True),
     light=True,
@@ -210,6 +230,10 @@ def _leave_stale_file() -> Iterator[None]:
     },
     matters="After a crash the daemon does not start again: SO_REUSEADDR is for ports only.",
     advice="Connect to the path first; unlink it only if nothing answers, under a lock file.",
+    symptoms=[
+        "bind: Address already in use for a .sock file after a crash or kill -9",
+        "stale unix socket: must delete the socket file by hand before the daemon starts again",
+    ],
     reference="unix(7) Linux: EADDRINUSE; POSIX XSH bind: EADDRINUSE",
     documented={"posix": "EADDRINUSE"},
     light=True,
@@ -225,6 +249,9 @@ def bind_stale_file(how: str) -> str:
 @probe(
     matters="A client cannot tell a daemon that is gone from one that never ran.",
     advice="Take ECONNREFUSED as 'not running, file is stale', ENOENT as 'never started'.",
+    symptoms=[
+        "Connection refused for a .sock file that exists: is the daemon running?",
+    ],
     reference="connect(2); POSIX XSH connect: ECONNREFUSED",
     documented={"posix": "ECONNREFUSED"},
     light=True,
@@ -238,6 +265,11 @@ def connect_stale_file() -> str:
 @probe(
     matters="Code that unlinks the path on ECONNREFUSED deletes a file that is no socket.",
     advice="Check S_ISSOCK by lstat() before you unlink a path that refuses connections.",
+    symptoms=[
+        "daemon unlinks a regular file that it takes for a stale socket",
+        "Socket operation on non-socket, ENOTSOCK, or Connection refused for a path of a plain "
+        "file",
+    ],
     reference="unix(7) Linux: ECONNREFUSED; uipc_usrreq.c FreeBSD: unp_connectat; POSIX: ENOTSOCK",
     documented={"linux": "ECONNREFUSED"},
     light=True,
@@ -255,6 +287,9 @@ def connect_plain_file() -> str:
 @probe(
     matters="A log client that tries datagrams and then streams gives up at the wrong error.",
     advice="Take EPROTOTYPE from connect() as 'try the other type'.",
+    symptoms=[
+        "Protocol wrong type for socket, EPROTOTYPE, connecting to /dev/log or a statsd socket",
+    ],
     reference="connect(2) Linux: EPROTOTYPE; POSIX XSH connect: EPROTOTYPE",
     documented={"linux": "EPROTOTYPE", "posix": "EPROTOTYPE"},
     light=True,
@@ -268,6 +303,9 @@ def connect_other_type() -> str:
 @probe(
     matters="Where bind() follows it, a link planted in /tmp makes root create a file elsewhere.",
     advice="Bind in a folder that only the daemon may write to.",
+    symptoms=[
+        "bind of a unix socket in /tmp creates the file at the target of a symlink",
+    ],
     reference="bind(2); POSIX XSH bind: EADDRINUSE if the path is a symbolic link",
     documented={"posix": "EADDRINUSE"},
     light=True,
@@ -287,6 +325,9 @@ def bind_dangling_symlink() -> str:
 @probe(
     matters="A daemon that moves a new socket over the old one to restart without a gap loses all.",
     advice="If not, let the old daemon pass its listener to the new one.",
+    symptoms=[
+        "socket file is moved into place by mv or rename(): clients get Connection refused",
+    ],
     reference="rename(2), unix(7) Linux",
     light=True,
 )
@@ -303,6 +344,10 @@ def renamed_file_connects() -> bool:
 @probe(
     matters="With the umask of a login shell every user may connect to the daemon, or none may.",
     advice="Set the umask around bind(), or bind in a folder that only the right users may enter.",
+    symptoms=[
+        "connect() to a unix socket: 13: Permission denied; the .sock file has mode srwxr-xr-x",
+        "socket file is world writable, or closed to its group: the umask decides",
+    ],
     reference="unix(7) Linux; bind(2); umask(2)",
     documented={"linux": "750"},
     light=True,
@@ -321,6 +366,10 @@ def file_mode_under_umask() -> str:
     each={"fchmod_before_bind": "before bind()", "fchmod_after_bind": "after bind()"},
     matters="A daemon that trusts fchmod() leaves its socket open to all, without an error.",
     advice="Set the umask before bind(), or chmod() the path in a folder that is closed to others.",
+    symptoms=[
+        "fchmod() of a unix socket: Invalid argument on FreeBSD and macOS",
+        "mode that was set by fchmod() is not that of the .sock file",
+    ],
     reference="fchmod(2); unix(7) Linux; POSIX XSH fchmod: EINVAL",
     light=True,
 )
@@ -351,6 +400,9 @@ _CLOSED = "another user may not even connect to a 0666 socket: set TMPDIR to ano
 @probe(
     matters="A socket that is mode 0660 for its group is closed, or open, to users who may read.",
     advice="Put the socket in a folder with the rights you mean; give it mode 0666 in there.",
+    symptoms=[
+        "Permission denied connecting to a .sock file that others may read, as docker.sock",
+    ],
     reference="unix(7) Linux; unix(4) FreeBSD, NetBSD, OpenBSD: must be writable",
     documented=dict.fromkeys(("linux", "freebsd", "netbsd", "openbsd"), "write"),
 )
@@ -370,6 +422,9 @@ def connect_needs_permission() -> str:
 @probe(
     matters="If folders do not protect sockets, no portable way is left to keep users out.",
     advice="Put the socket in a folder that only its users may enter; check the peer's user id.",
+    symptoms=[
+        "permissions of socket files are ignored: is the mode of the directory enough?",
+    ],
     reference="unix(7) Linux; connect(2): EACCES; POSIX XSH connect: EACCES",
     documented={"linux": "EACCES", "posix": "EACCES"},
 )
@@ -405,6 +460,10 @@ def _fill_datagrams() -> Iterator[tuple[socket.socket, str]]:
 @probe(
     matters="A program that retries only on EAGAIN, or only on ENOBUFS, loses its log lines.",
     advice="Treat EAGAIN and ENOBUFS of a Unix datagram alike: wait and retry, or drop and count.",
+    symptoms=[
+        "syslog(): No buffer space available, ENOBUFS, on macOS and FreeBSD; EAGAIN on Linux",
+        "log lines are dropped: the unix datagram socket of the log daemon is full",
+    ],
     reference="send(2) Linux: EAGAIN; send(2) FreeBSD: ENOBUFS; POSIX XSH send: EAGAIN",
     documented={"linux": "EAGAIN", "posix": "EAGAIN"},
     light=True,
@@ -418,6 +477,9 @@ def datagrams_full_nonblock() -> str:
 @probe(
     matters="A log daemon that hangs takes every program that logs with it, or loses its lines.",
     advice="Log through a non-blocking socket, with a limit on how long a line may wait.",
+    symptoms=[
+        "programs hang in syslog() or sendmsg() to /dev/log while the log daemon is stopped",
+    ],
     reference="send(2); net/unix/af_unix.c Linux: unix_wait_for_peer; uipc_usrreq.c FreeBSD",
     light=True,
 )
@@ -431,6 +493,9 @@ def datagrams_full_blocking() -> str:
 @probe(
     matters="Messages that fit here fail with EMSGSIZE where a datagram holds 2048 bytes.",
     advice="Keep Unix datagrams below 2048 bytes, or set SO_SNDBUF, or use a stream.",
+    symptoms=[
+        "write unixgram: Message too long, EMSGSIZE, on macOS and FreeBSD: 2048 bytes at most",
+    ],
     reference="unix(7) Linux: SO_SNDBUF; send(2): EMSGSIZE; net.local.dgram.maxdgram on BSD",
     scope=CONFIGURED,
     light=True,
@@ -455,6 +520,9 @@ def _send_after_receiver_closed() -> tuple[str, str]:
 @probe(
     matters="A program that is connected to a log daemon gets an error when that is restarted.",
     advice="On any error of a Unix datagram's send(), connect again and repeat it once.",
+    symptoms=[
+        "logging stops after the syslog daemon is restarted: Connection refused on /dev/log",
+    ],
     reference="send(2); net/unix/af_unix.c Linux: unix_dgram_sendmsg",
     light=True,
 )
@@ -466,6 +534,11 @@ def datagram_after_receiver_closed() -> str:
 @probe(
     matters="After the log daemon's restart its clients are silent until they are restarted too.",
     advice="On any error of a Unix datagram's send(), connect again and repeat it once.",
+    symptoms=[
+        "Transport endpoint is not connected, ENOTCONN, on /dev/log after a restart of the log "
+        "daemon",
+        "clients of a log daemon stay silent until they are restarted too",
+    ],
     reference="send(2); POSIX XSH send: EDESTADDRREQ, ENOTCONN",
     light=True,
 )
@@ -477,6 +550,9 @@ def datagram_after_receiver_restarted() -> str:
 @probe(
     matters="A protocol that counts on whole messages cannot be offered on macOS.",
     advice="Use a stream with lengths, or datagrams: every system has both.",
+    symptoms=[
+        "socketpair: Protocol not supported, EPROTONOSUPPORT, for SOCK_SEQPACKET on macOS",
+    ],
     reference="unix(7) Linux; unix(4) OpenBSD; POSIX XSH socketpair",
     documented={"linux": True, "openbsd": True},
     light=True,
@@ -509,6 +585,9 @@ def _require_packets() -> Iterator[tuple[socket.socket, socket.socket]]:
 @probe(
     matters="A daemon takes two requests for one, and answers neither.",
     advice="Put a length before each message, on SOCK_SEQPACKET too.",
+    symptoms=[
+        "two SOCK_SEQPACKET messages arrive as one",
+    ],
     reference="unix(7) Linux; socket(2): SOCK_SEQPACKET; POSIX XSH 2.10.6",
     documented={"linux": True},
     light=True,
@@ -524,6 +603,9 @@ def seqpacket_keeps_messages_apart() -> bool:
 @probe(
     matters="The rest of a message that a short buffer cut is taken for the next request.",
     advice="Read with a buffer for the largest message, and refuse one with MSG_TRUNC.",
+    symptoms=[
+        "message of a SOCK_SEQPACKET socket is truncated, its rest is lost or read as the next one",
+    ],
     reference="recv(2) Linux; POSIX XSH recvmsg: MSG_TRUNC",
     documented={"posix": "lost"},
     light=True,
@@ -540,6 +622,9 @@ def seqpacket_cut_message() -> str:
 @probe(
     matters="A client that says 'no more input' by shutdown() never gets its answer.",
     advice="If it ends both directions, mark the end of input in the protocol.",
+    symptoms=[
+        "no answer comes after shutdown(SHUT_WR) on a unix socket: nc -U or socat ends too early",
+    ],
     reference="shutdown(2); POSIX XSH shutdown",
     documented={"posix": True},
     light=True,
@@ -557,6 +642,9 @@ def half_close() -> Any:
 @probe(
     matters="A daemon that stops reading kills its client by SIGPIPE, or fills the client's queue.",
     advice="Ignore SIGPIPE, and take EPIPE as 'the peer reads no more', not as its end.",
+    symptoms=[
+        "Broken pipe or SIGPIPE on a unix socket after the peer called shutdown(SHUT_RD)",
+    ],
     reference="shutdown(2); POSIX XSH send: EPIPE; net/unix/af_unix.c Linux: unix_shutdown",
     light=True,
 )
@@ -580,6 +668,9 @@ def _close_unread() -> Iterator[socket.socket]:
 @probe(
     matters="A client that sent more than was read loses the answer, or takes it for incomplete.",
     advice="Let the server read to the end before it closes, and the client read before it fails.",
+    symptoms=[
+        "answer is lost: server sends an error and closes a unix socket before it read the request",
+    ],
     reference="net/unix/af_unix.c Linux: unix_release_sock; unix(7) Linux: ECONNRESET",
     light=True,
 )
@@ -592,6 +683,10 @@ def read_data_of_peer_with_unread() -> str:
 @probe(
     matters="The end of a session is logged as an error on one system, and never on another.",
     advice="Take ECONNRESET after a complete answer for the end of the connection.",
+    symptoms=[
+        "Connection reset by peer, ECONNRESET, on a unix socket on Linux; EOF on macOS and the "
+        "BSDs",
+    ],
     reference="net/unix/af_unix.c Linux: unix_release_sock; unix(7) Linux: ECONNRESET",
     light=True,
 )
@@ -605,6 +700,9 @@ def read_end_of_peer_with_unread() -> str:
 @probe(
     matters="A client that connected while the daemon was stopping takes EOF for an empty answer.",
     advice="Take ECONNRESET, ECONNABORTED and an early EOF alike: connect again.",
+    symptoms=[
+        "unix socket client gets Connection reset by peer, or an empty answer, as the server stops",
+    ],
     reference="net/unix/af_unix.c Linux: unix_release_sock, embrion; accept(2)",
     light=True,
 )
@@ -624,6 +722,9 @@ def read_after_listener_closed() -> str:
 @probe(
     matters="Unlike TCP, the first write may fail, so SIGPIPE comes at once.",
     advice="Ignore SIGPIPE, and take EPIPE and ECONNRESET from a write as the end.",
+    symptoms=[
+        "Broken pipe at the first write to a unix socket; with TCP it is the second",
+    ],
     reference="POSIX XSH send: EPIPE; write(2): EPIPE",
     documented={"posix": "EPIPE"},
     light=True,
@@ -669,6 +770,9 @@ def _open_file() -> int:
 @probe(
     matters="A worker that is handed a connection gets none, two, or another one.",
     advice="Check what recvmsg() returned: its flags, its level and type, and how many there are.",
+    symptoms=[
+        "SCM_RIGHTS: descriptor arrives several times, or not at all, as on WSL 1",
+    ],
     reference="unix(7) Linux: SCM_RIGHTS; unix(4) FreeBSD, NetBSD, OpenBSD; cmsg(3)",
     documented=dict.fromkeys(("linux", "freebsd", "netbsd", "openbsd"), True),
 )
@@ -722,6 +826,10 @@ class _Loss:
     },
     matters="Any client can fill the daemon's table of descriptors if the kernel leaves them open.",
     advice="Give recvmsg() room for the most descriptors that can come, and close what you refuse.",
+    symptoms=[
+        "SCM_RIGHTS leaks file descriptors in the receiver on macOS: control buffer is too small",
+        "Too many open files: any client can send descriptors that nobody closes",
+    ],
     reference="unix(7) Linux: SCM_RIGHTS; unix(4) FreeBSD, NetBSD, OpenBSD; recvmsg(2)",
     documented={"linux": "closed"},
 )
@@ -757,6 +865,9 @@ def passed_and_lost(loss: _Loss) -> str:
 @probe(
     matters="A receiver that is not told counts on descriptors that it never got.",
     advice="Check MSG_CTRUNC after every recvmsg(), and count the descriptors as well.",
+    symptoms=[
+        "MSG_CTRUNC is not set though control data was truncated: descriptors are missing",
+    ],
     reference="unix(7) Linux; POSIX XSH recvmsg: MSG_CTRUNC",
     documented={"linux": True, "freebsd": True, "posix": True},
 )
@@ -770,6 +881,10 @@ def passed_truncation_reported() -> bool:
 @probe(
     matters="On 64 bits a buffer of CMSG_SPACE(sizeof(int)) takes a second descriptor that leaks.",
     advice="Set msg_controllen to CMSG_LEN for the number you expect, and close any others.",
+    symptoms=[
+        "CMSG_SPACE or CMSG_LEN for msg_controllen: a second descriptor is received and leaks on "
+        "64 bit",
+    ],
     reference="cmsg(3): CMSG_SPACE includes padding; net/core/scm.c Linux: scm_detach_fds",
 )
 def cmsg_space_holds() -> int:
@@ -782,6 +897,10 @@ def cmsg_space_holds() -> int:
 @probe(
     matters="At the limit the descriptor is lost: the request comes without it, or an error does.",
     advice="Keep spare descriptors, and treat a message that lacks its descriptor as an error.",
+    symptoms=[
+        "recvmsg() succeeds without the descriptor at RLIMIT_NOFILE: Bad file descriptor later",
+        "recvmsg: Too many open files, EMFILE, and the message is lost",
+    ],
     reference="unix(7) Linux: RLIMIT_NOFILE; recvmsg(2) FreeBSD: EMFILE, before 14 EMSGSIZE",
     documented={"linux": "message alone"},
 )
@@ -825,6 +944,9 @@ def _try_to_pass(count: int) -> str:
 @probe(
     matters="A daemon that hands over all its connections at restart loses those beyond the limit.",
     advice="Pass a few descriptors per message, at most 64.",
+    symptoms=[
+        "SCM_MAX_FD: passing more than 253 file descriptors in a message fails",
+    ],
     reference="unix(7) Linux: SCM_MAX_FD; sys/kern/uipc_usrreq.c BSD: unp_internalize",
     documented={"linux": 253},
 )
@@ -840,6 +962,10 @@ def passed_at_most() -> int:
 @probe(
     matters="Where the message is dropped without an error, the descriptors are lost unseen.",
     advice="Pass a few descriptors per message, and let the receiver say how many came.",
+    symptoms=[
+        "sendmsg() with SCM_RIGHTS: Invalid argument, EINVAL, or Argument list too long, for many "
+        "fds",
+    ],
     reference="unix(7) Linux: EINVAL; sendmsg(2); NetBSD PR kern/60832",
     documented={"linux": "EINVAL"},
 )
@@ -851,6 +977,9 @@ def passed_too_many() -> str:
 @probe(
     matters="A sender that must wait for the receiver before it closes is blocked by a slow one.",
     advice="If not, wait for an answer from the receiver before you close the descriptor.",
+    symptoms=[
+        "passed file descriptor is dead on macOS if the sender closes it before it is received",
+    ],
     reference="sendmsg(2) FreeBSD: BUGS; unix(7) Linux; postfix sys_defs.h",
 )
 def passed_then_closed() -> Any:
@@ -870,6 +999,10 @@ def passed_then_closed() -> Any:
 @probe(
     matters="A protocol that announces a descriptor by a line before it breaks.",
     advice="If not, pass the descriptor with the first byte of the message.",
+    symptoms=[
+        "recvmsg() returns the data without the file descriptor: it was read by plain read() "
+        "before",
+    ],
     reference="unix(7) Linux: Ancillary messages; postfix sys_defs.h",
     documented={"linux": True},
 )
@@ -887,6 +1020,9 @@ def passed_after_data() -> Any:
 @probe(
     matters="A large read takes the request before the descriptor, or the one after it, with it.",
     advice="Read exactly one message, by a length, when it may carry a descriptor.",
+    symptoms=[
+        "file descriptor is matched with the wrong message: stream reads run together",
+    ],
     reference="unix(7) Linux: Ancillary messages; sys/kern/uipc_usrreq.c FreeBSD",
     # "The first call will receive five bytes of data, along with the ancillary data"
     documented={"linux": "ab"},
@@ -909,6 +1045,9 @@ def passed_read_with() -> str:
 @probe(
     matters="A receiver that expects one descriptor per read leaks those of the next message.",
     advice="Give recvmsg() room for several, and match descriptors with messages by a count.",
+    symptoms=[
+        "one recvmsg() returns the file descriptors of several messages, the others leak",
+    ],
     reference="unix(7) Linux: Ancillary messages; recvmsg(2)",
 )
 def passed_per_read() -> int:
@@ -933,6 +1072,9 @@ def _gets_cloexec(inheritable: bool, flags: int = 0) -> bool:
 @probe(
     matters="A descriptor that its sender marked close-on-exec leaks into the receiver's children.",
     advice="Receive with MSG_CMSG_CLOEXEC, or set FD_CLOEXEC on what arrives.",
+    symptoms=[
+        "received file descriptors leak into child processes, though the sender set FD_CLOEXEC",
+    ],
     reference="unix(7) Linux; unix(4) FreeBSD, NetBSD, OpenBSD: flags are not passed",
     documented=dict.fromkeys(("freebsd", "netbsd", "openbsd"), False),
 )
@@ -944,6 +1086,9 @@ def passed_keeps_cloexec() -> bool:
 @probe(
     matters="Another thread that forks and executes in between takes the descriptor with it.",
     advice="Receive with MSG_CMSG_CLOEXEC where it exists; otherwise fork under the same lock.",
+    symptoms=[
+        "MSG_CMSG_CLOEXEC undeclared: macOS does not build",
+    ],
     reference="recvmsg(2) Linux, FreeBSD; POSIX.1-2024 XSH recvmsg: MSG_CMSG_CLOEXEC",
     documented={"linux": True, "freebsd": True, "posix": True},
 )
@@ -956,6 +1101,9 @@ def msg_cmsg_cloexec() -> bool:
 @probe(
     matters="A descriptor that is passed with an empty message vanishes without an error.",
     advice="Send at least one byte with every descriptor.",
+    symptoms=[
+        "sendmsg() of only a file descriptor, with an empty iovec: receiver waits, nothing arrives",
+    ],
     reference="unix(7) Linux: at least one byte of real data; sendmsg(2)",
     documented={"linux": "dropped"},
 )
@@ -1017,6 +1165,9 @@ def _read_moment(moments: dict[int, str], end: socket.socket) -> str:
 @probe(
     matters="A set-user-ID client that drops its rights after connect() is still taken for root.",
     advice="Decide by the peer's credentials at connect(); drop rights before you connect.",
+    symptoms=[
+        "SO_PEERCRED shows root, or the old user, after the client dropped its privileges",
+    ],
     reference="unix(7) Linux: SO_PEERCRED; unix(4) FreeBSD: LOCAL_PEERCRED; getpeereid(3)",
     documented={"linux": "connect()", "freebsd": "connect()"},
 )
@@ -1044,6 +1195,10 @@ def client_credentials_of() -> str:
 @probe(
     matters="A daemon that binds as root and then drops rights is seen as root, or as its user.",
     advice="Compare the server's user id with that at listen(): listen after you drop rights.",
+    symptoms=[
+        "client refuses the server: SO_PEERCRED of the listener says root, or the parent that "
+        "listens",
+    ],
     reference="unix(4) FreeBSD: LOCAL_PEERCRED; net/unix/af_unix.c Linux: unix_listen",
     documented={"freebsd": "listen()"},
 )
@@ -1089,6 +1244,10 @@ _PEER_PIDS = {
 @probe(
     matters="An agent that asks who its client is by process id has no portable call for it.",
     advice="Decide by user id; a process id may be another process's by the time you look.",
+    symptoms=[
+        "SO_PEERCRED, LOCAL_PEERCRED, LOCAL_PEERPID: pid of the peer is missing on FreeBSD or "
+        "macOS",
+    ],
     reference="unix(7) Linux; sys/ucred.h FreeBSD; sys/un.h NetBSD, macOS; getsockopt(2) OpenBSD",
     documented={"linux": "SO_PEERCRED"},
     light=True,
