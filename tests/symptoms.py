@@ -505,4 +505,84 @@ SYMPTOMS = [
         ("terminals.fresh_modes",),
         "saleyn/erlexec issue #193",
     ),
+    (
+        "editor will not open its command socket, Address already in use, nothing runs",
+        ("unix.bind_stale_file*", "unix.file_stays_after_close"),
+        "deadpixi/sam issue #51",
+    ),
+    (
+        "502 after upgrade, php5-fpm.sock belongs to root, web server has Permission denied",
+        ("unix.connect_needs_permission", "unix.file_mode_under_umask"),
+        "Mins/TuxLite issue #45",
+    ),
+    (
+        "sshd and dnsmasq stall for ever in sendto /dev/log",
+        ("unix.datagrams_full_blocking",),
+        "systemd/systemd issue #16456",
+    ),
+    (
+        "statsd metrics over unix socket cease when agent restarts, ENOTCONN",
+        ("unix.datagram_after_receiver_*",),
+        "DataDog/dogstatsd-ruby pull request #102",
+    ),
+    (
+        "haproxy seamless reload on Alpine cannot transfer 253 listener sockets in one go",
+        ("unix.passed_at_most", "unix.passed_too_many"),
+        "haproxy/haproxy issue #1413",
+    ),
+    (
+        "IPC test fails at random, attached fd closed too early after sendmsg",
+        ("unix.passed_then_closed",),
+        "kenz-gelsoft/gecko-dev issue #50",
+    ),
+    (
+        "fds from recvMsg inherited when another thread spawns before close-on-exec is set",
+        ("unix.msg_cmsg_cloexec", "unix.passed_keeps_cloexec"),
+        "haskell/network issue #625",
+    ),
+    (
+        "local connect to busy listener refused at once on Mac, paced with EAGAIN on Linux",
+        ("unix.backlog_full_*",),
+        "elle-lisp/elle issue #975",
+    ),
+    (
+        "memcached will not start in fakeroot, setgroups denied",
+        ("credentials.user_namespace_setgroups",),
+        "memcached/memcached pull request #533",
+    ),
+    (
+        "Electron AppImage aborts on Ubuntu 24.04, SUID sandbox helper not configured",
+        ("credentials.user_namespace_by_user",),
+        "transformerlab/transformerlab-app issue #185",
+    ),
+    (
+        "DNS balancer keeps no capabilities once it switches to another uid",
+        ("credentials.keepcaps_keeps", "credentials.setuid_drops_capabilities"),
+        "PowerDNS/pdns pull request #11761",
+    ),
+    (
+        "file owner test on MacOS runner expects gid 20, gets 0",
+        ("credentials.new_file_group",),
+        "elastic/beats issue #37701",
+    ),
+    (
+        "sudo refused in tunnel's SSH session, NoNewPrivileges in the unit file",
+        ("credentials.no_new_privs_stops_set_user_id", "processes.no_new_privs"),
+        "fosrl/newt issue #383",
+    ),
+    (
+        "su in the built image is no longer setuid, lchown came after the mode",
+        ("credentials.chown_by_root_of_set_user_id",),
+        "moby/moby pull request #38152",
+    ),
+    (
+        "spawn with both userID and groupID set always fails with EPERM",
+        ("credentials.setgid_after_setuid",),
+        "swiftlang/swift-subprocess pull request #344",
+    ),
+    (
+        "sudo pkg on Linux cannot drop to nobody: seteuid, then setuid not permitted",
+        ("credentials.setuid_after_seteuid",),
+        "freebsd/pkg pull request #1571",
+    ),
 ]

@@ -254,6 +254,7 @@ def groups_survive_setuid() -> bool:
     advice="In this order: setgroups(), setgid(), setuid(). Stop if one of them fails.",
     symptoms=[
         "{row}: Operation not permitted, when dropping privileges as setuid() came first",
+        "child with another uid and gid cannot be spawned: EPERM",
     ],
     reference="setgroups(2), setgid(2) Linux, FreeBSD: EPERM; POSIX XSH setgid: EPERM",
     documented=dict.fromkeys(("linux", "freebsd"), "EPERM"),
@@ -639,6 +640,7 @@ def write_to_set_user_id() -> str:
     advice="Call chown() first and chmod() after it, each time.",
     symptoms=[
         "chown removes the setuid bit: install -m 4755 or tar leaves mode 755",
+        "Docker COPY loses the setuid bit of sudo: lchown() after chmod()",
     ],
     reference="chown(2) Linux: root is treated like other users; chown(2) FreeBSD",
     documented={"linux": "cleared", "freebsd": "kept"},

@@ -231,7 +231,8 @@ def _leave_stale_file() -> Iterator[None]:
     matters="After a crash the daemon does not start again: SO_REUSEADDR is for ports only.",
     advice="Connect to the path first; unlink it only if nothing answers, under a lock file.",
     symptoms=[
-        "bind: Address already in use for a .sock file after a crash or kill -9",
+        "bind: Address already in use, EADDRINUSE, for a .sock file after a crash or kill -9",
+        "cannot open the control socket: address in use, but no other instance runs",
         "stale unix socket: must delete the socket file by hand before the daemon starts again",
     ],
     reference="unix(7) Linux: EADDRINUSE; POSIX XSH bind: EADDRINUSE",
@@ -945,7 +946,8 @@ def _try_to_pass(count: int) -> str:
     matters="A daemon that hands over all its connections at restart loses those beyond the limit.",
     advice="Pass a few descriptors per message, at most 64.",
     symptoms=[
-        "SCM_MAX_FD: passing more than 253 file descriptors in a message fails",
+        "SCM_MAX_FD: passing more than 253 file descriptors in a message fails, or 252 with musl",
+        "seamless restart fails: too many listening sockets to transfer to the new process",
     ],
     reference="unix(7) Linux: SCM_MAX_FD; sys/kern/uipc_usrreq.c BSD: unp_internalize",
     documented={"linux": 253},
@@ -979,6 +981,7 @@ def passed_too_many() -> str:
     advice="If not, wait for an answer from the receiver before you close the descriptor.",
     symptoms=[
         "passed file descriptor is dead on macOS if the sender closes it before it is received",
+        "IPC is flaky: sender closes the fd after sendmsg(), receiver gets EOF or EBADF",
     ],
     reference="sendmsg(2) FreeBSD: BUGS; unix(7) Linux; postfix sys_defs.h",
 )
@@ -1088,6 +1091,7 @@ def passed_keeps_cloexec() -> bool:
     advice="Receive with MSG_CMSG_CLOEXEC where it exists; otherwise fork under the same lock.",
     symptoms=[
         "MSG_CMSG_CLOEXEC undeclared: macOS does not build",
+        "race: fork in another thread inherits fds of recvmsg(), before fcntl() sets close-on-exec",
     ],
     reference="recvmsg(2) Linux, FreeBSD; POSIX.1-2024 XSH recvmsg: MSG_CMSG_CLOEXEC",
     documented={"linux": True, "freebsd": True, "posix": True},
