@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import array
 import contextlib
 import ctypes
 import errno
@@ -53,7 +54,8 @@ def _get_groups() -> list[int]:
 
 def _make_groups(*gids: int) -> tuple[int, Any]:
     """Return the arguments of setgroups()."""
-    return len(gids), (c_uint32 * len(gids))(*gids)
+    # Not from the numbers at once, which takes long if they are many.
+    return len(gids), (c_uint32 * len(gids)).from_buffer(array.array("I", gids))
 
 
 def _give(path: str, uid: int, gid: int = -1) -> None:
@@ -362,9 +364,12 @@ def setgroups_too_many() -> str:
     """What does setgroups() of more groups than sysconf() allows return?"""
 
     def ask(_: int) -> str:
+        most = groups_at_most()
         _change("setgroups", *_make_groups(OTHER))
+        if most < 0:
+            raise Unsupported("sysconf() knows no limit")
         # FreeBSD takes one more than it tells.
-        return libc.try_call("setgroups", *_make_groups(*range(groups_at_most() + 2)))
+        return libc.try_call("setgroups", *_make_groups(*range(most + 2)))
 
     return str(_ask_root(ask))
 
@@ -532,18 +537,15 @@ def _make_set_user_id(name: str, uid: int, content: bytes) -> None:
     os.chmod(name, 0o4755)
 
 
-def _becomes_owner(program: str, uid: int, before: Callable[[], Any] = lambda: None) -> bool:
+def _becomes_owner(program: str, uid: int) -> bool:
     """Return whether a program, which creates the file it is given, runs as user ``uid``."""
-
-    def create() -> bool:
-        before()
-        run_program.run([f"./{program}", "new"])
-        return os.path.exists("new") and os.stat("new").st_uid == uid
-
-    answer = children.run_in_child(create)
-    with contextlib.suppress(FileNotFoundError):
+    run_program.run([f"./{program}", "new"])
+    try:
+        owner = os.stat("new").st_uid
         os.unlink("new")
-    return bool(answer)
+    except FileNotFoundError:
+        raise Blocked(f"a copy of {_find_touch()} or a script for it does not run here") from None
+    return owner == uid
 
 
 @probe(
@@ -561,7 +563,8 @@ def no_new_privs_stops_set_user_id() -> bool:
     """Does no_new_privs keep a set-user-ID program from changing the user?"""
     uid = privileges.require_second_uid()
     _prepare_set_user_id(uid)
-    return not _becomes_owner("touch", uid, _give_up_new_privileges)
+    _give_up_new_privileges()
+    return not _becomes_owner("touch", uid)
 
 
 @probe(
@@ -582,29 +585,29 @@ def set_user_id_script() -> str:
     return "honoured" if _becomes_owner("script", uid) else "ignored"
 
 
-def _ask_user(question: Callable[[], Any]) -> Any:
-    """Return what ``question`` returns in a child that is no root, in a folder of its own.
+_CAP_CHOWN, _CAP_FSETID = 1 << 0, 1 << 4  # Linux, include/uapi/linux/capability.h
 
-    If the lab is root it becomes another user.
-    """
-    uid = privileges.require_second_uid() if not os.geteuid() else None
+
+def _become_user() -> None:
+    """Be no root for the rest of the probe, in a folder of one's own."""
     os.mkdir("own")
-    if uid is not None:
-        os.chmod(".", 0o711)
-        _give("own", uid, uid)
-
-    def ask() -> Any:
+    if os.geteuid():
+        if libc.LINUX and _get_permitted() & (_CAP_CHOWN | _CAP_FSETID):
+            raise Blocked("this user has CAP_CHOWN or CAP_FSETID: run the lab without them")
         os.chdir("own")
-        if uid is not None:
-            privileges.become_user(uid)
-        return question()
-
-    return children.run_in_child(ask)
+        return
+    uid = privileges.require_second_uid()
+    os.chmod(".", 0o711)
+    _give("own", uid, uid)
+    os.chdir("own")
+    privileges.become_user(uid)
 
 
 def _create(name: str, mode: int = 0o600) -> None:
     os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     os.chmod(name, mode)
+    if stat.S_IMODE(os.stat(name).st_mode) != mode:
+        raise Blocked("the scratch file system keeps no such modes: set TMPDIR to another")
 
 
 def _tell_bit(name: str, bit: int) -> str:
@@ -622,17 +625,12 @@ def _tell_bit(name: str, bit: int) -> str:
 )
 def write_to_set_user_id() -> str:
     """What happens to the set-user-ID bit when a user without privileges writes to the file?"""
-
-    def write() -> str:
-        _create("file", 0o4755)
-        if not os.stat("file").st_mode & stat.S_ISUID:
-            raise Blocked("the scratch file system keeps no set-user-ID bits")
-        writing = os.open("file", os.O_WRONLY)  # Truncating it would count as a change too.
-        os.write(writing, b"x")
-        os.close(writing)
-        return _tell_bit("file", stat.S_ISUID)
-
-    return str(_ask_user(write))
+    _become_user()
+    _create("file", 0o4755)
+    writing = os.open("file", os.O_WRONLY)  # Truncating it would count as a change too.
+    os.write(writing, b"x")
+    os.close(writing)
+    return _tell_bit("file", stat.S_ISUID)
 
 
 @probe(
@@ -678,7 +676,8 @@ def _give_away() -> str:
 )
 def chown_own_file_away() -> str:
     """What does chown() of one's own file to another user return?"""
-    return str(_ask_user(_give_away))
+    _become_user()
+    return _give_away()
 
 
 @probe(
@@ -693,11 +692,8 @@ def chown_own_file_away() -> str:
 )
 def chown_restricted_told() -> bool:
     """Does pathconf(_PC_CHOWN_RESTRICTED) tell whether chown() is restricted?"""
-
-    def ask() -> bool:
-        return (os.pathconf(".", "PC_CHOWN_RESTRICTED") != -1) == (_give_away() != "ok")
-
-    return bool(_ask_user(ask))
+    _become_user()
+    return (os.pathconf(".", "PC_CHOWN_RESTRICTED") != -1) == (_give_away() != "ok")
 
 
 @probe(
@@ -715,19 +711,15 @@ def chmod_set_group_id_of_foreign_group() -> str:
     """What does chmod(02755) of one's own file do, if the caller is not in its group?"""
     uid = privileges.require_second_uid()
     os.chmod(".", 0o711)
-    _create("file")
+    _create("file", 0o2755)
     _give("file", uid, OTHER)
-
-    def change() -> str:
-        privileges.become_user(uid)
-        os.chmod("file", 0o755)  # What a sandbox refuses, it refuses here too.
-        try:
-            os.chmod("file", 0o2755)
-        except OSError as error:
-            return libc.name_errno(error.errno)
-        return _tell_bit("file", stat.S_ISGID)
-
-    return str(children.run_in_child(change))
+    privileges.become_user(uid)
+    os.chmod("file", 0o755)  # What a sandbox refuses, it refuses here too.
+    try:
+        os.chmod("file", 0o2755)
+    except OSError as error:
+        return libc.name_errno(error.errno)
+    return _tell_bit("file", stat.S_ISGID)
 
 
 @probe(
@@ -747,7 +739,10 @@ def new_file_group() -> str:
     _give("folder", -1, OTHER)
     os.chmod("folder", 0o755)
     _create("folder/file")
-    return "the folder's" if os.stat("folder/file").st_gid == OTHER else "the process's"
+    group = os.stat("folder/file").st_gid
+    if group not in (OTHER, os.getegid()):
+        raise Blocked(f"the scratch file system gives new files group {group}: set TMPDIR")
+    return "the folder's" if group == OTHER else "the process's"
 
 
 @probe(
@@ -764,15 +759,13 @@ def access_checks() -> str:
     uid = privileges.require_second_uid()
     os.chmod(".", 0o711)
     _create("file")
-
-    def ask() -> str:
-        _change("seteuid", uid)
-        with contextlib.suppress(PermissionError):
-            os.close(os.open("file", os.O_RDONLY))
-            raise Blocked("another user may read a file of mode 0600 here")
-        return "real" if os.access("file", os.R_OK) else "effective"
-
-    return str(children.run_in_child(ask))
+    if not os.access("file", os.R_OK):
+        raise Blocked("access() says that root may not read its own file: leave the sandbox")
+    _change("seteuid", uid)
+    with contextlib.suppress(PermissionError):
+        os.close(os.open("file", os.O_RDONLY))
+        raise Blocked("another user may read a file of mode 0600 here")
+    return "real" if os.access("file", os.R_OK) else "effective"
 
 
 @probe(
@@ -820,6 +813,7 @@ def signal_to_seteuid() -> str:
 
         with children.fork(target) as child:
             child.receive()
+            _change("kill", child.pid, 0)  # What a sandbox refuses, it refuses root too.
             privileges.become_user(uid)
             answer = libc.try_call("kill", child.pid, 0)
             child.send("end")
@@ -844,6 +838,7 @@ def signal_by_seteuid() -> str:
 
     def ask(uid: int) -> str:
         parent = os.getppid()
+        _change("kill", parent, 0)  # What a sandbox refuses, it refuses root too.
         _change("seteuid", uid)
         return libc.try_call("kill", parent, 0)
 
@@ -900,10 +895,10 @@ def _exceed_processes(uid: int) -> tuple[str, str]:
         if changed == "ok":
             try:
                 os.execv("/missing", ["missing"])
-            except (FileNotFoundError, PermissionError):
-                executed = "ok"  # The limit comes first: Linux checks it before the file.
             except OSError as error:
-                executed = libc.name_errno(error.errno)
+                # The limit comes first: Linux checks it before the file and its folder.
+                late = error.errno in (errno.ENOENT, errno.EACCES)
+                executed = "ok" if late else libc.name_error(error, "execve")
         child.send("end")
         child.wait()
     return changed, executed

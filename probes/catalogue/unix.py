@@ -16,7 +16,7 @@ from ctypes import byref, c_uint32
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from .. import absent, libc
+from .. import absent, libc, refusals
 from ..fact import CONFIGURED
 from ..harness import children, privileges
 from ..probe import Blocked, Sample, Unsupported, probe
@@ -68,7 +68,15 @@ def _try(call: str, function: Callable[..., Any], *arguments: Any) -> str:
 
 def _try_connect(kind: int = STREAM, path: str = PATH) -> str:
     with _make(kind) as client:
-        return _try("connect", client.connect, path)
+        return _name_connected(client.connect_ex(path))
+
+
+def _name_connected(error: int) -> str:
+    """Return ``ok`` or the name of an error of connect() to a file of this user's own."""
+    refused = refusals.explain(OSError(error, os.strerror(error)))
+    if refused:
+        raise refused
+    return libc.name_errno(error) if error else "ok"
 
 
 def _read(connected: socket.socket) -> str:
@@ -103,9 +111,9 @@ def _fill_backlog() -> Iterator[tuple[int, str]]:
         for completed in range(MANY):
             client = open_sockets.enter_context(_make())
             client.setblocking(False)
-            error = client.connect_ex(PATH)
-            if error:
-                yield completed, libc.name_errno(error)
+            connected = _name_connected(client.connect_ex(PATH))
+            if connected != "ok":
+                yield completed, connected
                 return
         raise Unsupported(f"listen(2) limits nothing: {MANY} connections completed unaccepted")
 
@@ -313,6 +321,8 @@ def connect_other_type() -> str:
 )
 def bind_dangling_symlink() -> str:
     """What does bind() to a dangling symbolic link return?"""
+    with _bind():
+        pass  # What a sandbox refuses, it refuses here too.
     os.symlink("elsewhere", "link")
     try:
         with _make() as fresh:
@@ -378,19 +388,23 @@ def fchmod_of_socket(when: str) -> str:
     """What does fchmod() of a Unix socket {row} do to the mode of its file?"""
     with contextlib.ExitStack() as both:
         bound = both.enter_context(_make() if when.startswith("before") else _bind())
+        file = _open_file()
+        os.fchmod(file, 0o600)  # What a sandbox refuses, it refuses here too.
+        os.close(file)
         done = _try("fchmod", os.fchmod, bound.fileno(), 0o600)
         if done != "ok":
             return done
         if when.startswith("before"):
-            both.callback(os.unlink, PATH)
             bound.bind(PATH)
+            both.callback(os.unlink, PATH)
         return "sets it" if stat.S_IMODE(os.stat(PATH).st_mode) == 0o600 else "nothing"
 
 
 def _connect_as(uid: int, path: str = PATH) -> str:
     def connect() -> str:
         privileges.become_user(uid)
-        return _try_connect(path=path)
+        with _make() as client:
+            return _try("connect", client.connect, path)
 
     return str(children.run_in_child(connect))
 
@@ -712,10 +726,9 @@ def read_after_listener_closed() -> str:
     with _make() as client:
         with _listen():
             client.setblocking(False)
-            error = client.connect_ex(PATH)
-            if error:
-                why = libc.name_errno(error)
-                raise Unsupported(f"no connection completes before accept(): {why}")
+            connected = _name_connected(client.connect_ex(PATH))
+            if connected != "ok":
+                raise Unsupported(f"no connection completes before accept(): {connected}")
         client.setblocking(True)
         return _read(client)
 
@@ -744,7 +757,13 @@ _ROOM_FOR_ONE, _ROOM_FOR_EIGHT = socket.CMSG_LEN(INT), socket.CMSG_SPACE(8 * INT
 def _pass(sender: socket.socket, *descriptors: int, data: bytes = b"x") -> None:
     """Send data and, in one control message with it, descriptors (cmsg(3))."""
     rights = array.array("i", descriptors)
-    sender.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    try:
+        sender.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    except OSError as error:
+        if error.errno != errno.ETOOMANYREFS:
+            raise
+        why = "too many descriptors of this user are on their way: raise ulimit -n"
+        raise Blocked(why) from None
 
 
 def _take(
@@ -934,10 +953,6 @@ def _try_to_pass(count: int) -> str:
         except OSError as error:
             if error.errno == errno.ENOMEM:  # As musl says if its buffer is too small.
                 return "ENOMEM"
-            if error.errno == errno.ETOOMANYREFS:
-                raise Blocked(
-                    "too many descriptors of this user are on their way: raise ulimit -n"
-                ) from None
             return libc.name_error(error, "sendmsg")
         return "ok" if select.select([receiver], [], [], 0)[0] else "dropped"
 
@@ -1228,7 +1243,8 @@ def server_credentials_of() -> str:
 
     with children.fork(serve) as child, _make() as client:
         child.receive()
-        client.connect(PATH)
+        # If this is refused the child has ended, and the next message says why.
+        _name_connected(client.connect_ex(PATH))
         child.receive()
         return _read_moment(moments, client)
 
@@ -1272,7 +1288,11 @@ def peer_pid() -> str:
         child.receive()
         server, _ = listening.accept()
         with server:
-            raw = server.getsockopt(level, option, 256)[at : at + INT]
+            try:
+                raw = server.getsockopt(level, option, 256)[at : at + INT]
+            except OSError as error:
+                refused = libc.name_error(error, "getsockopt")
+                raise Unsupported(f"{name} gives {refused}") from None
     pid = int(struct.unpack("i", raw)[0]) if len(raw) == INT else 0
     if not pid:
         raise Unsupported(f"{name} tells no process id")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from ctypes import c_ulong
 
 from .. import lens, libc, run_program
-from ..probe import Blocked
+from ..probe import Blocked, Unsupported
 
 
 def require_root(what: str) -> None:
@@ -19,10 +20,27 @@ def require_root(what: str) -> None:
 def require_second_uid() -> int:
     """Return a user id that is neither root nor this user's, which a process can change to.
 
-    Raises Blocked unless the effective user is root.
+    Raises Blocked unless the effective user is root, and loses its rights with its user id.
     """
     require_root("a second user id")
+    if _keeps_capabilities():
+        raise Blocked(
+            "the securebits let another user keep root's rights: run the lab without them"
+        )
     return 65533
+
+
+_PR_GET_SECUREBITS, _NO_SETUID_FIXUP = 27, 1 << 2  # Linux, include/uapi/linux/
+
+
+def _keeps_capabilities() -> bool:
+    """Return whether Linux takes no capabilities when the user id changes (capabilities(7))."""
+    if not libc.LINUX:
+        return False
+    with contextlib.suppress(OSError, Unsupported, Blocked):
+        bits = libc.call("prctl", _PR_GET_SECUREBITS, *map(c_ulong, (0, 0, 0, 0)))
+        return bool(bits & _NO_SETUID_FIXUP)
+    return False
 
 
 def become_user(uid: int) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+import pytest
+
 from probes import Report
-from tests.worlds import flipped, measure, needs_linux, needs_root, shim
+from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, shim
 
 pytestmark = [needs_linux, needs_root]
 
@@ -442,6 +445,101 @@ int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t 
         "--only=credentials.set_user_id_script", environment=shim(tmp_path, CALLS + honouring)
     )
     assert flipped(here, there) == {"credentials.set_user_id_script": ("ignored", "honoured")}
+
+
+def test_rights_that_stay_with_another_user_are_no_answer(here: Report) -> None:
+    """With these securebits of capabilities(7), what is asked of a user is asked of root."""
+    keeping = ["setpriv", "--securebits", "+no_setuid_fixup"]
+    there = measure("--only=credentials", before=keeping)
+    changed = flipped(here, there)
+    assert len(changed) > 30
+    assert {there[id].reason for id in changed} == {
+        "the securebits let another user keep root's rights: run the lab without them"
+    }
+
+
+def test_rights_of_root_that_a_user_has_are_no_answer(here: Report) -> None:
+    owner = ["--inh-caps", "+chown", "--ambient-caps", "+chown"]
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *owner]
+    there = measure("--only=credentials.chown_own*,credentials.write_to*", before=nobody)
+    assert set(flipped(here, there)) == {
+        "credentials.chown_own_file_away",
+        "credentials.write_to_set_user_id",
+    }
+    assert {fact.reason for fact in there} == {
+        "this user has CAP_CHOWN or CAP_FSETID: run the lab without them"
+    }
+
+
+@pytest.mark.parametrize("call", ["access", "fchownat", "setresuid", "unshare"])
+def test_what_a_filter_refuses_is_blocked(here: Report, call: str) -> None:
+    refusing = [sys.executable, str(ROOT / "tests" / "sandboxed.py"), "EPERM", call, "--"]
+    there = measure("--only=credentials", before=refusing)
+    changed = flipped(here, there)
+    assert len(changed) > 2  # As no set-user-ID program works there.
+    assert {there[id].status for id in changed} == {"blocked"}
+
+
+FILES = {
+    "no set-ID bits": (
+        """
+int chmod(const char *path, mode_t mode) { REAL(chmod); return real(path, mode & 01777); }
+""",
+        {
+            "chmod_set_group_id_of_foreign_group",
+            "chown_by_root_of_set_user_id",
+            "no_new_privs_stops_set_user_id",
+            "set_user_id_script",
+            "write_to_set_user_id",
+        },
+    ),
+    "a group of its own": (
+        """
+int chmod(const char *path, mode_t mode) {
+    REAL(chmod);
+    return real(path, mode) || (!strcmp(path, "folder/file") && chown(path, -1, 7));
+}
+""",
+        {"new_file_group"},
+    ),
+    "programs that do nothing": (
+        """
+#include <spawn.h>
+int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+                 const posix_spawnattr_t *attributes, char *const arguments[],
+                 char *const environment[]) {
+    REAL(posix_spawnp);
+    const char *run = strncmp(file, "./", 2) ? file : "/bin/true";
+    return real(pid, run, actions, attributes, arguments, environment);
+}
+""",
+        {"no_new_privs_stops_set_user_id", "set_user_id_script"},
+    ),
+}
+
+
+@pytest.mark.parametrize("world", FILES)
+def test_a_scratch_folder_with_rules_of_its_own_is_no_answer(
+    here: Report, world: str, tmp_path: Path
+) -> None:
+    source, changing = FILES[world]
+    there = measure("--only=credentials", environment=shim(tmp_path, CALLS + source))
+    changed = flipped(here, there)
+    assert set(changed) == {f"credentials.{name}" for name in changing}
+    assert {there[id].status for id in changed} == {"blocked"}
+
+
+def test_no_limit_of_groups_is_none_to_go_over(here: Report, tmp_path: Path) -> None:
+    endless = """
+long sysconf(int name) {
+    REAL(sysconf);
+    return name == _SC_NGROUPS_MAX ? -1 : real(name);
+}
+"""
+    there = measure("--only=credentials.*groups_*", environment=shim(tmp_path, CALLS + endless))
+    changed = flipped(here, there)
+    assert changed["credentials.setgroups_too_many"] == ("EINVAL", "unsupported")
+    assert set(changed) == {"credentials.groups_at_most", "credentials.setgroups_too_many"}
 
 
 def test_few_open_files_are_enough(here: Report) -> None:

@@ -707,6 +707,25 @@ for libc.SYSTEM in ("FreeBSD", "NetBSD", "OpenBSD", "macOS"):
     assert asked.stdout.split() == answers.split()
 
 
+PASSED = {
+    "cmsg_space_holds",
+    "msg_cmsg_cloexec",
+    "passed_after_data",
+    "passed_arrives_once",
+    "passed_at_most",
+    "passed_keeps_cloexec",
+    "passed_over_limit",
+    "passed_per_read",
+    "passed_read_with",
+    "passed_then_closed",
+    "passed_to_recv",
+    "passed_too_many",
+    "passed_truncation_reported",
+    "passed_with_room_for_one",
+    "passed_without_data",
+    "passed_without_room",
+}
+
 ROOTS = {
     "unix.client_credentials_of",
     "unix.connect_needs_permission",
@@ -732,6 +751,40 @@ def test_a_root_without_other_users_is_blocked(here: Report) -> None:
     there = measure("--only=unix", before=["unshare", "--user", "--map-root-user"])
     assert set(flipped(here, there)) == ROOTS
     assert all("root may not become user" in there[id].reason for id in ROOTS)
+
+
+@needs_linux
+@pytest.mark.parametrize("call", ["accept4", "bind", "connect", "fchmod", "sendmsg", "symlink"])
+def test_what_a_filter_refuses_is_blocked(here: Report, call: str) -> None:
+    refusing = [sys.executable, str(ROOT / "tests" / "sandboxed.py"), "EACCES", call, "--"]
+    there = measure("--only=unix", before=refusing)
+    changed = flipped(here, there)
+    assert changed
+    assert {there[id].status for id in changed} == {"blocked"}
+
+
+@needs_linux
+def test_descriptors_of_others_on_their_way_are_a_limit(here: Report, tmp_path: Path) -> None:
+    full = shim(tmp_path, sendmsg("FAIL(ETOOMANYREFS);"))
+    there = measure("--only=unix", environment=full)
+    changed = flipped(here, there)
+    assert set(changed) == {f"unix.{name}" for name in PASSED}
+    assert {there[id].status for id in changed} == {"blocked"}
+    assert all("raise ulimit -n" in there[id].reason for id in changed)
+
+
+@needs_linux
+def test_a_kernel_without_peer_credentials_has_no_answer(here: Report, tmp_path: Path) -> None:
+    without = """
+int getsockopt(int fd, int level, int option, void *value, socklen_t *size) {
+    REAL(getsockopt);
+    if (level == SOL_SOCKET && option == SO_PEERCRED) FAIL(ENOPROTOOPT);
+    return real(fd, level, option, value, size);
+}
+"""
+    there = measure("--only=unix.peer_pid", environment=shim(tmp_path, CALLS + without))
+    assert flipped(here, there) == {"unix.peer_pid": ("SO_PEERCRED", "unsupported")}
+    assert there["unix.peer_pid"].reason == "SO_PEERCRED gives ENOPROTOOPT"
 
 
 @needs_linux
