@@ -138,6 +138,8 @@ ssize_t recv(int fd, void *data, size_t size, int flags) {
         {
             "accepting.read_after_reset": ("ECONNRESET", "EOF"),
             "accepting.read_after_accepted_reset": ("ECONNRESET", "EOF"),
+            "unix.read_after_listener_closed": ("ECONNRESET", "EOF"),
+            "unix.read_end_of_peer_with_unread": ("ECONNRESET", "EOF"),
         },
     ),
     "only what is accepted after its reset reads as the end": (
