@@ -345,11 +345,14 @@ def bind_dangling_symlink() -> str:
 def renamed_file_connects() -> bool:
     """Does a Unix socket's file still lead to its listener after rename()?"""
     with _listen():
-        os.rename(PATH, "renamed")
+        done = _try("rename", os.rename, PATH, "renamed")
+        if done != "ok":
+            raise Unsupported(f"rename() of a socket's file gives {done}")
         try:
             return _try_connect(path="renamed") == "ok"
         finally:
-            os.unlink("renamed")
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink("renamed")
 
 
 @probe(

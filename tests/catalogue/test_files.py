@@ -124,7 +124,7 @@ WORLDS = {
             return unlink(from);
         }
         """,
-        {"files.rename_over_open": "no"},
+        {"files.rename_over_open": "no", "unix.renamed_file_connects": "no"},
     ),
     "no sendfile in the kernel": (
         r"""
