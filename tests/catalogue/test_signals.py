@@ -324,6 +324,8 @@ int execv(const char *path, char *const *arguments) {
             "signals.sigpipe_ignored_gives": ("EPIPE", "SIGPIPE"),
             # The signal that it wants to ignore kills it.
             "accepting.write_after_peer_closed_second": ("EPIPE", "broken"),
+            "unix.write_after_peer_closed": ("EPIPE", "broken"),
+            "unix.write_after_peer_shut_rd": ("EPIPE", "broken"),
         },
     ),
 }
