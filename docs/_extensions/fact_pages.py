@@ -115,7 +115,7 @@ def list_configure_tests(folder: Path) -> list[str]:
         "# What configure scripts ask",
         "",
         "Programs ask many of these questions themselves: in a configure script, by a switch that "
-        "somebody set for a platform, or when they start. Each test has the facts that answer it.",
+        "is set for a platform, or when they start. Each test has the facts that answer it.",
         "",
     ]
     for project, rows in sorted(projects.items(), key=lambda item: item[0].lower()):

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import resource
+import signal
 import stat
 from ctypes import c_int, c_uint32, c_ulong
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from .. import absent, libc, refusals, run_program
 from ..fact import CONFIGURED
 from ..harness import children, privileges
 from ..probe import Blocked, Sample, Unsupported, probe
+from .signals import block_signals, queue_signal
 
 OTHER = 65532
 """A user and group id beside `privileges.require_second_uid`'s."""
@@ -615,7 +617,7 @@ def _tell_bit(name: str, bit: int) -> str:
 
 
 @probe(
-    matters="Where it stays, whoever may write to a set-user-ID program may become its owner.",
+    matters="Where it stays, all who may write to a set-user-ID program may become its owner.",
     advice="Let only the owner write to such a program; check its mode after every change.",
     symptoms=[
         "setuid bit disappears when the program is rebuilt or written to",
@@ -866,13 +868,20 @@ def setuid_changes_all_threads() -> bool:
             os.read(dropped, 1)
             os.write(answer, b"yes" if os.geteuid() == uid else b"no")
 
+        # Linux C libraries reach the other threads by a signal that needs a place in a queue.
+        needs_queue = libc.has("sigqueue") and hasattr(signal, "SIGRTMIN")
+        if needs_queue:
+            block_signals(signal.SIGRTMIN)
         try:
             _thread.start_new_thread(other, ())
         except RuntimeError:
             raise Blocked(refusals.PROCESSES) from None
         _change("setuid", uid)
         os.write(tell, b"x")
-        return os.read(told, 3) == b"yes"
+        changed = os.read(told, 3) == b"yes"
+        if not changed and needs_queue:
+            queue_signal(signal.SIGRTMIN)
+        return changed
 
     return bool(_ask_root(drop))
 

@@ -307,7 +307,7 @@ def unknown_sa_flags_kept() -> bool:
 SENT = 5
 
 
-def _block_signals(*signals: int) -> None:
+def block_signals(*signals: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
 
@@ -327,7 +327,7 @@ def _get_realtime_signal() -> int:
     return int(signal.SIGRTMIN)
 
 
-def _queue_signal(signum: int, value: int = 0) -> None:
+def queue_signal(signum: int, value: int = 0) -> None:
     """Queue a signal to this process by sigqueue(2)."""
     try:
         libc.call("sigqueue", os.getpid(), signum, value)
@@ -350,7 +350,7 @@ def _queue_signal(signum: int, value: int = 0) -> None:
 def pending_coalesce() -> int:
     """How many of 5 SIGUSR1 sent while blocked are delivered?"""
     deliveries = Deliveries(SIGUSR1)
-    _block_signals(SIGUSR1)
+    block_signals(SIGUSR1)
     for _ in range(SENT):
         os.kill(os.getpid(), SIGUSR1)
     return _count_delivered(deliveries)
@@ -368,9 +368,9 @@ def pending_coalesce() -> int:
 def realtime_queued() -> int:
     """How many of 5 SIGRTMIN queued while blocked are delivered?"""
     deliveries = Deliveries(_get_realtime_signal())
-    _block_signals(deliveries.signum)
+    block_signals(deliveries.signum)
     for _ in range(SENT):
-        _queue_signal(deliveries.signum)
+        queue_signal(deliveries.signum)
     return _count_delivered(deliveries)
 
 
@@ -387,7 +387,7 @@ def realtime_order() -> str:
     """Which of several pending real-time signals does sigwait() take first?"""
     first = _get_realtime_signal()
     sent = [first + 2, first, first + 3, first + 1]
-    _block_signals(*sent)
+    block_signals(*sent)
     for signum in sent:
         os.kill(os.getpid(), signum)
     taken = [int(signal.sigwait(sent)) for _ in sent]
@@ -415,9 +415,9 @@ _MARK = 0x5AC36900
 def realtime_fifo() -> bool:
     """Do values queued with one real-time signal arrive in order?"""
     signum = _get_realtime_signal()
-    _block_signals(signum)
+    block_signals(signum)
     for number in range(SENT):
-        _queue_signal(signum, _MARK + number)
+        queue_signal(signum, _MARK + number)
     taken = []
     while signum in signal.sigpending():
         # siginfo_t has 128 bytes or less everywhere; the place of si_value in it differs.
@@ -525,7 +525,7 @@ def sigchld_coalesces() -> int:
 
     def subject(watcher: Channel) -> int:
         deliveries = Deliveries(SIGCHLD)
-        _block_signals(SIGCHLD)
+        block_signals(SIGCHLD)
         for _ in range(CHILDREN):
             pid = lens.fork_process()
             if not pid:
@@ -692,7 +692,7 @@ def python_has_sigtimedwait() -> bool:
 )
 def sigtimedwait_takes_pending() -> bool:
     """Does sigtimedwait() with a zero timeout take a pending signal?"""
-    _block_signals(SIGUSR1)
+    block_signals(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
     wanted, at_once = lens.make_signal_set([SIGUSR1]), lens.timespec()(0)
     try:
@@ -725,7 +725,7 @@ def sigwait_takes_earlier() -> bool:
     """Does sigwait() take a signal that was sent before the call?"""
     # A handler, so that a signal that is not blocked does not kill the child.
     Deliveries(SIGUSR1)
-    _block_signals(SIGUSR1)
+    block_signals(SIGUSR1)
 
     def worker(parent: Channel) -> bool:
         parent.receive()
@@ -750,7 +750,7 @@ def sigwait_takes_earlier() -> bool:
 def waited_while_ignored() -> bool:
     """Does sigwait() take a blocked signal that is ignored?"""
     lens.sigaction(SIGUSR1, libc.SIG_IGN)
-    _block_signals(SIGUSR1)
+    block_signals(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
     return SIGUSR1 in signal.sigpending() and _take_by_sigwait(SIGUSR1)
 
@@ -758,7 +758,7 @@ def waited_while_ignored() -> bool:
 def _try_signalfd() -> bool:
     """Return whether signalfd(2) reports a signal that is blocked and pending."""
     made = libc.call("signalfd", -1, lens.make_signal_set([SIGUSR1]), 0)
-    _block_signals(SIGUSR1)
+    block_signals(SIGUSR1)
     os.kill(os.getpid(), SIGUSR1)
     if not select.select([made], [], [], 0)[0]:
         return False
@@ -874,7 +874,7 @@ def handler_reset_on_exec() -> bool:
 )
 def mask_survives_exec() -> bool:
     """Does a blocked signal stay blocked after exec?"""
-    return _survives_after_exec(lambda: _block_signals(SIGUSR1))
+    return _survives_after_exec(lambda: block_signals(SIGUSR1))
 
 
 def _write_to_broken_pipe(disposition: int) -> Child:
