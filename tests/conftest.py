@@ -33,6 +33,13 @@ WORLDS = ("test_bare.py", "test_hidden.py", "test_lens.py", "test_limits.py", "t
 """Beside those of the catalogue, the files that run the whole lab in changed worlds."""
 
 
+ONCE = (
+    "test_action.py", "test_build_support.py", "test_extend.py", "test_house.py",
+    "test_ignored.py", "test_needs.py", "test_packaging.py", "test_plain.py",
+)  # fmt: skip
+"""The files whose tests are marked ``once``."""
+
+
 FAST = (
     "tests/lens/", "tests/test_allowances.py", "tests/test_baseline.py", "tests/test_comparison.py",
     "tests/test_differences.py", "tests/test_fact.py", "tests/test_files.py", "tests/test_probe.py",
@@ -53,6 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(FAST):
             item.add_marker("fast")
+        if item.path.name in ONCE:
+            item.add_marker("once")
         asks = "/catalogue/" in str(item.path) or item.path.name in WORLDS
         if asks and "here" in getattr(item, "fixturenames", ()):
             item.add_marker("world")
