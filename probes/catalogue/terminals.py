@@ -394,7 +394,7 @@ def longest_line() -> Sample:
     symptoms=[
         "NUL byte, Ctrl-Space or Ctrl-@ acts as a control character: _POSIX_VDISABLE is 0 or 255",
     ],
-    reference="POSIX XBD 11.1.9, XSH fpathconf(): _PC_VDISABLE; termios(3) Linux",
+    reference="POSIX XBD 11.1.9; POSIX XSH fpathconf: _PC_VDISABLE; termios(3) Linux",
     light=True,
 )
 def vdisable() -> int:
@@ -838,7 +838,7 @@ def _read_ignoring(terminal: int) -> str:
         "stty, tcsetattr, tcsetpgrp in the background stops the process",
         "read of the terminal in the background: EIO, Input/output error",
     ],
-    reference="POSIX XBD 11.1.4: Terminal Access Control; XSH tcsetattr(), tcsetpgrp()",
+    reference="POSIX XBD 11.1.4; POSIX XSH tcsetattr, tcsetpgrp",
     documented=lambda call: call.documented,
     light=True,
 )

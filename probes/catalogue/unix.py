@@ -1256,7 +1256,7 @@ def server_credentials_of() -> str:
 # sys/un.h of each; struct xucred of FreeBSD ends with a union of a pointer and the id.
 _POINTER = struct.calcsize("P")
 _PEER_PIDS = {
-    "Linux": ("SO_PEERCRED", socket.SOL_SOCKET, getattr(socket, "SO_PEERCRED", 0), 0),
+    "Linux": ("SO_PEERCRED", socket.SOL_SOCKET, None, 0),  # It has several numbers there.
     "FreeBSD": ("LOCAL_PEERCRED", 0, 1, (76 + _POINTER - 1) // _POINTER * _POINTER),
     "NetBSD": ("LOCAL_PEEREID", 0, 3, 0),
     "OpenBSD": ("SO_PEERCRED", socket.SOL_SOCKET, 0x1022, 8),
@@ -1279,7 +1279,8 @@ def peer_pid() -> str:
     """Which socket option tells the process id of a Unix socket's peer?"""
     if libc.SYSTEM not in _PEER_PIDS:
         raise Unsupported(f"{libc.SYSTEM} has no such option that the lab knows")
-    name, level, option, at = _PEER_PIDS[libc.SYSTEM]
+    name, level, number, at = _PEER_PIDS[libc.SYSTEM]
+    option = absent.get_constant(socket, name) if number is None else number
 
     def connect(parent: children.Channel) -> None:
         with _make() as client:
