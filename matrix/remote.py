@@ -71,8 +71,10 @@ class Remote:
             raise CommandError(f"the lab did not end within {deadline:.0f} s", 3)
         try:
             return Report.loads(answer["out"])
-        except ReportError:
+        except ReportError as error:
             said = _find_gist(answer["errors"]) or f"status {answer['status']}"
+            if answer["out"]:
+                said += f", and its report is {error}"
             raise CommandError(f"the lab failed: {said}", 3) from None
 
     def selftest(self, engines: Sequence[str], deadline: float) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from matrix.remote import Remote
+from probes.errors import CommandError
 from tests.matrix.workplace import ROOT, Workplace
 from tests.worlds import needs_linux
 
@@ -32,6 +34,23 @@ def test_a_python_that_does_not_answer(work: Workplace, script: str, said: str) 
     done = work.run("box")
     assert done.returncode == 3
     assert said in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("", "status 4"),
+        ('{"schema": 1', "status 4, and its report is not JSON, or cut short (Expecting ',' "),
+    ],
+)
+def test_a_report_that_cannot_be_read_is_told(
+    out: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {"status": 4, "out": out, "errors": ""}
+    monkeypatch.setattr(Remote, "_request", lambda *_: answer)
+    with pytest.raises(CommandError) as caught:
+        Remote.__new__(Remote).measure(1)
+    assert str(caught.value).startswith(f"the lab failed: {said}")
 
 
 SIGNALLED = """
