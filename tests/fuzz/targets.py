@@ -118,7 +118,7 @@ def read_log(data: bytes) -> None:
             start = find_line_start(log.descriptor, size, 3)
             assert start == 0 or data[start - 1 : start] == b"\n"
             assert -1 <= find_stamp(log.descriptor, size, 20261128000000, MOST) <= size
-            reader = LogReader(str(path), scoreboard, sendfile=False)
+            reader = LogReader(str(path), scoreboard)
             stack.callback(reader.file.close)
             cursor = reader.make_cursor(2, 20261128000000)
             assert log.append([b"a: line"]) == (1, "")
