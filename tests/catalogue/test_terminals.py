@@ -328,7 +328,7 @@ SHIMS = {world: (HEADERS + source, expected) for world, (source, expected) in WO
 
 @needs_root
 def test_the_mount_of_devpts_decides_mode_and_group(here: Report) -> None:
-    require("unshare", "mount")
+    require("unshare")
     answers = set()
     for mode, group in (("0620", 5), ("0600", 0), ("0622", 65533)):
         mount = f"mount -t devpts -o newinstance,ptmxmode=666,mode={mode},gid={group} none /dev/pts"

@@ -67,6 +67,10 @@ def test_musl_for_i386_differs_from_musl_in_widths_alone() -> None:
         "abi.sa_flags_offset": 132,
         "abi.sigaction_fills_bytes": 136,
         "abi.size_t_bits": 32,
+        "unix.cmsg_space_holds": 1,
+        # On 64 bits sendmsg() copies control data, up to 1,024 bytes (src/network/sendmsg.c).
+        "unix.passed_at_most": 253,
+        "unix.passed_too_many": "EINVAL",
     }
     # musl 1.2 has these on every processor, and glibc only by request.
     glibc = RECORDED["debian32-userland"]
@@ -91,6 +95,7 @@ def test_a_32_bit_system_differs_where_it_must() -> None:
 _UNSIGNED = {"abi.char_signed": False}
 _32_BITS = {
     "abi.long_bits": 32, "abi.pointer_bits": 32, "abi.size_t_bits": 32, "abi.sa_flags_offset": 132,
+    "unix.cmsg_space_holds": 1,
 }  # fmt: skip
 _OLD_TIME = {"abi.off_t_bits": 32, "abi.time_after_2038": False, "abi.time_t_bits": 32}
 _NEW_TIME = {"abi.off_t_bits": 64, "abi.time_after_2038": True, "abi.time_t_bits": 64}
