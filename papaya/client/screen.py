@@ -404,6 +404,9 @@ class Screen(App[int]):
         """Scroll by pages, up if negative."""
         log = self.query_one(_Log)
         log.scroll_relative(y=pages * max(1, log.size.height - 1), animate=False)
+        if pages < 0 and log.max_scroll_y:
+            # A message that comes before the next refresh must not scroll back to the end.
+            self.following = False
         self.call_after_refresh(self.update_position)
 
     def update_position(self) -> None:
