@@ -80,7 +80,11 @@ def run_command(program: str, run: Callable[[], int]) -> int:
         # The reader of the output has closed it: end without a message, as other programs do.
         return _print_and_return(program, 128 + signal.SIGPIPE, "")
     except (KeyboardInterrupt, Exception) as error:
-        return _print_and_return(program, *describe_failure(error, program))
+        status = _print_and_return(program, *describe_failure(error, program))
+        if isinstance(error, MemoryError):
+            # Python would name each object that it has no memory to finalize.
+            os._exit(status)
+        return status
 
 
 def _flush() -> None:
