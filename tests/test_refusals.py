@@ -51,7 +51,10 @@ NEEDED = {
 def test_what_a_filter_refuses_is_blocked_and_names_it(
     call: str, refusal: str, here: Report
 ) -> None:
-    report = measure(before=filtered(refusal, call))
+    # The other two errors take the same way: they are tried where the first one counts.
+    families = {id.partition(".")[0] for id in NEEDED[call]}
+    only = [f"--only={name}" for name in sorted(families) if refusal != "EPERM"]
+    report = measure(*only, before=filtered(refusal, call))
     wrong = {
         fact.id: (here[fact.id].answer, fact.answer, fact.reason)
         for fact in report
