@@ -70,8 +70,6 @@ class Multiplexer:
         self.loop = loop
         self.wake_senders = wake_senders
         self.log = log
-        # Lines are read once and sent to each client: the setting `send` is for one process per
-        # client.
         self.reader = context.open_reader()
         self.peers: dict[int, Peer] = {}
         self.level: dict[Peer, Callable[[bytes], int]] = {}
