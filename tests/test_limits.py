@@ -17,7 +17,7 @@ import pytest
 from probes import Report, refusals
 from probes.fact import BLOCKED, BROKEN, INFORMATIVE
 from tests.needs import require
-from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, run_lab
+from tests.worlds import ROOT, as_user, flipped, measure, needs_linux, needs_root, run_lab
 
 pytestmark = needs_linux
 
@@ -96,11 +96,7 @@ class User:
     uid = 20000 + os.getpid() % 40000
 
     def __init__(self) -> None:
-        # The user may read the checkout and this Python wherever they are.
-        readable = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
-        self.before = [
-            "setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", *readable
-        ]  # fmt: skip
+        self.before = as_user(self.uid)
         self.here = measure(before=self.before)
 
     def measure(self, *options: str, processes: int) -> Report:

@@ -52,6 +52,19 @@ def network(*settings: str, up: bool = True) -> list[str]:
     return ["unshare", "-n", "sh", "-c", " && ".join(script), "sh"]
 
 
+def as_user(uid: int = 65534, rights: str = "+dac_read_search") -> list[str]:
+    """Return a command prefix for a user, who may read the checkout and this Python anywhere."""
+    kept = [f"--inh-caps={rights}", f"--ambient-caps={rights}"]
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *kept]
+
+
+COUNT_SESSIONS = r"""
+static int sessions;
+pid_t setsid(void) { sessions++; return REAL(setsid)(); }
+"""
+"""C: the runner's session is the first, a probe's the second, one that a probe makes the third."""
+
+
 def shim(folder: Path, source: str) -> dict[str, str]:
     """Build C ``source`` as a library; return the environment that preloads it."""
     require("cc")

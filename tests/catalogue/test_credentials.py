@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from probes import Report
-from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, shim
+from tests.worlds import ROOT, as_user, flipped, measure, needs_linux, needs_root, shim
 
 pytestmark = [needs_linux, needs_root]
 
@@ -372,9 +372,7 @@ WITHOUT_ROOT = {
 
 
 def test_without_root_what_needs_it_is_blocked_and_nothing_else_changes(here: Report) -> None:
-    readable = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
-    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *readable]
-    there = measure("--only=credentials", before=nobody)
+    there = measure("--only=credentials", before=as_user())
     changed = flipped(here, there)
     assert set(changed) == {
         fact.id for fact in there if fact.id.partition(".")[2] not in WITHOUT_ROOT
@@ -459,9 +457,7 @@ def test_rights_that_stay_with_another_user_are_no_answer(here: Report) -> None:
 
 
 def test_rights_of_root_that_a_user_has_are_no_answer(here: Report) -> None:
-    more = "+chown,+dac_read_search"
-    owner = ["--inh-caps", more, "--ambient-caps", more]
-    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *owner]
+    nobody = as_user(rights="+chown,+dac_read_search")
     only = "--only=credentials.chown_own*", "--only=credentials.write_to*"
     there = measure(*only, before=nobody)
     assert set(flipped(here, there)) == {

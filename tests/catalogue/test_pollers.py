@@ -17,7 +17,7 @@ from probes.fact import BLOCKED
 from probes.load_catalogue import load_catalogue
 from probes.probe import Blocked, Unsupported
 from tests.catalogue import test_terminals
-from tests.worlds import flipped, measure, needs_linux, needs_root, network
+from tests.worlds import COUNT_SESSIONS, flipped, measure, needs_linux, needs_root, network
 
 pytestmark = needs_linux
 
@@ -95,12 +95,6 @@ def write_epoll_ctl(rule: str) -> str:
 def pollers(**answers: str) -> dict[str, str]:
     return {f"pollers.{name}": answer for name, answer in answers.items()}
 
-
-# The runner's session is the first, a probe's the second.
-IN_A_PROBE = r"""
-static int sessions;
-pid_t setsid(void) { sessions++; return REAL(setsid)(); }
-"""
 
 OF_POLLERS = (
     "poller_regular_file", "poller_terminal", "poller_dev_null", "poller_closed_descriptor",
@@ -307,7 +301,7 @@ WORLDS = {
         pollers(edge_repeats="yes", woken_by_exclusive="2"),
     ),
     "epoll has only edges, and one epoll is woken": (
-        IN_A_PROBE
+        COUNT_SESSIONS
         + write_epoll_ctl(
             "if (event && sessions > 1 && event->events == EPOLLIN)"
             " event->events |= EPOLLET | EPOLLEXCLUSIVE;"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from probes import Report
-from tests.worlds import flipped, measure, needs_linux, needs_root, shim
+from tests.worlds import as_user, flipped, measure, needs_linux, needs_root, shim
 
 pytestmark = [needs_linux, needs_root]
 
@@ -267,10 +267,7 @@ ROOTS = {
 
 
 def test_without_root_what_needs_it_is_blocked_and_nothing_else_changes(here: Report) -> None:
-    # The lab and its Python may be in a folder that other users cannot read.
-    readable = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
-    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *readable]
-    there = measure(before=nobody)
+    there = measure(before=as_user())
     changed = flipped(here, there)
     # Users get a PID namespace only if the system lets them have user namespaces.
     changed.pop("groups.kill_all_reaches_self", None)

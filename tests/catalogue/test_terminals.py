@@ -8,7 +8,7 @@ from probes import Report, libc
 from probes.load_catalogue import load_catalogue
 from probes.probe import Blocked
 from tests.needs import require
-from tests.worlds import flipped, measure, needs_linux, needs_root
+from tests.worlds import COUNT_SESSIONS, flipped, measure, needs_linux, needs_root
 
 pytestmark = needs_linux
 
@@ -99,12 +99,6 @@ def write_open(rule: str) -> str:
 def terminals(**answers: str) -> dict[str, str]:
     return {f"terminals.{name}": answer for name, answer in answers.items()}
 
-
-# The runner's session is the first, a probe's the second, one that a probe makes the third.
-SESSIONS = r"""
-static int sessions;
-pid_t setsid(void) { sessions++; return REAL(setsid)(); }
-"""
 
 WITHOUT_OPENPTY = (
     "openpt_cloexec", "openpt_nonblock", "open_before_unlock", "dev_tty_without_terminal"
@@ -258,7 +252,7 @@ WORLDS = {
         terminals(tiocsctty_by_child="ok", tiocsctty_of_other="ok", same_size_reaches="foreground"),
     ),
     "openpty makes its terminal the controlling one": (
-        SESSIONS
+        COUNT_SESSIONS
         + "int openpty(int *master, int *terminal, char *name, const struct termios *modes,"
         " const struct winsize *size)"
         " { int done = REAL(openpty)(master, terminal, name, modes, size);"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from probes import Report
-from tests.worlds import ROOT, flipped, measure, needs_linux, needs_root, shim
+from tests.worlds import ROOT, as_user, flipped, measure, needs_linux, needs_root, shim
 
 CALLS = """
 #include <errno.h>
@@ -737,9 +737,7 @@ ROOTS = {
 @needs_linux
 @needs_root
 def test_without_root_what_needs_it_is_blocked_and_nothing_else_changes(here: Report) -> None:
-    readable = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
-    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *readable]
-    there = measure("--only=unix", before=nobody)
+    there = measure("--only=unix", before=as_user())
     assert set(flipped(here, there)) == ROOTS
     assert {there[id].status for id in ROOTS} == {"blocked"}
     assert all("needs root" in there[id].reason for id in ROOTS)
